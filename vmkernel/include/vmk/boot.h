@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the boot loader told us, copied out of the loader's memory before anything else runs
+ * (vmkernel/boot/multiboot.c), and the boot options.
+ */
+#ifndef VMK_BOOT_H
+#define VMK_BOOT_H
+#include "vmk/types.h"
+
+enum boot_range_type { BOOT_RAM = 1, BOOT_RESERVED = 2, BOOT_ACPI = 3, BOOT_NVS = 4, BOOT_BAD = 5 };
+enum { BOOT_RANGES_MAX = 512, BOOT_MODULES_MAX = 16, BOOT_CMDLINE_MAX = 2048 };
+
+struct boot_range {
+	pa_t base;
+	uint64_t len;
+	uint32_t type;
+	uint32_t node; /* filled from SRAT */
+};
+struct boot_module {
+	pa_t base;
+	uint64_t len;
+	char name[112]; /* the module's command line */
+};
+struct boot_framebuffer {
+	pa_t base; /* 0: none */
+	uint32_t width, height, pitch;
+	uint8_t bpp, red_pos, red_size, green_pos, green_size, blue_pos, blue_size;
+	bool text; /* EGA text, width x height characters */
+};
+struct boot_info {
+	struct boot_range range[BOOT_RANGES_MAX]; /* sanitised: sorted, no overlap, page-aligned RAM */
+	unsigned ranges;
+	struct boot_module module[BOOT_MODULES_MAX];
+	unsigned modules;
+	pa_t rsdp; /* a copy's address when the loader gave one, else 0 (BIOS scan) */
+	uint8_t rsdp_copy[64];
+	pa_t efi_system_table; /* 0 under BIOS */
+	pa_t image_base;       /* where the image was put */
+	uint64_t image_len;
+	struct boot_framebuffer fb;
+	char cmdline[BOOT_CMDLINE_MAX];
+};
+extern struct boot_info boot_info;
+
+/* The value of option "name=value" ("" for a bare "name"), copied; false when it is not there. */
+bool boot_option(const char *name, char *value, size_t size);
+bool boot_option_u64(const char *name, uint64_t *value);
+const struct boot_module *boot_module_find(const char *name);
+
+/* Power: through ACPI (S5, reset register), then the keyboard controller, then a triple fault. */
+void machine_poweroff(void) __noreturn;
+void machine_reboot(void) __noreturn;
+#endif

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/* This CPU and the others: identity, per-CPU pointers, inter-processor calls. */
+#ifndef VMK_CPU_H
+#define VMK_CPU_H
+#include "vmk/types.h"
+
+struct percpu; /* x86/percpu.h; reached through GS */
+
+unsigned cpu_id(void);	     /* 0 .. cpu_count()-1, stable while preemption is off */
+unsigned cpu_count(void);    /* that came up */
+unsigned cpu_node(unsigned cpu); /* NUMA node index */
+uint32_t cpu_apic_id(unsigned cpu);
+
+/* One word of per-CPU data per slot, for the subsystems (allocated at boot order, see percpu.h). */
+uint64_t irq_save(void); /* disables interrupts, returns RFLAGS */
+void irq_restore(uint64_t flags);
+bool irq_enabled(void);
+
+/* fn runs on the CPU with interrupts off; waits for all. Callable with interrupts on only. */
+void cpu_call(unsigned cpu, void (*fn)(void *), void *arg);
+void cpu_call_all(void (*fn)(void *), void *arg); /* this CPU included */
+void cpu_resched(unsigned cpu); /* IPI: look at the run queue */
+#ifdef VMK_HOST
+static inline void cpu_relax(void)
+{
+}
+#else
+static inline void cpu_relax(void)
+{
+	__asm__ volatile("pause" ::: "memory");
+}
+#endif
+#endif

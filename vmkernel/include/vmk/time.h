@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Clocks and timers. Timer functions run in the bottom half of the CPU that armed them. */
+#ifndef VMK_TIME_H
+#define VMK_TIME_H
+#include "vmk/tree.h"
+
+ns_t time_now(void);	     /* monotonic, since boot */
+ns_t time_realtime(void);    /* since 1970-01-01 UTC; monotonic + offset */
+void time_set_realtime(ns_t now);
+uint64_t time_tsc_hz(void);
+bool time_tsc_reliable(void);
+/* Busy wait, for hardware delays only. */
+void time_delay(ns_t ns);
+
+/*
+ * A one-shot timer, owned by the caller. Arm, re-arm and cancel from any context of rank below
+ * RANK_TIMER. fn may re-arm. timer_cancel returns true when it prevented fn; timer_cancel_sync also waits until a running fn
+ * has returned (not from fn itself).
+ */
+struct timer {
+	struct tree_node node;
+	ns_t deadline;
+	void (*fn)(struct timer *t);
+	int cpu; /* whose queue; -1 when idle */
+	bool running;
+};
+void timer_init(struct timer *t, void (*fn)(struct timer *));
+void timer_set(struct timer *t, ns_t deadline);
+bool timer_cancel(struct timer *t);
+void timer_cancel_sync(struct timer *t);
+#endif
