@@ -47,6 +47,16 @@ bool boot_option(const char *name, char *value, size_t size);
 bool boot_option_u64(const char *name, uint64_t *value);
 const struct boot_module *boot_module_find(const char *name);
 
+/*
+ * Memory before the frame allocator; the boot CPU only, no lock. boot_alloc takes zeroed memory from the top of the RAM
+ * below limit that nothing claims (image, modules, loader's data, low 1 MiB), on the node if >= 0;
+ * PA_NONE when there is none. Until paging_init() only memory below 4 GiB is reachable.
+ * boot_free_ranges hands what is left to fn, page-aligned, in rising order, and closes boot_alloc.
+ */
+pa_t __must_check boot_alloc(uint64_t size, uint64_t align, pa_t limit, int node);
+void boot_reserve(pa_t base, uint64_t len);
+void boot_free_ranges(void (*fn)(pa_t base, uint64_t len, unsigned node));
+
 /* Power: through ACPI (S5, reset register), then the keyboard controller, then a triple fault. */
 void machine_poweroff(void) __noreturn;
 void machine_reboot(void) __noreturn;

@@ -13,6 +13,12 @@ bool time_tsc_reliable(void);
 void time_delay(ns_t ns);
 
 /*
+ * This CPU's clock event: an interrupt at or soon after the deadline (at once when it is past),
+ * which calls trap_hooks.timer. NS_NEVER disarms it. One deadline at a time. Interrupts off.
+ */
+void clockevent_set(ns_t deadline);
+
+/*
  * A one-shot timer, owned by the caller. Arm, re-arm and cancel from any context of rank below
  * RANK_TIMER. fn may re-arm. timer_cancel returns true when it prevented fn; timer_cancel_sync also waits until a running fn
  * has returned (not from fn itself).

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Exceptions and interrupts: the frame, who handles what, and what runs on the way out. Handlers start with
+ * interrupts off. Spec: Intel SDM 3A 6.
+ */
+#ifndef X86_TRAP_H
+#define X86_TRAP_H
+#include "vmk/types.h"
+
+enum {
+	VEC_DE = 0, VEC_DB = 1, VEC_NMI = 2, VEC_BP = 3, VEC_OF = 4, VEC_BR = 5, VEC_UD = 6, VEC_NM = 7,
+	VEC_DF = 8, VEC_TS = 10, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16,
+	VEC_AC = 17, VEC_MC = 18, VEC_XM = 19, VEC_CP = 21,
+	VEC_EXCEPTIONS = 32,
+	VEC_DEVICE = 0x30, /* first that vector.c gives to devices */
+	VEC_DEVICE_LAST = 0xef,
+	VEC_RESCHED = 0xf0, VEC_CALL = 0xf1, VEC_TIMER = 0xf2, VEC_ERROR = 0xf3,
+	VEC_SPURIOUS = 0xff,
+};
+
+/* Page-fault error code (SDM 3A 4.7). */
+enum { PF_PRESENT = 1, PF_WRITE = 2, PF_USER = 4, PF_RESERVED = 8, PF_FETCH = 16 };
+
+struct trap_frame {
+	uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
+	uint64_t vector, error;
+	uint64_t rip, cs, rflags, rsp, ss;
+};
+ASSERT_SIZE(struct trap_frame, 22 * 8);
+
+static inline bool trap_from_user(const struct trap_frame *f)
+{
+	return (f->cs & 3) == 3;
+}
+
+/*
+ * The handler of an exception from the kernel has failed: returns false to let the exception table and then
+ * the panic have it. From ring 3 it has to resolve it (a signal). CR2 is still the fault's.
+ */
+typedef bool (*trap_handler)(struct trap_frame *f);
+void trap_set_handler(unsigned vector, trap_handler fn); /* exceptions; one handler a vector */
+/* Interrupt vectors from VEC_EXCEPTIONS; the handler writes the EOI. */
+void trap_set_interrupt(unsigned vector, void (*fn)(struct trap_frame *f));
+
+/*
+ * Steps that upper layers take at the end of an interrupt, set in boot/main.c. All are entered and
+ * left with interrupts off.
+ */
+struct trap_hooks {
+	void (*bottom)(void);  /* bottom_pending is set and in_bottom is not */
+	void (*preempt)(void); /* need_resched is set, preempt_count is 0 */
+	void (*timer)(void);   /* the clock event that clockevent_set() armed has come */
+	void (*user_return)(struct trap_frame *f); /* user_work is set, ring 3 follows */
+};
+extern struct trap_hooks trap_hooks;
+
+/* Runs the steps above; the SYSCALL exit calls it too. Interrupts off. */
+void trap_exit(struct trap_frame *f);
+/* If rip has an entry in the exception table continue there. */
+bool trap_fixup(struct trap_frame *f);
+void trap_init(void);	  /* IDT contents, once */
+void trap_init_cpu(void); /* loads it */
+
+/* In assembly (trap.S): leaves through a trap frame to ring 3 or ring 0. */
+void trap_return(struct trap_frame *f) __noreturn;
+#endif
