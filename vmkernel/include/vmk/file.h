@@ -10,6 +10,7 @@
 
 struct file;
 struct inode;
+struct dentry; /* a name in the tree: fs/dentry.h */
 struct memobj;
 struct vstat; /* fs/: what stat, statx need */
 
@@ -21,7 +22,10 @@ struct file_ops {
 	/* Bytes done or -errno; *pos is the place in the file (seekable ones advance it themselves). */
 	ssize_t (*read)(struct file *f, struct uio *u, uint64_t *pos);
 	ssize_t (*write)(struct file *f, struct uio *u, uint64_t *pos);
-	/* The bits that are ready now. Sleeping pollers wait on *q, which is set first. */
+	/*
+	 * The bits that are ready now. Sleeping pollers wait on *q, which is set first and stays the same while
+	 * the file lives. The file wakes all of *q after every change, also those of waiters for other bits.
+	 */
 	unsigned (*poll)(struct file *f, struct waitq **q);
 	long (*ioctl)(struct file *f, unsigned cmd, uva_t arg);
 	/* The object behind a mapping of it and whether it may be shared; -ENODEV by default. */
@@ -38,12 +42,15 @@ struct file_ops {
 
 struct file {
 	const struct file_ops *ops;
-	struct inode *inode; /* NULL for anonymous ones (pipe, socket, epoll have one of anonfs) */
+	struct inode *inode; /* file_alloc gives a fresh one of the anonymous file system */
+	struct dentry *dentry; /* where it was opened; NULL for anonymous ones */
 	void *priv;
 	uint64_t pos;
 	struct mutex pos_lock;
 	uint32_t flags; /* O_* of open, changed by F_SETFL */
 	uint32_t refs;
+	bool seekable; /* has a position: read and write hold pos_lock */
+	int32_t owner; /* F_SETOWN */
 	struct list epolls; /* epoll entries that watch it; fs/epoll.c */
 };
 
@@ -71,7 +78,9 @@ struct inode_ops {
 	int (*unlink)(struct inode *dir, const char *name, bool directory);
 	int (*rename)(struct inode *dir, const char *name, struct inode *to, const char *to_name,
 		      unsigned flags);
-	int (*readlink)(struct inode *i, char *buf, size_t size);
+	int (*readlink)(struct inode *i, char *buf, size_t size); /* bytes, truncated to size */
+	/* Links of /proc that lead to a file itself, not to a path; NULL for usual links. */
+	int (*follow)(struct inode *i, struct dentry **out);
 	int (*open)(struct inode *i, struct file *f); /* sets f->ops, f->priv */
 	int (*setattr)(struct inode *i, const struct vstat *to, unsigned mask);
 };
@@ -92,8 +101,8 @@ struct inode {
 	struct mutex lock;
 	uint32_t refs;
 	void *priv;
-	struct inode *mounted; /* root of what is mounted here */
-	void *lockowner; /* advisory locks; fs/flock.c */
+	struct list locks; /* advisory locks; fs/flock.c */
+	void *special; /* FIFO: its pipe; bound socket: its address (fs/pipe.c, fs/unix.c) */
 };
 
 struct fs_ops {
@@ -112,8 +121,12 @@ struct fs {
 	bool read_only;
 	void *priv;
 };
+/* A file system makes its inodes with inode_init (one reference) in memory of its own. */
+void inode_init(struct inode *i, struct fs *fs, const struct inode_ops *ops, uint64_t ino, uint32_t mode);
 struct inode *inode_get(struct inode *i);
 void inode_put(struct inode *i);
+/* Boot: root from the module "userworld", tmpfs, /dev, /proc, /sys, device nodes, families. */
+void fs_init(void);
 /* Mounts on an existing directory of the global tree. */
 int __must_check vfs_mount(const char *path, struct fs *fs);
 int __must_check vfs_unmount(const char *path); /* -EBUSY while files are open */
