@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ISO, the userworld image, the installer and the bootbanks."""

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+# The vmkernel image. Every C and assembly file below vmkernel/ and drivers/ is compiled; linker
+# sections, not lists, decide what the kernel does with it.
+CC := gcc
+NM := nm
+
+B := $(if $(DEBUG),build/debug,build)
+OBJ := $(B)/obj
+IMAGE := $(B)/vmkernel.elf
+LDSCRIPT := vmkernel/vmkernel.ld
+
+WARNINGS := -Wall -Wextra -Werror -Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+	-Wold-style-definition -Wwrite-strings -Wno-unused-parameter -Wno-missing-field-initializers \
+	-Wno-sign-compare -Wframe-larger-than=2048
+CODEGEN := -ffreestanding -fno-pic -no-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
+	-fno-strict-aliasing -fno-common -fno-delete-null-pointer-checks -fno-strict-overflow \
+	-fstack-protector-strong -mstack-protector-guard=global -mindirect-branch=thunk-inline \
+	-mindirect-branch-register -fcf-protection=none -fno-asynchronous-unwind-tables \
+	-fno-omit-frame-pointer -fmacro-prefix-map=$(CURDIR)/=
+DEBUGGING := $(if $(DEBUG),-DVMK_DEBUG -fsanitize=undefined -fsanitize-undefined-trap-on-error)
+INCLUDES := -Ivmkernel/include -Ibuild/gen
+DEFINES := -DVMK_VERSION='"$(VERSION)"'
+CFLAGS := -std=gnu11 -O2 -g $(CODEGEN) $(DEBUGGING) $(INCLUDES) $(DEFINES)
+LDFLAGS := -nostdlib -static -no-pie -Wl,-T,$(LDSCRIPT) -Wl,--build-id=sha1 -Wl,--gc-sections \
+	-Wl,-z,max-page-size=0x1000 -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
+
+C_SOURCES := $(shell find vmkernel drivers -name '*.c' ! -name asm_offsets.c 2>/dev/null | sort)
+S_SOURCES := $(shell find vmkernel drivers -name '*.S' 2>/dev/null | sort)
+OBJECTS := $(C_SOURCES:%.c=$(OBJ)/%.o) $(S_SOURCES:%.S=$(OBJ)/%.S.o)
+
+# Parts from elsewhere, compiled into the image: each .mk sets X_SOURCES (files below build/src/)
+# and X_CFLAGS (their own warnings and definitions), X being LWIP and ZYDIS.
+-include vmkernel/net/lwip.mk vmkernel/vmm/zydis.mk
+LWIP_OBJECTS := $(LWIP_SOURCES:build/src/%.c=$(OBJ)/src/%.o)
+ZYDIS_OBJECTS := $(ZYDIS_SOURCES:build/src/%.c=$(OBJ)/src/%.o)
+FOREIGN_OBJECTS := $(LWIP_OBJECTS) $(ZYDIS_OBJECTS)
+# Our own files may include the foreign headers.
+INCLUDES += $(LWIP_INCLUDES) $(ZYDIS_INCLUDES)
+
+GENERATED := build/gen/asm_offsets.h build/gen/abi_digest.h
+
+.PHONY: image
+image: $(if $(wildcard $(LDSCRIPT)),$(IMAGE)) ## build the vmkernel: build/vmkernel.elf
+
+# Three links: sizes are right after the second, addresses inside the table after the third.
+$(IMAGE): $(OBJECTS) $(FOREIGN_OBJECTS) $(LDSCRIPT) $(OBJ)/objects.list | build/py
+	@echo "  link    $@"
+	@link() { $(CC) $(LDFLAGS) -Wl,-Map=$(OBJ)/vmkernel.map -o $$1 $(OBJECTS) $(FOREIGN_OBJECTS) $(OBJ)/ksyms.o; }; \
+	table() { $(WORKSHOP).ksyms $$1 $(OBJ)/ksyms.S; $(CC) -c -o $(OBJ)/ksyms.o $(OBJ)/ksyms.S; }; \
+	table -; link $(OBJ)/pass; \
+	for pass in 1 2; do $(NM) $(OBJ)/pass >$(OBJ)/pass.nm; table $(OBJ)/pass.nm; link $(OBJ)/pass; done; \
+	$(NM) $(OBJ)/pass >$(OBJ)/pass.nm; $(WORKSHOP).ksyms --check $(OBJ)/pass.nm $(OBJ)/ksyms.S; \
+	mv $(OBJ)/pass $@
+
+$(OBJ)/%.o: %.c $(OBJ)/flags
+	@mkdir -p $(@D); echo "  cc      $<"
+	@$(CC) $(CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<
+
+$(OBJ)/%.S.o: %.S $(OBJ)/flags
+	@mkdir -p $(@D); echo "  as      $<"
+	@$(CC) $(CFLAGS) -D__ASSEMBLER__=1 -MMD -MP -c -o $@ $<
+
+$(LWIP_OBJECTS): FOREIGN_CFLAGS = $(LWIP_CFLAGS) $(LWIP_INCLUDES)
+$(ZYDIS_OBJECTS): FOREIGN_CFLAGS = $(ZYDIS_CFLAGS) $(ZYDIS_INCLUDES)
+$(FOREIGN_OBJECTS): $(OBJ)/src/%.o: build/src/%.c $(OBJ)/flags
+	@mkdir -p $(@D); echo "  cc      $<"
+	@$(CC) $(CFLAGS) $(FOREIGN_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(OBJECTS) $(FOREIGN_OBJECTS): | $(GENERATED)
+-include $(OBJECTS:.o=.d) $(FOREIGN_OBJECTS:.o=.d)
+
+# Rewritten only when they change: another flag or another set of files rebuilds, a touch does not.
+define KEEP_IF_SAME
+@mkdir -p $(@D); echo '$(subst ','\'',$1)' >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+endef
+.PHONY: FORCE
+$(OBJ)/flags: FORCE
+	$(call KEEP_IF_SAME,$(CFLAGS) $(WARNINGS) $(LWIP_CFLAGS) $(ZYDIS_CFLAGS))
+$(OBJ)/objects.list: FORCE
+	$(call KEEP_IF_SAME,$(OBJECTS) $(FOREIGN_OBJECTS))
+
+# Offsets of structure members for assembly: marker lines in the compiler's output, never typed.
+OFFSETS := $(wildcard vmkernel/x86/asm_offsets.c)
+build/gen/asm_offsets.h: $(OFFSETS) $(wildcard vmkernel/include/*/*.h) $(if $(OFFSETS),build/gen/abi_digest.h) | build/py
+	@mkdir -p $(@D); : >build/gen/asm_offsets.s
+	@$(if $(OFFSETS),$(CC) $(CFLAGS) -S -o build/gen/asm_offsets.s $(OFFSETS))
+	@$(WORKSHOP).headers offsets build/gen/asm_offsets.s $@
+
+# The text of the ABI headers, as cffi reads it; the kernel carries its digest, the shell the text.
+ABI := $(wildcard vmkernel/include/abi/all.h)
+build/gen/abi.txt: $(wildcard vmkernel/include/abi/*.h)
+	@mkdir -p $(@D); : >$@
+	@$(if $(ABI),$(CC) -E -P -DABI_PARSE -Ivmkernel/include -o $@ $(ABI))
+	@cmp -s $@ shell/abi.txt || cp $@ shell/abi.txt
+build/gen/abi_digest.h: build/gen/abi.txt | build/py
+	@$(WORKSHOP).headers digest $< $@

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service console: client, commands, hostd and the tepui command."""
