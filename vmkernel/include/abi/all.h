@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Everything that Python parses, in one preprocessed text (its SHA-256 is the ABI digest). */
-#include "abi/hcl.h"
 #include "abi/ctl.h"
+#include "abi/device.h"
+#include "abi/hcl.h"
+#include "abi/host.h"
+#include "abi/sched.h"

@@ -33,6 +33,7 @@ enum ctl_op_base {
 	CTL_BASE_VM = 0x700,
 };
 
+/* CTL_EVENT without a payload: events were lost to this client, which should look again. */
 enum ctl_core_op { CTL_HELLO = CTL_BASE_CORE + 1, CTL_SUBSCRIBE, CTL_EVENT };
 
 /* The first request of a connection; a digest that differs is -EPROTO and the end. */

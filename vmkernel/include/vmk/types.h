@@ -121,11 +121,18 @@ static inline unsigned log2_ceil(uint64_t x)
 
 /*
  * An entry of a linker section (.drivers, .vdevs, .syscalls, .ctl, .stats ...). Objects are
- * aligned to 8 so that gcc leaves no holes; walk one with SECTION_FOR_EACH.
+ * aligned to 8 so that gcc leaves no holes; walk one with SECTION_FOR_EACH. On the host the
+ * linker makes the bounds itself, for names without a dot.
  */
+#ifdef VMK_HOST
+#define SECTION_ENTRY(sec) __attribute__((section(#sec), used, aligned(8)))
+#define SECTION_BOUND_	   __attribute__((weak))
+#else
 #define SECTION_ENTRY(sec) __attribute__((section("." #sec), used, aligned(8)))
+#define SECTION_BOUND_
+#endif
 #define SECTION_FOR_EACH(type, it, sec)                                                            \
-	extern const type __start_##sec[], __stop_##sec[];                                         \
+	extern const type __start_##sec[] SECTION_BOUND_, __stop_##sec[] SECTION_BOUND_;           \
 	for (const type *it = __start_##sec; it < __stop_##sec; it++)
 
 #endif

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vmkernel's structures, from the one text that vmkernel/include/abi/*.h preprocess to.
+
+The build ships that text as `abi.txt` beside this module and compiles its SHA-256 into the kernel;
+HELLO compares the two. The userworld image also carries `_abi.py`, the same declarations compiled
+by cffi, because parsing C takes seconds on a slow machine.
+"""
+
+import argparse
+import hashlib
+import importlib
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+TEXT = Path(__file__).with_name("abi.txt")
+COMPILED = "_abi"
+
+
+def _parse(text: str, module: str | None = None) -> Any:
+    from cffi import FFI
+
+    ffi = FFI()
+    if module:
+        ffi.set_source(module, None)
+    ffi.cdef(text)
+    return ffi
+
+
+@cache
+def ffi() -> Any:
+    """The cffi FFI that knows every structure and enumerator."""
+    try:
+        return importlib.import_module(f"tepui.shell.{COMPILED}").ffi
+    except ImportError:
+        return _parse(TEXT.read_text())
+
+
+@cache
+def lib() -> Any:
+    """Enumerators by name: lib().CTL_HOST_INFO."""
+    return ffi().dlopen(None)
+
+
+@cache
+def digest() -> bytes:
+    """SHA-256 of the text, 32 bytes."""
+    return hashlib.sha256(TEXT.read_bytes()).digest()
+
+
+def value(c: Any) -> Any:
+    """A cdata member as a plain object: char arrays become str, other arrays tuples."""
+    if not isinstance(c, ffi().CData):
+        return c
+    kind = ffi().typeof(c)
+    if kind.kind == "array":
+        if kind.item.cname == "char":
+            return ffi().string(c).decode("utf-8", "replace")
+        return tuple(value(item) for item in c)
+    return c
+
+
+def decode(cls: type[T], c: Any) -> T:
+    """A dataclass whose fields are named as the structure's members."""
+    return cls(**{f.name: value(getattr(c, f.name)) for f in fields(cls)})  # type: ignore[arg-type]
+
+
+def cast(kind: str, payload: bytes) -> Any:
+    """payload as `struct kind`; shorter than its fixed part raises ValueError.
+
+    The structure may end in an array of which only the used part is there, so the bytes are
+    copied into a whole, zeroed structure.
+    """
+    c = ffi().new(f"struct {kind} *")
+    size = ffi().sizeof(c[0])
+    if len(payload) > size:
+        raise ValueError(f"{len(payload)} bytes are no struct {kind} of {size}")
+    ffi().memmove(c, payload, len(payload))
+    return c
+
+
+def pack(kind: str, **members: object) -> bytes:
+    """A structure's bytes. str members are cut to their array and always terminated."""
+    c = ffi().new(f"struct {kind} *")
+    for name, v in members.items():
+        if isinstance(v, str):
+            raw = v.encode()
+            array = getattr(c, name)
+            if len(raw) >= len(array):
+                raise ValueError(f"{name}: longer than {len(array) - 1} bytes")
+            ffi().memmove(array, raw, len(raw))
+        else:
+            setattr(c, name, v)
+    return bytes(ffi().buffer(c))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compiles abi.txt into DIR/_abi.py."""
+    parser = argparse.ArgumentParser(prog="tepui.shell.abi", description=main.__doc__)
+    parser.add_argument("directory", type=Path)
+    args = parser.parse_args(argv)
+    _parse(TEXT.read_text(), f"tepui.shell.{COMPILED}").emit_python_code(
+        str(args.directory / f"{COMPILED}.py")
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

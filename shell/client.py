@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Typed calls to the vmkernel: each operation a method, each structure a dataclass.
+
+Fields keep the names and units of vmkernel/include/abi/*.h.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tepui.shell import abi
+from tepui.shell.link import Link
+
+
+@dataclass(frozen=True, slots=True)
+class HostInfo:
+    version: str
+    build_id: str
+    uptime_ns: int
+    realtime_ns: int
+    tsc_hz: int
+    memory_bytes: int
+    cpus: int
+    nodes: int
+    efi: int
+    tsc_reliable: int
+    hvm: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    id: int
+    apic_id: int
+    node: int
+    idle_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    name: str
+    help: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Pages of 4 KiB by owner: the whole, then each NUMA node."""
+
+    total_pages: int
+    owners: dict[str, int]
+    nodes: tuple[dict[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    id: int
+    kind: int
+    state: int
+    pid: int
+    used_ns: int
+    ready_ns: int
+    wait_ns: int
+    costop_ns: int
+    switches: int
+    migrations: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pci:
+    segment: int
+    bus: int
+    slot: int
+    func: int
+    revision: int
+    irq_line: int
+    irq_pin: int
+    vendor: int
+    device: int
+    subvendor: int
+    subdevice: int
+    class_code: int
+    secondary: int
+    has_flr: int
+    parent: int
+    vmk_name: str
+    driver: str
+    reason: str
+
+    @property
+    def address(self) -> str:
+        return f"{self.segment:04x}:{self.bus:02x}:{self.slot:02x}.{self.func}"
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    name: str
+    desc: str
+    spec: str
+    bound: int
+    rows: int
+
+
+class Client:
+    """A host, over one Link that opens with the first call."""
+
+    def __init__(self, link: Link | None = None) -> None:
+        self._given = link
+
+    @cached_property
+    def link(self) -> Link:
+        return self._given or Link.connect()
+
+    @cached_property
+    def op(self) -> Any:
+        return abi.lib()
+
+    def call(self, operation: int, reply: str | None = None, payload: bytes = b"") -> Any:
+        """The reply as `struct reply`, or None."""
+        got = self.link.request(operation, payload)
+        return abi.cast(reply, got.payload) if reply else None
+
+    def pages(self, operation: int, reply: str, member: str) -> Iterator[Any]:
+        """Every entry of a paged list (struct ctl_page)."""
+        first = 0
+        while True:
+            c = self.call(operation, reply, abi.pack("ctl_page_req", first=first))
+            array = getattr(c, member)
+            yield from (array[i] for i in range(c.page.count))
+            first += c.page.count
+            if c.page.count == 0 or first >= c.page.total:
+                return
+
+    def info(self) -> HostInfo:
+        return abi.decode(HostInfo, self.call(self.op.CTL_HOST_INFO, "ctl_host_info"))
+
+    def options(self) -> str:
+        """The boot command line."""
+        return self.link.request(self.op.CTL_HOST_OPTIONS).payload.decode("utf-8", "replace")
+
+    def log(self, sequence: int = 0) -> tuple[int, str]:
+        """Log text from a record on: (where to go on, lines); "" when there is no more."""
+        c = self.call(
+            self.op.CTL_HOST_LOG_READ,
+            "ctl_host_log_reply",
+            abi.pack("ctl_host_log_read", sequence=sequence),
+        )
+        text = bytes(abi.ffi().buffer(c.text, c.length))
+        return c.sequence, text.decode("utf-8", "replace")
+
+    def log_mark(self, text: str) -> None:
+        self.call(self.op.CTL_HOST_LOG_MARK, None, text.encode()[:256])
+
+    def stats(self) -> list[Stat]:
+        rows = self.pages(self.op.CTL_HOST_STATS, "ctl_host_stats", "stat")
+        return [abi.decode(Stat, c) for c in rows]
+
+    def cpus(self) -> list[Cpu]:
+        rows = self.pages(self.op.CTL_HOST_CPUS, "ctl_host_cpus", "cpu")
+        return [abi.decode(Cpu, c) for c in rows]
+
+    def cpuid(self, cpu: int, leaf: int, subleaf: int = 0) -> tuple[int, int, int, int]:
+        """EAX, EBX, ECX, EDX of CPUID on that CPU."""
+        req = abi.pack("ctl_host_cpuid", cpu=cpu, leaf=leaf, subleaf=subleaf)
+        c = self.call(self.op.CTL_HOST_CPUID, "ctl_host_cpuid_reply", req)
+        return c.eax, c.ebx, c.ecx, c.edx
+
+    def memory(self) -> Memory:
+        c = self.call(self.op.CTL_HOST_MEMORY, "ctl_host_memory")
+        names = [abi.value(c.owner_name[i]) for i in range(c.owners)]
+
+        def owners(node: Any) -> dict[str, int]:
+            return {name: node.pages[i] for i, name in enumerate(names)}
+
+        nodes = tuple(owners(c.node[i]) for i in range(c.nodes))
+        return Memory(c.all.total_pages, owners(c.all), nodes)
+
+    def worlds(self) -> list[World]:
+        rows = self.pages(self.op.CTL_SCHED_WORLDS, "ctl_sched_worlds", "world")
+        return [abi.decode(World, c) for c in rows]
+
+    def pci(self) -> list[Pci]:
+        rows = self.pages(self.op.CTL_DEVICE_PCI, "ctl_device_pci", "pci")
+        return [abi.decode(Pci, c) for c in rows]
+
+    def drivers(self) -> list[Driver]:
+        rows = self.pages(self.op.CTL_DEVICE_DRIVERS, "ctl_device_drivers", "driver")
+        return [abi.decode(Driver, c) for c in rows]
+
+    def peek(self, address: int, length: int) -> bytes:
+        """Kernel memory, at most 4,096 bytes; RefusedError where nothing is mapped."""
+        req = abi.pack("ctl_host_peek", address=address, length=length)
+        return self.link.request(self.op.CTL_HOST_PEEK, req).payload
+
+    def set_time(self, realtime_ns: int) -> None:
+        self.call(
+            self.op.CTL_HOST_SET_TIME, None, abi.pack("ctl_host_time", realtime_ns=realtime_ns)
+        )
+
+    def power(self, *, reboot: bool) -> None:
+        """Power off or reboot; the reply comes before the deed."""
+        action = self.op.CTL_POWER_REBOOT if reboot else self.op.CTL_POWER_OFF
+        self.call(self.op.CTL_HOST_POWER, None, abi.pack("ctl_host_power", action=action))
