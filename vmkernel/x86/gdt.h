@@ -32,7 +32,9 @@ struct gdt {
 };
 
 struct percpu;
-/* Loads GDT, TSS and GS base of this CPU. */
+/* Loads GDT, TSS and GS base; p becomes this CPU's block. */
 void gdt_load(struct percpu *p);
+/* Interrupt stack n (IST_...) of the CPU; top is 16-aligned. What is there already stays in use until then. */
+void gdt_set_ist(struct percpu *p, unsigned ist, void *top);
 #endif
 #endif

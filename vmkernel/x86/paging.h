@@ -47,12 +47,16 @@ pa_t __must_check paging_root_new(void);
 void paging_root_free(pa_t root);
 
 /*
- * Boot: final kernel tables (direct map, image with W^X), loaded on this CPU. Tables come from boot memory
- * until paging_use_frames() says that page_alloc() works.
+ * Where tables come from: zeroed pages or PA_NONE. Boot memory, until mm sets its own when frames can be
+ * allocated.
  */
+void paging_set_tables(pa_t (*alloc)(void), void (*free)(pa_t));
+
+/* Boot: builds the final kernel tables (direct map, image with W^X) and loads them on this CPU. */
 void paging_init(void);
-void paging_use_frames(void);
-void paging_init_cpu(void); /* PAT, CR0.WP, CR4.PGE, CR3 */
+/* Maps the registers of the CPU's own devices for good: mm's kmap_device() is for everyone else. */
+void *paging_map_device(pa_t pa, uint64_t len);
+void paging_init_cpu(void); /* PAT, CR4.PGE, CR3 */
 
 void tlb_flush_page(va_t va); /* this CPU */
 void tlb_flush_all(void);     /* this CPU, global entries too */

@@ -17,6 +17,7 @@ struct percpu {
 	uint64_t user_rsp;	/* scratch of the SYSCALL entry */
 	struct world *current;
 	struct world *idle;
+	uint32_t world_id; /* of current, for the log */
 	uint32_t id;
 	uint32_t apic_id;
 	uint32_t node;
@@ -36,6 +37,7 @@ struct percpu {
 
 /* Every CPU's block by id; filled as CPUs come up. */
 extern struct percpu *percpu[CPUS_MAX];
+extern struct percpu percpu_boot; /* the boot CPU: id 0 */
 
 static inline struct percpu *this_cpu(void)
 {

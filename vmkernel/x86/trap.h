@@ -34,8 +34,9 @@ static inline bool trap_from_user(const struct trap_frame *f)
 }
 
 /*
- * The handler of an exception from the kernel has failed: returns false to let the exception table and then
- * the panic have it. From ring 3 it has to resolve it (a signal). CR2 is still the fault's.
+ * Handles an exception and returns true; or false, and the exception table and then the panic have it. One from
+ * ring 3 has to be resolved (by a signal, if need be). Enters with interrupts off and CR2 still the
+ * fault's; may enable interrupts and sleep when it came from ring 3.
  */
 typedef bool (*trap_handler)(struct trap_frame *f);
 void trap_set_handler(unsigned vector, trap_handler fn); /* exceptions; one handler a vector */
@@ -56,6 +57,8 @@ extern struct trap_hooks trap_hooks;
 
 /* Runs the steps above; the SYSCALL exit calls it too. Interrupts off. */
 void trap_exit(struct trap_frame *f);
+enum { TRAP_STUB_SIZE = 16 }; /* in trap.S */
+
 /* If rip has an entry in the exception table continue there. */
 bool trap_fixup(struct trap_frame *f);
 void trap_init(void);	  /* IDT contents, once */

@@ -12,6 +12,8 @@
 #define DIRECT_SIZE 0x0000400000000000
 #define KMAP_BASE   0xffffc00000000000 /* device registers, stacks, vmalloc: mm/kmap.c */
 #define KMAP_SIZE   0x0000008000000000 /* one top-level entry */
+#define DEVMAP_BASE 0xffffd00000000000 /* registers of APICs and HPET: x86/paging_init.c */
+#define DEVMAP_SIZE 0x0000008000000000
 #define FRAMES_BASE 0xffffe00000000000 /* struct frame by page frame number: mm/frame.c */
 #define FRAMES_SIZE 0x0000008000000000
 #define IMAGE_BASE  0xffffffff80000000 /* the image: link address = IMAGE_BASE + preferred machine address */

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The consoles and who listens to them. The list only grows, so it is walked without a lock; output is
+ * serialised by output_lock (log/log_lock.h), which a CPU in a panic passes.
+ */
+#include "vmk/console.h"
+#include "log/log_lock.h"
+#include "vmk/boot.h"
+#include "vmk/string.h"
+
+static struct console *consoles;
+static void (*input)(const char *text, size_t len);
+static struct log_lock output_lock;
+
+/* Option console=a,b names the consoles to use; without it all are. */
+static bool wanted(const char *name)
+{
+	char list[64];
+	size_t len = strlen(name);
+
+	if (!boot_option("console", list, sizeof(list)))
+		return true;
+	for (const char *p = list; (p = strstr(p, name)) != NULL; p += len)
+		if ((p == list || p[-1] == ',') && (p[len] == '\0' || p[len] == ','))
+			return true;
+	return false;
+}
+
+void console_add(struct console *c)
+{
+	if (!wanted(c->name))
+		return;
+	c->next = consoles;
+	store_release(&consoles, c);
+}
+
+void console_emit(const char *text, size_t len)
+{
+	for (struct console *c = load_acquire(&consoles); c != NULL; c = c->next)
+		c->write(c, text, len);
+}
+
+void console_write(const char *text, size_t len)
+{
+	uint64_t flags = log_lock_take(&output_lock);
+
+	console_emit(text, len);
+	log_lock_give(&output_lock, flags);
+}
+
+void console_begin_panic(void)
+{
+	for (struct console *c = load_acquire(&consoles); c != NULL; c = c->next)
+		if (c->panic != NULL)
+			c->panic(c);
+}
+
+void console_input(const char *text, size_t len)
+{
+	void (*fn)(const char *, size_t) = load_acquire(&input);
+
+	if (fn != NULL)
+		fn(text, len);
+}
+
+void console_set_input(void (*fn)(const char *text, size_t len))
+{
+	store_release(&input, fn);
+}

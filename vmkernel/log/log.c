@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The ring log: records of variable length in one ring; the oldest make room for the newest. ring_lock guards
+ * everything here. Lines up to the console level (option loglevel=, 0 to 3) also go to the consoles.
+ */
+#include "vmk/log.h"
+#include "log/log_lock.h"
+#include "vmk/boot.h"
+#include "vmk/console.h"
+#include "vmk/cpu.h"
+#include "vmk/string.h"
+#include "vmk/time.h"
+#include "x86/percpu.h"
+
+enum { RING_SIZE = 256 * 1024, LINE_MAX = 512, MODULE_MAX = 24 };
+
+struct record {
+	uint64_t seq;
+	ns_t time;
+	uint32_t world;
+	uint16_t cpu;
+	uint16_t size; /* of record and text, a multiple of 8 */
+	uint16_t len;  /* of the text */
+	uint8_t level;
+	uint8_t module_len; /* the module's name comes first in the text */
+	char text[];
+};
+
+static struct log_lock ring_lock;
+static uint8_t ring[RING_SIZE] __aligned(8);
+/* Offsets since boot; modulo RING_SIZE they are places. A record never wraps: the end is skipped. */
+static uint64_t head, tail;
+static uint64_t next_seq = 1;
+bool log_panicking;
+
+static struct record *record_at(uint64_t offset)
+{
+	return (struct record *)&ring[offset % RING_SIZE];
+}
+
+/* Bytes from offset to the end of the ring. */
+static size_t run_left(uint64_t offset)
+{
+	return RING_SIZE - offset % RING_SIZE;
+}
+
+/* The record that starts at or behind offset: a size of 0, or too little room, means the end was skipped. */
+static uint64_t skip_end(uint64_t offset)
+{
+	if (run_left(offset) < sizeof(struct record) || record_at(offset)->size == 0)
+		return offset + run_left(offset);
+	return offset;
+}
+
+static void drop_oldest(void)
+{
+	tail = skip_end(tail);
+	if (tail < head)
+		tail += record_at(tail)->size;
+}
+
+static struct record *reserve(size_t size)
+{
+	if (run_left(head) < size) {
+		while (tail < head && head + run_left(head) - tail > RING_SIZE)
+			drop_oldest();
+		if (run_left(head) >= sizeof(struct record))
+			record_at(head)->size = 0;
+		head += run_left(head);
+	}
+	while (tail < head && head + size - tail > RING_SIZE)
+		drop_oldest();
+	head += size;
+	return record_at(head - size);
+}
+
+static void append(enum log_level level, const char *module, const char *text, size_t len)
+{
+	size_t module_len = strnlen(module, MODULE_MAX);
+	size_t size = ALIGN_UP(sizeof(struct record) + module_len + len, 8);
+	struct record *r = reserve(size);
+
+	*r = (struct record){
+		.seq = next_seq++, .time = time_now(), .world = percpu_read(world_id),
+		.cpu = (uint16_t)cpu_id(), .size = (uint16_t)size, .len = (uint16_t)len,
+		.level = (uint8_t)level, .module_len = (uint8_t)module_len,
+	};
+	memcpy(r->text, module, module_len);
+	memcpy(r->text + module_len, text, len);
+}
+
+/* Consoles show seconds since boot. */
+static void show(const char *module, const char *text, size_t len)
+{
+	char line[LINE_MAX + 96];
+	ns_t now = time_now();
+	int n;
+
+	n = vmk_snprintf(line, sizeof(line), "%4llu.%06llu cpu%u:%u)%s: %.*s\n",
+			 (unsigned long long)(now / NS_PER_S),
+			 (unsigned long long)(now % NS_PER_S / NS_PER_US), cpu_id(),
+			 percpu_read(world_id), module, (int)len, text);
+	console_write(line, MIN((size_t)n, sizeof(line) - 1));
+}
+
+static bool shown(enum log_level level)
+{
+	static uint64_t max = UINT64_MAX;
+
+	if (max == UINT64_MAX && !boot_option_u64("loglevel", &max))
+		max = LOG_INFO;
+	return level <= max;
+}
+
+void log_write(enum log_level level, const char *module, const char *fmt, ...)
+{
+	char text[LINE_MAX];
+	uint64_t flags;
+	va_list ap;
+	size_t len;
+
+	va_start(ap, fmt);
+	len = (size_t)vmk_vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	len = MIN(len, sizeof(text) - 1);
+	flags = log_lock_take(&ring_lock);
+	append(level, module, text, len);
+	log_lock_give(&ring_lock, flags);
+	if (shown(level))
+		show(module, text, len);
+}
+
+/* "2025-12-11T16:41:48.486Z Wa(180) vmkernel: cpu1:131211)Module: text", as in ESXi's vmkernel.log. */
+static size_t format(const struct record *r, char *buf, size_t size)
+{
+	static const char *const level[] = { "Er(179)", "Wa(180)", "In(182)", "Db(183)" };
+	ns_t at = time_realtime() - time_now() + r->time;
+	struct date d;
+
+	date_from_unix(at / NS_PER_S, &d);
+	return (size_t)vmk_snprintf(buf, size,
+				    "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ %s vmkernel: cpu%u:%u)%.*s: %.*s\n",
+				    d.year, d.month, d.day, d.hour, d.minute, d.second,
+				    (unsigned)(at / NS_PER_MS % 1000), level[r->level], r->cpu, r->world,
+				    r->module_len, r->text, r->len, r->text + r->module_len);
+}
+
+size_t log_read(uint64_t *seq, char *buf, size_t size)
+{
+	uint64_t flags = log_lock_take(&ring_lock);
+	size_t used = 0;
+
+	for (uint64_t at = tail; (at = skip_end(at)) < head; at += record_at(at)->size) {
+		const struct record *r = record_at(at);
+		size_t n;
+
+		if (r->seq < *seq)
+			continue;
+		n = format(r, buf + used, size - used);
+		if (n >= size - used)
+			break;
+		used += n;
+		*seq = r->seq + 1;
+	}
+	log_lock_give(&ring_lock, flags);
+	return used;
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One-instruction functions for what C cannot say, and the numbers of registers. Spec: Intel SDM 2, 4. */
+#ifndef X86_INSN_H
+#define X86_INSN_H
+#include "vmk/types.h"
+
+#define CR0_MP BIT(1)
+#define CR0_EM BIT(2)
+#define CR0_TS BIT(3)
+#define CR0_NE BIT(5)
+#define CR0_WP BIT(16)
+#define CR0_AM BIT(18)
+#define CR0_NW BIT(29)
+#define CR0_CD BIT(30)
+
+#define CR4_DE	       BIT(3)
+#define CR4_MCE	       BIT(6)
+#define CR4_PGE	       BIT(7)
+#define CR4_OSFXSR     BIT(9)
+#define CR4_OSXMMEXCPT BIT(10)
+#define CR4_UMIP       BIT(11)
+#define CR4_FSGSBASE   BIT(16)
+#define CR4_OSXSAVE    BIT(18)
+#define CR4_SMEP       BIT(20)
+#define CR4_SMAP       BIT(21)
+
+#define RFLAGS_TF BIT(8)
+#define RFLAGS_IF BIT(9)
+#define RFLAGS_DF BIT(10)
+#define RFLAGS_AC BIT(18)
+
+enum msr {
+	MSR_APIC_BASE = 0x1b,
+	MSR_TSC_ADJUST = 0x3b,
+	MSR_PAT = 0x277,
+	MSR_TSC_DEADLINE = 0x6e0,
+	MSR_X2APIC = 0x800, /* + offset in the APIC page / 16 */
+	MSR_EFER = 0xc0000080,
+	MSR_FS_BASE = 0xc0000100,
+	MSR_GS_BASE = 0xc0000101,
+	MSR_KERNEL_GS_BASE = 0xc0000102,
+	MSR_TSC_AUX = 0xc0000103,
+};
+#define EFER_SCE BIT(0)
+#define EFER_LME BIT(8)
+#define EFER_NXE BIT(11)
+
+struct cpuid {
+	uint32_t a, b, c, d;
+};
+static inline struct cpuid cpuid(uint32_t leaf, uint32_t sub)
+{
+	struct cpuid r;
+
+	__asm__ volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "0"(leaf), "2"(sub));
+	return r;
+}
+static inline uint64_t rdmsr(uint32_t msr)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr) : "memory");
+	return (uint64_t)hi << 32 | lo;
+}
+static inline void wrmsr(uint32_t msr, uint64_t v)
+{
+	__asm__ volatile("wrmsr" ::"c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+}
+static inline uint64_t rdtsc(void)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi)::"memory");
+	return (uint64_t)hi << 32 | lo;
+}
+/* Not before earlier loads: LFENCE waits for them (AMD: when it is made serialising, as cpu.c does). */
+static inline uint64_t rdtsc_ordered(void)
+{
+	__asm__ volatile("lfence" ::: "memory");
+	return rdtsc();
+}
+#define CR_ACCESS_(n)                                                                              \
+	static inline uint64_t read_cr##n(void)                                                    \
+	{                                                                                          \
+		uint64_t v;                                                                        \
+		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(v)::"memory");                        \
+		return v;                                                                          \
+	}                                                                                          \
+	static inline void write_cr##n(uint64_t v)                                                 \
+	{                                                                                          \
+		__asm__ volatile("mov %0, %%cr" #n ::"r"(v) : "memory");                           \
+	}
+CR_ACCESS_(0)
+CR_ACCESS_(2)
+CR_ACCESS_(3)
+CR_ACCESS_(4)
+CR_ACCESS_(8)
+#undef CR_ACCESS_
+static inline void xsetbv(uint32_t index, uint64_t v)
+{
+	__asm__ volatile("xsetbv" ::"c"(index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
+}
+static inline void invlpg(va_t va)
+{
+	__asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
+}
+static inline void cpu_cli(void)
+{
+	__asm__ volatile("cli" ::: "memory");
+}
+static inline void cpu_sti(void)
+{
+	__asm__ volatile("sti" ::: "memory");
+}
+/* Enables interrupts and halts in one step: none is lost between the two. */
+static inline void cpu_sti_halt(void)
+{
+	__asm__ volatile("sti; hlt" ::: "memory");
+}
+static inline void cpu_halt(void)
+{
+	__asm__ volatile("hlt" ::: "memory");
+}
+static inline uint64_t read_rflags(void)
+{
+	uint64_t v;
+
+	__asm__ volatile("pushfq; pop %0" : "=r"(v)::"memory");
+	return v;
+}
+#endif
