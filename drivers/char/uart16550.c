@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The first serial port as a console: polled output, input by interrupt. Spec: National PC16550D data sheet, 8.
+ * The first serial port as a console: polled output. Spec: National PC16550D data sheet, 8.
  */
 #include "vmk/console.h"
 #include "vmk/io.h"
-#include "vmk/irq.h"
-#include "vmk/log.h"
 #include "vmk/platform.h"
-
-#define LOG_MODULE "uart"
 
 enum {
 	UART_COM1 = 0x3f8,
@@ -18,17 +14,29 @@ enum {
 	UART_FIFO = 16,
 	UART_IRQ_BYTES = 256, /* the most one interrupt reads: a stuck LSR.DR must not hang us */
 };
-enum { RBR = 0, THR = 0, DLL = 0, IER = 1, DLM = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, SCR = 7 };
+enum {
+	RBR = 0,
+	THR = 0,
+	DLL = 0,
+	IER = 1,
+	DLM = 1,
+	IIR = 2,
+	FCR = 2,
+	LCR = 3,
+	MCR = 4,
+	LSR = 5,
+	SCR = 7
+};
 #define IER_ERBFI  BIT(0)
 #define FCR_ENABLE BIT(0)
 #define FCR_CLEAR  BITS(2, 1)
 #define FCR_RX_8   BIT(7)
-#define LCR_8N1	   BITS(1, 0)
+#define LCR_8N1    BITS(1, 0)
 #define LCR_DLAB   BIT(7)
-#define MCR_DTR	   BIT(0)
-#define MCR_RTS	   BIT(1)
+#define MCR_DTR    BIT(0)
+#define MCR_RTS    BIT(1)
 #define MCR_OUT2   BIT(3) /* lets the interrupt through on a PC */
-#define LSR_DR	   BIT(0)
+#define LSR_DR     BIT(0)
 #define LSR_THRE   BIT(5)
 
 static struct uart {
@@ -73,20 +81,6 @@ static void uart_console_write(struct console *c, const char *text, size_t len)
 	}
 }
 
-static enum irq_return uart_irq(void *arg)
-{
-	struct uart *u = arg;
-	enum irq_return r = IRQ_NONE;
-
-	for (int i = 0; i < UART_IRQ_BYTES && (uart_read(u, LSR) & LSR_DR); i++) {
-		char c = (char)uart_read(u, RBR);
-
-		console_input(&c, 1);
-		r = IRQ_HANDLED;
-	}
-	return r;
-}
-
 void uart_early_init(void)
 {
 	struct uart *u = &com1;
@@ -104,19 +98,4 @@ void uart_early_init(void)
 	uart_write(u, MCR, MCR_DTR | MCR_RTS | MCR_OUT2);
 	u->console = (struct console){ .name = "com1", .write = uart_console_write };
 	console_add(&u->console);
-}
-
-void uart_irq_init(void)
-{
-	struct irq *irq;
-	int r;
-
-	if (com1.console.write == NULL)
-		return;
-	r = irq_alloc_isa("com1", UART_IRQ, uart_irq, &com1, &irq);
-	if (r != 0) {
-		log_warn("no interrupt, no input: error %d", -r);
-		return;
-	}
-	uart_write(&com1, IER, IER_ERBFI);
 }

@@ -18,7 +18,7 @@ CODEGEN := -ffreestanding -fno-pic -no-pie -mcmodel=kernel -mno-red-zone -mgener
 	-mindirect-branch-register -fcf-protection=none -fno-asynchronous-unwind-tables \
 	-fno-omit-frame-pointer -fmacro-prefix-map=$(CURDIR)/=
 DEBUGGING := $(if $(DEBUG),-DVMK_DEBUG -fsanitize=undefined -fsanitize-undefined-trap-on-error)
-INCLUDES := -Ivmkernel/include -Ibuild/gen
+INCLUDES := -Ivmkernel/include -Ivmkernel -Ibuild/gen
 DEFINES := -DVMK_VERSION='"$(VERSION)"'
 CFLAGS := -std=gnu11 -O2 -g $(CODEGEN) $(DEBUGGING) $(INCLUDES) $(DEFINES)
 LDFLAGS := -nostdlib -static -no-pie -Wl,-T,$(LDSCRIPT) -Wl,--build-id=sha1 -Wl,--gc-sections \
@@ -81,7 +81,7 @@ $(OBJ)/objects.list: FORCE
 
 # Offsets of structure members for assembly: marker lines in the compiler's output, never typed.
 OFFSETS := $(wildcard vmkernel/x86/asm_offsets.c)
-build/gen/asm_offsets.h: $(OFFSETS) $(wildcard vmkernel/include/*/*.h) $(if $(OFFSETS),build/gen/abi_digest.h) | build/py
+build/gen/asm_offsets.h: $(OFFSETS) $(wildcard vmkernel/include/*/*.h vmkernel/x86/*.h) $(if $(OFFSETS),build/gen/abi_digest.h) | build/py
 	@mkdir -p $(@D); : >build/gen/asm_offsets.s
 	@$(if $(OFFSETS),$(CC) $(CFLAGS) -S -o build/gen/asm_offsets.s $(OFFSETS))
 	@$(WORKSHOP).headers offsets build/gen/asm_offsets.s $@

@@ -35,7 +35,7 @@ struct acpi_affinity { /* memory of a NUMA node (SRAT) */
 	uint32_t node; /* index, 0 .. nodes - 1 */
 };
 struct acpi_register { /* generic address, 5.2.3.2 */
-	uint8_t space;	/* 0 memory, 1 port, 2 PCI configuration of bus 0 */
+	uint8_t space; /* 0 memory, 1 port, 2 PCI configuration of bus 0 */
 	uint8_t bits;
 	uint64_t address; /* 0: there is none */
 };

@@ -45,7 +45,7 @@ static bool page_bounds(const struct boot_range *r, uint64_t limit, uint64_t *st
 
 /* What covers the page at `at`, and in *next the first bound above it (limit if none). */
 static unsigned cover(const struct boot_range *in, unsigned count, uint64_t limit, uint64_t at,
-		      uint64_t *next)
+                      uint64_t *next)
 {
 	unsigned worst = 0;
 	uint64_t s, e;
@@ -65,7 +65,7 @@ static unsigned cover(const struct boot_range *in, unsigned count, uint64_t limi
 }
 
 unsigned bootmap_sanitise(const struct boot_range *in, unsigned count, uint64_t limit,
-			  struct boot_range *out, unsigned max)
+                          struct boot_range *out, unsigned max)
 {
 	unsigned n = 0;
 	uint64_t at = 0, next;
@@ -82,7 +82,8 @@ unsigned bootmap_sanitise(const struct boot_range *in, unsigned count, uint64_t 
 		} else {
 			if (n == max)
 				break;
-			out[n++] = (struct boot_range){ .base = at, .len = next - at, .type = type };
+			out[n++] =
+				(struct boot_range){ .base = at, .len = next - at, .type = type };
 		}
 	}
 	return n;
@@ -102,7 +103,7 @@ static bool split(struct boot_range *r, unsigned *count, unsigned max, unsigned 
 }
 
 unsigned bootmap_set_node(struct boot_range *r, unsigned count, unsigned max, pa_t base,
-			  uint64_t len, unsigned node)
+                          uint64_t len, unsigned node)
 {
 	pa_t end;
 

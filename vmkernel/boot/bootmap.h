@@ -11,14 +11,14 @@
  * the top. Node is 0.
  */
 unsigned bootmap_sanitise(const struct boot_range *in, unsigned count, uint64_t limit,
-			  struct boot_range *out, unsigned max);
+                          struct boot_range *out, unsigned max);
 
 /*
  * Splits ranges (sorted, disjoint) at base and base + len, and gives what lies between to the node. Returns
  * the new count; pieces that do not fit in max stay with their old node.
  */
 unsigned bootmap_set_node(struct boot_range *r, unsigned count, unsigned max, pa_t base,
-			  uint64_t len, unsigned node);
+                          uint64_t len, unsigned node);
 
 uint64_t bootmap_total(const struct boot_range *r, unsigned count, uint32_t type);
 #endif

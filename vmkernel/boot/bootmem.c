@@ -32,7 +32,8 @@ void boot_reserve(pa_t base, uint64_t len)
 	}
 	if (last == first && reserved_count == RESERVED_MAX)
 		panic("boot memory: too many reserved ranges");
-	memmove(&reserved[first + 1], &reserved[last], (reserved_count - last) * sizeof(reserved[0]));
+	memmove(&reserved[first + 1], &reserved[last],
+	        (reserved_count - last) * sizeof(reserved[0]));
 	reserved_count = reserved_count - (last - first) + 1;
 	reserved[first] = (struct reserved){ base, end };
 }
@@ -64,7 +65,8 @@ pa_t boot_alloc(uint64_t size, uint64_t align, pa_t limit, int node)
 		const struct boot_range *r = &boot_info.range[i];
 		pa_t at;
 
-		if (r->type != BOOT_RAM || r->base >= limit || (node >= 0 && r->node != (unsigned)node))
+		if (r->type != BOOT_RAM || r->base >= limit ||
+		    (node >= 0 && r->node != (unsigned)node))
 			continue;
 		at = find_place(r->base, MIN(r->base + r->len, limit), size, align);
 		if (at == PA_NONE)

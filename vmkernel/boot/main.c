@@ -5,6 +5,7 @@
 #include "vmk/log.h"
 #include "vmk/panic.h"
 #include "vmk/platform.h"
+#include "x86/clock.h"
 #include "x86/cpu.h"
 #include "x86/paging.h"
 #include "x86/percpu.h"
@@ -28,6 +29,6 @@ void boot_main(uint32_t magic, pa_t info, pa_t image_base)
 	cpu_patch_smap();
 	cpu_init_control();
 	paging_init();
-	log_info("no more to do yet");
-	panic_stopped();
+	clock_init();
+	panic("nothing is left to do at this step of the boot");
 }

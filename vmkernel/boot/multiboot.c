@@ -49,13 +49,13 @@ static void read_mmap(const struct mb2_tag *tag)
 
 	if (tag->size < sizeof(*m) || m->entry_size < sizeof(struct mb2_mmap_entry))
 		return;
-	for (size_t at = 0; at + m->entry_size <= room && n < BOOT_RANGES_MAX; at += m->entry_size) {
+	for (size_t at = 0; at + m->entry_size <= room && n < BOOT_RANGES_MAX;
+	     at += m->entry_size) {
 		const struct mb2_mmap_entry *e = (const void *)(m->entries + at);
 
 		raw[n++] = (struct boot_range){ .base = e->base, .len = e->len, .type = e->type };
 	}
-	boot_info.ranges =
-		bootmap_sanitise(raw, n, DIRECT_SIZE, boot_info.range, BOOT_RANGES_MAX);
+	boot_info.ranges = bootmap_sanitise(raw, n, DIRECT_SIZE, boot_info.range, BOOT_RANGES_MAX);
 }
 
 static void read_framebuffer(const struct mb2_tag *tag)
@@ -65,8 +65,12 @@ static void read_framebuffer(const struct mb2_tag *tag)
 	if (tag->size < offsetof(struct mb2_tag_framebuffer, red_pos) || f->type == 0)
 		return;
 	boot_info.fb = (struct boot_framebuffer){
-		.base = f->addr, .width = f->width, .height = f->height,
-		.pitch = f->pitch, .bpp = f->bpp, .text = f->type == 2,
+		.base = f->addr,
+		.width = f->width,
+		.height = f->height,
+		.pitch = f->pitch,
+		.bpp = f->bpp,
+		.text = f->type == 2,
 	};
 	if (f->type != 1 || tag->size < sizeof(*f))
 		return;
@@ -88,7 +92,8 @@ static void read_rsdp(const struct mb2_tag *tag)
 	memset(boot_info.rsdp_copy, 0, sizeof(boot_info.rsdp_copy));
 	memcpy(boot_info.rsdp_copy, ((const struct mb2_tag_bytes *)tag)->bytes,
 	       MIN(len, sizeof(boot_info.rsdp_copy)));
-	boot_info.rsdp = boot_info.image_base + ((uintptr_t)boot_info.rsdp_copy - (uintptr_t)image_start);
+	boot_info.rsdp = boot_info.image_base +
+	                 ((uintptr_t)boot_info.rsdp_copy - (uintptr_t)image_start);
 }
 
 static void read_efi(const struct mb2_tag *tag)
@@ -99,8 +104,8 @@ static void read_efi(const struct mb2_tag *tag)
 
 static void (*const reader[])(const struct mb2_tag *) = {
 	[MB2_TAG_CMDLINE] = read_cmdline, [MB2_TAG_MODULE] = read_module,
-	[MB2_TAG_MMAP] = read_mmap,	  [MB2_TAG_FRAMEBUFFER] = read_framebuffer,
-	[MB2_TAG_EFI64] = read_efi,	  [MB2_TAG_RSDP_OLD] = read_rsdp,
+	[MB2_TAG_MMAP] = read_mmap,       [MB2_TAG_FRAMEBUFFER] = read_framebuffer,
+	[MB2_TAG_EFI64] = read_efi,       [MB2_TAG_RSDP_OLD] = read_rsdp,
 	[MB2_TAG_RSDP_NEW] = read_rsdp,
 };
 

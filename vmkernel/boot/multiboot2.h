@@ -6,16 +6,16 @@
 #define MB2_HEADER_MAGIC 0xe85250d6
 #define MB2_LOADER_MAGIC 0x36d76289
 
-#define MB2_HEADER_END	       0
+#define MB2_HEADER_END         0
 #define MB2_HEADER_FRAMEBUFFER 5
 #define MB2_HEADER_RELOCATABLE 10
 
-#define MB2_TAG_END	    0
-#define MB2_TAG_CMDLINE	    1
-#define MB2_TAG_MODULE	    3
-#define MB2_TAG_MMAP	    6
+#define MB2_TAG_END         0
+#define MB2_TAG_CMDLINE     1
+#define MB2_TAG_MODULE      3
+#define MB2_TAG_MMAP        6
 #define MB2_TAG_FRAMEBUFFER 8
-#define MB2_TAG_EFI64	    12
+#define MB2_TAG_EFI64       12
 #define MB2_TAG_RSDP_OLD    14
 #define MB2_TAG_RSDP_NEW    15
 #define MB2_TAG_LOAD_BASE   21

@@ -10,7 +10,7 @@ struct sink {
 struct spec {
 	bool left, zero, plus, space, alt;
 	int width, precision; /* -1: none */
-	char length;	      /* 'H' hh, 'h', 'l' (also ll z t j), or 0: int */
+	char length;          /* 'H' hh, 'h', 'l' (also ll z t j), or 0: int */
 };
 
 static void put(struct sink *s, char c)
@@ -39,7 +39,7 @@ static void put_text(struct sink *s, const struct spec *f, const char *text, siz
 }
 
 static void put_number(struct sink *s, const struct spec *f, uint64_t v, unsigned base, bool upper,
-		       char sign)
+                       char sign)
 {
 	const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
 	char text[24], prefix[3];
@@ -158,9 +158,9 @@ static void convert(struct sink *s, struct spec *f, char conversion, struct args
 	case 'X':
 	case 'o':
 		put_unsigned(s, f,
-			     f->length == 'l' ? va_arg(a->ap, unsigned long) :
-						va_arg(a->ap, unsigned),
-			     conversion);
+		             f->length == 'l' ? va_arg(a->ap, unsigned long)
+		                              : va_arg(a->ap, unsigned),
+		             conversion);
 		break;
 	case 'p':
 		f->alt = true;
@@ -175,7 +175,7 @@ static void convert(struct sink *s, struct spec *f, char conversion, struct args
 		if (text == NULL)
 			text = "(null)";
 		put_text(s, f, text,
-			 f->precision >= 0 ? strnlen(text, (size_t)f->precision) : strlen(text));
+		         f->precision >= 0 ? strnlen(text, (size_t)f->precision) : strlen(text));
 		break;
 	default: put(s, conversion); /* %% and what is no conversion: itself */
 	}

@@ -26,8 +26,8 @@ void *memmove(void *dst, const void *src, size_t n)
 		return memcpy(dst, src, n);
 	/* Overlap with dst behind src: from the end. */
 	__asm__ volatile("std; rep movsb; cld" ::"D"((char *)dst + n - 1),
-			 "S"((const char *)src + n - 1), "c"(n)
-			 : "memory");
+	                 "S"((const char *)src + n - 1), "c"(n)
+	                 : "memory");
 	return dst;
 }
 

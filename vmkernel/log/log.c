@@ -81,9 +81,14 @@ static void append(enum log_level level, const char *module, const char *text, s
 	struct record *r = reserve(size);
 
 	*r = (struct record){
-		.seq = next_seq++, .time = time_now(), .world = percpu_read(world_id),
-		.cpu = (uint16_t)cpu_id(), .size = (uint16_t)size, .len = (uint16_t)len,
-		.level = (uint8_t)level, .module_len = (uint8_t)module_len,
+		.seq = next_seq++,
+		.time = time_now(),
+		.world = percpu_read(world_id),
+		.cpu = (uint16_t)cpu_id(),
+		.size = (uint16_t)size,
+		.len = (uint16_t)len,
+		.level = (uint8_t)level,
+		.module_len = (uint8_t)module_len,
 	};
 	memcpy(r->text, module, module_len);
 	memcpy(r->text + module_len, text, len);
@@ -97,9 +102,9 @@ static void show(const char *module, const char *text, size_t len)
 	int n;
 
 	n = vmk_snprintf(line, sizeof(line), "%4llu.%06llu cpu%u:%u)%s: %.*s\n",
-			 (unsigned long long)(now / NS_PER_S),
-			 (unsigned long long)(now % NS_PER_S / NS_PER_US), cpu_id(),
-			 percpu_read(world_id), module, (int)len, text);
+	                 (unsigned long long)(now / NS_PER_S),
+	                 (unsigned long long)(now % NS_PER_S / NS_PER_US), cpu_id(),
+	                 percpu_read(world_id), module, (int)len, text);
 	console_write(line, MIN((size_t)n, sizeof(line) - 1));
 }
 
@@ -138,11 +143,11 @@ static size_t format(const struct record *r, char *buf, size_t size)
 	struct date d;
 
 	date_from_unix(at / NS_PER_S, &d);
-	return (size_t)vmk_snprintf(buf, size,
-				    "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ %s vmkernel: cpu%u:%u)%.*s: %.*s\n",
-				    d.year, d.month, d.day, d.hour, d.minute, d.second,
-				    (unsigned)(at / NS_PER_MS % 1000), level[r->level], r->cpu, r->world,
-				    r->module_len, r->text, r->len, r->text + r->module_len);
+	return (size_t)vmk_snprintf(
+		buf, size, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ %s vmkernel: cpu%u:%u)%.*s: %.*s\n",
+		d.year, d.month, d.day, d.hour, d.minute, d.second,
+		(unsigned)(at / NS_PER_MS % 1000), level[r->level], r->cpu, r->world, r->module_len,
+		r->text, r->len, r->text + r->module_len);
 }
 
 size_t log_read(uint64_t *seq, char *buf, size_t size)

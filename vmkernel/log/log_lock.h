@@ -25,7 +25,7 @@ static inline uint64_t log_lock_take(struct log_lock *l)
 		return flags;
 	}
 	while (!__atomic_compare_exchange_n(&l->owner, &free, me, false, __ATOMIC_ACQUIRE,
-					    __ATOMIC_RELAXED)) {
+	                                    __ATOMIC_RELAXED)) {
 		if (READ_ONCE(log_panicking))
 			break;
 		free = 0;

@@ -24,10 +24,17 @@ static uint32_t nested;
 static void (*stop_others)(void);
 
 static const char *const exception_name[VEC_EXCEPTIONS] = {
-	[VEC_DE] = "#DE divide error", [VEC_DB] = "#DB debug", [VEC_NMI] = "NMI",
-	[VEC_BP] = "#BP breakpoint", [VEC_UD] = "#UD invalid opcode", [VEC_DF] = "#DF double fault",
-	[VEC_SS] = "#SS stack fault", [VEC_GP] = "#GP general protection", [VEC_PF] = "#PF page fault",
-	[VEC_MC] = "#MC machine check", [VEC_AC] = "#AC alignment check",
+	[VEC_DE] = "#DE divide error",
+	[VEC_DB] = "#DB debug",
+	[VEC_NMI] = "NMI",
+	[VEC_BP] = "#BP breakpoint",
+	[VEC_UD] = "#UD invalid opcode",
+	[VEC_DF] = "#DF double fault",
+	[VEC_SS] = "#SS stack fault",
+	[VEC_GP] = "#GP general protection",
+	[VEC_PF] = "#PF page fault",
+	[VEC_MC] = "#MC machine check",
+	[VEC_AC] = "#AC alignment check",
 };
 
 static void out(const char *fmt, ...) __printf(1, 2);
@@ -114,7 +121,7 @@ static void enter(void)
 
 	cpu_cli();
 	if (!__atomic_compare_exchange_n(&panic_owner, &none, me, false, __ATOMIC_ACQ_REL,
-					 __ATOMIC_ACQUIRE)) {
+	                                 __ATOMIC_ACQUIRE)) {
 		if (none != me || ++nested > NESTED_MAX)
 			panic_stopped();
 		return;
@@ -181,10 +188,10 @@ void panic_trap(const struct trap_frame *f)
 
 	if (f->vector == VEC_PF)
 		panic_frame(f, "#PF page fault %s %#llx (%s)", access_kind(f->error),
-			    (unsigned long long)read_cr2(),
-			    f->error & PF_PRESENT ? "protected" : "not mapped");
+		            (unsigned long long)read_cr2(),
+		            f->error & PF_PRESENT ? "protected" : "not mapped");
 	panic_frame(f, "%s, error code %#llx", name != NULL ? name : "exception",
-		    (unsigned long long)f->error);
+	            (unsigned long long)f->error);
 }
 
 void panic_set_stop(void (*fn)(void))

@@ -32,7 +32,7 @@ static ns_t scale(uint64_t ticks, uint64_t mult)
 
 static uint64_t mult_of(uint64_t hz)
 {
-	return (uint64_t)(((unsigned __int128)NS_PER_S << 32) / hz);
+	return mul_div(NS_PER_S, 1ull << 32, hz);
 }
 
 /* Interrupts off and a bare word: this is also called by an NMI, which must not wait for itself. */
@@ -44,7 +44,7 @@ static ns_t slow_now(void)
 
 	for (int i = 0; i < 100000; i++, free = 0) {
 		if (__atomic_compare_exchange_n(&slow.lock, &free, 1, false, __ATOMIC_ACQUIRE,
-						__ATOMIC_RELAXED))
+		                                __ATOMIC_RELAXED))
 			break;
 		cpu_relax();
 	}
@@ -91,7 +91,7 @@ bool time_tsc_reliable(void)
 
 void time_delay(ns_t ns)
 {
-	uint64_t ticks = (uint64_t)((unsigned __int128)ns * tsc_hz / NS_PER_S), start = rdtsc();
+	uint64_t ticks = mul_div(ns, tsc_hz, NS_PER_S), start = rdtsc();
 
 	while (rdtsc() - start < ticks)
 		cpu_relax();
@@ -99,7 +99,7 @@ void time_delay(ns_t ns)
 
 uint64_t clock_tsc_at(ns_t t)
 {
-	return tsc_base + (uint64_t)((unsigned __int128)t * tsc_hz / NS_PER_S);
+	return tsc_base + mul_div(t, tsc_hz, NS_PER_S);
 }
 
 /* What the CPU says of itself (CPUID 15H), or 0. */
@@ -129,12 +129,13 @@ void clock_init(void)
 	tsc_mult = mult_of(tsc_hz);
 	tsc_base = rdtsc();
 	tsc_trusted = cpu_features.invariant_tsc || slow.counter == NULL ||
-		      (boot_option("tsc", option, sizeof(option)) && strcmp(option, "reliable") == 0);
+	              (boot_option("tsc", option, sizeof(option)) &&
+	               strcmp(option, "reliable") == 0);
 	if (slow.counter != NULL) {
 		slow.mult = mult_of(ref->hz);
 		slow.last = ref->read();
 	}
 	log_info("TSC %llu.%03llu MHz, measured with the %s; the clock is the %s",
-		 (unsigned long long)(tsc_hz / 1000000), (unsigned long long)(tsc_hz / 1000 % 1000),
-		 ref->name, tsc_trusted ? "TSC" : slow.counter->name);
+	         (unsigned long long)(tsc_hz / 1000000), (unsigned long long)(tsc_hz / 1000 % 1000),
+	         ref->name, tsc_trusted ? "TSC" : slow.counter->name);
 }

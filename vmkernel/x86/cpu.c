@@ -66,7 +66,8 @@ void cpu_init_control(void)
 	cr4 |= f->xsave ? CR4_OSXSAVE : 0;
 	cr4 |= f->smep ? CR4_SMEP : 0;
 	cr4 |= f->smap ? CR4_SMAP : 0;
-	write_cr0((read_cr0() | CR0_MP | CR0_NE | CR0_WP) & ~(CR0_EM | CR0_TS | CR0_AM | CR0_CD | CR0_NW));
+	write_cr0((read_cr0() | CR0_MP | CR0_NE | CR0_WP) &
+	          ~(CR0_EM | CR0_TS | CR0_AM | CR0_CD | CR0_NW));
 	write_cr4(cr4);
 	if (f->xsave) {
 		xsetbv(0, f->xcr0);
@@ -83,7 +84,8 @@ void cpu_patch_smap(void)
 {
 	if (!cpu_features.smap)
 		return;
-	SECTION_FOR_EACH(struct smap_patch, p, smap) {
+	SECTION_FOR_EACH(struct smap_patch, p, smap)
+	{
 		/* The boot tables map everything writable. */
 		memcpy(p->at, &p->insn, 3);
 	}
@@ -94,12 +96,12 @@ void cpu_log_features(void)
 	const struct cpu_features *f = &cpu_features;
 
 	log_info("%s %s, signature %#x, %u-bit machine addresses", f->vendor,
-		 f->brand + strnlen(f->brand, 48) - strlen(f->brand), f->signature, f->phys_bits);
+	         f->brand + strnlen(f->brand, 48) - strlen(f->brand), f->signature, f->phys_bits);
 	log_info("features:%s%s%s%s%s%s%s%s%s xcr0=%#llx", f->huge_pages ? " 1G-pages" : "",
-		 f->smep ? " SMEP" : "", f->smap ? " SMAP" : "", f->umip ? " UMIP" : "",
-		 f->fsgsbase ? " FSGSBASE" : "", f->x2apic ? " x2APIC" : "",
-		 f->tsc_deadline ? " TSC-deadline" : "", f->invariant_tsc ? " invariant-TSC" : "",
-		 f->hypervisor ? " hypervisor" : "", (unsigned long long)f->xcr0);
+	         f->smep ? " SMEP" : "", f->smap ? " SMAP" : "", f->umip ? " UMIP" : "",
+	         f->fsgsbase ? " FSGSBASE" : "", f->x2apic ? " x2APIC" : "",
+	         f->tsc_deadline ? " TSC-deadline" : "", f->invariant_tsc ? " invariant-TSC" : "",
+	         f->hypervisor ? " hypervisor" : "", (unsigned long long)f->xcr0);
 }
 
 void cpu_init_canary(void)

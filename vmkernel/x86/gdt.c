@@ -28,7 +28,7 @@ void gdt_load(struct percpu *p)
 		[SEL_USER_DATA / 8] = DESC_DATA | DESC_DPL3,
 		[SEL_USER_CODE / 8] = DESC_CODE64 | DESC_DPL3,
 		[SEL_TSS / 8] = DESC_TSS | (sizeof(p->tss) - 1) | (tss & 0xffffff) << 16 |
-				(tss >> 24 & 0xff) << 56,
+		                (tss >> 24 & 0xff) << 56,
 		[SEL_TSS / 8 + 1] = tss >> 32,
 	} };
 	p->tss.iomap = sizeof(p->tss);

@@ -6,13 +6,13 @@
 #define SEL_KERNEL_CODE 0x08
 #define SEL_KERNEL_DATA 0x10
 #define SEL_USER_CODE32 0x1b /* SYSRET wants it here; never used */
-#define SEL_USER_DATA	0x23
-#define SEL_USER_CODE	0x2b
-#define SEL_TSS		0x30
+#define SEL_USER_DATA   0x23
+#define SEL_USER_CODE   0x2b
+#define SEL_TSS         0x30
 
-#define IST_NMI		1
-#define IST_DOUBLE	2
-#define IST_MCE		3
+#define IST_NMI    1
+#define IST_DOUBLE 2
+#define IST_MCE    3
 
 #ifndef __ASSEMBLER__
 #include "vmk/types.h"

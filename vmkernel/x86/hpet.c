@@ -10,12 +10,12 @@
 #define LOG_MODULE "hpet"
 
 enum { HPET_CAP = 0x000, HPET_CONFIG = 0x010, HPET_COUNTER = 0x0f0, HPET_SIZE = 0x400 };
-#define CAP_PERIOD	 BITS(63, 32) /* femtoseconds a tick */
-#define CAP_64BIT	 BIT(13)
-#define CONFIG_ENABLE	 BIT(0)
-#define CONFIG_LEGACY	 BIT(1)
-#define PERIOD_MAX	 0x05f5e100 /* 100 ns, 2.3.4 */
-#define FS_PER_S	 1000000000000000ull
+#define CAP_PERIOD    BITS(63, 32) /* femtoseconds a tick */
+#define CAP_64BIT     BIT(13)
+#define CONFIG_ENABLE BIT(0)
+#define CONFIG_LEGACY BIT(1)
+#define PERIOD_MAX    0x05f5e100 /* 100 ns, 2.3.4 */
+#define FS_PER_S      1000000000000000ull
 
 static char *hpet;
 
@@ -44,11 +44,11 @@ const struct counter *hpet_counter(void)
 	period = GET(CAP_PERIOD, cap);
 	if (period == 0 || period > PERIOD_MAX) {
 		log_warn("at %#llx: period of %llu fs is absurd; not used",
-			 (unsigned long long)acpi_info.hpet, (unsigned long long)period);
+		         (unsigned long long)acpi_info.hpet, (unsigned long long)period);
 		return NULL;
 	}
 	mmio_write64(hpet + HPET_CONFIG,
-		     (mmio_read64(hpet + HPET_CONFIG) & ~CONFIG_LEGACY) | CONFIG_ENABLE);
+	             (mmio_read64(hpet + HPET_CONFIG) & ~CONFIG_LEGACY) | CONFIG_ENABLE);
 	counter.read = cap & CAP_64BIT ? hpet_read64 : hpet_read32;
 	counter.mask = cap & CAP_64BIT ? UINT64_MAX : UINT32_MAX;
 	counter.hz = FS_PER_S / period;

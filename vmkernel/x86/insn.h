@@ -13,9 +13,9 @@
 #define CR0_NW BIT(29)
 #define CR0_CD BIT(30)
 
-#define CR4_DE	       BIT(3)
-#define CR4_MCE	       BIT(6)
-#define CR4_PGE	       BIT(7)
+#define CR4_DE         BIT(3)
+#define CR4_MCE        BIT(6)
+#define CR4_PGE        BIT(7)
 #define CR4_OSFXSR     BIT(9)
 #define CR4_OSXMMEXCPT BIT(10)
 #define CR4_UMIP       BIT(11)
@@ -52,7 +52,9 @@ static inline struct cpuid cpuid(uint32_t leaf, uint32_t sub)
 {
 	struct cpuid r;
 
-	__asm__ volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "0"(leaf), "2"(sub));
+	__asm__ volatile("cpuid"
+	                 : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d)
+	                 : "0"(leaf), "2"(sub));
 	return r;
 }
 static inline uint64_t rdmsr(uint32_t msr)
@@ -79,16 +81,16 @@ static inline uint64_t rdtsc_ordered(void)
 	__asm__ volatile("lfence" ::: "memory");
 	return rdtsc();
 }
-#define CR_ACCESS_(n)                                                                              \
-	static inline uint64_t read_cr##n(void)                                                    \
-	{                                                                                          \
-		uint64_t v;                                                                        \
-		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(v)::"memory");                        \
-		return v;                                                                          \
-	}                                                                                          \
-	static inline void write_cr##n(uint64_t v)                                                 \
-	{                                                                                          \
-		__asm__ volatile("mov %0, %%cr" #n ::"r"(v) : "memory");                           \
+#define CR_ACCESS_(n)                                                       \
+	static inline uint64_t read_cr##n(void)                             \
+	{                                                                   \
+		uint64_t v;                                                 \
+		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(v)::"memory"); \
+		return v;                                                   \
+	}                                                                   \
+	static inline void write_cr##n(uint64_t v)                          \
+	{                                                                   \
+		__asm__ volatile("mov %0, %%cr" #n ::"r"(v) : "memory");    \
 	}
 CR_ACCESS_(0)
 CR_ACCESS_(2)
@@ -103,6 +105,17 @@ static inline void xsetbv(uint32_t index, uint64_t v)
 static inline void invlpg(va_t va)
 {
 	__asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
+}
+/* a * b / c with a 128-bit product; UINT64_MAX when the quotient does not fit. */
+static inline uint64_t mul_div(uint64_t a, uint64_t b, uint64_t c)
+{
+	unsigned __int128 product = (unsigned __int128)a * b;
+	uint64_t hi = (uint64_t)(product >> 64), lo = (uint64_t)product;
+
+	if (hi >= c)
+		return UINT64_MAX;
+	__asm__("divq %2" : "+a"(lo), "+d"(hi) : "r"(c) : "cc");
+	return lo;
 }
 static inline void cpu_cli(void)
 {

@@ -9,17 +9,17 @@
 #include "vmk/log.h"
 #include "x86/paging_table.h"
 
-#define PTE_P	 BIT(0)
-#define PTE_W	 BIT(1)
-#define PTE_U	 BIT(2)
-#define PTE_PWT	 BIT(3)
-#define PTE_PCD	 BIT(4)
-#define PTE_A	 BIT(5)
-#define PTE_D	 BIT(6)
-#define PTE_PS	 BIT(7)
-#define PTE_G	 BIT(8)
+#define PTE_P    BIT(0)
+#define PTE_W    BIT(1)
+#define PTE_U    BIT(2)
+#define PTE_PWT  BIT(3)
+#define PTE_PCD  BIT(4)
+#define PTE_A    BIT(5)
+#define PTE_D    BIT(6)
+#define PTE_PS   BIT(7)
+#define PTE_G    BIT(8)
 #define PTE_ADDR BITS(51, 12)
-#define PTE_NX	 BIT(63)
+#define PTE_NX   BIT(63)
 
 enum { LEVEL_4K, LEVEL_2M, LEVEL_1G, LEVEL_TOP };
 
@@ -84,7 +84,8 @@ static unsigned best_level(va_t va, pa_t pa, uint64_t len, unsigned flags)
 {
 	unsigned level = flags & PG_4K ? LEVEL_4K : paging_has_huge ? LEVEL_1G : LEVEL_2M;
 
-	while (level > LEVEL_4K && (len < level_size(level) || !IS_ALIGNED(va | pa, level_size(level))))
+	while (level > LEVEL_4K &&
+	       (len < level_size(level) || !IS_ALIGNED(va | pa, level_size(level))))
 		level--;
 	return level;
 }
@@ -170,8 +171,8 @@ static int split(uint64_t *e, unsigned level)
 }
 
 /* fn for each leaf in the range, with large pages split at its edges. */
-static int for_leaves(pa_t root, va_t va, uint64_t len, void (*fn)(uint64_t *e, unsigned level, unsigned arg),
-		      unsigned arg)
+static int for_leaves(pa_t root, va_t va, uint64_t len,
+                      void (*fn)(uint64_t *e, unsigned level, unsigned arg), unsigned arg)
 {
 	va_t end = va + len;
 
@@ -225,8 +226,11 @@ bool paging_lookup(pa_t root, va_t va, struct paging_leaf *out)
 	if (!(e & PTE_P))
 		return false;
 	*out = (struct paging_leaf){
-		.pa = (e & PTE_ADDR) + (va & (size - 1)), .size = size, .flags = decode_flags(e),
-		.accessed = e & PTE_A, .dirty = e & PTE_D,
+		.pa = (e & PTE_ADDR) + (va & (size - 1)),
+		.size = size,
+		.flags = decode_flags(e),
+		.accessed = e & PTE_A,
+		.dirty = e & PTE_D,
 	};
 	return true;
 }

@@ -19,8 +19,8 @@ enum paging_flags {
 };
 
 struct paging_leaf {
-	pa_t pa;	/* of the address that was asked for */
-	uint64_t size;	/* 4 KiB, 2 MiB or 1 GiB */
+	pa_t pa;        /* of the address that was asked for */
+	uint64_t size;  /* 4 KiB, 2 MiB or 1 GiB */
 	unsigned flags; /* enum paging_flags */
 	bool accessed, dirty;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The kernel's own page tables, and the CPU's side of paging. Spec: Intel SDM 3A 4, 11.12. */
 #include "vmk/boot.h"
+#include "vmk/cpu.h"
 #include "vmk/layout.h"
 #include "vmk/log.h"
 #include "x86/insn.h"
@@ -40,7 +41,8 @@ static void map_direct(void)
 		const struct boot_range *r = &boot_info.range[i];
 		pa_t base = MAX(r->base, low), end = r->base + r->len;
 
-		if (base < end && (r->type == BOOT_RAM || r->type == BOOT_ACPI || r->type == BOOT_NVS))
+		if (base < end &&
+		    (r->type == BOOT_RAM || r->type == BOOT_ACPI || r->type == BOOT_NVS))
 			map(DIRECT_BASE + base, base, end - base, PG_WRITE);
 	}
 }

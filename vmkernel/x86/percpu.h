@@ -12,24 +12,24 @@ struct world;
 struct tree;
 
 struct percpu {
-	struct percpu *self;	/* GS:0 */
-	uint64_t kernel_rsp;	/* top of the current world's stack: SYSCALL loads it */
-	uint64_t user_rsp;	/* scratch of the SYSCALL entry */
+	struct percpu *self; /* GS:0 */
+	uint64_t kernel_rsp; /* top of the current world's stack: SYSCALL loads it */
+	uint64_t user_rsp;   /* scratch of the SYSCALL entry */
 	struct world *current;
 	struct world *idle;
 	uint32_t world_id; /* of current, for the log */
 	uint32_t id;
 	uint32_t apic_id;
 	uint32_t node;
-	uint32_t preempt_count; /* spin locks held and preempt_disable() */
-	uint32_t irq_nesting;	/* interrupt handlers on the stack */
-	uint32_t need_resched;	/* any CPU may set it and send cpu_resched() */
+	uint32_t preempt_count;  /* spin locks held and preempt_disable() */
+	uint32_t irq_nesting;    /* interrupt handlers on the stack */
+	uint32_t need_resched;   /* any CPU may set it and send cpu_resched() */
 	uint32_t bottom_pending; /* a bottom half waits for interrupt exit */
-	uint32_t in_bottom;	/* bottom_run() is on the stack */
-	uint32_t user_work;	/* current must call trap_hooks.user_return before ring 3 */
+	uint32_t in_bottom;      /* bottom_run() is on the stack */
+	uint32_t user_work;      /* current must call trap_hooks.user_return before ring 3 */
 	uint32_t online;
 	void *sched, *mm, *timer, *bottom, *user, *vmm; /* each subsystem's own part */
-	uint64_t heartbeat;	/* timer and other interrupts taken: the watchdog reads it */
+	uint64_t heartbeat; /* timer and other interrupts taken: the watchdog reads it */
 	uint64_t irqs;
 	struct tss tss;
 	struct gdt gdt;
@@ -48,21 +48,21 @@ static inline struct percpu *this_cpu(void)
 }
 
 /* One field of this CPU in one instruction: right even when preemption strikes between two. */
-#define percpu_read(field)                                                                         \
-	({                                                                                         \
-		__typeof__(((struct percpu *)0)->field) v_;                                        \
-		__asm__ volatile("mov %%gs:%c1, %0"                                                \
-				 : "=r"(v_)                                                        \
-				 : "i"(offsetof(struct percpu, field)));                           \
-		v_;                                                                                \
+#define percpu_read(field)                                               \
+	({                                                               \
+		__typeof__(((struct percpu *)0)->field) v_;              \
+		__asm__ volatile("mov %%gs:%c1, %0"                      \
+		                 : "=r"(v_)                              \
+		                 : "i"(offsetof(struct percpu, field))); \
+		v_;                                                      \
 	})
-#define percpu_write(field, v)                                                                     \
-	__asm__ volatile("mov %0, %%gs:%c1" ::"r"((__typeof__(((struct percpu *)0)->field))(v)),   \
-			 "i"(offsetof(struct percpu, field))                                       \
-			 : "memory")
-#define percpu_add32(field, n)                                                                     \
-	__asm__ volatile("addl %0, %%gs:%c1" ::"ir"(n), "i"(offsetof(struct percpu, field))        \
-			 : "memory", "cc")
+#define percpu_write(field, v)                                                                   \
+	__asm__ volatile("mov %0, %%gs:%c1" ::"r"((__typeof__(((struct percpu *)0)->field))(v)), \
+	                 "i"(offsetof(struct percpu, field))                                     \
+	                 : "memory")
+#define percpu_add32(field, n)                                                              \
+	__asm__ volatile("addl %0, %%gs:%c1" ::"ir"(n), "i"(offsetof(struct percpu, field)) \
+	                 : "memory", "cc")
 
 /* The stack that interrupts and system calls from ring 3 start on; at a world switch. */
 static inline void percpu_set_stack(uint64_t top)

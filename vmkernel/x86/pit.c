@@ -7,11 +7,11 @@
 #include "x86/clock.h"
 
 enum { PIT_CHANNEL2 = 0x42, PIT_COMMAND = 0x43, PIT_GATE = 0x61 };
-#define PIT_HZ		 1193182
-#define COMMAND_COUNT2	 0xb4 /* channel 2, low and high byte, mode 2 */
-#define COMMAND_LATCH2	 0x80
-#define GATE_ENABLE	 BIT(0)
-#define GATE_SPEAKER	 BIT(1)
+#define PIT_HZ         1193182
+#define COMMAND_COUNT2 0xb4 /* channel 2, low and high byte, mode 2 */
+#define COMMAND_LATCH2 0x80
+#define GATE_ENABLE    BIT(0)
+#define GATE_SPEAKER   BIT(1)
 
 static uint64_t pit_read(void)
 {

@@ -26,7 +26,7 @@ struct extable_entry {
 
 STAT(irq_unexpected, "irq.unexpected", "interrupts on a vector that nobody handles");
 
-extern const char trap_stubs[]; /* trap.S */
+extern const char trap_stubs[];           /* trap.S */
 void trap_dispatch(struct trap_frame *f); /* called there */
 
 struct trap_hooks trap_hooks;
@@ -49,10 +49,10 @@ void trap_set_interrupt(unsigned vector, void (*fn)(struct trap_frame *f))
 bool trap_fixup(struct trap_frame *f)
 {
 	SECTION_FOR_EACH(struct extable_entry, e, extable)
-		if (e->from == f->rip) {
-			f->rip = e->to;
-			return true;
-		}
+	if (e->from == f->rip) {
+		f->rip = e->to;
+		return true;
+	}
 	return false;
 }
 
@@ -117,10 +117,13 @@ void trap_init(void)
 		uint64_t entry = (uintptr_t)trap_stubs + v * TRAP_STUB_SIZE;
 
 		idt[v] = (struct gate){
-			.offset_low = (uint16_t)entry, .selector = SEL_KERNEL_CODE,
+			.offset_low = (uint16_t)entry,
+			.selector = SEL_KERNEL_CODE,
 			.ist = v < VEC_EXCEPTIONS ? ist[v] : 0,
-			.type = v == VEC_BP || v == VEC_OF ? GATE_INTERRUPT | GATE_DPL3 : GATE_INTERRUPT,
-			.offset_mid = (uint16_t)(entry >> 16), .offset_high = (uint32_t)(entry >> 32),
+			.type = v == VEC_BP || v == VEC_OF ? GATE_INTERRUPT | GATE_DPL3
+			                                   : GATE_INTERRUPT,
+			.offset_mid = (uint16_t)(entry >> 16),
+			.offset_high = (uint32_t)(entry >> 32),
 		};
 	}
 }

@@ -8,13 +8,32 @@
 #include "vmk/types.h"
 
 enum {
-	VEC_DE = 0, VEC_DB = 1, VEC_NMI = 2, VEC_BP = 3, VEC_OF = 4, VEC_BR = 5, VEC_UD = 6, VEC_NM = 7,
-	VEC_DF = 8, VEC_TS = 10, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16,
-	VEC_AC = 17, VEC_MC = 18, VEC_XM = 19, VEC_CP = 21,
+	VEC_DE = 0,
+	VEC_DB = 1,
+	VEC_NMI = 2,
+	VEC_BP = 3,
+	VEC_OF = 4,
+	VEC_BR = 5,
+	VEC_UD = 6,
+	VEC_NM = 7,
+	VEC_DF = 8,
+	VEC_TS = 10,
+	VEC_NP = 11,
+	VEC_SS = 12,
+	VEC_GP = 13,
+	VEC_PF = 14,
+	VEC_MF = 16,
+	VEC_AC = 17,
+	VEC_MC = 18,
+	VEC_XM = 19,
+	VEC_CP = 21,
 	VEC_EXCEPTIONS = 32,
 	VEC_DEVICE = 0x30, /* first that vector.c gives to devices */
 	VEC_DEVICE_LAST = 0xef,
-	VEC_RESCHED = 0xf0, VEC_CALL = 0xf1, VEC_TIMER = 0xf2, VEC_ERROR = 0xf3,
+	VEC_RESCHED = 0xf0,
+	VEC_CALL = 0xf1,
+	VEC_TIMER = 0xf2,
+	VEC_ERROR = 0xf3,
 	VEC_SPURIOUS = 0xff,
 };
 
@@ -61,7 +80,7 @@ enum { TRAP_STUB_SIZE = 16 }; /* in trap.S */
 
 /* If rip has an entry in the exception table continue there. */
 bool trap_fixup(struct trap_frame *f);
-void trap_init(void);	  /* IDT contents, once */
+void trap_init(void);     /* IDT contents, once */
 void trap_init_cpu(void); /* loads it */
 
 /* In assembly (trap.S): leaves through a trap frame to ring 3 or ring 0. */

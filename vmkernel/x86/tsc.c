@@ -36,7 +36,7 @@ static uint64_t measure(const struct counter *ref)
 	while (((ref->read() - a.ref) & ref->mask) < ticks)
 		;
 	b = take_sample(ref);
-	return (uint64_t)((unsigned __int128)(b.tsc - a.tsc) * ref->hz / ((b.ref - a.ref) & ref->mask));
+	return mul_div(b.tsc - a.tsc, ref->hz, (b.ref - a.ref) & ref->mask);
 }
 
 uint64_t tsc_calibrate(const struct counter *ref)

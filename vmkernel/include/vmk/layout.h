@@ -16,7 +16,8 @@
 #define DEVMAP_SIZE 0x0000008000000000
 #define FRAMES_BASE 0xffffe00000000000 /* struct frame by page frame number: mm/frame.c */
 #define FRAMES_SIZE 0x0000008000000000
-#define IMAGE_BASE  0xffffffff80000000 /* the image: link address = IMAGE_BASE + preferred machine address */
+#define IMAGE_BASE \
+	0xffffffff80000000 /* the image: link address = IMAGE_BASE + preferred machine address */
 
 #ifndef __ASSEMBLER__
 #include "vmk/types.h"
