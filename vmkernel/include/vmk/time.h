@@ -9,8 +9,17 @@ ns_t time_realtime(void);    /* since 1970-01-01 UTC; monotonic + offset */
 void time_set_realtime(ns_t now);
 uint64_t time_tsc_hz(void);
 bool time_tsc_reliable(void);
+/* The clock must be read at least this often, or it loses time: the longest deadline to set. */
+ns_t time_max_sleep(void);
 /* Busy wait, for hardware delays only. */
 void time_delay(ns_t ns);
+
+/* A calendar date, Gregorian, UTC (vmkernel/lib/date.c). Seconds since 1970-01-01. */
+struct date {
+	unsigned year, month, day, hour, minute, second; /* month and day from 1 */
+};
+void date_from_unix(uint64_t seconds, struct date *d);
+uint64_t date_to_unix(const struct date *d);
 
 /*
  * This CPU's clock event: an interrupt at or soon after the deadline (at once when it is past),
