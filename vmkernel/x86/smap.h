@@ -6,18 +6,20 @@
 #ifndef X86_SMAP_H
 #define X86_SMAP_H
 
-#define SMAP_PATCH_(insn)            \
-	661 :.byte 0x0f, 0x1f, 0x00; \
-	.pushsection.smap, "a";      \
-	.quad 661b, insn;            \
+// clang-format off
+#define SMAP_PATCH_(insn)                                                                          \
+	661: .byte 0x0f, 0x1f, 0x00;                                                               \
+	.pushsection .smap, "a";                                                                   \
+	.quad 661b, insn;                                                                          \
 	.popsection
 #define SMAP_CLAC SMAP_PATCH_(0xca010f) /* user memory is closed */
 #define SMAP_STAC SMAP_PATCH_(0xcb010f) /* user memory is open: only around the copying loop */
 
 /* If the instruction at label `from` faults in the kernel, execution goes on at `to`. */
-#define EXTABLE(from, to)          \
-	.pushsection.extable, "a"; \
-	.balign 8;                 \
-	.quad from, to;            \
+#define EXTABLE(from, to)                                                                          \
+	.pushsection .extable, "a";                                                                \
+	.balign 8;                                                                                 \
+	.quad from, to;                                                                            \
 	.popsection
+// clang-format on
 #endif
