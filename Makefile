@@ -23,6 +23,10 @@ include iso/workshop/image.mk
 include iso/workshop/python.mk
 include iso/workshop/check.mk
 
+.PHONY: quick
+quick: $(VENV)/project python-lint image ## the check before every landing: build, lint, fast tests
+	@$(ASAN) $(PYTEST) -q -n $(JOBS) -m 'not slow and not soak' tests/unit
+
 .PHONY: clean
 clean: ## remove everything that was built (keeps fetched packages and the environment)
 	rm -rf build/obj build/debug build/gen build/unit build/logs build/*.elf build/*.iso
