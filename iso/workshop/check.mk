@@ -23,9 +23,9 @@ CHANGED := { git diff --name-only --diff-filter=d $$(git merge-base main HEAD) 2
 
 .PHONY: format
 format: $(VENV)/project ## lay out the changed C and Python files as the style wants them
-	@$(CHANGED) | grep '\.[ch]$$' | sort -u | xargs -r clang-format -i
-	@$(CHANGED) | grep '\.py$$' | sort -u | xargs -r $(BIN)/ruff check --quiet --fix || true
-	@$(CHANGED) | grep '\.py$$' | sort -u | xargs -r $(BIN)/ruff format --quiet
+	@$(CHANGED) | { grep '\.[ch]$$' || true; } | sort -u | xargs -r clang-format -i
+	@$(CHANGED) | { grep '\.py$$' || true; } | sort -u | xargs -r $(BIN)/ruff check --quiet --fix-only || true
+	@$(CHANGED) | { grep '\.py$$' || true; } | sort -u | xargs -r $(BIN)/ruff format --quiet
 
 .PHONY: unit
 unit: $(VENV)/project image ## unit tests on the host

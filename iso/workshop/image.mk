@@ -39,7 +39,8 @@ INCLUDES += $(LWIP_INCLUDES) $(ZYDIS_INCLUDES)
 
 GENERATED := build/gen/asm_offsets.h build/gen/abi_digest.h
 
-.PHONY: image
+.PHONY: image sources
+sources: build/src/fetched ## fetch lwIP and Zydis into build/src
 image: $(if $(wildcard $(LDSCRIPT)),$(IMAGE)) ## build the vmkernel: build/vmkernel.elf
 
 # Three links: sizes are right after the second, addresses inside the table after the third.
@@ -66,7 +67,12 @@ $(FOREIGN_OBJECTS): $(OBJ)/src/%.o: build/src/%.c $(OBJ)/flags
 	@mkdir -p $(@D); echo "  cc      $<"
 	@$(CC) $(CFLAGS) $(FOREIGN_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(OBJECTS) $(FOREIGN_OBJECTS): | $(GENERATED)
+$(OBJECTS) $(FOREIGN_OBJECTS): | $(GENERATED) build/src/fetched
+
+build/src/fetched: packages.lock | build/py
+	@$(WORKSHOP).fetch sources
+	@touch $@
+build/src/%: | build/src/fetched ;
 -include $(OBJECTS:.o=.d) $(FOREIGN_OBJECTS:.o=.d)
 
 # Rewritten only when they change: another flag or another set of files rebuilds, a touch does not.

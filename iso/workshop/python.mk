@@ -7,7 +7,7 @@ build/py:
 
 $(VENV)/pins: packages.lock | build/py
 	@echo "  venv    $(VENV)"
-	@$(PYTHON) -m venv --clear $(VENV)
+	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv --clear $(VENV)
 	@$(WORKSHOP).lock requirements >build/requirements.txt
 	@$(BIN)/pip install -qq --no-deps --only-binary :all: --require-hashes -r build/requirements.txt \
 		|| { echo 'A pinned wheel could not be fetched. If its version has vanished: make relock' >&2; exit 1; }
