@@ -52,7 +52,9 @@ struct acpi_info {
 	unsigned segments;
 	struct acpi_affinity affinity[ACPI_AFFINITIES_MAX];
 	unsigned affinities;
-	unsigned nodes; /* at least 1 */
+	unsigned nodes;             /* at least 1 */
+	uint32_t domain[NODES_MAX]; /* proximity domain of a node index */
+	unsigned domains;
 	pa_t hpet;
 	uint16_t pm_timer; /* I/O port */
 	bool pm_timer_32bit;
@@ -66,4 +68,9 @@ struct acpi_info {
 	bool no_vga, has_8042; /* FADT, IA-PC boot flags */
 };
 extern struct acpi_info acpi_info;
+
+/* Reads everything; gives the boot map its nodes. After paging_init(), before mm. */
+void acpi_init(void);
+/* A valid table by its signature, mapped for good, or NULL. */
+const uint8_t *acpi_find(const char *signature, size_t *len);
 #endif

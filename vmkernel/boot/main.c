@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The boot order of the vmkernel, on one screen. */
 #include "boot/multiboot.h"
+#include "acpi/acpi.h"
 #include "vmk/boot.h"
 #include "vmk/log.h"
 #include "vmk/panic.h"
@@ -29,6 +30,7 @@ void boot_main(uint32_t magic, pa_t info, pa_t image_base)
 	cpu_patch_smap();
 	cpu_init_control();
 	paging_init();
+	acpi_init();
 	clock_init();
 	panic("nothing is left to do at this step of the boot");
 }

@@ -224,7 +224,8 @@ struct tree_node *tree_max(const struct tree *t)
 }
 
 struct tree_node *tree_lower(const struct tree *t,
-			     int (*side)(const struct tree_node *, const void *key), const void *key)
+                             int (*side)(const struct tree_node *, const void *key),
+                             const void *key)
 {
 	struct tree_node *found = NULL;
 
