@@ -21,6 +21,7 @@ help: ## this list
 
 include iso/workshop/image.mk
 include iso/workshop/python.mk
+include iso/workshop/userworld.mk
 include iso/workshop/check.mk
 
 .PHONY: quick

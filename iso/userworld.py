@@ -50,7 +50,19 @@ LEFT_OUT = (
 )  # fmt: skip
 
 #: Directories that must be there though nothing lies in them.
-EMPTY = ("dev", "proc", "sys", "tmp", "run", "var/log", "var/lib", "vmfs", "root", "mnt", "etc/tepui")
+EMPTY = (
+    "dev",
+    "proc",
+    "sys",
+    "tmp",
+    "run",
+    "var/log",
+    "var/lib",
+    "vmfs",
+    "root",
+    "mnt",
+    "etc/tepui",
+)
 
 #: Our commands: file in usr/bin -> "module:function" called with no arguments.
 COMMANDS = {

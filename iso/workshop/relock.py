@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from tepui.iso.workshop import lock
+from tepui.iso.workshop import debs, lock
 
 
 def resolve(requirements: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -43,7 +43,7 @@ def python_pins() -> tuple[lock.PythonPin, ...]:
 
 def main() -> int:
     old = lock.load() if lock.LOCK.exists() else lock.Lock((), (), ())
-    lock.LOCK.write_text(lock.dump(replace(old, python=python_pins())))
+    lock.LOCK.write_text(lock.dump(replace(old, python=python_pins(), debian=debs.pins())))
     print(f"wrote {lock.LOCK}")
     return 0
 

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# The userworld image: build/userworld.img, from the pinned Debian packages and wheels.
+USERWORLD := build/userworld.img
+USERWORLD_FILES := $(shell find hcl shell iso -name '*.py' ! -path '*/workshop/*') \
+	$(shell find iso/root -type f)
+
+build/debs/.fetched: packages.lock iso/workshop/debs.py | build/py
+	@echo "  fetch   Debian packages of the image"
+	@$(WORKSHOP).debs build/debs && touch $@
+
+build/wheels/.fetched: packages.lock $(VENV)/pins
+	@echo "  fetch   wheels of the image"
+	@$(WORKSHOP).lock requirements --product >build/product.txt
+	@rm -rf build/wheels && $(BIN)/pip download -qq --no-deps --only-binary :all: --require-hashes \
+		-d build/wheels -r build/product.txt 2>/dev/null && touch $@
+
+build/gen/_abi.py: build/gen/abi.txt shell/abi.py $(VENV)/project
+	@$(BIN)/python -m tepui.shell.abi build/gen >/dev/null
+
+$(USERWORLD): build/debs/.fetched build/wheels/.fetched build/gen/_abi.py $(USERWORLD_FILES)
+	@echo "  image   $@"
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m tepui.iso.userworld \
+		--debs build/debs --wheels build/wheels --abi build/gen/_abi.py -o $@
+
+.PHONY: userworld
+userworld: $(USERWORLD) ## build the userworld image: build/userworld.img
