@@ -39,6 +39,12 @@ struct percpu {
 extern struct percpu *percpu[CPUS_MAX];
 extern struct percpu percpu_boot; /* the boot CPU: id 0 */
 
+#ifdef VMK_HOST
+struct percpu *this_cpu(void);
+#define percpu_read(field)     (this_cpu()->field)
+#define percpu_write(field, v) ((void)(this_cpu()->field = (v)))
+#define percpu_add32(field, n) ((void)(this_cpu()->field += (uint32_t)(n)))
+#else
 static inline struct percpu *this_cpu(void)
 {
 	struct percpu *p;
@@ -63,6 +69,7 @@ static inline struct percpu *this_cpu(void)
 #define percpu_add32(field, n)                                                              \
 	__asm__ volatile("addl %0, %%gs:%c1" ::"ir"(n), "i"(offsetof(struct percpu, field)) \
 	                 : "memory", "cc")
+#endif
 
 /* The stack that interrupts and system calls from ring 3 start on; at a world switch. */
 static inline void percpu_set_stack(uint64_t top)

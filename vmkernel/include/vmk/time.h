@@ -37,7 +37,6 @@ struct timer {
 	ns_t deadline;
 	void (*fn)(struct timer *t);
 	int cpu; /* whose queue; -1 when idle */
-	bool running;
 };
 void timer_init(struct timer *t, void (*fn)(struct timer *));
 void timer_set(struct timer *t, ns_t deadline);

@@ -29,7 +29,7 @@ void waitq_add(struct waitq *q, struct waiter *w);
 void waitq_remove(struct waitq *q, struct waiter *w);
 
 /*
- * Steps of a wait: prepare (marks the world as sleeping), test, sleep, finish. wait_sleep returns 0 when woken,
+ * Steps of a wait, the waiter zeroed before the first: prepare (marks the world as sleeping), test, sleep, finish. wait_sleep returns 0 when woken,
  * -ETIMEDOUT at the absolute deadline (NS_NEVER: none), -EINTR when interruptible and the world
  * was asked to stop or has a signal (world_interrupt()).
  */
@@ -39,7 +39,7 @@ void wait_finish(struct waitq *q, struct waiter *w);
 
 #define WAIT_LOOP_(q, cond, deadline, intr)                                                        \
 	({                                                                                         \
-		struct waiter w_;                                                                  \
+		struct waiter w_ = { .world = NULL };                                              \
 		int r_ = 0;                                                                        \
 		for (;;) {                                                                         \
 			wait_prepare((q), &w_);                                                    \

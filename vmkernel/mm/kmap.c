@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The kmap area: device registers, vmalloc and stacks, each range with an unmapped guard page on either side. lock guards
+ * the books and the kernel's page tables in this area. A freed range is reused only after all CPUs have
+ * forgotten its translations.
+ */
+#include "mm/mm.h"
+#include "mm/vrange.h"
+#include "vmk/layout.h"
+#include "vmk/lock.h"
+#include "vmk/log.h"
+#include "vmk/stat.h"
+#include "vmk/string.h"
+#include "x86/paging.h"
+
+enum { STACK_SIZE = 16 * 1024, STACKS_KEPT = 64 };
+enum kind { KIND_DEVICE, KIND_PAGES, KIND_VMALLOC };
+
+/* A range in use, its first mapped address the key. Reused as the record of the free range later. */
+struct mapping {
+	struct vrange range; /* guards included while free; by_addr links it while in use */
+	va_t va;
+	uint64_t len;
+	enum kind kind;
+};
+
+static struct spinlock lock = SPINLOCK_INIT("kmap", RANK_MM - 1);
+static struct vspace space;
+static struct tree used; /* by range.start */
+static struct slab_cache *records;
+
+static struct {
+	void *top[STACKS_KEPT];
+	unsigned count;
+} kept = { .count = 0 };
+
+STAT(maps, "mm.kmap.maps", "ranges mapped");
+STAT(unmaps, "mm.kmap.unmaps", "ranges unmapped, each with a TLB shoot-down");
+STAT(fails, "mm.kmap.failures", "mappings that failed for want of memory");
+
+static int by_start(const struct tree_node *a, const struct tree_node *b)
+{
+	va_t x = tree_entry(a, struct vrange, by_addr)->start;
+	va_t y = tree_entry(b, struct vrange, by_addr)->start;
+
+	return x < y ? -1 : x > y;
+}
+
+static int side_of_va(const struct tree_node *n, const void *key)
+{
+	va_t x = tree_entry(n, struct vrange, by_addr)->start, y = *(const va_t *)key;
+
+	return x < y ? -1 : x > y;
+}
+
+void kmap_init(void)
+{
+	struct vrange *spare[2];
+	struct mapping *m;
+
+	records = slab_create("kmap", sizeof(struct mapping), 16);
+	m = records ? slab_alloc(records) : NULL;
+	if (!m)
+		panic("no memory for the kmap area");
+	vspace_init(&space);
+	tree_init(&used, by_start);
+	m->range.start = KMAP_BASE;
+	m->range.len = KMAP_SIZE;
+	(void)vspace_give(&space, &m->range, spare);
+}
+
+bool kmap_contains(const void *p)
+{
+	return (uintptr_t)p - KMAP_BASE < KMAP_SIZE;
+}
+
+static void record_free(struct vrange *r)
+{
+	if (r)
+		slab_free(records, container_of(r, struct mapping, range));
+}
+
+/* An unmapped range of len bytes between guard pages, in the books; NULL. */
+static struct mapping *reserve(uint64_t len, enum kind kind)
+{
+	struct mapping *m = slab_alloc(records);
+	struct vrange *empty = NULL;
+	uint64_t flags;
+
+	if (!m)
+		return NULL;
+	*m = (struct mapping){ .len = len, .kind = kind };
+	m->range.len = len + 2 * PAGE_SIZE;
+	flags = spin_lock_irq(&lock);
+	m->range.start = vspace_take(&space, m->range.len, &empty);
+	if (m->range.start)
+		tree_insert(&used, &m->range.by_addr);
+	spin_unlock_irq(&lock, flags);
+	record_free(empty);
+	if (!m->range.start) {
+		slab_free(records, m);
+		return NULL;
+	}
+	m->va = m->range.start + PAGE_SIZE;
+	return m;
+}
+
+/* Back into the books of free ranges; nothing is mapped in it and no TLB knows it. */
+static void unreserve(struct mapping *m)
+{
+	struct vrange *spare[2] = { NULL, NULL };
+	uint64_t flags = spin_lock_irq(&lock);
+
+	(void)vspace_give(&space, &m->range, spare);
+	spin_unlock_irq(&lock, flags);
+	record_free(spare[0]);
+	record_free(spare[1]);
+}
+
+static int map(va_t va, pa_t pa, uint64_t len, unsigned flags)
+{
+	uint64_t irq = spin_lock_irq(&lock);
+	int r = paging_map(paging_kernel_root, va, pa, len, flags | PG_GLOBAL);
+
+	spin_unlock_irq(&lock, irq);
+	return r;
+}
+
+/* Unmaps and forgets; vmalloc's pages are freed once nobody can reach them. */
+static void unmap(struct mapping *m)
+{
+	struct paging_leaf leaf;
+	struct list pages = LIST_INIT(pages);
+	uint64_t irq;
+
+	for (uint64_t at = 0; m->kind == KIND_VMALLOC && at < m->len; at += PAGE_SIZE)
+		if (paging_lookup(paging_kernel_root, m->va + at, &leaf))
+			list_push_back(&pages, pa_to_va(leaf.pa));
+	irq = spin_lock_irq(&lock);
+	if (paging_unmap(paging_kernel_root, m->va, m->len))
+		panic("kmap: a range of 4 KiB pages cannot be unmapped");
+	spin_unlock_irq(&lock, irq);
+	tlb_shootdown(m->va, m->len);
+	while (!list_empty(&pages)) {
+		struct list *page = pages.next;
+
+		list_remove(page);
+		page_free(va_to_pa(page), 0);
+	}
+	unreserve(m);
+	stat_inc(unmaps);
+}
+
+static void *fail(struct mapping *m)
+{
+	uint64_t irq = spin_lock_irq(&lock);
+
+	tree_remove(&used, &m->range.by_addr);
+	spin_unlock_irq(&lock, irq);
+	unmap(m);
+	stat_inc(fails);
+	return NULL;
+}
+
+void *kmap_device(pa_t pa, size_t len, enum kmap_cache cache)
+{
+	static const unsigned flags[] = { [KMAP_WB] = 0, [KMAP_WC] = PG_WC, [KMAP_UC] = PG_UC };
+	uint64_t offset = pa % PAGE_SIZE;
+	uint64_t size = ALIGN_UP(offset + len, (uint64_t)PAGE_SIZE);
+	struct mapping *m = reserve(size, KIND_DEVICE);
+
+	if (!m)
+		return NULL;
+	if (map(m->va, pa - offset, size, PG_WRITE | PG_4K | flags[cache]))
+		return fail(m);
+	stat_inc(maps);
+	return (char *)m->va + offset;
+}
+
+void *kmap_pages(const pa_t *pages, size_t count, enum kmap_prot prot)
+{
+	static const unsigned flags[] = { [KMAP_RO] = 0, [KMAP_RW] = PG_WRITE, [KMAP_RX] = PG_EXEC };
+	struct mapping *m = reserve(count * PAGE_SIZE, KIND_PAGES);
+
+	if (!m)
+		return NULL;
+	for (size_t i = 0; i < count; i++)
+		if (map(m->va + i * PAGE_SIZE, pages[i], PAGE_SIZE, flags[prot]))
+			return fail(m);
+	stat_inc(maps);
+	return (void *)m->va;
+}
+
+/* Zeroed pages under [va, va + len); false when memory ends. */
+static bool populate(va_t va, uint64_t len, enum frame_owner owner)
+{
+	for (uint64_t at = 0; at < len; at += PAGE_SIZE) {
+		pa_t pa = page_alloc(0, owner, ALLOC_ZERO);
+
+		if (pa == PA_NONE)
+			return false;
+		if (map(va + at, pa, PAGE_SIZE, PG_WRITE)) {
+			page_free(pa, 0);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void *alloc_mapped(uint64_t len, enum frame_owner owner)
+{
+	struct mapping *m = reserve(len, KIND_VMALLOC);
+
+	if (!m)
+		return NULL;
+	if (!populate(m->va, len, owner))
+		return fail(m);
+	stat_inc(maps);
+	return (void *)m->va;
+}
+
+void *vmalloc(size_t size)
+{
+	return alloc_mapped(ALIGN_UP(MAX(size, (size_t)1), (size_t)PAGE_SIZE), FRAME_KERNEL);
+}
+
+void kunmap(void *va)
+{
+	va_t start;
+	uint64_t irq;
+	struct tree_node *n;
+	struct mapping *m;
+
+	if (!va)
+		return;
+	start = ALIGN_DOWN((va_t)va, (va_t)PAGE_SIZE) - PAGE_SIZE;
+	irq = spin_lock_irq(&lock);
+	n = tree_lower(&used, side_of_va, &start);
+	m = n ? tree_entry(n, struct mapping, range.by_addr) : NULL;
+	if (!m || m->range.start != start)
+		panic("kunmap of %p, which is not mapped", va);
+	tree_remove(&used, &m->range.by_addr);
+	spin_unlock_irq(&lock, irq);
+	unmap(m);
+}
+
+void vfree(void *p)
+{
+	kunmap(p);
+}
+
+/* Stacks are kept for the next world: no page-table work and no shoot-down in its life. */
+void *kstack_alloc(void)
+{
+	uint64_t flags = spin_lock_irq(&lock);
+	char *top = kept.count ? kept.top[--kept.count] : NULL;
+
+	spin_unlock_irq(&lock, flags);
+	if (top)
+		return top;
+	top = alloc_mapped(STACK_SIZE, FRAME_STACK);
+	return top ? top + STACK_SIZE : NULL;
+}
+
+void kstack_free(void *top)
+{
+	uint64_t flags = spin_lock_irq(&lock);
+	bool keep = kept.count < STACKS_KEPT;
+
+	if (keep)
+		kept.top[kept.count++] = top;
+	spin_unlock_irq(&lock, flags);
+	if (!keep)
+		kunmap((char *)top - STACK_SIZE);
+}

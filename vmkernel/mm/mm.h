@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Memory's start-up, called by boot/main.c, and what its files share. */
+#ifndef MM_MM_H
+#define MM_MM_H
+#include "vmk/mm.h"
+
+/*
+ * Frame table, buddies and heap from boot_info and boot memory, whose allocator ends here. On the boot CPU, with the
+ * final page tables loaded and the nodes of boot_info.range[] known.
+ */
+void mm_init(void);
+
+/* Slab pages by pointer; kfree() tells them apart by their frame's owner. */
+void slab_init(void);
+void slab_free_any(void *p);
+size_t slab_object_size(const void *p);
+void heap_init(void);
+void kmap_init(void);
+bool kmap_contains(const void *p);
+#endif

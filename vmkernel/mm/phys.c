@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Page allocation: a cache of single pages for each CPU in front of one buddy for each NUMA node.
+ * A cache holds pages of its CPU's node only. Locks: pcp.lock (outer) guards a cache and the CPU's share of the owner counts;
+ * node.lock guards the buddy and the node's share. Whoever moves pages between owners moves counts within one of the two,
+ * so all locks together see sums that add up.
+ */
+#include "mm/phys.h"
+#include "vmk/cpu.h"
+#include "vmk/lock.h"
+#include "vmk/log.h"
+#include "vmk/stat.h"
+#include "vmk/string.h"
+
+enum { PCP_MAX = 64, PCP_BATCH = 32, ALLOC_LOW = ALLOC_LOW32 | ALLOC_LOW24 | ALLOC_LOW20 };
+
+struct pcp {
+	struct spinlock lock;
+	uint32_t count;
+	uint32_t pfn[PCP_MAX]; /* a stack: the page used last is the warmest */
+	int64_t pages[FRAME_OWNERS];
+} __aligned(CACHE_LINE);
+
+struct node {
+	struct spinlock lock;
+	struct buddy buddy;
+	int64_t pages[FRAME_OWNERS];
+	uint8_t order[NODES_MAX]; /* all nodes, the nearest first */
+	uint8_t distance[NODES_MAX];
+} __aligned(CACHE_LINE);
+
+static struct pcp pcps[CPUS_MAX];
+static struct node nodes[NODES_MAX];
+static unsigned node_count;
+
+STAT(fail, "mm.page.failures", "page allocations that found no memory");
+STAT(refill, "mm.page.cache_refills", "batches moved from a buddy into a CPU's cache");
+STAT(drain, "mm.page.cache_drains", "batches moved from a CPU's cache into a buddy");
+STAT(remote, "mm.page.remote", "blocks taken from a node other than the one asked for");
+STAT(deferred, "mm.page.deferred_frees", "pages freed while they were pinned");
+
+static void sort_by_distance(struct node *n)
+{
+	for (unsigned i = 1; i < node_count; i++)
+		for (unsigned j = i; j && n->distance[n->order[j]] < n->distance[n->order[j - 1]]; j--) {
+			uint8_t swap = n->order[j];
+
+			n->order[j] = n->order[j - 1];
+			n->order[j - 1] = swap;
+		}
+}
+
+void phys_init(unsigned count)
+{
+	node_count = count;
+	for (unsigned i = 0; i < CPUS_MAX; i++) {
+		pcps[i] = (struct pcp){ 0 };
+		spin_init(&pcps[i].lock, "pcp", RANK_FRAME);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		struct node *n = &nodes[i];
+
+		*n = (struct node){ 0 };
+		spin_init(&n->lock, "node", RANK_FRAME + 1);
+		buddy_init(&n->buddy, i);
+		for (unsigned k = 0; k < count; k++) {
+			n->order[k] = k;
+			n->distance[k] = k == i ? 10 : 20;
+		}
+		sort_by_distance(n);
+	}
+}
+
+void phys_set_distance(unsigned from, unsigned to, uint8_t distance)
+{
+	nodes[from].distance[to] = distance;
+	sort_by_distance(&nodes[from]);
+}
+
+static void give_range(struct node *n, uint64_t pfn, uint64_t end)
+{
+	while (pfn < end) {
+		unsigned order = buddy_order_at(pfn, end);
+
+		frame_block_set(pfn, order, FRAME_FREE, n->buddy.node);
+		buddy_give(&n->buddy, pfn, order);
+		pfn += 1ull << order;
+	}
+}
+
+void phys_add(uint64_t pfn, uint64_t end, unsigned node, enum frame_owner owner)
+{
+	struct node *n = &nodes[node];
+
+	n->pages[owner] += (int64_t)(end - pfn);
+	if (owner == FRAME_FREE)
+		give_range(n, pfn, end);
+	else
+		for (; pfn < end; pfn++)
+			frame_block_set(pfn, 0, owner, node);
+}
+
+void phys_move(uint64_t pfn, uint64_t end, enum frame_owner owner)
+{
+	for (; pfn < end; pfn++) {
+		struct frame *f = pfn_frame(pfn);
+		struct node *n = &nodes[f->node];
+		uint64_t flags = spin_lock_irq(&n->lock);
+
+		n->pages[f->owner]--;
+		n->pages[owner]++;
+		frame_block_set(pfn, 0, owner, f->node);
+		if (owner == FRAME_FREE)
+			buddy_give(&n->buddy, pfn, 0);
+		spin_unlock_irq(&n->lock, flags);
+	}
+}
+
+/* A block for owner from one node, or PFN_NONE. first..last: the zones that will do. */
+static uint32_t node_take(struct node *n, unsigned order, enum frame_owner owner, int first, int last)
+{
+	uint64_t flags = spin_lock_irq(&n->lock);
+	uint32_t pfn = PFN_NONE;
+
+	for (int z = first; z >= last && pfn == PFN_NONE; z--)
+		pfn = buddy_take(&n->buddy, (enum zone)z, order);
+	if (pfn != PFN_NONE) {
+		n->pages[FRAME_FREE] -= 1ll << order;
+		n->pages[owner] += 1ll << order;
+	}
+	spin_unlock_irq(&n->lock, flags);
+	return pfn;
+}
+
+/* The nearest node with a block; the scarce zones below 16 MiB only when nothing else is left anywhere. */
+static uint32_t take_near(unsigned order, enum frame_owner owner, unsigned flags, unsigned near)
+{
+	static const struct {
+		int8_t first, last;
+	} rounds[] = { { ZONE_HIGH, ZONE_LOW32 }, { ZONE_LOW24, ZONE_LOW20 } };
+	int top = flags & ALLOC_LOW20 ? ZONE_LOW20 :
+		  flags & ALLOC_LOW24 ? ZONE_LOW24 :
+		  flags & ALLOC_LOW32 ? ZONE_LOW32 :
+					ZONE_HIGH;
+
+	for (unsigned r = 0; r < ARRAY_SIZE(rounds); r++)
+		for (unsigned i = 0; i < node_count; i++) {
+			unsigned id = nodes[near].order[i];
+			uint32_t pfn = node_take(&nodes[id], order, owner,
+						 MIN((int)rounds[r].first, top), rounds[r].last);
+
+			if (pfn != PFN_NONE) {
+				if (i)
+					stat_inc(remote);
+				return pfn;
+			}
+			if (flags & ALLOC_NODE_ONLY)
+				break;
+		}
+	return PFN_NONE;
+}
+
+/* Under the cache's lock. Counts pages of one block that are split among the free places. */
+static __noinline bool pcp_refill(struct pcp *c, struct node *n)
+{
+	spin_lock(&n->lock);
+	while (c->count < PCP_BATCH) {
+		uint32_t pfn = PFN_NONE;
+
+		for (int z = ZONE_HIGH; z >= ZONE_LOW32 && pfn == PFN_NONE; z--)
+			pfn = buddy_take(&n->buddy, (enum zone)z, 0);
+		if (pfn == PFN_NONE)
+			break;
+		pfn_frame(pfn)->owner = FRAME_CACHE;
+		c->pfn[c->count++] = pfn;
+		n->pages[FRAME_FREE]--;
+		n->pages[FRAME_CACHE]++;
+	}
+	spin_unlock(&n->lock);
+	stat_inc(refill);
+	return c->count != 0;
+}
+
+/* Under the cache's lock: its coldest pages go back. */
+static __noinline void pcp_drain(struct pcp *c, struct node *n, unsigned count)
+{
+	spin_lock(&n->lock);
+	for (unsigned i = 0; i < count; i++) {
+		pfn_frame(c->pfn[i])->owner = FRAME_FREE;
+		buddy_give(&n->buddy, c->pfn[i], 0);
+	}
+	n->pages[FRAME_CACHE] -= count;
+	n->pages[FRAME_FREE] += count;
+	spin_unlock(&n->lock);
+	c->count -= count;
+	memmove(&c->pfn[0], &c->pfn[count], c->count * sizeof c->pfn[0]);
+	stat_inc(drain);
+}
+
+void phys_drain(void)
+{
+	for (unsigned i = 0; i < cpu_count(); i++) {
+		uint64_t flags = spin_lock_irq(&pcps[i].lock);
+
+		if (pcps[i].count)
+			pcp_drain(&pcps[i], &nodes[cpu_node(i)], pcps[i].count);
+		spin_unlock_irq(&pcps[i].lock, flags);
+	}
+}
+
+static __noinline pa_t alloc_slow(unsigned order, enum frame_owner owner, unsigned flags, int node)
+{
+	unsigned near = node < 0 ? cpu_node(cpu_id()) : (unsigned)node;
+	uint32_t pfn;
+
+	if (order > ORDER_MAX || near >= node_count)
+		return PA_NONE;
+	pfn = take_near(order, owner, flags, near);
+	if (pfn == PFN_NONE) {
+		phys_drain();
+		pfn = take_near(order, owner, flags, near);
+	}
+	if (pfn == PFN_NONE) {
+		stat_inc(fail);
+		return PA_NONE;
+	}
+	frame_block_set(pfn, order, owner, pfn_frame(pfn)->node);
+	if (flags & ALLOC_ZERO)
+		memset(pa_to_va((pa_t)pfn << PAGE_SHIFT), 0, (size_t)PAGE_SIZE << order);
+	return (pa_t)pfn << PAGE_SHIFT;
+}
+
+pa_t page_alloc(unsigned order, enum frame_owner owner, unsigned flags)
+{
+	struct pcp *c;
+	uint64_t irq;
+	uint32_t pfn;
+	struct frame *f;
+
+	if (order || (flags & ALLOC_LOW))
+		return alloc_slow(order, owner, flags, -1);
+	irq = irq_save();
+	c = &pcps[cpu_id()];
+	spin_lock(&c->lock);
+	if (unlikely(!c->count) && !pcp_refill(c, &nodes[cpu_node(cpu_id())])) {
+		spin_unlock_irq(&c->lock, irq);
+		return alloc_slow(order, owner, flags, -1);
+	}
+	pfn = c->pfn[--c->count];
+	c->pages[FRAME_CACHE]--;
+	c->pages[owner]++;
+	f = pfn_frame(pfn);
+	*f = (struct frame){ .owner = owner, .node = f->node };
+	spin_unlock_irq(&c->lock, irq);
+	if (flags & ALLOC_ZERO)
+		memset(pa_to_va((pa_t)pfn << PAGE_SHIFT), 0, PAGE_SIZE);
+	return (pa_t)pfn << PAGE_SHIFT;
+}
+
+pa_t page_alloc_node(unsigned order, enum frame_owner owner, unsigned flags, int node)
+{
+	if (node < 0)
+		return page_alloc(order, owner, flags);
+	return alloc_slow(order, owner, flags, node);
+}
+
+static void node_give(uint32_t pfn, unsigned order)
+{
+	struct frame *f = pfn_frame(pfn);
+	struct node *n = &nodes[f->node];
+	enum frame_owner owner = f->owner;
+	uint64_t flags;
+
+	frame_block_set(pfn, order, FRAME_FREE, f->node);
+	flags = spin_lock_irq(&n->lock);
+	n->pages[owner] -= 1ll << order;
+	n->pages[FRAME_FREE] += 1ll << order;
+	buddy_give(&n->buddy, pfn, order);
+	spin_unlock_irq(&n->lock, flags);
+}
+
+/* True when somebody still has the page pinned: the last unpin frees it then. */
+static bool free_deferred(struct frame *f)
+{
+	if (likely(!__atomic_load_n(&f->pins, __ATOMIC_ACQUIRE)))
+		return false;
+	if (!(__atomic_fetch_or(&f->pins, PINS_FREED, __ATOMIC_ACQ_REL) & ~PINS_FREED)) {
+		f->pins = 0;
+		return false;
+	}
+	stat_inc(deferred);
+	return true;
+}
+
+/* The first page of the block that is pinned, or its end. */
+static uint32_t first_pinned(uint32_t pfn, uint32_t end)
+{
+	while (pfn < end && !__atomic_load_n(&pfn_frame(pfn)->pins, __ATOMIC_ACQUIRE))
+		pfn++;
+	return pfn;
+}
+
+static void free_block(uint32_t pfn, unsigned order)
+{
+	uint32_t end = pfn + (1u << order);
+
+	ASSERT(!(pfn & ((1u << order) - 1)));
+	if (first_pinned(pfn, end) == end) {
+		node_give(pfn, order);
+		return;
+	}
+	for (; pfn < end; pfn++)
+		if (!free_deferred(pfn_frame(pfn)))
+			node_give(pfn, 0);
+}
+
+void page_free(pa_t pa, unsigned order)
+{
+	uint32_t pfn = pa >> PAGE_SHIFT;
+	struct frame *f = pfn_frame(pfn);
+	struct pcp *c;
+	uint64_t irq;
+
+	ASSERT(f->owner != FRAME_FREE && f->owner != FRAME_CACHE);
+	if (order) {
+		free_block(pfn, order);
+		return;
+	}
+	if (unlikely(free_deferred(f)))
+		return;
+	irq = irq_save();
+	if (unlikely(f->node != cpu_node(cpu_id()) || pa < 16 * MiB)) {
+		irq_restore(irq);
+		node_give(pfn, 0);
+		return;
+	}
+	c = &pcps[cpu_id()];
+	spin_lock(&c->lock);
+	if (unlikely(c->count == PCP_MAX))
+		pcp_drain(c, &nodes[f->node], PCP_BATCH);
+	c->pages[f->owner]--;
+	c->pages[FRAME_CACHE]++;
+	f->owner = FRAME_CACHE;
+	c->pfn[c->count++] = pfn;
+	spin_unlock_irq(&c->lock, irq);
+}
+
+unsigned mm_nodes(void)
+{
+	return node_count;
+}
+
+void mm_node_totals(unsigned node, struct mm_totals *t)
+{
+	struct node *n = &nodes[node];
+	uint64_t flags = irq_save();
+	int64_t sum[FRAME_OWNERS];
+
+	for (unsigned i = 0; i < CPUS_MAX; i++)
+		if (i < cpu_count() && cpu_node(i) == node)
+			spin_lock(&pcps[i].lock);
+	spin_lock(&n->lock);
+	memcpy(sum, n->pages, sizeof sum);
+	spin_unlock(&n->lock);
+	for (unsigned i = CPUS_MAX; i-- > 0;)
+		if (i < cpu_count() && cpu_node(i) == node) {
+			for (unsigned o = 0; o < FRAME_OWNERS; o++)
+				sum[o] += pcps[i].pages[o];
+			spin_unlock(&pcps[i].lock);
+		}
+	irq_restore(flags);
+	t->total_pages = 0;
+	for (unsigned o = 0; o < FRAME_OWNERS; o++) {
+		t->pages[o] = (uint64_t)sum[o];
+		t->total_pages += t->pages[o];
+	}
+}
+
+void mm_totals(struct mm_totals *t)
+{
+	struct mm_totals one;
+
+	*t = (struct mm_totals){ 0 };
+	for (unsigned n = 0; n < node_count; n++) {
+		mm_node_totals(n, &one);
+		t->total_pages += one.total_pages;
+		for (unsigned o = 0; o < FRAME_OWNERS; o++)
+			t->pages[o] += one.pages[o];
+	}
+}
+
+uint64_t phys_free_blocks(unsigned node, unsigned order)
+{
+	struct node *n = &nodes[node];
+	uint64_t flags = spin_lock_irq(&n->lock), count = 0;
+
+	for (unsigned z = 0; z < ZONES; z++)
+		for (uint32_t p = n->buddy.zone[z].head[order]; p != PFN_NONE;
+		     p = pfn_frame(p)->link[0])
+			count++;
+	spin_unlock_irq(&n->lock, flags);
+	return count;
+}

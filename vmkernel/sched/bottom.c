@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Bottom halves: a list for each CPU, run at interrupt exit. bottom.pending is 1 from the raise until just before fn, so a
+ * raise while fn runs queues it again. The list is this CPU's own, guarded by interrupts being off.
+ */
+#include "sched/bottom.h"
+#include "vmk/cpu.h"
+#include "vmk/errno.h"
+#include "vmk/mm.h"
+#include "vmk/stat.h"
+#include "vmk/work.h"
+#include "x86/insn.h"
+#include "x86/percpu.h"
+
+STAT(runs, "sched.bottom.runs", "bottom halves run");
+STAT(again, "sched.bottom.again", "passes that left bottom halves for the next one");
+
+enum { PASSES_MAX = 4 }; /* at one interrupt exit; the rest waits for a self-IPI */
+
+int bottom_init_cpu(unsigned cpu)
+{
+	struct list *l = kzalloc(sizeof *l);
+
+	if (!l)
+		return -ENOMEM;
+	list_init(l);
+	percpu[cpu]->bottom = l;
+	return 0;
+}
+
+void bottom_init(struct bottom *b, void (*fn)(struct bottom *))
+{
+	list_init(&b->link);
+	b->fn = fn;
+	b->pending = 0;
+}
+
+void bottom_raise(struct bottom *b)
+{
+	uint64_t flags;
+	struct percpu *p;
+
+	if (__atomic_exchange_n(&b->pending, 1, __ATOMIC_ACQ_REL))
+		return;
+	flags = irq_save();
+	p = this_cpu();
+	list_push_back(p->bottom, &b->link);
+	p->bottom_pending = 1;
+	/* Outside of an interrupt nothing would run it soon. */
+	if (!p->irq_nesting && !p->in_bottom)
+		cpu_resched(p->id);
+	irq_restore(flags);
+}
+
+void bottom_run(void)
+{
+	struct percpu *p = this_cpu();
+	struct list *queue = p->bottom, batch;
+
+	p->in_bottom = 1;
+	p->preempt_count++;
+	for (unsigned pass = 0; p->bottom_pending && pass < PASSES_MAX; pass++) {
+		list_init(&batch);
+		list_splice_back(&batch, queue);
+		p->bottom_pending = 0;
+		while (!list_empty(&batch)) {
+			struct bottom *b = list_first(&batch, struct bottom, link);
+
+			list_remove(&b->link);
+			store_release(&b->pending, 0);
+			irq_restore(RFLAGS_IF);
+			b->fn(b);
+			stat_inc(runs);
+			(void)irq_save();
+		}
+	}
+	p->preempt_count--;
+	p->in_bottom = 0;
+	if (p->bottom_pending) {
+		stat_inc(again);
+		cpu_resched(p->id);
+	}
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Groups: a tree in which CPU time is shared out, level by level. groups_lock guards the tree and its settings. The
+ * passes of fill.c run on whichever CPU switches worlds when one is due; their distance grows with the number of
+ * nodes, so they never cost more than about two percent of a CPU.
+ */
+#include "sched/world.h"
+#include "vmk/errno.h"
+#include "vmk/log.h"
+#include "vmk/mm.h"
+#include "vmk/stat.h"
+#include "vmk/string.h"
+
+enum { SHARES_NORMAL = 1000, SHARES_MAX = 1000000, DEPTH_MAX = 8 };
+#define FILL_PERIOD	     (8 * NS_PER_MS)
+#define FILL_PERIOD_PER_NODE (3 * NS_PER_US)
+
+struct group {
+	struct fill_node fill;
+	uint32_t members; /* worlds and groups */
+	char name[32];
+};
+
+static struct spinlock groups_lock = SPINLOCK_INIT("groups", RANK_RUNQ - 1);
+static struct group root = {
+	.fill = { .children = LIST_INIT(root.fill.children), .link = LIST_INIT(root.fill.link),
+		  .shares = SHARES_NORMAL, .max = RATE_NO_MAX, .rate = RATE_ONE },
+	.name = "host",
+};
+static struct group system_group = {
+	.fill = { .children = LIST_INIT(system_group.fill.children),
+		  .link = LIST_INIT(system_group.fill.link), .shares = SHARES_NORMAL,
+		  .max = RATE_NO_MAX, .rate = RATE_ONE },
+	.name = "system",
+};
+static ns_t fill_last, fill_due;
+
+STAT(fills, "sched.fills", "passes that computed entitlements");
+
+struct group *group_root(void)
+{
+	return &root;
+}
+
+struct group *group_system(void)
+{
+	return &system_group;
+}
+
+static uint32_t rate_of(uint32_t percent)
+{
+	return (uint32_t)MIN((uint64_t)percent * RATE_ONE / 100, (uint64_t)RATE_NO_MAX - 1);
+}
+
+static void apply(struct fill_node *n, const struct sched_params *p)
+{
+	n->shares = p && p->shares ? MIN(p->shares, (uint32_t)SHARES_MAX) : SHARES_NORMAL;
+	n->min = p ? rate_of(p->min_pct) : 0;
+	n->max = p && p->max_pct ? rate_of(p->max_pct) : RATE_NO_MAX;
+}
+
+static int check(const struct sched_params *p)
+{
+	if (p && (p->shares > SHARES_MAX || (p->max_pct && p->min_pct > p->max_pct)))
+		return -EINVAL;
+	return 0;
+}
+
+/* The system group joins the root on first use. */
+static void attach(struct group *parent, struct fill_node *n)
+{
+	if (!system_group.fill.parent)
+		fill_attach(&root.fill, &system_group.fill);
+	fill_attach(&parent->fill, n);
+	parent->members++;
+	fill_guess(n);
+	fill_due = 0;
+}
+
+int group_create(struct group *parent, const char *name, const struct sched_params *p,
+		 struct group **out)
+{
+	struct group *g;
+	uint64_t flags;
+	unsigned depth = 0;
+
+	if (!parent)
+		parent = &root;
+	for (const struct fill_node *n = &parent->fill; n; n = n->parent)
+		depth++;
+	if (depth >= DEPTH_MAX || check(p))
+		return -EINVAL;
+	g = kzalloc(sizeof *g);
+	if (!g)
+		return -ENOMEM;
+	str_copy(g->name, name, sizeof g->name);
+	fill_node_init(&g->fill, NULL, 0, 0, 0);
+	apply(&g->fill, p);
+	flags = spin_lock_irq(&groups_lock);
+	attach(parent, &g->fill);
+	spin_unlock_irq(&groups_lock, flags);
+	*out = g;
+	return 0;
+}
+
+int group_set(struct group *g, const struct sched_params *p)
+{
+	uint64_t flags;
+
+	if (check(p))
+		return -EINVAL;
+	flags = spin_lock_irq(&groups_lock);
+	apply(&g->fill, p);
+	fill_due = 0;
+	spin_unlock_irq(&groups_lock, flags);
+	return 0;
+}
+
+static void detach(struct fill_node *n)
+{
+	container_of(n->parent, struct group, fill)->members--;
+	fill_detach(n);
+}
+
+void group_destroy(struct group *g)
+{
+	uint64_t flags = spin_lock_irq(&groups_lock);
+
+	ASSERT(!g->members);
+	detach(&g->fill);
+	spin_unlock_irq(&groups_lock, flags);
+	kfree(g);
+}
+
+void group_enter(struct group *g, struct world *w, const struct sched_params *p)
+{
+	uint64_t flags = spin_lock_irq(&groups_lock);
+
+	fill_node_init(&w->fill, &w->share, 0, 0, 0);
+	apply(&w->fill, p);
+	w->group = g;
+	attach(g, &w->fill);
+	spin_unlock_irq(&groups_lock, flags);
+}
+
+void group_leave(struct world *w)
+{
+	uint64_t flags = spin_lock_irq(&groups_lock);
+
+	detach(&w->fill);
+	spin_unlock_irq(&groups_lock, flags);
+}
+
+void group_refill(ns_t now)
+{
+	unsigned count;
+
+	if (likely(now < READ_ONCE(fill_due) || now < READ_ONCE(fill_last) + NS_PER_MS))
+		return;
+	if (!spin_trylock(&groups_lock))
+		return;
+	count = fill_pass(&root.fill, (uint64_t)cpu_count() * RATE_ONE, now, now - fill_last);
+	fill_last = now;
+	fill_due = now + MAX(FILL_PERIOD, count * FILL_PERIOD_PER_NODE);
+	stat_inc(fills);
+	spin_unlock(&groups_lock);
+}

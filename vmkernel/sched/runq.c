@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Run queues: one a CPU, around the policy of share.c. The queue's lock is held across a switch and released by the world
+ * that was switched to, so nobody can take a world whose registers are not saved yet.
+ */
+#include "sched/runq.h"
+#include "sched/sched.h"
+#include "vmk/errno.h"
+#include "vmk/log.h"
+#include "vmk/mm.h"
+#include "vmk/stat.h"
+#include "x86/insn.h"
+
+struct runq *runqs[CPUS_MAX];
+
+STAT(switches, "sched.switches", "switches from one world to another");
+STAT(preempted, "sched.preempted", "worlds that lost the CPU while ready");
+STAT(wakes, "sched.wakes", "worlds made ready");
+STAT(ipis, "sched.resched_ipis", "other CPUs asked to look at their run queue");
+
+static struct runq *this_runq(void)
+{
+	return this_cpu()->sched;
+}
+
+/* The run queue that w belongs to, locked; interrupts off. */
+static struct runq *lock_world(struct world *w)
+{
+	for (;;) {
+		struct runq *rq = runqs[READ_ONCE(w->cpu)];
+
+		spin_lock(&rq->lock);
+		if (rq->cpu == w->cpu)
+			return rq;
+		spin_unlock(&rq->lock);
+	}
+}
+
+static void ask_resched(unsigned cpu)
+{
+	WRITE_ONCE(percpu[cpu]->need_resched, 1);
+	if (cpu != cpu_id()) {
+		cpu_resched(cpu);
+		stat_inc(ipis);
+	}
+}
+
+/* Under the lock of rq, which w belongs to. */
+static void insert(struct runq *rq, struct world *w, ns_t now)
+{
+	if (!rq->share.count)
+		share_align(&rq->share, balance_reference(), 0);
+	share_insert(&rq->share, &w->share, now);
+	WRITE_ONCE(rq->waiting, rq->share.waiting.count);
+	if (percpu[rq->cpu]->current == rq->idle || share_preempts(&rq->share, &w->share))
+		ask_resched(rq->cpu);
+}
+
+void sched_enqueue(struct world *w)
+{
+	uint64_t flags = irq_save();
+	struct runq *rq;
+
+	w->cpu = w->pinned >= 0 ? (uint32_t)w->pinned : balance_place(w->cpu);
+	rq = lock_world(w);
+	w->state = WORLD_READY;
+	w->since = time_now();
+	insert(rq, w, w->since);
+	spin_unlock_irq(&rq->lock, flags);
+}
+
+void world_wake(struct world *w)
+{
+	uint64_t flags = irq_save();
+	struct runq *rq = lock_world(w);
+	unsigned cpu;
+	ns_t now;
+
+	w->sleeping = false;
+	if (w->state != WORLD_WAITING) {
+		spin_unlock_irq(&rq->lock, flags);
+		return;
+	}
+	stat_inc(wakes);
+	now = time_now();
+	w->times.wait += now - w->since;
+	w->since = now;
+	w->state = WORLD_READY;
+	cpu = w->pinned >= 0 ? w->cpu : balance_place(w->cpu);
+	if (cpu != w->cpu) {
+		w->times.migrations++;
+		w->cpu = cpu;
+		spin_unlock(&rq->lock);
+		rq = lock_world(w);
+	}
+	insert(rq, w, now);
+	spin_unlock_irq(&rq->lock, flags);
+}
+
+void world_kick(struct world *w)
+{
+	uint32_t cpu = READ_ONCE(w->cpu);
+
+	__atomic_fetch_add(&w->times.kicks, 1, __ATOMIC_RELAXED);
+	if (cpu != cpu_id() && READ_ONCE(percpu[cpu]->current) == w) {
+		cpu_resched(cpu);
+		stat_inc(ipis);
+	}
+}
+
+void world_interrupt(struct world *w, bool on)
+{
+	WRITE_ONCE(w->interrupted, on);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (on) {
+		world_wake(w);
+		world_kick(w);
+	}
+}
+
+/* What every world does first after a switch to it: the end of the switch. */
+static void finish_switch(void)
+{
+	struct runq *rq = this_runq();
+	struct world *left = rq->left, *me = percpu_read(current);
+	bool dead = left->state == WORLD_DEAD;
+
+	spin_unlock(&rq->lock);
+	if (dead)
+		world_reap(left);
+	if (me->hooks && me->hooks->switch_in)
+		me->hooks->switch_in(me);
+}
+
+static void switch_to(struct runq *rq, struct world *prev, struct world *next)
+{
+	struct percpu *p = this_cpu();
+
+	if (prev->hooks && prev->hooks->switch_out)
+		prev->hooks->switch_out(prev);
+	stat_inc(switches);
+	next->times.switches++;
+	rq->left = prev;
+	p->current = next;
+	percpu_set_stack((uint64_t)next->stack);
+	world_switch(prev, next);
+	finish_switch();
+}
+
+static void stop_current(struct runq *rq, struct world *prev, enum share_leave how, ns_t now)
+{
+	prev->times.used += now - prev->since;
+	prev->since = now;
+	if (prev == rq->idle)
+		return;
+	share_charge(&rq->share, now - rq->charged, now);
+	share_stop(&rq->share, how, now);
+	if (prev->state == WORLD_RUNNING)
+		prev->state = how == SHARE_SLEEP ? WORLD_WAITING : WORLD_READY;
+}
+
+static struct world *pick(struct runq *rq, ns_t now)
+{
+	struct share_entity *e;
+	struct world *w = rq->idle;
+
+	balance(rq, now);
+	e = share_pick(&rq->share, now);
+	if (e)
+		w = container_of(e, struct world, share);
+	else
+		balance_idle(rq->cpu);
+	w->times.ready += w->state == WORLD_READY ? now - w->since : 0;
+	w->since = now;
+	w->state = WORLD_RUNNING;
+	rq->charged = now;
+	WRITE_ONCE(rq->waiting, rq->share.waiting.count);
+	WRITE_ONCE(rq->clock, share_time(&rq->share));
+	timer_slice_end(share_next(&rq->share, now));
+	return w;
+}
+
+/* Interrupts off. */
+static void schedule(enum share_leave how)
+{
+	struct percpu *p = this_cpu();
+	struct runq *rq = p->sched;
+	struct world *prev = p->current, *next;
+	ns_t now = time_now();
+
+	group_refill(now);
+	spin_lock(&rq->lock);
+	if (p->preempt_count != 1)
+		panic("world %s switches with %u locks held", prev->name, p->preempt_count - 1);
+	if (how == SHARE_SLEEP && prev->state == WORLD_RUNNING && !prev->sleeping) {
+		spin_unlock(&rq->lock);
+		return;
+	}
+	p->need_resched = 0;
+	stop_current(rq, prev, how, now);
+	next = pick(rq, now);
+	if (next != prev)
+		switch_to(rq, prev, next);
+	else
+		spin_unlock(&rq->lock);
+}
+
+void sched_first(void)
+{
+	struct world *me;
+
+	finish_switch();
+	cpu_sti();
+	me = world_current();
+	me->fn(me->arg);
+	world_exit();
+}
+
+void sched_leave(void)
+{
+	(void)irq_save();
+	world_current()->state = WORLD_DEAD;
+	schedule(SHARE_SLEEP);
+	panic("a dead world runs");
+}
+
+void sched_preempt(void)
+{
+	struct percpu *p = this_cpu();
+
+	if (p->preempt_count || p->irq_nesting || p->in_bottom || !p->current)
+		return;
+	stat_inc(preempted);
+	schedule(SHARE_READY);
+}
+
+void sched_preempt_check(void)
+{
+	uint64_t flags;
+
+	if (percpu_read(preempt_count) || !irq_enabled())
+		return;
+	flags = irq_save();
+	if (percpu_read(need_resched))
+		sched_preempt();
+	irq_restore(flags);
+}
+
+void world_yield(void)
+{
+	uint64_t flags = irq_save();
+
+	schedule(SHARE_YIELD);
+	irq_restore(flags);
+}
+
+bool world_need_resched(void)
+{
+	return percpu_read(need_resched);
+}
+
+void sched_sleep_begin(void)
+{
+	__atomic_store_n(&world_current()->sleeping, true, __ATOMIC_SEQ_CST);
+}
+
+void sched_sleep_end(void)
+{
+	WRITE_ONCE(world_current()->sleeping, false);
+}
+
+void sched_sleep(void)
+{
+	uint64_t flags = irq_save();
+
+	schedule(SHARE_SLEEP);
+	irq_restore(flags);
+}
+
+int sched_init_cpu(unsigned cpu)
+{
+	struct runq *rq = kzalloc(sizeof *rq);
+	struct world *idle = kzalloc(sizeof *idle);
+
+	if (!rq || !idle || timer_init_cpu(cpu) || bottom_init_cpu(cpu))
+		return -ENOMEM;
+	spin_init(&rq->lock, "runq", RANK_RUNQ);
+	share_queue_init(&rq->share, cpu + 1);
+	rq->cpu = cpu;
+	rq->idle = idle;
+	world_init_idle(idle, cpu);
+	runqs[cpu] = rq;
+	percpu[cpu]->sched = rq;
+	percpu[cpu]->idle = idle;
+	percpu[cpu]->current = idle;
+	return lock_init_cpu(cpu);
+}
+
+void sched_run(void)
+{
+	struct percpu *p = this_cpu();
+
+	p->need_resched = 1;
+	for (;;) {
+		cpu_cli();
+		if (READ_ONCE(p->need_resched))
+			schedule(SHARE_READY);
+		else
+			cpu_sti_halt();
+	}
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Between the files that make up the run queues. */
+#ifndef SCHED_RUNQ_H
+#define SCHED_RUNQ_H
+#include "sched/world.h"
+
+/* Under rq's lock: takes worlds over from slower CPUs when it is time, or when rq has none. */
+void balance(struct runq *rq, ns_t now);
+/* This CPU has nothing to run. */
+void balance_idle(unsigned cpu);
+/* The CPU for a world that wakes up and ran on `last`: an idle one, near if possible, or `last`. */
+unsigned balance_place(unsigned last);
+/* The common virtual time, as last seen by any CPU that had several worlds. */
+int64_t balance_reference(void);
+
+void world_init_idle(struct world *w, unsigned cpu);
+/* The bookkeeping of debug locks; 0 or -ENOMEM. */
+int __must_check lock_init_cpu(unsigned cpu);
+#endif

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The policy of one CPU's queue. */
+#include "sched/share.h"
+
+enum {
+	LAG_SLICES = 4,	    /* how much service an entity brings along to another queue */
+	CANDIDATES = 16,    /* looked at for one move */
+};
+#define SHARE_HORIZON (64 * NS_PER_MS) /* within which balancing lets virtual times meet */
+
+#define tl_share(n) container_of(n, struct share_entity, node)
+
+/* ns of service in virtual time. */
+static inline int64_t in_virtual(uint32_t rate, int64_t ns)
+{
+	return (ns << 20) / (int64_t)rate;
+}
+
+static int by_release(const struct tree_node *a, const struct tree_node *b)
+{
+	const struct share_entity *x = tree_entry(a, struct share_entity, capped);
+	const struct share_entity *y = tree_entry(b, struct share_entity, capped);
+
+	return x->release < y->release ? -1 : x->release > y->release;
+}
+
+void share_queue_init(struct share_queue *q, uint32_t seed)
+{
+	*q = (struct share_queue){ .waiting.seed = seed };
+	tree_init(&q->capped, by_release);
+}
+
+void share_entity_init(struct share_entity *e, uint32_t rate)
+{
+	*e = (struct share_entity){ .rate = rate, .new_rate = rate, .limit = RATE_ONE,
+				    .left = SHARE_SLICE, .request = SHARE_SLICE,
+				    .busy_since = NS_NEVER };
+}
+
+static int64_t average(const struct share_queue *q)
+{
+	return q->rates ? q->base + q->moments / (int64_t)q->rates : q->base;
+}
+
+int64_t share_time(const struct share_queue *q)
+{
+	return average(q) + q->shift;
+}
+
+static void sums_add(struct share_queue *q, const struct share_entity *e)
+{
+	if (!q->rates)
+		q->base = e->node.start;
+	q->rates += e->rate;
+	q->moments += (int64_t)e->rate * (e->node.start - q->base);
+	q->count++;
+}
+
+static void sums_remove(struct share_queue *q, const struct share_entity *e)
+{
+	int64_t time = average(q);
+
+	q->rates -= e->rate;
+	q->moments -= (int64_t)e->rate * (e->node.start - q->base);
+	q->count--;
+	if (!q->rates) {
+		q->base = time;
+		q->moments = 0;
+	}
+}
+
+/* Keeps moments small: they are exact again afterwards, so this costs no fairness. */
+static void rebase(struct share_queue *q)
+{
+	int64_t step = q->rates ? q->moments / (int64_t)q->rates : 0;
+
+	q->base += step;
+	q->moments -= step * (int64_t)q->rates;
+}
+
+/*
+ * A deadline one request away at the entitled rate, but no later than a round of everyone's slices: so small shares
+ * wait for a bounded time once they are eligible.
+ */
+static void set_deadline(const struct share_queue *q, struct share_entity *e)
+{
+	int64_t round = (int64_t)(q->count + 1) * (int64_t)SHARE_SLICE;
+
+	e->node.deadline = e->node.start + MIN(in_virtual(e->rate, e->left), round);
+}
+
+static void new_request(const struct share_queue *q, struct share_entity *e)
+{
+	e->left = e->request;
+	set_deadline(q, e);
+}
+
+/* Takes over an entitlement that changed, while e is in no sum: what it lags behind stays the same service. */
+static void take_rate(const struct share_queue *q, struct share_entity *e)
+{
+	uint32_t new = MAX(READ_ONCE(e->new_rate), 1u);
+	int64_t time = average(q);
+
+	if (new == e->rate)
+		return;
+	e->node.start = time + (e->node.start - time) * (int64_t)e->rate / (int64_t)new;
+	e->rate = new;
+}
+
+static void wait_in(struct share_queue *q, struct share_entity *e, ns_t now)
+{
+	sums_add(q, e);
+	if (e->release > now) {
+		sums_remove(q, e);
+		e->where = SHARE_CAPPED;
+		tree_insert(&q->capped, &e->capped);
+		return;
+	}
+	e->where = SHARE_WAITING;
+	tl_insert(&q->waiting, &e->node);
+}
+
+static void enter(struct share_queue *q, struct share_entity *e, ns_t now)
+{
+	take_rate(q, e);
+	if (q->rates) {
+		int64_t time = average(q), lag = in_virtual(e->rate, LAG_SLICES * SHARE_SLICE);
+
+		e->node.start = MAX(e->node.start, time - lag);
+		e->node.start = MIN(e->node.start, time + lag);
+	}
+	set_deadline(q, e);
+	wait_in(q, e, now);
+}
+
+void share_insert(struct share_queue *q, struct share_entity *e, ns_t now)
+{
+	if (e->busy_since == NS_NEVER)
+		e->busy_since = now;
+	e->node.start -= q->shift;
+	enter(q, e, now);
+}
+
+void share_remove(struct share_queue *q, struct share_entity *e)
+{
+	if (e->where == SHARE_CAPPED) {
+		tree_remove(&q->capped, &e->capped);
+	} else {
+		tl_remove(&q->waiting, &e->node);
+		sums_remove(q, e);
+	}
+	e->node.start += q->shift;
+	e->where = SHARE_OUT;
+}
+
+bool share_preempts(const struct share_queue *q, const struct share_entity *e)
+{
+	const struct share_entity *r = q->running;
+
+	return e->where == SHARE_WAITING &&
+	       (!r || (e->node.start <= average(q) && e->node.deadline < r->node.deadline));
+}
+
+void share_charge(struct share_queue *q, ns_t dt, ns_t now)
+{
+	struct share_entity *e = q->running;
+	int64_t step = in_virtual(e->rate, (int64_t)dt);
+
+	e->node.start += step;
+	q->moments += (int64_t)e->rate * step;
+	e->left -= (int64_t)dt;
+	e->burst = (uint32_t)MIN(e->burst + dt, (uint64_t)SHARE_SLICE);
+	if (e->limit < RATE_ONE) {
+		/* Unused allowance is kept for one slice at most. */
+		e->release = MAX(e->release, now - dt - MIN(now - dt, SHARE_SLICE));
+		e->release += (dt << 20) / MAX(e->limit, 1u);
+	} else {
+		e->release = 0;
+	}
+}
+
+void share_stop(struct share_queue *q, enum share_leave how, ns_t now)
+{
+	struct share_entity *e = q->running;
+
+	q->running = NULL;
+	sums_remove(q, e);
+	take_rate(q, e);
+	if (how == SHARE_SLEEP) {
+		e->request = (e->request * 3 + MAX(e->burst, (uint32_t)SHARE_BURST)) / 4;
+		e->burst = 0;
+		e->left = e->request;
+		e->node.start += q->shift;
+		e->busy += now - e->busy_since;
+		e->busy_since = NS_NEVER;
+		e->where = SHARE_OUT;
+		return;
+	}
+	if (e->burst == SHARE_SLICE)
+		e->request = SHARE_SLICE;
+	if (e->left <= 0 || how == SHARE_YIELD)
+		new_request(q, e);
+	wait_in(q, e, now);
+}
+
+static void release_capped(struct share_queue *q, ns_t now)
+{
+	struct tree_node *n;
+
+	while ((n = tree_min(&q->capped))) {
+		struct share_entity *e = tree_entry(n, struct share_entity, capped);
+
+		if (e->release > now)
+			break;
+		tree_remove(&q->capped, n);
+		enter(q, e, now);
+	}
+}
+
+struct share_entity *share_pick(struct share_queue *q, ns_t now)
+{
+	struct tl_node *n;
+	struct share_entity *e;
+
+	if (q->capped.count)
+		release_capped(q, now);
+	if (!q->waiting.root)
+		return NULL;
+	rebase(q);
+	n = tl_earliest(&q->waiting, q->base);
+	if (!n) /* rounding: the average lies below all */
+		n = tl_first(&q->waiting);
+	tl_remove(&q->waiting, n);
+	e = tl_share(n);
+	e->where = SHARE_RUNNING;
+	q->running = e;
+	return e;
+}
+
+ns_t share_next(const struct share_queue *q, ns_t now)
+{
+	ns_t next = NS_NEVER;
+	struct tree_node *n = tree_min(&q->capped);
+	const struct share_entity *e = q->running;
+
+	if (e && q->waiting.root)
+		next = now + (ns_t)MAX(e->left, (int64_t)SHARE_BURST / 4);
+	if (e && e->limit < RATE_ONE)
+		next = MIN(next, now + SHARE_SLICE);
+	if (n)
+		next = MIN(next, tree_entry(n, struct share_entity, capped)->release);
+	return next;
+}
+
+struct share_entity *share_candidate(const struct share_queue *from, const struct share_queue *q,
+				     bool any)
+{
+	/* Excess of rates there over here, and what the difference of virtual times is worth. */
+	int64_t ahead = share_time(q) - share_time(from);
+	int64_t room = (int64_t)(from->rates - q->rates) +
+		       ahead * (int64_t)(from->rates >> 6) / (int64_t)(SHARE_HORIZON >> 6);
+	struct tl_node *n = tl_first(&from->waiting);
+
+	for (unsigned i = 0; n && i < CANDIDATES; i++, n = tl_next(n)) {
+		struct share_entity *e = tl_share(n);
+
+		if (!e->pinned && (any || (int64_t)e->rate <= room))
+			return e;
+	}
+	return NULL;
+}
+
+void share_align(struct share_queue *q, int64_t time, int64_t reach)
+{
+	int64_t distance = share_time(q) - time;
+
+	if (distance > reach)
+		q->shift -= distance - reach;
+	else if (distance < -reach)
+		q->shift += -reach - distance;
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The treap of waiting worlds. */
+#include "sched/timeline.h"
+
+static inline void update(struct tl_node *n)
+{
+	int64_t e = n->deadline;
+
+	if (n->left && n->left->earliest < e)
+		e = n->left->earliest;
+	if (n->right && n->right->earliest < e)
+		e = n->right->earliest;
+	n->earliest = e;
+}
+
+static inline void replace(struct timeline *t, struct tl_node *parent, struct tl_node *old,
+			   struct tl_node *new)
+{
+	if (!parent)
+		t->root = new;
+	else if (parent->left == old)
+		parent->left = new;
+	else
+		parent->right = new;
+	if (new)
+		new->parent = parent;
+}
+
+/* Makes n, a child, the parent of its parent. */
+static void rotate_up(struct timeline *t, struct tl_node *n)
+{
+	struct tl_node *p = n->parent, *inner;
+
+	replace(t, p->parent, p, n);
+	if (p->left == n) {
+		inner = n->right;
+		p->left = inner;
+		n->right = p;
+	} else {
+		inner = n->left;
+		p->right = inner;
+		n->left = p;
+	}
+	if (inner)
+		inner->parent = p;
+	p->parent = n;
+	update(p);
+	update(n);
+}
+
+void tl_insert(struct timeline *t, struct tl_node *n)
+{
+	struct tl_node **link = &t->root, *parent = NULL;
+
+	t->seed = t->seed * 1664525 + 1013904223;
+	n->priority = t->seed;
+	n->left = n->right = NULL;
+	n->earliest = n->deadline;
+	while (*link) {
+		parent = *link;
+		if (n->deadline < parent->earliest)
+			parent->earliest = n->deadline;
+		link = n->start < parent->start ? &parent->left : &parent->right;
+	}
+	*link = n;
+	n->parent = parent;
+	while (n->parent && n->parent->priority < n->priority)
+		rotate_up(t, n);
+	t->count++;
+}
+
+void tl_remove(struct timeline *t, struct tl_node *n)
+{
+	struct tl_node *p;
+
+	while (n->left && n->right)
+		rotate_up(t, n->left->priority > n->right->priority ? n->left : n->right);
+	p = n->parent;
+	replace(t, p, n, n->left ? n->left : n->right);
+	for (; p; p = p->parent) {
+		int64_t old = p->earliest;
+
+		update(p);
+		if (p->earliest == old)
+			break;
+	}
+	t->count--;
+}
+
+struct tl_node *tl_first(const struct timeline *t)
+{
+	struct tl_node *n = t->root;
+
+	while (n && n->left)
+		n = n->left;
+	return n;
+}
+
+struct tl_node *tl_next(const struct tl_node *n)
+{
+	struct tl_node *p;
+
+	if (n->right) {
+		for (p = n->right; p->left;)
+			p = p->left;
+		return p;
+	}
+	for (p = n->parent; p && p->right == n; p = p->parent)
+		n = p;
+	return p;
+}
+
+struct tl_node *tl_earliest(const struct timeline *t, int64_t now)
+{
+	struct tl_node *n = t->root, *node = NULL, *subtree = NULL;
+	int64_t best = INT64_MAX;
+
+	while (n) {
+		if (n->start > now) {
+			n = n->left;
+			continue;
+		}
+		/* All of the left subtree may run. */
+		if (n->left && n->left->earliest < best) {
+			best = n->left->earliest;
+			subtree = n->left;
+			node = NULL;
+		}
+		if (n->deadline < best) {
+			best = n->deadline;
+			node = n;
+		}
+		n = n->right;
+	}
+	if (node)
+		return node;
+	for (n = subtree; n && n->deadline != best;)
+		n = n->left && n->left->earliest == best ? n->left : n->right;
+	return n;
+}
