@@ -22,11 +22,13 @@ help: ## this list
 include iso/workshop/image.mk
 include iso/workshop/python.mk
 include iso/workshop/userworld.mk
+include iso/workshop/iso.mk
 include iso/workshop/check.mk
 
 .PHONY: quick
 quick: $(VENV)/project python-lint image ## the check before every landing: build, lint, fast tests
 	@$(ASAN) $(PYTEST) -q -n $(JOBS) -m 'not slow and not soak' tests/unit
+	@$(MAKE) --no-print-directory smoke
 
 .PHONY: clean
 clean: ## remove everything that was built (keeps fetched packages and the environment)

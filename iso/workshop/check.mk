@@ -30,3 +30,12 @@ format: $(VENV)/project ## lay out the changed C and Python files as the style w
 .PHONY: unit
 unit: $(VENV)/project image ## unit tests on the host
 	@$(ASAN) $(PYTEST) -q -n $(JOBS) tests/unit
+
+.PHONY: system
+system: $(VENV)/project $(ISO) ## system tests in QEMU and Bochs
+	@$(PYTEST) -q -n $(JOBS) -m 'not soak' tests/system
+
+# One boot, once the vmkernel knows how to become ready.
+.PHONY: smoke
+smoke: $(ISO) $(VENV)/project
+	@if grep -q 'ready in' $(IMAGE); then $(PYTEST) -q -m smoke tests/system; fi

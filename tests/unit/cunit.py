@@ -37,7 +37,18 @@ import cffi
 ROOT = Path(__file__).resolve().parents[2]
 SEAMS = ROOT / "tests/unit/seams"
 OUT = ROOT / "build/unit"
-INCLUDES = ["-I", "vmkernel/include", "-I", "build/gen", "-I", ".", "-I", "tests/unit/seams"]
+INCLUDES = [
+    "-I",
+    "vmkernel/include",
+    "-I",
+    "vmkernel",
+    "-I",
+    "build/gen",
+    "-I",
+    ".",
+    "-I",
+    "tests/unit/seams",
+]
 FLAGS = ["-std=gnu11", "-g", "-O1", "-fPIC", "-shared", "-fno-omit-frame-pointer", "-fno-common"]
 FLAGS += ["-fno-strict-aliasing", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 FLAGS += ["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-sign-compare"]

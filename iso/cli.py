@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tepui iso`: build the ISO, or change the boot options inside one."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tepui.iso import image
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="tepui iso", description="Build and change the ISO.")
+    commands = top.add_subparsers(dest="command", required=True)
+    build = commands.add_parser("build", help="build the ISO")
+    build.add_argument("--kernel", type=Path, default=Path("build/vmkernel.elf"))
+    build.add_argument(
+        "--module",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="a file that GRUB loads beside the vmkernel, under this name",
+    )
+    build.add_argument("--options", default="", help="the vmkernel's boot options")
+    build.add_argument("output", type=Path, nargs="?", default=Path("build/tepui.iso"))
+    options = commands.add_parser("options", help="change the boot options in an ISO or stick")
+    options.add_argument("iso", type=Path)
+    options.add_argument("options")
+    return top
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit status: 0, 1 for a failure, 2 for wrong usage."""
+    arguments = parser().parse_args(argv)
+    try:
+        if arguments.command == "build":
+            modules = dict(row.split("=", 1) for row in arguments.module)
+            paths = {name: Path(path) for name, path in modules.items()}
+            image.build(arguments.output, arguments.kernel, paths, arguments.options)
+        else:
+            image.set_options(arguments.iso, arguments.options)
+    except (image.IsoError, OSError) as error:
+        print(f"tepui iso: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A serial console over a socket: waits for what the other side prints, types back."""
+
+import os
+import re
+import select
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+#: Slow machines stretch every timeout by this factor.
+SCALE = float(os.environ.get("TEPUI_TIMEOUT_SCALE", "1"))
+
+#: What the vmkernel prints when it has panicked; an expectation that does not ask for it fails.
+PANIC = re.compile(r"^PANIC:", re.MULTILINE)
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>()][0-9A-Z]?|\r")
+
+
+class ConsoleError(AssertionError):
+    """What was expected did not come; the message holds the console's last lines."""
+
+
+class Console:
+    """`alive` tells whether the machine behind still runs; everything read goes to `log`."""
+
+    def __init__(self, stream: socket.socket, log: Path, alive: Callable[[], bool]) -> None:
+        self.stream = stream
+        self.log = log.open("wb")
+        self.alive = alive
+        self.transcript = ""
+        self.position = 0
+
+    def close(self) -> None:
+        self.drain()
+        self.stream.close()
+        self.log.close()
+
+    def drain(self, wait: float = 0) -> bool:
+        """Takes what has arrived, waiting `wait` seconds for a first byte; False at the end."""
+        while select.select([self.stream], [], [], wait)[0]:
+            try:
+                data = self.stream.recv(65536)
+            except ConnectionResetError:
+                return False
+            if not data:
+                return False
+            self.log.write(data)
+            self.log.flush()
+            self.transcript += ESCAPES.sub("", data.decode("utf-8", "replace"))
+            wait = 0
+        return True
+
+    def expect(self, pattern: str, timeout: float = 60, *, panic: bool = False) -> re.Match[str]:
+        """Waits until `pattern` (multi-line) appears behind the last match; returns the match.
+
+        ConsoleError at the timeout (seconds), when the machine ends, and, unless `panic`, when
+        the vmkernel panics."""
+        wanted = re.compile(pattern, re.MULTILINE)
+        deadline = time.monotonic() + timeout * SCALE
+        while True:
+            running = self.alive()
+            connected = self.drain(0.2 if running else 0)
+            if match := wanted.search(self.transcript, self.position):
+                self.position = match.end()
+                return match
+            if not panic and PANIC.search(self.transcript, self.position):
+                self.drain(1)
+                raise ConsoleError(self.complaint(pattern, "the vmkernel panicked"))
+            if not running or not connected:
+                raise ConsoleError(self.complaint(pattern, "the machine ended"))
+            if time.monotonic() > deadline:
+                raise ConsoleError(self.complaint(pattern, f"not within {timeout} s"))
+
+    def complaint(self, pattern: str, reason: str) -> str:
+        tail = "\n".join(self.transcript.splitlines()[-60:])
+        return f"expected {pattern!r}: {reason}; the console's last lines:\n{tail}"
+
+    def send(self, text: str) -> None:
+        self.stream.sendall(text.encode())

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vmkernel boots everywhere, and tells the truth when it cannot go on."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.system.bochs import Bochs
+from tests.system.machine import READY, Firmware, Machine
+
+Boot = Callable[..., Machine]
+
+
+@pytest.mark.smoke
+def test_smoke(boot: Boot) -> None:
+    """What every landing has to show: two CPUs come up on BIOS."""
+    ready = boot(cpus=2).console.expect(READY)
+    assert int(ready["cpus"]) == 2
+    assert 500 <= int(ready["mib"]) <= 512
+
+
+@pytest.mark.parametrize("firmware", list(Firmware))
+@pytest.mark.parametrize("cpus", [1, 8])
+def test_firmware_and_cpus(boot: Boot, firmware: Firmware, cpus: int) -> None:
+    ready = boot(cpus=cpus, firmware=firmware).console.expect(READY, 120)
+    assert int(ready["cpus"]) == cpus
+
+
+@pytest.mark.slow
+def test_64_cpus(boot: Boot) -> None:
+    ready = boot(cpus=64, memory=1024).console.expect(READY, 240)
+    assert int(ready["cpus"]) == 64
+
+
+@pytest.mark.parametrize("memory", [256, 3072, 65536])
+def test_memory_sizes(boot: Boot, memory: int) -> None:
+    """All of memory is used but what firmware keeps: under 16 MiB."""
+    ready = boot(memory=memory).console.expect(READY, 120)
+    assert memory - 16 <= int(ready["mib"]) <= memory
+
+
+def test_four_numa_nodes(boot: Boot) -> None:
+    machine = boot(cpus=4, nodes=4, memory=2048)
+    ready = machine.console.expect(READY, 120)
+    assert int(ready["cpus"]) == 4
+    assert "4 nodes" in machine.console.transcript
+
+
+def test_the_stick_boots_too(boot: Boot) -> None:
+    boot(boot="usb").console.expect(READY, 120)
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        ("pagefault", r"#PF page fault"),
+        ("stackoverflow", r"stack overflow|#DF double fault"),
+        ("doublefault", r"#DF double fault"),
+        ("hang", r"interrupts off"),
+    ],
+)
+def test_panics_show_the_purple_screen(boot: Boot, case: str, reason: str) -> None:
+    console = boot(cpus=2, options=f"panictest={case}").console
+    console.expect(rf"^PANIC: .*({reason})", 120, panic=True)
+    console.expect(r"^Backtrace for cpu\d+:\n +\[[0-9a-f]{16}\] \w+\+0x", 30, panic=True)
+    console.expect(r"^build [0-9a-f]{40}", 30, panic=True)
+
+
+def test_boots_in_bochs(bochs: Callable[..., Bochs]) -> None:
+    """x2APIC and TSC deadline, which QEMU 7.2's TCG does not have."""
+    ready = bochs(cpus=2).console.expect(READY, 240)
+    assert int(ready["cpus"]) == 2
