@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     options = commands.add_parser("options", help="change the boot options in an ISO or stick")
     options.add_argument("iso", type=Path)
     options.add_argument("options")
+    options.add_argument("--screen", default="", help="GRUB's gfxpayload, for example text")
     return top
 
 
@@ -38,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
             paths = {name: Path(path) for name, path in modules.items()}
             image.build(arguments.output, arguments.kernel, paths, arguments.options)
         else:
-            image.set_options(arguments.iso, arguments.options)
+            image.set_options(arguments.iso, arguments.options, arguments.screen)
     except (image.IsoError, OSError) as error:
         print(f"tepui iso: {error}", file=sys.stderr)
         return 1

@@ -31,9 +31,10 @@ GRUB_CFG = """\
 serial --unit=0 --speed=115200
 terminal_input console serial
 terminal_output console serial
-source /boot/options.cfg
 set default=0
 set timeout=1
+set screen=1024x768,auto
+source /boot/options.cfg
 
 # gfxpayload is set behind multiboot2, which overwrites it.
 function tepui {{
@@ -41,9 +42,9 @@ function tepui {{
 {modules}    set gfxpayload=$1
     boot
 }}
-menuentry "Tepui" {{ tepui 1024x768,auto }}
+menuentry "Tepui" {{ tepui $screen }}
 menuentry "Tepui, text screen" {{ tepui text }}
-menuentry "Tepui, every log line on the screen" {{ tepui 1024x768,auto loglevel=debug }}
+menuentry "Tepui, every log line on the screen" {{ tepui $screen loglevel=debug }}
 """
 
 
@@ -51,22 +52,24 @@ class IsoError(Exception):
     """The ISO could not be made or changed; the message is for people."""
 
 
-def options_file(options: str) -> bytes:
-    """The options file's content: marker, one assignment, padding."""
-    if not options.isprintable() or "'" in options:
-        raise IsoError(f"boot options must be printable and without quotes: {options!r}")
-    text = OPTIONS_MARKER + f"set options='{options}'\n".encode()
+def options_file(options: str, screen: str = "") -> bytes:
+    """The options file's content: marker, assignments, padding. `screen` is a gfxpayload of GRUB's
+    ("text", "800x600x32"), "" for the usual one."""
+    if not (options + screen).isprintable() or "'" in options + screen:
+        raise IsoError(f"boot options must be printable and without quotes: {options!r} {screen!r}")
+    lines = [f"set options='{options}'\n", f"set screen='{screen}'\n" if screen else ""]
+    text = OPTIONS_MARKER + "".join(lines).encode()
     if len(text) > OPTIONS_SIZE:
         raise IsoError(f"boot options are too long: {len(options)} characters")
     return text + b"#" * (OPTIONS_SIZE - len(text) - 1) + b"\n"
 
 
-def set_options(iso: Path, options: str) -> None:
+def set_options(iso: Path, options: str, screen: str = "") -> None:
     """Changes the boot options inside an ISO, a stick or a disk image, in place."""
     with iso.open("r+b") as file:
         offset = find_marker(file.fileno())
         file.seek(offset)
-        file.write(options_file(options))
+        file.write(options_file(options, screen))
 
 
 def find_marker(descriptor: int) -> int:

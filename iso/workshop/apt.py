@@ -84,8 +84,8 @@ def options() -> list[str]:
         "Dir::State::status": "/var/lib/dpkg/status",
         "Dir::Cache": home / "cache",
         "Dir::Etc::sourcelist": home / "sources.list",
-        "Dir::Etc::sourceparts": "-",
-        "Dir::Etc::preferencesparts": "-",
+        "Dir::Etc::sourceparts": home / "empty",
+        "Dir::Etc::preferencesparts": home / "empty",
         "APT::Sandbox::User": "root",
         "Acquire::Languages": "none",
         "Acquire::Retries": "3",
@@ -100,7 +100,7 @@ def update() -> None:
     stamp = HOME / "updated"
     if stamp.exists() and path.exists() and path.read_text() == wanted:
         return
-    for folder in ("state/lists/partial", "cache/archives/partial"):
+    for folder in ("state/lists/partial", "cache/archives/partial", "empty"):
         (HOME / folder).mkdir(parents=True, exist_ok=True)
     path.write_text(wanted)
     print("  apt     fetching the package lists")
@@ -126,20 +126,3 @@ def fetch_source(package: str, version: str, folder: Path) -> Path:
     if done.returncode or not found:
         raise AptError(f"source {package} {version}: {done.stderr.strip() or 'not found'}")
     return found[0]
-
-
-def fetch_binary(package: str, version: str, folder: Path) -> Path:
-    """Downloads a .deb into `folder`; AptError when it is gone."""
-    folder.mkdir(parents=True, exist_ok=True)
-    before = set(folder.glob("*.deb"))
-    done = subprocess.run(
-        ["apt-get", *options(), "-qq", "download", f"{package}={version}"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    made = set(folder.glob("*.deb")) - before
-    if done.returncode or len(made) != 1:
-        raise AptError(f"package {package} {version}: {done.stderr.strip() or 'not found'}")
-    return made.pop()

@@ -8,6 +8,11 @@ PYTEST := $(BIN)/python -m pytest
 
 C_FILES := $(shell find vmkernel drivers tests -name '*.[ch]' 2>/dev/null)
 
+.PHONY: lint
+lint: python-lint format-check ## ruff, mypy --strict, clang-format, layers and sizes; counts lines
+	@$(PYTEST) -q tests/unit/test_structure.py
+	@$(PYTHON) iso/workshop/lines.py
+
 .PHONY: python-lint
 python-lint: $(VENV)/project
 	@$(BIN)/ruff check --quiet hcl shell iso tests
@@ -30,6 +35,23 @@ format: $(VENV)/project ## lay out the changed C and Python files as the style w
 .PHONY: unit
 unit: $(VENV)/project image ## unit tests on the host
 	@$(ASAN) $(PYTEST) -q -n $(JOBS) tests/unit
+
+# What a fresh machine calls: packages first, then everything else in a make of its own.
+.PHONY: deps test demo
+deps:
+	@iso/workshop/deps.sh
+
+test: deps ## install what is missing, then lint, unit tests, system tests
+	@$(MAKE) --no-print-directory lint unit system
+
+demo: deps ## install what is missing, build, boot the ISO and show it
+	@$(MAKE) --no-print-directory $(ISO)
+	@$(BIN)/python -m tests.system.demo
+
+.PHONY: soak
+soak: $(VENV)/project $(ISO) ## long versions of the tests
+	@$(ASAN) TEPUI_SOAK=1 $(PYTEST) -q -n $(JOBS) -m 'slow or soak' --timeout 7200 tests/unit
+	@TEPUI_SOAK=1 $(PYTEST) -q -n $(JOBS) -m 'slow or soak' --timeout 7200 tests/system
 
 .PHONY: system
 system: $(VENV)/project $(ISO) ## system tests in QEMU and Bochs

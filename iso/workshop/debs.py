@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tepui.iso.userworld import PACKAGES
-from tepui.iso.workshop import lock
+from tepui.iso.workshop import apt, lock
 
 GONE = "its version has vanished from the archive: make relock"
 
@@ -23,9 +23,10 @@ def digest(path: Path) -> str:
 
 def uris(packages: Iterable[str]) -> dict[str, tuple[str, str]]:
     """file name -> (package, sha256 or "") as apt knows them; package may be NAME=VERSION."""
+    apt.update()
     found = {}
     for package in packages:
-        command = ["apt-get", "download", "--print-uris", package]
+        command = ["apt-get", *apt.options(), "download", "--print-uris", package]
         line = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         match = re.match(r"'[^']*' (\S+) \d+ SHA256:([0-9a-f]{64})", line)
         if not match:
@@ -51,15 +52,16 @@ def fetch(folder: Path) -> None:
     for sha256, path in have.items():
         if sha256 not in wanted:
             path.unlink()
-    for sha256, pin in wanted.items():
-        if sha256 in have:
-            continue
-        command = ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root"]
+    missing = [pin for sha256, pin in wanted.items() if sha256 not in have]
+    if missing:
+        apt.update()
+    for pin in missing:
+        command = ["apt-get", *apt.options(), "download", "-qq"]
         done = subprocess.run([*command, f"{pin.package}={pin.version}"], cwd=folder, check=False)
         if done.returncode:
             raise SystemExit(f"{pin.package} {pin.version} could not be fetched: perhaps {GONE}")
-    if missing := set(wanted) - {digest(path) for path in folder.glob("*.deb")}:
-        names = ", ".join(wanted[m].package for m in missing)
+    if wrong := set(wanted) - {digest(path) for path in folder.glob("*.deb")}:
+        names = ", ".join(wanted[sha256].package for sha256 in wrong)
         raise SystemExit(f"{names}: fetched, but the digest is not the pinned one; {GONE}")
 
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetches what packages.lock pins from Debian, checks its digests, unpacks sources.
+"""Fetches the source packages of packages.lock, checks their digests, unpacks them.
 
-usage: fetch.py sources     build/src/FOLDER/ of every source package
-       fetch.py binaries    build/debs/PACKAGE.deb of every binary package
+usage: fetch.py     leaves build/src/FOLDER/ of every source package
 
-What is there with the right digest is not fetched again.
+What is there with the right digest is not fetched again; binary packages are debs.py's.
 """
 
 import hashlib
@@ -16,7 +15,6 @@ from pathlib import Path
 from tepui.iso.workshop import apt, lock
 
 SOURCES = Path("build/src")
-BINARIES = Path("build/debs")
 
 
 def sha256(path: Path) -> str:
@@ -45,29 +43,10 @@ def source(pin: lock.SourcePin) -> None:
     mark.write_text(pin.sha256)
 
 
-def binary(pin: lock.DebianPin) -> None:
-    target = BINARIES / f"{pin.package}.deb"
-    if target.exists() and sha256(target) == pin.sha256:
-        return
-    apt.update()
-    print(f"  fetch   {pin.package} {pin.version}")
-    deb = apt.fetch_binary(pin.package, pin.version, BINARIES / "new")
-    verify(deb, pin.sha256, f"package {pin.package} {pin.version}")
-    deb.rename(target)
-
-
-def main(argv: list[str]) -> int:
-    pins = lock.load()
+def main() -> int:
     try:
-        if argv == ["sources"]:
-            for source_pin in pins.source:
-                source(source_pin)
-        elif argv == ["binaries"]:
-            for debian_pin in pins.debian:
-                binary(debian_pin)
-        else:
-            print(__doc__, file=sys.stderr)
-            return 2
+        for pin in lock.load().source:
+            source(pin)
     except apt.AptError as error:
         print(error, file=sys.stderr)
         print("If the version has vanished from the archive: make relock", file=sys.stderr)
@@ -76,4 +55,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

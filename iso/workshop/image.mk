@@ -70,7 +70,7 @@ $(FOREIGN_OBJECTS): $(OBJ)/src/%.o: build/src/%.c $(OBJ)/flags
 $(OBJECTS) $(FOREIGN_OBJECTS): | $(GENERATED) build/src/fetched
 
 build/src/fetched: packages.lock | build/py
-	@$(WORKSHOP).fetch sources
+	@$(WORKSHOP).fetch
 	@touch $@
 build/src/%: | build/src/fetched ;
 -include $(OBJECTS:.o=.d) $(FOREIGN_OBJECTS:.o=.d)
