@@ -14,8 +14,7 @@ LIMIT = 500
 #: DESIGN.md, "Folders": each layer may include the private headers of its own and lower ones.
 LAYERS = (
     ("lib",),
-    ("log", "x86"),
-    ("acpi",),
+    ("acpi", "log", "x86"),
     ("mm",),
     ("sched",),
     ("bus",),

@@ -3,7 +3,7 @@
 #include "acpi/acpi.h"
 #include "acpi/bytes.h"
 #include "acpi/parse.h"
-#include "boot/bootmap.h"
+#include "vmk/bootmap.h"
 #include "hw/acpi.h"
 #include "vmk/boot.h"
 #include "vmk/layout.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Sanitising the boot loader's memory map. Pure; no locks. */
-#include "boot/bootmap.h"
+#include "vmk/bootmap.h"
 #include "vmk/string.h"
 
 /* Which type wins where ranges overlap: the later in this list. */

@@ -4,7 +4,7 @@
  * under GRUB for UEFI, where the AP trampoline would like to be). Spec: Multiboot2 2.0, 3.6.
  */
 #include "boot/multiboot.h"
-#include "boot/bootmap.h"
+#include "vmk/bootmap.h"
 #include "boot/multiboot2.h"
 #include "vmk/boot.h"
 #include "vmk/layout.h"
