@@ -26,7 +26,9 @@ SEAM void spin_lock(struct spinlock *l)
 {
 	if (spin_held(l))
 		panic("lock %s: taken twice", l->name);
-	if (depth && held[depth - 1]->rank >= l->rank)
+	/* Equal ranks (two run queues, all page caches) are taken in the order of addresses. */
+	if (depth && (held[depth - 1]->rank > l->rank ||
+	              (held[depth - 1]->rank == l->rank && held[depth - 1] > l)))
 		panic("lock %s (rank %u) under %s (rank %u)", l->name, l->rank,
 		      held[depth - 1]->name, held[depth - 1]->rank);
 	ASSERT(depth < HELD_MAX);
