@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The first serial port as a console: polled output. Spec: National PC16550D data sheet, 8.
+ * The first serial port as a console: polled output, input by interrupt. Spec: National PC16550D data sheet, 8.
  */
 #include "vmk/console.h"
 #include "vmk/io.h"
+#include "vmk/irq.h"
+#include "vmk/log.h"
 #include "vmk/platform.h"
+
+#define LOG_MODULE "uart"
 
 enum {
 	UART_COM1 = 0x3f8,
@@ -81,6 +85,20 @@ static void uart_console_write(struct console *c, const char *text, size_t len)
 	}
 }
 
+static enum irq_return uart_irq(void *arg)
+{
+	struct uart *u = arg;
+	enum irq_return r = IRQ_NONE;
+
+	for (int i = 0; i < UART_IRQ_BYTES && (uart_read(u, LSR) & LSR_DR); i++) {
+		char c = (char)uart_read(u, RBR);
+
+		console_input(&c, 1);
+		r = IRQ_HANDLED;
+	}
+	return r;
+}
+
 void uart_early_init(void)
 {
 	struct uart *u = &com1;
@@ -98,4 +116,19 @@ void uart_early_init(void)
 	uart_write(u, MCR, MCR_DTR | MCR_RTS | MCR_OUT2);
 	u->console = (struct console){ .name = "com1", .write = uart_console_write };
 	console_add(&u->console);
+}
+
+void uart_irq_init(void)
+{
+	struct irq *irq;
+	int r;
+
+	if (com1.console.write == NULL)
+		return;
+	r = irq_alloc_isa("com1", UART_IRQ, uart_irq, &com1, &irq);
+	if (r != 0) {
+		log_warn("no interrupt, no input: error %d", -r);
+		return;
+	}
+	uart_write(&com1, IER, IER_ERBFI);
 }

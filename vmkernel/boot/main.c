@@ -1,18 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The boot order of the vmkernel, on one screen. */
-#include "boot/multiboot.h"
 #include "acpi/acpi.h"
+#include "boot/multiboot.h"
+#include "mm/mm.h"
+#include "sched/sched.h"
 #include "vmk/boot.h"
+#include "vmk/irq.h"
 #include "vmk/log.h"
-#include "vmk/panic.h"
+#include "vmk/mm.h"
 #include "vmk/platform.h"
+#include "vmk/world.h"
 #include "x86/clock.h"
 #include "x86/cpu.h"
+#include "x86/ioapic.h"
+#include "x86/ipi.h"
+#include "x86/lapic.h"
 #include "x86/paging.h"
-#include "x86/percpu.h"
+#include "x86/smp.h"
 #include "x86/trap.h"
+#include "x86/vector.h"
 
 #define LOG_MODULE "vmkernel"
+
+/* The rest of the boot, in a world: it may sleep. */
+static void init_main(void *arg)
+{
+	struct mm_totals t;
+
+	uart_irq_init();
+	mm_totals(&t);
+	log_info("ready in %llu ms, %u CPUs, %llu MiB",
+	         (unsigned long long)(time_now() / NS_PER_MS), cpu_count(),
+	         (unsigned long long)(t.total_pages * PAGE_SIZE / MiB));
+}
+
+static void start_init_world(void)
+{
+	const struct world_attr attr = { .name = "init", .cpu = -1, .fn = init_main };
+	struct world *w;
+
+	if (world_create(&attr, &w) != 0)
+		panic("no memory for the init world");
+	world_start(w);
+	world_put(w);
+}
+
+/* Every other CPU. */
+static void ap_main(struct percpu *p)
+{
+	sched_run();
+}
+
+static void init_interrupts(void)
+{
+	lapic_init();
+	lapic_init_cpu();
+	lapic_timer_init();
+	lapic_timer_init_cpu();
+	ioapic_init();
+	vector_init();
+	ipi_init();
+	irq_init();
+	trap_hooks = (struct trap_hooks){ .bottom = bottom_run,
+		                          .preempt = sched_preempt,
+		                          .timer = timer_interrupt };
+}
 
 /* From entry.S, on the boot CPU, interrupts off, everything below 4 GiB mapped. */
 void boot_main(uint32_t magic, pa_t info, pa_t image_base) __noreturn;
@@ -32,5 +84,12 @@ void boot_main(uint32_t magic, pa_t info, pa_t image_base)
 	paging_init();
 	acpi_init();
 	clock_init();
-	panic("nothing is left to do at this step of the boot");
+	mm_init();
+	init_interrupts();
+	smp_init_boot_cpu();
+	if (sched_init_cpu(0) != 0 || work_init_worlds() != 0)
+		panic("no memory for the scheduler");
+	smp_start(sched_init_cpu, ap_main);
+	start_init_world();
+	sched_run();
 }

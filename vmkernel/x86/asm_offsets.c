@@ -23,6 +23,8 @@ void asm_offsets(void)
 	DEFINE(EFER_NXE, EFER_NXE);
 	OFFSET(PERCPU_SELF, struct percpu, self);
 	OFFSET(PERCPU_KERNEL_RSP, struct percpu, kernel_rsp);
+	OFFSET(PERCPU_APIC_ID, struct percpu, apic_id);
+	DEFINE(CPUS_MAX, CPUS_MAX);
 	OFFSET(PERCPU_USER_RSP, struct percpu, user_rsp);
 	OFFSET(PERCPU_CURRENT, struct percpu, current);
 	OFFSET(PERCPU_USER_WORK, struct percpu, user_work);

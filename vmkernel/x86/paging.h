@@ -56,6 +56,8 @@ void paging_set_tables(pa_t (*alloc)(void), void (*free)(pa_t));
 void paging_init(void);
 /* Maps the registers of the CPU's own devices for good: mm's kmap_device() is for everyone else. */
 void *paging_map_device(pa_t pa, uint64_t len);
+/* A root below 4 GiB, the kernel's plus the executable page at its own address: for starting CPUs. */
+pa_t paging_trampoline_root(pa_t page);
 void paging_init_cpu(void); /* PAT, CR4.PGE, CR3 */
 
 void tlb_flush_page(va_t va); /* this CPU */

@@ -4,6 +4,7 @@
 #include "vmk/cpu.h"
 #include "vmk/layout.h"
 #include "vmk/log.h"
+#include "vmk/string.h"
 #include "x86/insn.h"
 #include "x86/cpu.h"
 #include "x86/paging.h"
@@ -17,6 +18,8 @@
 
 pa_t paging_kernel_root;
 extern char boot_stack_guard[]; /* entry.S */
+
+static pa_t trampoline_root;
 
 static pa_t boot_table(void)
 {
@@ -71,6 +74,7 @@ void paging_init(void)
 	paging_has_huge = cpu_features.huge_pages;
 	paging_set_tables(boot_table, NULL);
 	paging_kernel_root = boot_table();
+	trampoline_root = boot_table();
 	map_direct();
 	map_image(image_start, image_text_end, PG_EXEC);
 	map_image(image_text_end, image_rodata_end, 0);
@@ -81,6 +85,15 @@ void paging_init(void)
 	reserve_tops(DEVMAP_BASE, DEVMAP_SIZE);
 	reserve_tops(FRAMES_BASE, FRAMES_SIZE);
 	paging_init_cpu();
+}
+
+pa_t paging_trampoline_root(pa_t page)
+{
+	memcpy((char *)direct_va(trampoline_root) + PAGE_SIZE / 2,
+	       (char *)direct_va(paging_kernel_root) + PAGE_SIZE / 2, PAGE_SIZE / 2);
+	if (paging_map(trampoline_root, page, page, PAGE_SIZE, PG_EXEC | PG_WRITE) != 0)
+		panic("no memory for page tables");
+	return trampoline_root;
 }
 
 void *paging_map_device(pa_t pa, uint64_t len)

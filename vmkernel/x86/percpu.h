@@ -7,9 +7,22 @@
 #define X86_PERCPU_H
 #include "vmk/types.h"
 #include "x86/gdt.h"
+#include "x86/trap.h"
 
 struct world;
 struct tree;
+
+/* A function that this CPU has other CPUs call. */
+struct cpu_slot {
+	void (*fn)(void *arg);
+	void *arg;
+	uint32_t waiting; /* targets that have not finished */
+};
+
+struct vector_slot {
+	void (*fn)(void *arg); /* NULL: free */
+	void *arg;
+};
 
 struct percpu {
 	struct percpu *self; /* GS:0 */
@@ -27,10 +40,14 @@ struct percpu {
 	uint32_t bottom_pending; /* a bottom half waits for interrupt exit */
 	uint32_t in_bottom;      /* bottom_run() is on the stack */
 	uint32_t user_work;      /* current must call trap_hooks.user_return before ring 3 */
-	uint32_t online;
+	uint32_t stage;          /* of its start: smp.c */
 	void *sched, *mm, *timer, *bottom, *user, *vmm; /* each subsystem's own part */
-	uint64_t heartbeat; /* timer and other interrupts taken: the watchdog reads it */
-	uint64_t irqs;
+	uint64_t irqs;                   /* interrupts taken: the watchdog reads it */
+	ns_t clock_deadline;             /* clockevent_set() */
+	struct cpu_slot slot;            /* ipi.c */
+	uint64_t callers[CPUS_MAX / 64]; /* whose slots this CPU has to serve: any CPU sets bits */
+	struct vector_slot vector[VEC_DEVICE_LAST - VEC_DEVICE + 1]; /* vector.c */
+	uint32_t vectors_used;
 	struct tss tss;
 	struct gdt gdt;
 } __aligned(CACHE_LINE);

@@ -21,7 +21,8 @@ int __must_check irq_alloc_gsi(const char *name, uint32_t gsi, bool level, bool 
 /* An ISA interrupt 0-15 with the MADT's overrides applied. */
 int __must_check irq_alloc_isa(const char *name, unsigned line, irq_handler fn, void *arg,
 			       struct irq **out);
-/* Masks, waits until no handler runs, frees. */
+void irq_init(void); /* boot/main.c, once */
+/* Masks, waits until no handler runs, frees. The device must not raise it any more. */
 void irq_free(struct irq *irq);
 void irq_mask(struct irq *irq);
 void irq_unmask(struct irq *irq);

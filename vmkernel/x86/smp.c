@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Starting the other CPUs: INIT and STARTUP to all of them, then they come in parallel. Only the boot CPU writes the
+ * table of CPUs, and only before it lets the others go on. Spec: Intel SDM 3A 8.4.
+ */
+#include "x86/smp.h"
+#include "acpi/acpi.h"
+#include "vmk/boot.h"
+#include "vmk/cpu.h"
+#include "vmk/layout.h"
+#include "vmk/log.h"
+#include "vmk/mm.h"
+#include "vmk/string.h"
+#include "vmk/time.h"
+#include "x86/cpu.h"
+#include "x86/lapic.h"
+#include "x86/paging.h"
+#include "x86/paging_table.h"
+
+#define LOG_MODULE "smp"
+
+#define INIT_DELAY    (10 * NS_PER_MS)
+#define STARTUP_DELAY (NS_PER_MS / 5)
+#define START_TIMEOUT (10 * NS_PER_S)
+#define LOW_FIRST     0x1000ull /* page 0 holds the BIOS's vectors */
+#define LOW_LAST      0x90000ull
+
+enum cpu_stage { STAGE_OFF, STAGE_THERE, STAGE_GO };
+
+/* trampoline.S */
+extern const char trampoline_start[], trampoline_end[], trampoline_root[];
+__noreturn void ap_entry(struct percpu *p);
+
+static unsigned cpus = 1;
+static void (*ap_main)(struct percpu *p);
+
+unsigned cpu_count(void)
+{
+	return READ_ONCE(cpus);
+}
+
+static bool set_stacks(struct percpu *p)
+{
+	static const unsigned ist[] = { IST_NMI, IST_DOUBLE, IST_MCE };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(ist); i++) {
+		void *top = kstack_alloc();
+
+		if (top == NULL)
+			return false;
+		gdt_set_ist(p, ist[i], top);
+	}
+	return true;
+}
+
+void smp_init_boot_cpu(void)
+{
+	struct percpu *p = &percpu_boot;
+
+	for (unsigned i = 0; i < acpi_info.cpus; i++)
+		if (acpi_info.cpu[i].apic_id == p->apic_id)
+			p->node = acpi_info.cpu[i].node;
+	if (!set_stacks(p))
+		panic("no memory for interrupt stacks");
+}
+
+/* On the new CPU, from trampoline.S, on its own stack. */
+void ap_entry(struct percpu *p)
+{
+	gdt_load(p);
+	trap_init_cpu();
+	cpu_init_control();
+	paging_init_cpu();
+	lapic_init_cpu();
+	lapic_timer_init_cpu();
+	store_release(&p->stage, STAGE_THERE);
+	while (load_acquire(&p->stage) != STAGE_GO)
+		cpu_relax();
+	ap_main(p);
+	panic("cpu%u has nothing to do", p->id);
+}
+
+static void create(unsigned id, const struct acpi_cpu *a)
+{
+	struct percpu *p = kzalloc(sizeof(*p));
+	void *stack = kstack_alloc();
+
+	if (p == NULL || stack == NULL)
+		panic("no memory for cpu%u", id);
+	p->self = p;
+	p->id = id;
+	p->apic_id = a->apic_id;
+	p->node = a->node;
+	p->clock_deadline = NS_NEVER;
+	p->kernel_rsp = (uintptr_t)stack;
+	if (!set_stacks(p))
+		panic("no memory for cpu%u", id);
+	percpu[id] = p;
+}
+
+/* A page of RAM for the trampoline; nothing else is left below 1 MiB by now. */
+static pa_t find_page(void)
+{
+	for (unsigned i = 0; i < boot_info.ranges; i++) {
+		const struct boot_range *r = &boot_info.range[i];
+		pa_t at = MAX(r->base, LOW_FIRST);
+
+		if (r->type == BOOT_RAM && at < LOW_LAST && at + PAGE_SIZE <= r->base + r->len)
+			return at;
+	}
+	return PA_NONE;
+}
+
+static void place_trampoline(pa_t page)
+{
+	size_t len = (size_t)(trampoline_end - trampoline_start);
+	uint32_t root = (uint32_t)paging_trampoline_root(page);
+
+	memcpy(direct_va(page), trampoline_start, len);
+	memcpy((char *)direct_va(page) + (trampoline_root - trampoline_start), &root, sizeof(root));
+}
+
+static bool wait_there(unsigned count, ns_t timeout)
+{
+	ns_t end = time_now() + timeout;
+
+	for (unsigned id = 1; id < count; id++)
+		while (load_acquire(&percpu[id]->stage) == STAGE_OFF) {
+			if (time_now() > end)
+				return false;
+			cpu_relax();
+		}
+	return true;
+}
+
+static void send_startups(unsigned count, pa_t page)
+{
+	for (unsigned id = 1; id < count; id++)
+		if (load_acquire(&percpu[id]->stage) == STAGE_OFF)
+			lapic_send_startup(percpu[id]->apic_id, page);
+}
+
+/* Leaves out who did not come; ids stay without holes because nobody has used them yet. */
+static unsigned compact(unsigned count)
+{
+	unsigned kept = 1;
+
+	for (unsigned id = 1; id < count; id++) {
+		struct percpu *p = percpu[id];
+
+		if (p->stage == STAGE_OFF) {
+			log_warn("the CPU with APIC ID %u did not start", p->apic_id);
+			p->apic_id = UINT32_MAX; /* should it wake up after all */
+			continue;
+		}
+		p->id = kept;
+		percpu[kept++] = p;
+	}
+	for (unsigned id = kept; id < count; id++)
+		percpu[id] = NULL;
+	return kept;
+}
+
+void smp_start(int (*prepare)(unsigned cpu), void (*main)(struct percpu *p))
+{
+	unsigned count = 1;
+	pa_t page = find_page();
+	ns_t start = time_now();
+
+	if (page == PA_NONE) {
+		log_warn("no page below 1 MiB: one CPU only");
+		return;
+	}
+	ap_main = main;
+	for (unsigned i = 0; i < acpi_info.cpus && count < CPUS_MAX; i++) {
+		if (acpi_info.cpu[i].apic_id == percpu_boot.apic_id)
+			continue;
+		create(count++, &acpi_info.cpu[i]);
+	}
+	if (count == 1)
+		return;
+	place_trampoline(page);
+	for (unsigned id = 1; id < count; id++)
+		lapic_send_init(percpu[id]->apic_id);
+	time_delay(INIT_DELAY);
+	send_startups(count, page);
+	if (!wait_there(count, STARTUP_DELAY)) {
+		send_startups(count, page); /* the second one that 8.4.4.1 asks for */
+		wait_there(count, START_TIMEOUT);
+	}
+	count = compact(count);
+	for (unsigned id = 1; id < count; id++)
+		if (prepare(id) != 0)
+			panic("no memory for cpu%u", id);
+	WRITE_ONCE(cpus, count);
+	log_info("%u CPUs after %llu ms", cpus,
+	         (unsigned long long)((time_now() - start) / NS_PER_MS));
+	for (unsigned id = 1; id < cpus; id++)
+		store_release(&percpu[id]->stage, STAGE_GO);
+}
