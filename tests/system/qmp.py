@@ -13,6 +13,7 @@ class QmpError(AssertionError):
 class Qmp:
     def __init__(self, stream: socket.socket) -> None:
         stream.settimeout(60)
+        self.socket = stream
         self.stream = stream.makefile("rwb")
         self.events: list[dict[str, Any]] = []
         self.receive()  # the greeting
@@ -41,3 +42,4 @@ class Qmp:
 
     def close(self) -> None:
         self.stream.close()
+        self.socket.close()
