@@ -61,3 +61,7 @@ system: $(VENV)/project $(ISO) ## system tests in QEMU and Bochs
 .PHONY: smoke
 smoke: $(ISO) $(VENV)/project
 	@if grep -q 'ready in' $(IMAGE); then $(PYTEST) -q -m smoke tests/system; fi
+
+.PHONY: bench
+bench: $(ISO) $(VENV)/project ## figures under -icount: build/bench.json
+	@$(BIN)/python -m tests.bench.run

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make bench`: figures that repeat exactly, into build/bench.json.
+
+The vmkernel measures itself (boot option bench=NAME) on one CPU under -icount shift=0, where one
+instruction is one nanosecond and the TSC counts instructions. It prints `bench: NAME VALUE UNIT` a
+figure and `bench: done` at the end. Each row of the file: name, value, unit, better ("lower" or
+"higher"), target or null, peer or null ({name, value}).
+"""
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+
+from tests.bench.targets import GOALS, Goal
+from tests.system.machine import ROOT, Config, Machine
+
+OUTPUT = ROOT / "build/bench.json"
+LOGS = ROOT / "build/logs/bench"
+FIGURE = re.compile(r"bench: (?P<name>[\w.]+) +(?P<value>-?\d+(?:\.\d+)?) *(?P<unit>\S*)$", re.M)
+#: What is booted for figures: the boot option's value.
+BOOTS = ("ground",)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    name: str
+    value: float
+    unit: str
+
+    @property
+    def goal(self) -> Goal:
+        return GOALS.get(self.name, Goal())
+
+    @property
+    def missed(self) -> bool:
+        target = self.goal.target
+        if target is None:
+            return False
+        return self.value > target if self.goal.better == "lower" else self.value < target
+
+    def row(self) -> dict[str, object]:
+        peer = self.goal.peer
+        return {
+            "name": self.name,
+            "value": self.value,
+            "unit": self.unit,
+            "better": self.goal.better,
+            "target": self.goal.target,
+            "peer": None if peer is None else {"name": peer[0], "value": peer[1]},
+        }
+
+
+def parse(transcript: str) -> list[Figure]:
+    """The figures in a console's transcript."""
+    return [Figure(m["name"], float(m["value"]), m["unit"]) for m in FIGURE.finditer(transcript)]
+
+
+def image_figures() -> list[Figure]:
+    """Bytes that the image takes in memory and in its file, symbols left out."""
+    with (ROOT / "build/vmkernel.elf").open("rb") as file:
+        loads = [s for s in ELFFile(file).iter_segments() if s["p_type"] == "PT_LOAD"]
+        return [
+            Figure("image.bytes", sum(s["p_filesz"] for s in loads), "bytes"),
+            Figure("image.memory", sum(s["p_memsz"] for s in loads), "bytes"),
+        ]
+
+
+def measure(name: str) -> list[Figure]:
+    """Boots the vmkernel to measure itself."""
+    config = Config(cpus=1, memory=1024, icount=0, options=f"bench={name}")
+    with Machine(config, LOGS / name) as machine:
+        machine.console.expect(r"bench: done", 600)
+        return parse(machine.console.transcript)
+
+
+def report(figures: list[Figure]) -> list[Figure]:
+    """Prints all figures; returns those that miss their targets."""
+    for figure in figures:
+        target = "" if figure.goal.target is None else f"target {figure.goal.target:,.0f}"
+        peer = (
+            "" if figure.goal.peer is None else f"{figure.goal.peer[0]} {figure.goal.peer[1]:,.0f}"
+        )
+        print(f"{figure.name:<36}{figure.value:>16,.0f} {figure.unit:<14}{target:<18}{peer}")
+    return [figure for figure in figures if figure.missed]
+
+
+def main() -> int:
+    figures = image_figures()
+    for name in BOOTS:
+        figures += measure(name)
+    OUTPUT.write_text(json.dumps([figure.row() for figure in figures], indent=1) + "\n")
+    missed = report(figures)
+    print(f"wrote {Path(OUTPUT).relative_to(ROOT)}: {len(figures)} figures")
+    print(f"targets missed: {', '.join(figure.name for figure in missed) or 'none'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the figures of `make bench` are held against: targets, and peers measured the same way.
+
+Peers were taken on the same emulator with the same guest binary, in instructions per operation
+under -icount shift=0: Debian's 6.1 kernel with KVM and QEMU 7.2, and Xen 4.17 PVH.
+"""
+
+from dataclasses import dataclass
+
+KVM = "KVM on Linux 6.1, QEMU 7.2"
+XEN = "Xen 4.17 PVH"
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """`target` is the worst value accepted; `peer` (who, value) is what it is compared with."""
+
+    better: str = "lower"
+    target: float | None = None
+    peer: tuple[str, float] | None = None
+
+
+#: By the figure's name; a figure that is not here is reported without a target, lower is better.
+GOALS: dict[str, Goal] = {
+    "image.bytes": Goal(target=2 * 2**20),
+    "mm.page_alloc.4k": Goal(target=60),
+    "sched.switch": Goal(target=300),
+}
