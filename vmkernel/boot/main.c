@@ -2,6 +2,7 @@
 /* The boot order of the vmkernel, on one screen. */
 #include "acpi/acpi.h"
 #include "boot/multiboot.h"
+#include "boot/selftest.h"
 #include "mm/mm.h"
 #include "sched/sched.h"
 #include "vmk/boot.h"
@@ -32,6 +33,7 @@ static void init_main(void *arg)
 	log_info("ready in %llu ms, %u CPUs, %llu MiB",
 	         (unsigned long long)(time_now() / NS_PER_MS), cpu_count(),
 	         (unsigned long long)(t.total_pages * PAGE_SIZE / MiB));
+	selftest_run();
 }
 
 static void start_init_world(void)

@@ -7,7 +7,7 @@
 #include "vmk/work.h"
 #include "vmk/world.h"
 
-enum { TEAM_MAX = 32 };
+enum { ROUNDS = 64 };
 
 /* Worlds that run one function, and a count of those that have not finished. */
 struct team {
@@ -97,7 +97,7 @@ static const char *test_locks(void)
 /* A token goes round: each world waits for its turn. */
 static void pass_token(struct team *t, unsigned member)
 {
-	for (unsigned round = 0; round < 500; round++) {
+	for (unsigned round = 0; round < ROUNDS; round++) {
 		wait_event(&t->turn, READ_ONCE(t->token) % t->members == member);
 		t->token++;
 		waitq_wake_all(&t->turn);
@@ -111,7 +111,7 @@ static const char *test_waits(void)
 
 	CHECK(team_start(&t, 8, pass_token));
 	CHECK(team_finish(&t));
-	CHECK(t.token == 8 * 500);
+	CHECK(t.token == 8 * ROUNDS);
 	start = time_now();
 	CHECK(wait_event_until(&t.turn, false, start + 20 * NS_PER_MS) == -ETIMEDOUT);
 	CHECK(time_now() >= start + 20 * NS_PER_MS);

@@ -354,16 +354,17 @@ void mm_node_totals(unsigned node, struct mm_totals *t)
 {
 	struct node *n = &nodes[node];
 	uint64_t flags = irq_save();
+	unsigned cpus = cpu_count();
 	int64_t sum[FRAME_OWNERS];
 
-	for (unsigned i = 0; i < CPUS_MAX; i++)
-		if (i < cpu_count() && cpu_node(i) == node)
+	for (unsigned i = 0; i < cpus; i++)
+		if (cpu_node(i) == node)
 			spin_lock(&pcps[i].lock);
 	spin_lock(&n->lock);
 	memcpy(sum, n->pages, sizeof sum);
 	spin_unlock(&n->lock);
-	for (unsigned i = CPUS_MAX; i-- > 0;)
-		if (i < cpu_count() && cpu_node(i) == node) {
+	for (unsigned i = cpus; i-- > 0;)
+		if (cpu_node(i) == node) {
 			for (unsigned o = 0; o < FRAME_OWNERS; o++)
 				sum[o] += pcps[i].pages[o];
 			spin_unlock(&pcps[i].lock);
