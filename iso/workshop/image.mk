@@ -18,7 +18,7 @@ CODEGEN := -ffreestanding -fno-pic -no-pie -mcmodel=kernel -mno-red-zone -mgener
 	-mindirect-branch-register -fcf-protection=none -fno-asynchronous-unwind-tables \
 	-fno-omit-frame-pointer -fmacro-prefix-map=$(CURDIR)/=
 DEBUGGING := $(if $(DEBUG),-DVMK_DEBUG -fsanitize=undefined -fsanitize-undefined-trap-on-error)
-INCLUDES := -Ivmkernel/include -Ivmkernel -Ibuild/gen
+INCLUDES := -Ivmkernel/include -Ivmkernel -Idrivers -Ibuild/gen
 DEFINES := -DVMK_VERSION='"$(VERSION)"'
 CFLAGS := -std=gnu11 -O2 -g $(CODEGEN) $(DEBUGGING) $(INCLUDES) $(DEFINES)
 LDFLAGS := -nostdlib -static -no-pie -Wl,-T,$(LDSCRIPT) -Wl,--build-id=sha1 -Wl,--gc-sections \

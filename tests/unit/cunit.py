@@ -43,6 +43,8 @@ INCLUDES = [
     "-I",
     "vmkernel",
     "-I",
+    "drivers",
+    "-I",
     "build/gen",
     "-I",
     ".",

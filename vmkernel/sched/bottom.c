@@ -9,6 +9,7 @@
 #include "vmk/mm.h"
 #include "vmk/stat.h"
 #include "vmk/work.h"
+#include "vmk/world.h"
 #include "x86/insn.h"
 #include "x86/percpu.h"
 
@@ -33,6 +34,7 @@ void bottom_init(struct bottom *b, void (*fn)(struct bottom *))
 	list_init(&b->link);
 	b->fn = fn;
 	b->pending = 0;
+	b->running = 0;
 }
 
 void bottom_raise(struct bottom *b)
@@ -67,9 +69,11 @@ void bottom_run(void)
 			struct bottom *b = list_first(&batch, struct bottom, link);
 
 			list_remove(&b->link);
+			(void)__atomic_fetch_add(&b->running, 1, __ATOMIC_ACQ_REL);
 			store_release(&b->pending, 0);
 			irq_restore(RFLAGS_IF);
 			b->fn(b);
+			(void)__atomic_fetch_sub(&b->running, 1, __ATOMIC_RELEASE);
 			stat_inc(runs);
 			(void)irq_save();
 		}
@@ -80,4 +84,11 @@ void bottom_run(void)
 		stat_inc(again);
 		cpu_resched(p->id);
 	}
+}
+
+/* pending before running: a pass counts itself as running before it clears pending. */
+void bottom_flush(struct bottom *b)
+{
+	while (load_acquire(&b->pending) || load_acquire(&b->running))
+		world_yield();
 }

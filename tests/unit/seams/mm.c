@@ -256,7 +256,8 @@ SEAM void *dma_alloc(struct device *dev, size_t size, iova_t *iova)
 SEAM void dma_free(struct device *dev, void *va, size_t size)
 {
 	(void)dev;
-	page_free(va_to_pa(va), log2_ceil(DIV_UP(size, PAGE_SIZE)));
+	if (va)
+		page_free(va_to_pa(va), log2_ceil(DIV_UP(size, PAGE_SIZE)));
 }
 
 SEAM iova_t dma_map(struct device *dev, pa_t pa, size_t len, enum dma_dir dir)

@@ -46,6 +46,17 @@ unsigned seam_run_work(void);
 extern bool (*seam_sleep)(ns_t deadline);
 extern bool seam_interrupted; /* the world has been asked to stop */
 
+/* Drivers under test (seams/bus.c): one PCI function with its configuration space and vectors. */
+struct pci_dev;
+struct pci_dev *seam_pci_new(void);
+extern uint8_t seam_config[4096];
+extern unsigned seam_vectors; /* interrupt messages that it offers */
+extern bool seam_master;      /* bus mastering is on */
+extern int seam_reset_result; /* of pci_reset_function, which is counted in seam_resets */
+extern unsigned seam_resets;
+int seam_irq_fire(unsigned vector); /* enum irq_return, or -1 without a handler */
+extern char seam_options[256];      /* boot options, separated by spaces */
+
 /* CPUs */
 extern unsigned seam_cpu, seam_cpus;
 #endif

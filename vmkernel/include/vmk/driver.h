@@ -20,12 +20,12 @@ struct driver;
 
 /* A device on a bus, embedded in pci_dev, usb_dev ... */
 struct device {
-	char name[16]; /* "0000:00:03.0" */
-	uint8_t bus;   /* enum hcl_bus */
+	char name[16];                   /* "0000:00:03.0" */
+	uint8_t bus;                     /* enum hcl_bus */
 	const struct hcl_driver *driver; /* bound to, or NULL */
-	const struct hcl_match *match;	 /* by which row */
-	const char *reason;		 /* why bound or left alone, for the log and the shell */
-	char vmk_name[16];		 /* vmhba0, vmnic0 ... or "" */
+	const struct hcl_match *match;   /* by which row */
+	const char *reason;              /* why bound or left alone, for the log and the shell */
+	char vmk_name[16];               /* vmhba0, vmnic0 ... or "" */
 	void *drvdata;
 	uint64_t dma_mask;
 	uint32_t quirks;
@@ -33,10 +33,10 @@ struct device {
 	struct list link;
 };
 
-#define PCI_DEV_Q(v, d, lvl, q, text)                                                              \
-	{                                                                                          \
-		.kind = HCL_MATCH_PCI_ID, .level = HCL_##lvl, .vendor = (v), .device = (d),        \
-		.quirks = (q), .name = (text)                                                      \
+#define PCI_DEV_Q(v, d, lvl, q, text)                                                       \
+	{                                                                                   \
+		.kind = HCL_MATCH_PCI_ID, .level = HCL_##lvl, .vendor = (v), .device = (d), \
+		.quirks = (q), .name = (text)                                               \
 	}
 #define PCI_DEV(v, d, lvl, text) PCI_DEV_Q(v, d, lvl, 0, text)
 /* 0xCCSSPP; the programming interface counts. */
@@ -45,15 +45,19 @@ struct device {
 		.kind = HCL_MATCH_PCI_CLASS, .level = HCL_##lvl, .class_code = (c), .name = (text) \
 	}
 #define MATCH(table) .match = (table), .match_count = ARRAY_SIZE(table)
-#define DRIVER(id, ...)                                                                            \
-	const struct hcl_driver driver_##id SECTION_ENTRY(drivers) = { .name = #id,                \
-									.source = __FILE__,        \
-									__VA_ARGS__ }
+#define DRIVER(id, ...)                                    \
+	const struct hcl_driver driver_##id SECTION_ENTRY( \
+		drivers) = { .name = #id, .source = __FILE__, __VA_ARGS__ }
 
-/* Matches a device against the list, binds it; called by the buses for each device they find. */
+/*
+ * Matches a device against the list, binds it; called by the buses for each device they find. A row by
+ * class binds as one by id does; boot options: hcl=permissive lets the programming interface differ from a class row's,
+ * hcl.block=VVVV:DDDD[,...] leaves devices alone.
+ */
 void driver_attach(struct device *dev);
 /* Orderly or surprise removal: drains, then drv->remove. */
 void driver_detach(struct device *dev);
+bool hcl_option_blocks(const char *list, uint16_t vendor, uint16_t device);
 /* Names in order of binding: "vmhba", "vmnic". */
 void device_set_vmk_name(struct device *dev, const char *prefix);
 #endif

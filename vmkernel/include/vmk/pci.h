@@ -24,14 +24,18 @@ struct pci_dev {
 	uint32_t class_code; /* 0xCCSSPP */
 	uint8_t revision, header, irq_pin, irq_line;
 	struct pci_bar bar[PCI_BARS];
-	struct pci_dev *parent; /* bridge above, or NULL */
-	uint8_t secondary, subordinate; /* bridges */
+	void *ecam;                                   /* the function's window; NULL: CF8/CFC */
+	struct pci_dev *parent;                       /* bridge above, or NULL */
+	uint8_t secondary, subordinate;               /* bridges */
 	uint16_t cap_msi, cap_msix, cap_pcie, cap_pm; /* offsets, 0: none */
 	void *bar_va[PCI_BARS];
 	struct pci_irqs *irqs;
 	struct list link; /* all functions, in bus order */
 };
 #define to_pci(d) container_of(d, struct pci_dev, dev)
+
+/* Boot, before pci_scan: a region that the ACPI table MCFG names. -EINVAL, -ENOMEM. */
+int pci_ecam_add(uint16_t segment, uint8_t first_bus, uint8_t last_bus, pa_t base);
 
 uint32_t pci_read(struct pci_dev *p, unsigned off, unsigned size); /* size 1, 2, 4 */
 void pci_write(struct pci_dev *p, unsigned off, unsigned size, uint32_t v);
@@ -41,13 +45,18 @@ unsigned pci_ecap_find(struct pci_dev *p, uint16_t id);
 
 /* Turns on decoding and maps a memory BAR, uncached; NULL when it is not there. */
 void *__must_check pci_map_bar(struct pci_dev *p, unsigned bar);
+/* Turns on decoding of an I/O BAR; its first port, 0 when it is not there. */
+uint16_t __must_check pci_io_bar(struct pci_dev *p, unsigned bar);
 /* Bus mastering: only while a driver owns the device. */
 void pci_set_master(struct pci_dev *p, bool on);
-int pci_reset_function(struct pci_dev *p); /* FLR, else PM, else -ENOTSUP */
+/* FLR, else PM; the header is restored, interrupts must be set up again. -ENOTSUP, -ENODEV; sleeps. */
+int __must_check pci_reset_function(struct pci_dev *p);
 
 /*
  * Interrupt messages: up to want vectors (MSI-X, else 1 by MSI, else INTx). Returns how many there are, or -errno.
- * Each is then given its handler; vector i should go to CPU cpu (-1: any).
+ * Each is then given its handler; vector i should go to CPU cpu (-1: any). Teardown waits for running handlers.
+ * INTx follows the interrupt-line register on PIIX and ICH chipsets; elsewhere the handler is called every
+ * millisecond.
  */
 int __must_check pci_irq_setup(struct pci_dev *p, unsigned want);
 int __must_check pci_irq_attach(struct pci_dev *p, unsigned i, int cpu, irq_handler fn, void *arg);
@@ -55,5 +64,7 @@ void pci_irq_teardown(struct pci_dev *p);
 
 void pci_for_each(void (*fn)(struct pci_dev *p, void *arg), void *arg);
 void pci_scan(void);   /* boot: find everything */
-void pci_attach(void); /* boot: bind through the HCL */
+void pci_attach(void); /* boot: bind through the HCL; a world */
+void pci_shutdown(
+	void); /* before power off and reset: takes every driver off its device; a world */
 #endif

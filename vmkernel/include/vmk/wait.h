@@ -37,26 +37,27 @@ void wait_prepare(struct waitq *q, struct waiter *w);
 int wait_sleep(ns_t deadline, bool interruptible);
 void wait_finish(struct waitq *q, struct waiter *w);
 
-#define WAIT_LOOP_(q, cond, deadline, intr)                                                        \
-	({                                                                                         \
-		struct waiter w_ = { .world = NULL };                                              \
-		int r_ = 0;                                                                        \
-		for (;;) {                                                                         \
-			wait_prepare((q), &w_);                                                    \
-			if (cond) {                                                                \
-				r_ = 0;                                                            \
-				break;                                                             \
-			}                                                                          \
-			if (r_)                                                                    \
-				break;                                                             \
-			r_ = wait_sleep((deadline), (intr));                                       \
-		}                                                                                  \
-		wait_finish((q), &w_);                                                             \
-		r_;                                                                                \
+#define WAIT_LOOP_(q, cond, deadline, intr)                                              \
+	({                                                                               \
+		struct waiter w_ = { .world = NULL };                                    \
+		const ns_t deadline_ = (deadline); /* once: it may contain time_now() */ \
+		int r_ = 0;                                                              \
+		for (;;) {                                                               \
+			wait_prepare((q), &w_);                                          \
+			if (cond) {                                                      \
+				r_ = 0;                                                  \
+				break;                                                   \
+			}                                                                \
+			if (r_)                                                          \
+				break;                                                   \
+			r_ = wait_sleep(deadline_, (intr));                              \
+		}                                                                        \
+		wait_finish((q), &w_);                                                   \
+		r_;                                                                      \
 	})
 /* Each re-tests the condition after every wake; cond may have side effects only when true. */
-#define wait_event(q, cond)		   ((void)WAIT_LOOP_(q, cond, NS_NEVER, false))
-#define wait_event_until(q, cond, dl)	   WAIT_LOOP_(q, cond, dl, false)
+#define wait_event(q, cond)                ((void)WAIT_LOOP_(q, cond, NS_NEVER, false))
+#define wait_event_until(q, cond, dl)      WAIT_LOOP_(q, cond, dl, false)
 #define wait_event_interruptible(q, cond)  WAIT_LOOP_(q, cond, NS_NEVER, true)
 #define wait_event_intr_until(q, cond, dl) WAIT_LOOP_(q, cond, dl, true)
 #endif

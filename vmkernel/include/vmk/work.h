@@ -12,10 +12,13 @@ struct bottom {
 	struct list link;
 	void (*fn)(struct bottom *b); /* may raise itself again when its budget is spent */
 	uint32_t pending;
+	uint32_t running; /* CPUs that are in fn */
 };
 #define BOTTOM_BUDGET 64
 void bottom_init(struct bottom *b, void (*fn)(struct bottom *));
 void bottom_raise(struct bottom *b); /* any context */
+/* Waits until b neither waits nor runs; nobody raises it any more. A world, no locks. */
+void bottom_flush(struct bottom *b);
 
 struct work {
 	struct list link;
