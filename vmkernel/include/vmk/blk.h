@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Block devices. A request is asynchronous and belongs to its submitter; blk_submit may be called from worlds and
- * bottom halves; done runs exactly once, in a bottom half on the submitting CPU where the device allows it (no sleeping). Everyone
- * above passes machine addresses: the pages are pinned or owned until done. Drivers implement
- * blk_ops and call blk_complete; deadlines, retries by error class and statistics live in storage/blk.c.
+ * Block devices. A request is asynchronous and belongs to its submitter until blk_submit, and again from done. blk_submit may be
+ * called from worlds and bottom halves; done runs exactly once, in a bottom half, on the submitting CPU where
+ * the device has a queue for it (no sleeping; it may submit again). Everyone above passes machine addresses: the pages are
+ * pinned or owned until done. Drivers implement blk_ops and call blk_complete; queueing, splitting,
+ * deadlines, retries by error class and statistics live in storage/blk.c and split.c.
+ *
+ * A driver's submit runs under no lock of blk.c, and drivers call blk_complete under no lock of theirs.
  */
 #ifndef VMK_BLK_H
 #define VMK_BLK_H
@@ -22,42 +25,60 @@ struct blk_req {
 	uint8_t retries;
 	uint16_t flags;
 	uint16_t sg_count;
-	uint16_t queue; /* set by blk.c: the device's queue that has it */
+	uint16_t queue;  /* set by blk.c: the device's queue that has it */
 	uint64_t offset; /* bytes from the start of the device, multiple of the block size */
-	uint64_t len;	 /* bytes; for reads and writes the sum of sg */
+	uint64_t len;    /* bytes, multiple of the block size; for reads and writes the sum of sg */
 	const struct sg *sg;
-	int status; /* 0; -EIO medium, -ETIMEDOUT, -ENODEV gone, -EINVAL, -ENOSPC, -EOPNOTSUPP */
+	/* 0; -EIO medium or transport, -ETIMEDOUT, -ENODEV gone, -EINVAL, -EROFS, -ENOSPC, -EOPNOTSUPP, -ENOMEM */
+	int status;
 	void (*done)(struct blk_req *r);
 	void *arg;
 	struct blk_dev *dev; /* set by blk_submit */
-	ns_t submitted, deadline; /* deadline 0: the device's default */
-	uint32_t world; /* for statistics */
-	struct list link; /* blk.c's, then the driver's while it owns the request */
+	uint64_t pos; /* set by blk.c: bytes from the start of the whole disk; drivers use this */
+	ns_t submitted,
+		deadline; /* deadline: absolute, observed within BLK_TICK; 0: the device's default */
+	uint32_t world;   /* for statistics */
+	struct list link; /* blk.c's */
 	uint64_t drv[2];  /* the driver's */
 };
 
 struct blk_limits {
-	uint32_t block_size;  /* logical, 512 or 4096 */
+	uint32_t block_size; /* logical, 512 or 4096 */
 	uint32_t phys_block;
 	uint64_t blocks;
-	uint32_t max_bytes;   /* of one request */
-	uint16_t max_sg;      /* pieces */
-	uint32_t sg_align;    /* every piece but the last ends, but the first begins, on this boundary; 1: none */
-	uint32_t discard_max; /* bytes, 0: none */
-	uint16_t depth;	      /* outstanding requests a queue */
+	uint32_t max_bytes; /* of one request, multiple of the block size; larger ones are split */
+	uint16_t max_sg;    /* pieces */
+	/* Every piece but the last ends, but the first begins, on this boundary; 1: none. Others are split or bounced. */
+	uint32_t sg_align;
+	uint32_t sg_base_align; /* every piece begins on this boundary; 0 or 1: none */
+	uint32_t discard_max;   /* bytes, 0: none */
+	uint32_t zeroes_max;    /* bytes of a write zeroes, 0: none, blk.c writes zeroes */
+	uint16_t depth;         /* outstanding requests a queue */
 	uint16_t queues;
 	bool write_cache, read_only, rotational, removable;
+	bool fua; /* the device writes through on BLK_FUA; else blk.c flushes */
 };
 
+/* A status for blk_complete that never reaches done: interrupted by a reset or not ready; tried again. */
+enum { BLK_AGAIN = -11, BLK_RETRIES = 5 };
+#define BLK_TICK        (500 * NS_PER_MS)
+#define BLK_DEADLINE    (30 * NS_PER_S) /* of a request that names none */
+#define BLK_ABORT_GRACE (5 * NS_PER_S)  /* between two calls of timeout for one request */
+
 struct blk_ops {
-	/* Starts r on queue q; 0, -EBUSY (queue full: blk.c holds it until a completion), -errno. */
+	/* Starts r on queue q; 0, -EBUSY (not now: blk.c holds it until a completion or blk_kick), -errno. */
 	int (*submit)(struct blk_dev *d, unsigned q, struct blk_req *r);
-	/* The deadline passed: abort or reset; every request it owns comes back through blk_complete. */
+	/*
+	 * The deadline passed: abort or reset; every request it owns comes back through blk_complete. Bottom half; called again after
+	 * BLK_ABORT_GRACE. r may have completed meanwhile: compare the pointer, do not follow it.
+	 */
 	void (*timeout)(struct blk_dev *d, struct blk_req *r);
+	/* After blk_unregister, when the last opener has closed: frees d. Optional. */
+	void (*release)(struct blk_dev *d);
 };
 
 struct blk_stats {
-	uint64_t ops[BLK_OPS], bytes[BLK_OPS], errors, retries, timeouts;
+	uint64_t ops[BLK_OPS], bytes[BLK_OPS], errors, retries, timeouts, splits, bounces;
 	uint64_t latency_us_log2[24];
 	uint32_t inflight, max_inflight;
 };
@@ -68,36 +89,51 @@ struct blk_dev {
 	char vendor[16], model[48], serial[24], revision[16];
 	struct blk_limits limits;
 	const struct blk_ops *ops;
-	struct device *device; /* the adapter; NULL for partitions' parents is never */
+	struct device *device;  /* the adapter */
 	struct blk_dev *parent; /* partitions: the whole disk */
-	uint64_t start;		/* partitions: byte offset in parent */
-	uint32_t partition;	/* 1.. ; 0: the whole disk */
+	uint64_t start;         /* partitions: byte offset in parent */
+	uint32_t partition;     /* 1.. ; 0: the whole disk */
+	uint8_t mbr_type;       /* partitions of an MBR */
 	uint8_t type_guid[16], part_guid[16];
 	char part_name[40];
 	void *drvdata;
 	uint32_t opens, exclusive; /* blk.c */
-	struct blk_queue *queue;   /* blk.c */
-	struct blk_stats stats;
+	bool gone;                 /* unregistered: requests end with -ENODEV */
+	struct blk_queue *queue;   /* blk.c; a partition has none of its own */
 	struct list link;
 };
 
-/* Drivers: register after limits, ops and names are filled (blk.c reads the partition table then); unregister
- * fails every request still queued with -ENODEV and waits for those in flight. */
+/*
+ * Drivers, in a world: register after limits, ops and names are filled (reads the partition table);
+ * unregister fails every request still held with -ENODEV and waits for those in flight.
+ */
 int __must_check blk_register(struct blk_dev *d);
 void blk_unregister(struct blk_dev *d);
-void blk_complete(struct blk_req *r, int status); /* bottom half or submit's context */
+void blk_complete(struct blk_req *r, int status); /* bottom half or world; not inside submit */
+void blk_kick(struct blk_dev *d);                 /* the driver takes requests again after -EBUSY */
 
 void blk_submit(struct blk_req *r, struct blk_dev *d); /* refusals come through done as well */
 /* Synchronous, for worlds: a request on the stack that sleeps until done. */
 int __must_check blk_rw(struct blk_dev *d, enum blk_op op, uint64_t offset, const struct sg *sg,
-			unsigned sg_count);
+                        unsigned sg_count);
 int __must_check blk_flush(struct blk_dev *d);
-/* Kernel memory, split and bounced as needed. */
-int __must_check blk_rw_buf(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf, size_t len);
+int __must_check blk_range(struct blk_dev *d, enum blk_op op, uint64_t offset,
+                           uint64_t len); /* discard, zeroes */
+/* Kernel memory of any kind, whole blocks; copied through pages of its own. */
+int __must_check blk_rw_buf(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf,
+                            size_t len);
 
-struct blk_dev *blk_find(const char *id_or_node); /* opened: needs blk_close; NULL */
+struct blk_dev *blk_find(const char *id_or_node);             /* opened: needs blk_close; NULL */
 int __must_check blk_open(struct blk_dev *d, bool exclusive); /* -EBUSY, -ENODEV */
-void blk_close(struct blk_dev *d, bool exclusive);
+void blk_close(struct blk_dev *d,
+               bool exclusive); /* worlds: the last one may free an unplugged device */
+/* Disks, each followed by its partitions; under the registry's lock: fn must not sleep. */
 void blk_for_each(void (*fn)(struct blk_dev *d, void *arg), void *arg);
-int blk_rescan(struct blk_dev *d); /* reads the partition table again; -EBUSY when one is open */
+int __must_check
+blk_rescan(struct blk_dev *d); /* reads the partition table again; -EBUSY when one is open */
+void blk_stats_get(const struct blk_dev *d, struct blk_stats *s); /* of the whole disk */
+static inline uint64_t blk_size(const struct blk_dev *d)
+{
+	return d->limits.blocks * d->limits.block_size;
+}
 #endif

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The block layer's fast path: a request goes to the queue of its CPU, is held while the device is full, comes back
+ * through blk_complete, is tried again when the class of its error allows, and ends in done. Each blk_queue has its lock; the
+ * driver is called without it.
+ */
+#define LOG_MODULE "blk"
+#include "storage/blk_impl.h"
+#include "vmk/cpu.h"
+#include "vmk/log.h"
+#include "vmk/stat.h"
+
+STAT(errors, "blk.errors", "requests that ended with an error");
+STAT(retries, "blk.retries", "requests tried again");
+STAT(timeouts, "blk.timeouts", "requests that passed their deadline");
+STAT(refused, "blk.refused", "requests that were wrong in themselves");
+
+struct blk_queue *blk_queue_here(struct blk_dev *disk)
+{
+	return &disk->queue[cpu_id() % disk->limits.queues];
+}
+
+/* 0, or why the request is wrong in itself. */
+static int check(const struct blk_req *r, const struct blk_dev *d, const struct blk_limits *l)
+{
+	uint64_t end, sum = 0, size = blk_size(d);
+	if (d->gone)
+		return -ENODEV;
+	if (r->op >= BLK_OPS)
+		return -EINVAL;
+	if (r->op == BLK_FLUSH)
+		return 0;
+	if (((r->offset | r->len) & (l->block_size - 1)) || !r->len ||
+	    add_overflow(r->offset, r->len, &end) || end > size)
+		return -EINVAL;
+	if (l->read_only && r->op != BLK_READ)
+		return -EROFS;
+	if (r->op == BLK_DISCARD)
+		return l->discard_max ? 0 : -EOPNOTSUPP;
+	if (r->op == BLK_WRITE_ZEROES)
+		return 0;
+	for (unsigned i = 0; i < r->sg_count; i++)
+		sum += r->sg[i].len;
+	return sum == r->len ? 0 : -EINVAL;
+}
+
+bool blk_fits(const struct blk_req *r, const struct blk_limits *l)
+{
+	if (r->op == BLK_FLUSH)
+		return true;
+	if (r->op == BLK_DISCARD)
+		return r->len <= l->discard_max;
+	if (r->op == BLK_WRITE_ZEROES)
+		return r->len <= l->zeroes_max;
+	if (r->len > l->max_bytes || r->sg_count > l->max_sg)
+		return false;
+	if ((r->flags & BLK_FUA) && !l->fua && l->write_cache)
+		return false;
+	uint64_t mask = l->sg_align - 1, inner = 0, base = 0;
+	unsigned last = r->sg_count - 1u;
+	for (unsigned i = 0; i <= last; i++) {
+		base |= r->sg[i].pa;
+		inner |= i ? r->sg[i].pa : 0;
+		inner |= i < last ? r->sg[i].pa + r->sg[i].len : 0;
+	}
+	return !(inner & mask) && !(base & (l->sg_base_align ? l->sg_base_align - 1 : 0));
+}
+
+static void tick_start(struct blk_queue *q)
+{
+	if (q->ticking)
+		return;
+	q->ticking = true;
+	timer_set(&q->tick, time_now() + BLK_TICK);
+}
+
+static void account(struct blk_queue *q, const struct blk_req *r, int status, ns_t now)
+{
+	uint64_t us = (now - r->submitted) >>
+	              10; /* near enough to a microsecond for powers of two */
+	unsigned slot = us ? log2_floor(us) : 0;
+	q->stats.ops[r->op]++;
+	q->stats.bytes[r->op] += r->len;
+	q->stats.latency_us_log2[MIN(slot, (unsigned)ARRAY_SIZE(q->stats.latency_us_log2) - 1)]++;
+	if (status)
+		q->stats.errors++;
+}
+
+/* Runs done of a request that no list holds any more, then gives up its place. */
+static void finish(struct blk_queue *q, struct blk_req *r, int status)
+{
+	r->status = status;
+	r->done(r);
+	uint64_t flags = spin_lock_irq(&q->lock);
+	if (!--q->active && q->dev->gone)
+		waitq_wake_all(&q->idle);
+	spin_unlock_irq(&q->lock, flags);
+}
+
+static bool take_held(struct blk_queue *q, struct blk_req **r, uint64_t *progress)
+{
+	uint64_t flags = spin_lock_irq(&q->lock);
+	*r = list_first(&q->held, struct blk_req, link);
+	if (*r && q->stats.inflight < q->dev->limits.depth) {
+		list_remove(&(*r)->link);
+		list_push_back(&q->inflight, &(*r)->link);
+		q->stats.inflight++;
+		q->stats.max_inflight = MAX(q->stats.max_inflight, q->stats.inflight);
+	} else {
+		*r = NULL;
+	}
+	*progress = q->progress;
+	spin_unlock_irq(&q->lock, flags);
+	return *r;
+}
+
+/* Back to the head of the line; true when there has been progress since, so that trying again makes sense. */
+static bool put_back(struct blk_queue *q, struct blk_req *r, uint64_t progress)
+{
+	uint64_t flags = spin_lock_irq(&q->lock);
+	list_remove(&r->link);
+	list_push_front(&q->held, &r->link);
+	q->stats.inflight--;
+	bool again = q->progress != progress;
+	tick_start(q);
+	spin_unlock_irq(&q->lock, flags);
+	return again;
+}
+
+/* The driver would not take it: ends it through the bottom half, since done must not run inside submit. */
+static void reject(struct blk_queue *q, struct blk_req *r, int status)
+{
+	uint64_t flags = spin_lock_irq(&q->lock);
+	list_remove(&r->link);
+	q->stats.inflight--;
+	q->active--;
+	spin_unlock_irq(&q->lock, flags);
+	blk_refuse(r, q, status);
+}
+
+static void dispatch(struct blk_queue *q)
+{
+	struct blk_dev *d = q->dev;
+	struct blk_req *r;
+	uint64_t progress;
+	while (take_held(q, &r, &progress)) {
+		int rc = d->ops->submit(d, r->queue, r);
+		if (!rc)
+			continue;
+		if (rc != -EBUSY)
+			reject(q, r, rc);
+		else if (!put_back(q, r, progress))
+			return;
+	}
+}
+
+void blk_enqueue(struct blk_req *r, struct blk_queue *q)
+{
+	struct blk_dev *d = q->dev;
+	uint64_t flags = spin_lock_irq(&q->lock);
+	if (unlikely(d->gone)) {
+		spin_unlock_irq(&q->lock, flags);
+		blk_refuse(r, q, -ENODEV);
+		return;
+	}
+	q->active++;
+	r->queue = (uint16_t)(q - d->queue);
+	tick_start(q);
+	if (unlikely(!list_empty(&q->held) || q->stats.inflight >= d->limits.depth)) {
+		list_push_back(&q->held, &r->link);
+		spin_unlock_irq(&q->lock, flags);
+		return;
+	}
+	list_push_back(&q->inflight, &r->link);
+	q->stats.inflight++;
+	q->stats.max_inflight = MAX(q->stats.max_inflight, q->stats.inflight);
+	uint64_t progress = q->progress;
+	spin_unlock_irq(&q->lock, flags);
+	int rc = d->ops->submit(d, r->queue, r);
+	if (likely(!rc))
+		return;
+	if (rc != -EBUSY)
+		reject(q, r, rc);
+	else if (put_back(q, r, progress))
+		dispatch(q);
+}
+
+void blk_submit(struct blk_req *r, struct blk_dev *d)
+{
+	struct blk_dev *disk = blk_disk(d);
+	struct blk_queue *q = blk_queue_here(disk);
+	r->dev = d;
+	r->status = 0;
+	r->retries = 0;
+	r->pos = d->start + r->offset;
+	r->submitted = time_now();
+	if (!r->deadline)
+		r->deadline = r->submitted + BLK_DEADLINE;
+	int rc = check(r, d, &disk->limits);
+	if (unlikely(rc)) {
+		stat_inc(refused);
+		blk_refuse(r, q, rc);
+	} else if (likely(blk_fits(r, &disk->limits))) {
+		blk_enqueue(r, q);
+	} else {
+		blk_split(r, q);
+	}
+}
+
+void blk_complete(struct blk_req *r, int status)
+{
+	struct blk_queue *q = &blk_disk(r->dev)->queue[r->queue];
+	bool again = status == BLK_AGAIN && r->retries < BLK_RETRIES && !q->dev->gone;
+	if (unlikely(status == BLK_AGAIN && !again))
+		status = q->dev->gone ? -ENODEV : -EIO;
+	ns_t now = time_now();
+	uint64_t flags = spin_lock_irq(&q->lock);
+	list_remove(&r->link);
+	q->stats.inflight--;
+	q->progress++;
+	if (unlikely(again)) {
+		r->retries++;
+		q->stats.retries++;
+		r->deadline = MAX(r->deadline, now + BLK_DEADLINE);
+		list_push_front(&q->held, &r->link);
+	} else {
+		account(q, r, status, now);
+	}
+	bool more = !list_empty(&q->held);
+	spin_unlock_irq(&q->lock, flags);
+	if (unlikely(again))
+		stat_inc(retries);
+	else if (unlikely(status))
+		stat_inc(errors);
+	if (likely(!again))
+		finish(q, r, status);
+	if (unlikely(more))
+		dispatch(q);
+}
+
+void blk_kick(struct blk_dev *d)
+{
+	for (unsigned i = 0; i < d->limits.queues; i++) {
+		struct blk_queue *q = &d->queue[i];
+		uint64_t flags = spin_lock_irq(&q->lock);
+		q->progress++;
+		spin_unlock_irq(&q->lock, flags);
+		dispatch(q);
+	}
+}
+
+void blk_refuse(struct blk_req *r, struct blk_queue *q, int status)
+{
+	uint64_t flags = spin_lock_irq(&q->lock);
+	r->status = status;
+	q->active++;
+	list_push_back(&q->refused, &r->link);
+	spin_unlock_irq(&q->lock, flags);
+	bottom_raise(&q->bottom);
+}
+
+static struct blk_req *take(struct blk_queue *q, struct list *from)
+{
+	uint64_t flags = spin_lock_irq(&q->lock);
+	struct blk_req *r = list_first(from, struct blk_req, link);
+	if (r)
+		list_remove(&r->link);
+	spin_unlock_irq(&q->lock, flags);
+	return r;
+}
+
+void blk_queue_bottom(struct bottom *b)
+{
+	struct blk_queue *q = container_of(b, struct blk_queue, bottom);
+	struct blk_req *r;
+	for (unsigned n = 0; n < BOTTOM_BUDGET; n++) {
+		if (!(r = take(q, &q->refused)))
+			return;
+		finish(q, r, r->status);
+	}
+	bottom_raise(b);
+}
+
+/* The next request past its deadline, with its deadline moved on; *held tells which list it was on. */
+static struct blk_req *take_late(struct blk_queue *q, ns_t now, bool *held)
+{
+	struct blk_req *r;
+	list_for_each(r, &q->held, link)
+	{
+		if (r->deadline <= now) {
+			list_remove(&r->link);
+			*held = true;
+			return r;
+		}
+	}
+	list_for_each(r, &q->inflight, link)
+	{
+		if (r->deadline <= now) {
+			r->deadline = now + BLK_ABORT_GRACE;
+			*held = false;
+			return r;
+		}
+	}
+	return NULL;
+}
+
+void blk_queue_tick(struct timer *t)
+{
+	struct blk_queue *q = container_of(t, struct blk_queue, tick);
+	ns_t now = time_now();
+	for (unsigned late = 0;; late++) {
+		bool held;
+		uint64_t flags = spin_lock_irq(&q->lock);
+		struct blk_req *r = take_late(q, now, &held);
+		if (r)
+			q->stats.timeouts++;
+		else if ((q->ticking = !list_empty(&q->held) || !list_empty(&q->inflight)))
+			timer_set(&q->tick, now + BLK_TICK);
+		spin_unlock_irq(&q->lock, flags);
+		if (!r)
+			return;
+		stat_inc(timeouts);
+		if (!late)
+			log_warn("%s: queue %u: a request passed its deadline", q->dev->id,
+			         (unsigned)(q - q->dev->queue));
+		if (held)
+			finish(q, r, -ETIMEDOUT);
+		else
+			q->dev->ops->timeout(q->dev, r);
+	}
+}
+
+void blk_stats_get(const struct blk_dev *d, struct blk_stats *s)
+{
+	const struct blk_dev *disk = d->parent ? d->parent : d;
+	*s = (struct blk_stats){ 0 };
+	for (unsigned i = 0; i < disk->limits.queues; i++) {
+		const struct blk_stats *q = &disk->queue[i].stats;
+		for (unsigned op = 0; op < BLK_OPS; op++) {
+			s->ops[op] += q->ops[op];
+			s->bytes[op] += q->bytes[op];
+		}
+		for (unsigned n = 0; n < ARRAY_SIZE(s->latency_us_log2); n++)
+			s->latency_us_log2[n] += q->latency_us_log2[n];
+		s->errors += q->errors;
+		s->retries += q->retries;
+		s->timeouts += q->timeouts;
+		s->splits += q->splits;
+		s->bounces += q->bounces;
+		s->inflight += q->inflight;
+		s->max_inflight += q->max_inflight;
+	}
+}
