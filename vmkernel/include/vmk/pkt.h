@@ -14,8 +14,8 @@ enum { PKT_SG_MAX = 20, PKT_LEN_MAX = 65536 + 64, ETH_HLEN = 14, ETH_MIN = 60, E
 enum pkt_flags {
 	PKT_CSUM_PARTIAL = 1 << 0, /* checksum to be filled at csum_start + csum_offset */
 	PKT_CSUM_VALID = 1 << 1,   /* receive: verified */
-	PKT_VLAN = 1 << 2,	   /* vlan_tci is set, the tag is not in the frame */
-	PKT_TSO4 = 1 << 3,	   /* gso_size, hdr_len valid */
+	PKT_VLAN = 1 << 2,         /* vlan_tci is set, the tag is not in the frame */
+	PKT_TSO4 = 1 << 3,         /* gso_size, hdr_len valid */
 	PKT_TSO6 = 1 << 4,
 	PKT_BROADCAST = 1 << 5,
 	PKT_MULTICAST = 1 << 6,
@@ -35,6 +35,9 @@ struct pkt {
 
 /* A packet with one page (len <= PAGE_SIZE) or more of its own memory; NULL when empty. */
 struct pkt *__must_check pkt_alloc(uint32_t len);
+/* A packet without memory, and a frame (4 KiB) that becomes its own: freed with it. false: no room for a piece. */
+struct pkt *__must_check pkt_new(void);
+bool __must_check pkt_add_page(struct pkt *p, pa_t page, uint32_t offset, uint32_t len);
 void pkt_get(struct pkt *p);
 void pkt_done(struct pkt *p);
 /* Copies bytes out of and into the frame; false when it is shorter. */
@@ -50,11 +53,17 @@ struct uplink_ops {
 	int (*set_mtu)(struct uplink *u, unsigned mtu);
 	int (*set_up)(struct uplink *u, bool up);
 };
-enum uplink_caps { UPLINK_TX_CSUM = 1, UPLINK_RX_CSUM = 2, UPLINK_TSO4 = 4, UPLINK_TSO6 = 8, UPLINK_VLAN = 16 };
+enum uplink_caps {
+	UPLINK_TX_CSUM = 1,
+	UPLINK_RX_CSUM = 2,
+	UPLINK_TSO4 = 4,
+	UPLINK_TSO6 = 8,
+	UPLINK_VLAN = 16
+};
 
 struct uplink_stats {
-	uint64_t rx_packets, rx_bytes, rx_dropped, rx_errors, rx_multicast, rx_broadcast, rx_length_errors,
-		rx_crc_errors, rx_no_buffer;
+	uint64_t rx_packets, rx_bytes, rx_dropped, rx_errors, rx_multicast, rx_broadcast,
+		rx_length_errors, rx_crc_errors, rx_no_buffer;
 	uint64_t tx_packets, tx_bytes, tx_dropped, tx_errors, tx_multicast, tx_broadcast;
 };
 
@@ -77,8 +86,14 @@ struct uplink {
 	void *owner;
 	struct list link;
 };
+/* Drivers, in a world. register offers it to the virtual switches, which may set it up at once. */
 int __must_check uplink_register(struct uplink *u);
 void uplink_unregister(struct uplink *u); /* waits until no rx or xmit runs */
-void uplink_for_each(void (*fn)(struct uplink *u, void *arg), void *arg);
-struct uplink *uplink_find(const char *name);
+void uplink_for_each(void (*fn)(struct uplink *u, void *arg), void *arg); /* fn may sleep */
+struct uplink *uplink_find(const char *name); /* stays until it is unregistered */
+/* Drivers: what came in goes to the owner, counted; without an owner it is dropped. Takes p. */
+void uplink_receive(struct uplink *u, struct pkt *p);
+/* Counts a frame that was sent. */
+void uplink_sent(struct uplink *u, const struct pkt *p);
+void uplink_link(struct uplink *u, bool up, uint32_t speed_mbps, bool full_duplex);
 #endif
