@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The boot order of the vmkernel, on one screen. */
 #include "acpi/acpi.h"
+#include "boot/devtest.h"
 #include "boot/multiboot.h"
 #include "boot/selftest.h"
 #include "mm/mm.h"
@@ -9,6 +10,7 @@
 #include "vmk/irq.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
+#include "vmk/pci.h"
 #include "vmk/platform.h"
 #include "vmk/world.h"
 #include "x86/clock.h"
@@ -23,17 +25,30 @@
 
 #define LOG_MODULE "vmkernel"
 
+static void init_devices(void)
+{
+	for (unsigned i = 0; i < acpi_info.segments; i++) {
+		const struct acpi_segment *s = &acpi_info.segment[i];
+		if (pci_ecam_add(s->segment, s->bus_first, s->bus_last, s->base))
+			log_warn("PCI segment %u: its description is unusable", s->segment);
+	}
+	pci_scan();
+	pci_attach();
+}
+
 /* The rest of the boot, in a world: it may sleep. */
 static void init_main(void *arg)
 {
 	struct mm_totals t;
 
 	uart_irq_init();
+	init_devices();
 	mm_totals(&t);
 	log_info("ready in %llu ms, %u CPUs, %llu MiB",
 	         (unsigned long long)(time_now() / NS_PER_MS), cpu_count(),
 	         (unsigned long long)(t.total_pages * PAGE_SIZE / MiB));
 	selftest_run();
+	disktest_run();
 }
 
 static void start_init_world(void)
