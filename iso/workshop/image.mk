@@ -35,7 +35,7 @@ LWIP_OBJECTS := $(LWIP_SOURCES:build/src/%.c=$(OBJ)/src/%.o)
 ZYDIS_OBJECTS := $(ZYDIS_SOURCES:build/src/%.c=$(OBJ)/src/%.o)
 FOREIGN_OBJECTS := $(LWIP_OBJECTS) $(ZYDIS_OBJECTS)
 # Our own files may include the foreign headers.
-INCLUDES += $(LWIP_INCLUDES) $(ZYDIS_INCLUDES)
+CFLAGS += $(LWIP_INCLUDES) $(ZYDIS_INCLUDES)
 
 GENERATED := build/gen/asm_offsets.h build/gen/abi_digest.h
 

@@ -105,6 +105,7 @@ void team_update(struct vswitch *vs);
 void team_release(struct vswitch *vs, unsigned slot);
 int team_claim(struct vswitch *vs, unsigned slot);
 void team_init(void);
+extern void (*team_notify)(void); /* some switch has another active uplink; net_config is held */
 void team_take_all(bool on); /* the first switch takes every NIC that nobody has */
 
 /*

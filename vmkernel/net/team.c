@@ -12,6 +12,7 @@
 #define LOG_MODULE "net"
 
 static struct work rechoose;
+void (*team_notify)(void);
 static bool take_all; /* the fresh host's vSwitch0 takes every NIC that appears */
 
 static void link_changed(struct uplink *u)
@@ -33,6 +34,8 @@ void team_update(struct vswitch *vs)
 	log_info("%s: uplink %s", vs->name, best ? best->name : "none");
 	store_release(&vs->active, best);
 	net_synchronize();
+	if (best && team_notify)
+		team_notify();
 }
 
 static void rechoose_all(struct work *w)

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Connections: what lwIP tells about them, and what pollers see. Contract: conn.h. */
+#include "conn.h"
+#include "vmk/errno.h"
+#include "vmk/mm.h"
+#include "vmk/stat.h"
+
+STAT(accept_memory, "ip.tcp.accept_memory", "connections refused because memory was short");
+
+static int *error_of(struct conn *c)
+{
+	return c->s ? &c->s->error : &c->error;
+}
+
+static void wake(struct conn *c)
+{
+	if (c->s)
+		waitq_wake_all(&c->s->wait);
+}
+
+void conn_refresh(struct conn *c)
+{
+	unsigned ev = 0;
+	if (c->state == TCP_LISTENING) {
+		ev = list_empty(&c->ready) ? 0 : FPOLLIN;
+	} else {
+		bool sends = c->pcb && c->state == TCP_UP && !c->shut_wr;
+		if (c->rx || c->eof || c->shut_rd)
+			ev |= FPOLLIN;
+		if (c->eof || c->shut_rd)
+			ev |= FPOLLRDHUP;
+		if (sends && tcp_sndbuf(c->pcb) >= TCP_SNDLOWAT && tcp_sndqueuelen(c->pcb) < TCP_SNDQUEUELOWAT)
+			ev |= FPOLLOUT;
+		if (c->state == TCP_DOWN || c->state == TCP_IDLE || ((c->eof || c->shut_rd) && c->shut_wr))
+			ev |= FPOLLHUP | FPOLLOUT;
+		if (c->state == TCP_DOWN)
+			ev |= FPOLLIN | FPOLLRDHUP;
+		if (*error_of(c))
+			ev |= FPOLLERR;
+		c->drained = !c->pcb || (!c->pcb->unsent && !c->pcb->unacked);
+	}
+	if (__atomic_exchange_n(&c->events, ev, __ATOMIC_ACQ_REL) != ev)
+		wake(c);
+}
+
+/* Takes the error that pends, once. */
+int conn_take_error(struct conn *c)
+{
+	return -__atomic_exchange_n(error_of(c), 0, __ATOMIC_RELAXED);
+}
+
+void conn_remember(struct conn *c)
+{
+	if (!c->pcb)
+		return;
+	c->local = c->pcb->local_ip;
+	c->local_port = c->pcb->local_port;
+	if (c->state != TCP_LISTENING && c->state != TCP_IDLE) {
+		c->remote = c->pcb->remote_ip;
+		c->remote_port = c->pcb->remote_port;
+	}
+}
+
+/* From here on lwIP finishes, or has freed, the control block by itself. */
+struct tcp_pcb *conn_detach(struct conn *c)
+{
+	struct tcp_pcb *pcb = c->pcb;
+	conn_remember(c);
+	c->pcb = NULL;
+	if (pcb) {
+		tcp_arg(pcb, NULL);
+		if (c->state == TCP_LISTENING) {
+			tcp_accept(pcb, NULL);
+		} else {
+			tcp_recv(pcb, NULL);
+			tcp_sent(pcb, NULL);
+			tcp_err(pcb, NULL);
+		}
+	}
+	return pcb;
+}
+
+static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t e)
+{
+	struct conn *c = arg;
+	(void)e;
+	if (!p) {
+		c->eof = true;
+		/* Both directions are done: nobody would tell us when lwIP frees it. */
+		if (c->shut_wr)
+			(void)conn_detach(c);
+	} else if (c->shut_rd) {
+		tcp_recved(pcb, p->tot_len);
+		pbuf_free(p);
+	} else if (c->rx) {
+		c->rx_last->next = p;
+	} else {
+		c->rx = p;
+	}
+	if (p && c->rx)
+		for (c->rx_last = c->rx_last && c->rx != p ? c->rx_last : p; c->rx_last->next;)
+			c->rx_last = c->rx_last->next;
+	conn_refresh(c);
+	wake(c); /* also when bits stay: edge-triggered pollers */
+	return ERR_OK;
+}
+
+static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
+{
+	(void)pcb;
+	(void)len;
+	conn_refresh(arg);
+	return ERR_OK;
+}
+
+static void on_err(void *arg, err_t e)
+{
+	struct conn *c = arg;
+	if (!c)
+		return;
+	c->pcb = NULL;
+	bool done = c->eof && c->shut_wr;
+	if (!done)
+		*error_of(c) = c->state == TCP_CONNECTING ? (e == ERR_RST ? ECONNREFUSED : ETIMEDOUT)
+			 : e == ERR_RST		      ? ECONNRESET
+			 : e == ERR_ABRT	      ? ETIMEDOUT
+						      : 0;
+	/* A failed attempt may be followed by another. */
+	c->state = c->state == TCP_CONNECTING ? TCP_IDLE : TCP_DOWN;
+	conn_refresh(c);
+}
+
+err_t conn_connected(void *arg, struct tcp_pcb *pcb, err_t e)
+{
+	struct conn *c = arg;
+	(void)pcb;
+	(void)e;
+	c->state = TCP_UP;
+	conn_remember(c);
+	conn_refresh(c);
+	return ERR_OK;
+}
+
+void conn_attach(struct conn *c, struct tcp_pcb *pcb)
+{
+	c->pcb = pcb;
+	tcp_arg(pcb, c);
+	tcp_recv(pcb, on_recv);
+	tcp_sent(pcb, on_sent);
+	tcp_err(pcb, on_err);
+}
+
+struct conn *conn_alloc(struct socket *s)
+{
+	struct conn *c = kzalloc(sizeof(*c));
+	if (c) {
+		c->s = s;
+		c->opts = (struct inet_opts){ .ttl = 64, .mcast_ttl = 1, .mcast_loop = true };
+		list_init(&c->ready);
+	}
+	return c;
+}
+
+err_t conn_accepted(void *arg, struct tcp_pcb *pcb, err_t e)
+{
+	struct conn *l = arg, *c = e == ERR_OK && l ? conn_alloc(NULL) : NULL;
+	if (!c) {
+		stat_inc(accept_memory);
+		return ERR_MEM; /* lwIP aborts it */
+	}
+	c->state = TCP_UP;
+	c->listener = l;
+	conn_attach(c, pcb);
+	conn_remember(c);
+	tcp_backlog_delayed(pcb);
+	list_push_back(&l->ready, &c->ready);
+	conn_refresh(c);
+	conn_refresh(l);
+	wake(l);
+	return ERR_OK;
+}
+
+void conn_free_rx(struct conn *c)
+{
+	while (c->rx) {
+		struct pbuf *p = c->rx;
+		c->rx = p->next;
+		p->next = NULL;
+		p->tot_len = p->len;
+		pbuf_free(p);
+	}
+}
+
+void conn_drop(struct conn *c)
+{
+	bool unread = c->rx != NULL;
+	struct tcp_pcb *pcb = conn_detach(c);
+	if (pcb && (unread || (c->s && c->s->linger == 0)))
+		tcp_abort(pcb);
+	else if (pcb && tcp_close(pcb) != ERR_OK)
+		tcp_abort(pcb);
+	conn_free_rx(c);
+	kfree(c);
+}
+
+void conn_options(struct conn *c)
+{
+	struct tcp_pcb *pcb = c->pcb;
+	const struct socket *s = c->s;
+	if (!pcb || !s)
+		return;
+	pcb->so_options &= (u8_t) ~(SOF_REUSEADDR | SOF_KEEPALIVE);
+	if (s->reuse_addr || s->reuse_port)
+		ip_set_option(pcb, SOF_REUSEADDR);
+	if (s->keep_alive)
+		ip_set_option(pcb, SOF_KEEPALIVE);
+	pcb->ttl = c->opts.ttl;
+	pcb->tos = c->opts.tos;
+	if (c->state != TCP_LISTENING) {
+		if (c->nodelay)
+			tcp_nagle_disable(pcb);
+		else
+			tcp_nagle_enable(pcb);
+	}
+}

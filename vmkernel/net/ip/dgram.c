@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * UDP and raw sockets over lwIP's raw API. Received datagrams wait in a queue bounded by SO_RCVBUF; ip_lock guards it, and
+ * `events` is what pollers and sleepers read. Spec: Linux's udp(7), raw(7).
+ */
+#include "inet.h"
+#include "lwip/inet_chksum.h"
+#include "lwip/prot/ip4.h"
+#include "lwip/raw.h"
+#include "lwip/udp.h"
+#include "vmk/errno.h"
+#include "vmk/mm.h"
+#include "vmk/stat.h"
+
+STAT(overrun, "ip.dgram.overrun", "datagrams dropped because a socket's buffer was full");
+STAT(memory, "ip.dgram.memory", "datagrams dropped because memory was short");
+
+enum { DGRAM_MAX = 65507, PORT_TRIES = 64, ICMP6_CHECKSUM_AT = 2, ICMP_FILTER_ = 1, ICMP6_FILTER_ = 1, IPV6_CHECKSUM_ = 7 };
+enum { CMSG_HEADER = 16, IP_PKTINFO_ = 8, IPV6_PKTINFO_ = 50 };
+
+struct datagram {
+	struct list link;
+	struct pbuf *p;
+	ip_addr_t from, to;
+	uint16_t port;
+	uint8_t iface;
+};
+
+struct dgram {
+	struct socket *s;
+	struct udp_pcb *udp; /* one of the two */
+	struct raw_pcb *raw;
+	struct list queue;
+	uint32_t queued; /* bytes, with overhead */
+	bool shut_rd, shut_wr, connected;
+	struct inet_opts opts;
+	unsigned events;
+};
+
+static void refresh(struct dgram *d)
+{
+	unsigned ev = list_empty(&d->queue) ? 0 : FPOLLIN;
+	if (d->shut_rd)
+		ev |= FPOLLIN | FPOLLRDHUP;
+	if (d->shut_rd && d->shut_wr)
+		ev |= FPOLLHUP;
+	ev |= FPOLLOUT;
+	if (__atomic_exchange_n(&d->events, ev, __ATOMIC_ACQ_REL) != ev)
+		waitq_wake_all(&d->s->wait);
+}
+
+/* Takes p, always. */
+static void enqueue(struct dgram *d, struct pbuf *p, const ip_addr_t *from, uint16_t port)
+{
+	uint32_t cost = p->tot_len + (uint32_t)sizeof(struct datagram);
+	if (d->shut_rd || d->queued + cost > MAX(d->s->rcvbuf, 4096u)) {
+		stat_inc(overrun);
+		goto drop;
+	}
+	struct datagram *g = kmalloc(sizeof(*g));
+	if (!g) {
+		stat_inc(memory);
+		goto drop;
+	}
+	*g = (struct datagram){ .p = p, .from = *from, .to = *ip_current_dest_addr(), .port = port };
+	g->iface = netif_get_index(ip_current_input_netif());
+	list_push_back(&d->queue, &g->link);
+	d->queued += cost;
+	refresh(d);
+	waitq_wake_all(&d->s->wait); /* also when bits stay: edge-triggered pollers */
+	return;
+drop:
+	pbuf_free(p);
+}
+
+static void on_udp(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *from, u16_t port)
+{
+	(void)pcb;
+	enqueue(arg, p, from, port);
+}
+
+static u8_t on_raw(void *arg, struct raw_pcb *pcb, struct pbuf *p, const ip_addr_t *from)
+{
+	(void)pcb;
+	struct dgram *d = arg;
+	/* A copy: the stack goes on with the original (it answers pings itself). */
+	struct pbuf *copy = pbuf_clone(PBUF_RAW, PBUF_RAM, p);
+	/* Linux hands out the header of IPv4, not of IPv6. */
+	if (copy && d->s->family == AF_INET6)
+		copy = pbuf_free_header(copy, ip_current_header_tot_len());
+	if (copy)
+		enqueue(d, copy, from, 0);
+	else
+		stat_inc(memory);
+	return 0;
+}
+
+static void apply_options(struct dgram *d)
+{
+	const struct socket *s = d->s;
+	uint8_t set = (uint8_t)((s->reuse_addr || s->reuse_port ? SOF_REUSEADDR : 0) |
+				(s->broadcast ? SOF_BROADCAST : 0));
+	if (d->udp) {
+		d->udp->so_options = set;
+		d->udp->ttl = d->opts.ttl;
+		d->udp->tos = d->opts.tos;
+		udp_set_multicast_ttl(d->udp, d->opts.mcast_ttl);
+		if (d->opts.mcast_loop)
+			udp_set_flags(d->udp, UDP_FLAGS_MULTICAST_LOOP);
+		else
+			udp_clear_flags(d->udp, UDP_FLAGS_MULTICAST_LOOP);
+	} else {
+		d->raw->so_options = set;
+		d->raw->ttl = d->opts.ttl;
+		d->raw->tos = d->opts.tos;
+	}
+}
+
+static int bind_locked(struct dgram *d, const ip_addr_t *ip, uint16_t port)
+{
+	apply_options(d);
+	if (d->raw)
+		return ip_errno(raw_bind(d->raw, ip));
+	if (port)
+		return ip_errno(udp_bind(d->udp, ip, port));
+	err_t e = ERR_USE;
+	for (int i = 0; i < PORT_TRIES && e == ERR_USE; i++)
+		e = udp_bind(d->udp, ip, inet_random_port());
+	return ip_errno(e);
+}
+
+static int bind_any(struct dgram *d)
+{
+	ip_addr_t any = *(d->s->family == AF_INET ? IP4_ADDR_ANY : d->s->v6only ? IP6_ADDR_ANY : IP_ANY_TYPE);
+	return d->udp && !d->udp->local_port ? bind_locked(d, &any, 0) : 0;
+}
+
+static int dgram_bind(struct socket *s, const struct sockaddr_any *a)
+{
+	struct dgram *d = s->priv;
+	ip_addr_t ip;
+	uint16_t port;
+	mutex_lock(&ip_lock);
+	int err = inet_get_addr(s, a, &ip, &port);
+	if (!err && d->udp && !inet_may_bind(port))
+		err = -EACCES;
+	if (!err && d->udp && d->udp->local_port)
+		err = -EINVAL;
+	if (!err && !ip_addr_isany(&ip) && !ip_is_own(&ip) && !ip_addr_ismulticast(&ip) &&
+	    !(IP_IS_V4(&ip) && ip_2_ip4(&ip)->addr == IPADDR_BROADCAST))
+		err = -EADDRNOTAVAIL;
+	if (!err) {
+		inet_bind_any(s, &ip);
+		err = bind_locked(d, &ip, port);
+	}
+	mutex_unlock(&ip_lock);
+	return err;
+}
+
+static int dgram_connect(struct socket *s, const struct sockaddr_any *a, bool nonblock)
+{
+	struct dgram *d = s->priv;
+	ip_addr_t ip;
+	uint16_t port;
+	int err;
+	(void)nonblock;
+	mutex_lock(&ip_lock);
+	if (a->len >= 2 && a->family == AF_UNSPEC) {
+		err = 0;
+		d->connected = false;
+		if (d->udp)
+			udp_disconnect(d->udp);
+		else
+			raw_disconnect(d->raw);
+	} else {
+		err = inet_get_addr(s, a, &ip, &port);
+		if (!err)
+			err = bind_any(d);
+		if (!err && d->udp && !ip_route(&d->udp->local_ip, &ip))
+			err = -ENETUNREACH;
+		if (!err)
+			err = ip_errno(d->udp ? udp_connect(d->udp, &ip, port) : raw_connect(d->raw, &ip));
+		if (!err && d->udp && ip_addr_isany(&d->udp->local_ip)) {
+			/* getsockname tells from where: resolvers order addresses by that. */
+			struct netif *n = ip_route(&d->udp->local_ip, &ip);
+			const ip_addr_t *from = n ? ip_netif_get_local_ip(n, &ip) : NULL;
+			if (ip_is_own(&ip))
+				from = &ip;
+			if (from)
+				ip_addr_copy(d->udp->local_ip, *from);
+		}
+		d->connected = !err;
+	}
+	mutex_unlock(&ip_lock);
+	return err;
+}
+
+static int dgram_getname(struct socket *s, struct sockaddr_any *a, bool peer)
+{
+	struct dgram *d = s->priv;
+	mutex_lock(&ip_lock);
+	int err = peer && !d->connected ? -ENOTCONN : 0;
+	if (!err && d->udp)
+		inet_put_addr(s, a, peer ? &d->udp->remote_ip : &d->udp->local_ip,
+			      peer ? d->udp->remote_port : d->udp->local_port);
+	else if (!err)
+		inet_put_addr(s, a, peer ? &d->raw->remote_ip : &d->raw->local_ip, d->raw->protocol);
+	mutex_unlock(&ip_lock);
+	return err;
+}
+
+static int send_locked(struct dgram *d, struct pbuf *p, const struct sock_msg *m)
+{
+	ip_addr_t ip;
+	uint16_t port = 0;
+	int err = bind_any(d);
+	if (err)
+		return err;
+	apply_options(d);
+	if (m->addr.len == 0) {
+		if (!d->connected)
+			return -EDESTADDRREQ;
+		return ip_errno(d->udp ? udp_send(d->udp, p) : raw_send(d->raw, p));
+	}
+	err = inet_get_addr(d->s, &m->addr, &ip, &port);
+	if (err)
+		return err;
+	if (d->udp && port == 0)
+		return -EINVAL;
+	err_t e = d->udp ? udp_sendto(d->udp, p, &ip, port) : raw_sendto(d->raw, p, &ip);
+	/* lwIP's word for a broadcast without SO_BROADCAST. */
+	return e == ERR_VAL ? -EACCES : ip_errno(e);
+}
+
+static ssize_t dgram_send(struct socket *s, struct sock_msg *m)
+{
+	struct dgram *d = s->priv;
+	size_t n = m->u->left;
+	if (n > DGRAM_MAX)
+		return -EMSGSIZE;
+	if (d->shut_wr)
+		return -EPIPE;
+	mutex_lock(&ip_lock);
+	struct pbuf *p = pbuf_alloc(d->raw ? PBUF_IP : PBUF_TRANSPORT, (u16_t)n, PBUF_RAM);
+	int err = !p ? -ENOBUFS : n ? uio_read(m->u, p->payload, n) : 0;
+	if (!err)
+		err = send_locked(d, p, m);
+	if (p)
+		pbuf_free(p);
+	mutex_unlock(&ip_lock);
+	return err ? err : (ssize_t)n;
+}
+
+/* struct in_pktinfo or in6_pktinfo, in a cmsghdr. */
+static void put_pktinfo(const struct dgram *d, struct sock_msg *m, const struct datagram *g)
+{
+	bool v6 = d->s->family == AF_INET6;
+	struct {
+		uint64_t len;
+		int32_t level, type;
+		uint8_t data[20];
+	} c = { .level = v6 ? SOL_IPV6 : SOL_IP, .type = v6 ? IPV6_PKTINFO_ : IP_PKTINFO_ };
+	struct netif *n = netif_get_by_index(g->iface);
+	uint32_t index = n ? ip_netif_index(n) : 0;
+	if (!(v6 ? d->opts.pktinfo6 : d->opts.pktinfo) || !m->control)
+		return;
+	if (v6) {
+		struct sockaddr_any a;
+		inet_put_addr(d->s, &a, &g->to, 0);
+		memcpy(c.data, a.bytes + 8, 16);
+		memcpy(c.data + 16, &index, 4);
+	} else {
+		memcpy(c.data, &index, 4);
+		memcpy(c.data + 4, &ip_2_ip4(&g->to)->addr, 4);
+		memcpy(c.data + 8, &ip_2_ip4(&g->to)->addr, 4);
+	}
+	c.len = CMSG_HEADER + (v6 ? 20 : 12);
+	uint32_t room = (uint32_t)ALIGN_UP(c.len, 8u);
+	if (m->control_max < room) {
+		m->flags_out |= MSG_CTRUNC;
+		return;
+	}
+	memset(m->control, 0, room);
+	memcpy(m->control, &c, c.len);
+	m->control_len = room;
+}
+
+/* Copies the first datagram out; without peek it is gone then. */
+static ssize_t take_locked(struct dgram *d, struct sock_msg *m)
+{
+	struct datagram *g = list_first(&d->queue, struct datagram, link);
+	size_t whole = g->p->tot_len;
+	for (struct pbuf *q = g->p; q && m->u->left; q = q->next) {
+		size_t n = MIN((size_t)q->len, m->u->left);
+		if (n && uio_write(m->u, q->payload, n))
+			return -EFAULT;
+		if (n < q->len) {
+			m->flags_out |= MSG_TRUNC;
+			break;
+		}
+		whole -= q->len;
+	}
+	ssize_t len = g->p->tot_len;
+	if (whole)
+		m->flags_out |= MSG_TRUNC;
+	inet_put_addr(d->s, &m->addr, &g->from, g->port);
+	put_pktinfo(d, m, g);
+	if (m->flags & MSG_PEEK)
+		return len;
+	list_remove(&g->link);
+	d->queued -= g->p->tot_len + (uint32_t)sizeof(*g);
+	pbuf_free(g->p);
+	kfree(g);
+	return len;
+}
+
+static ssize_t dgram_recv(struct socket *s, struct sock_msg *m)
+{
+	struct dgram *d = s->priv;
+	ns_t deadline = socket_deadline(s->rcv_timeout);
+	if (m->flags & MSG_ERRQUEUE)
+		return -EAGAIN;
+	for (;;) {
+		size_t room = m->u->left;
+		mutex_lock(&ip_lock);
+		ssize_t n = !list_empty(&d->queue) ? take_locked(d, m) : d->shut_rd ? 0 : -EAGAIN;
+		refresh(d);
+		mutex_unlock(&ip_lock);
+		if (n >= 0)
+			return m->flags & MSG_TRUNC ? n : MIN(n, (ssize_t)room);
+		if (n != -EAGAIN || (m->flags & MSG_DONTWAIT))
+			return n;
+		int err = wait_event_intr_until(&s->wait, load_acquire(&d->events) & FPOLLIN, deadline);
+		if (err)
+			return err == -ETIMEDOUT ? -EAGAIN : err;
+	}
+}
+
+static int dgram_shutdown(struct socket *s, int how)
+{
+	struct dgram *d = s->priv;
+	mutex_lock(&ip_lock);
+	int err = d->connected ? 0 : -ENOTCONN;
+	d->shut_rd |= how != SHUT_WR;
+	d->shut_wr |= how != SHUT_RD;
+	refresh(d);
+	mutex_unlock(&ip_lock);
+	return err;
+}
+
+static int dgram_setsockopt(struct socket *s, int level, int opt, const void *val, uint32_t len)
+{
+	struct dgram *d = s->priv;
+	/* Filters of ICMP only spare a program work that it does anyway; lwIP checksums by itself. */
+	if (d->raw && ((level == SOL_RAW_ && opt == ICMP_FILTER_) || (level == 58 && opt == ICMP6_FILTER_) ||
+		       ((level == SOL_RAW_ || level == SOL_IPV6) && opt == IPV6_CHECKSUM_)))
+		return 0;
+	int err = inet_setsockopt(s, &d->opts, level, opt, val, len);
+	mutex_lock(&ip_lock);
+	apply_options(d);
+	mutex_unlock(&ip_lock);
+	return err;
+}
+
+static int dgram_getsockopt(struct socket *s, int level, int opt, void *val, uint32_t *len)
+{
+	struct dgram *d = s->priv;
+	return inet_getsockopt(s, &d->opts, level, opt, val, len);
+}
+
+static unsigned dgram_poll(struct socket *s)
+{
+	return load_acquire(&((struct dgram *)s->priv)->events) | (READ_ONCE(s->error) ? FPOLLERR : 0u);
+}
+
+static long dgram_ioctl(struct socket *s, unsigned cmd, uva_t arg)
+{
+	enum { FIONREAD_ = 0x541b };
+	struct dgram *d = s->priv;
+	if (cmd != FIONREAD_)
+		return inet_ioctl(s, cmd, arg);
+	mutex_lock(&ip_lock);
+	const struct datagram *g = list_first(&d->queue, struct datagram, link);
+	int n = g ? g->p->tot_len : 0;
+	mutex_unlock(&ip_lock);
+	return copy_to_user(arg, &n, sizeof(n));
+}
+
+static void dgram_release(struct socket *s)
+{
+	struct dgram *d = s->priv;
+	struct datagram *g, *next;
+	if (!d)
+		return;
+	mutex_lock(&ip_lock);
+	if (d->udp)
+		udp_remove(d->udp);
+	else
+		raw_remove(d->raw);
+	list_for_each_safe(g, next, &d->queue, link) {
+		pbuf_free(g->p);
+		kfree(g);
+	}
+	mutex_unlock(&ip_lock);
+	kfree(d);
+}
+
+static const struct sock_ops dgram_ops = {
+	.bind = dgram_bind,
+	.connect = dgram_connect,
+	.getname = dgram_getname,
+	.send = dgram_send,
+	.recv = dgram_recv,
+	.shutdown = dgram_shutdown,
+	.setsockopt = dgram_setsockopt,
+	.getsockopt = dgram_getsockopt,
+	.poll = dgram_poll,
+	.ioctl = dgram_ioctl,
+	.release = dgram_release,
+};
+
+int dgram_create(struct socket *s, uint8_t protocol, bool raw)
+{
+	struct dgram *d = kzalloc(sizeof(*d));
+	if (!d)
+		return -ENOBUFS;
+	d->s = s;
+	d->opts = (struct inet_opts){ .ttl = 64, .mcast_ttl = 1, .mcast_loop = true };
+	list_init(&d->queue);
+	mutex_lock(&ip_lock);
+	if (raw) {
+		d->raw = raw_new_ip_type(s->family == AF_INET ? IPADDR_TYPE_V4 : IPADDR_TYPE_V6, protocol);
+		if (d->raw) {
+			raw_recv(d->raw, on_raw, d);
+			if (protocol == IP6_NEXTH_ICMP6) {
+				d->raw->chksum_reqd = 1;
+				d->raw->chksum_offset = ICMP6_CHECKSUM_AT;
+			}
+		}
+	} else {
+		d->udp = udp_new_ip_type(inet_pcb_type(s));
+		if (d->udp)
+			udp_recv(d->udp, on_udp, d);
+	}
+	mutex_unlock(&ip_lock);
+	if (!d->udp && !d->raw) {
+		kfree(d);
+		return -ENOBUFS;
+	}
+	s->priv = d;
+	s->ops = &dgram_ops;
+	refresh(d);
+	return 0;
+}

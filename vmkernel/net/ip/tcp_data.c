@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The bytes of TCP sockets: send, receive, shutdown. Spec: Linux's tcp(7), send(2), recv(2). */
+#include "conn.h"
+#include "vmk/errno.h"
+#include "vmk/mm.h"
+
+enum { CHUNK = 16384 };
+
+static ssize_t send_some(struct conn *c, struct uio *u, uint8_t *buf)
+{
+	if (c->s->error)
+		return conn_take_error(c);
+	if (c->state == TCP_IDLE || c->state == TCP_LISTENING)
+		return -ENOTCONN;
+	if (c->state == TCP_CONNECTING)
+		return -EAGAIN;
+	if (c->shut_wr || !c->pcb)
+		return -EPIPE;
+	size_t n = MIN(MIN(u->left, (size_t)CHUNK), (size_t)tcp_sndbuf(c->pcb));
+	if (n == 0 || tcp_sndqueuelen(c->pcb) >= TCP_SND_QUEUELEN - CHUNK / 536)
+		return -EAGAIN;
+	if (uio_read(u, buf, n))
+		return -EFAULT;
+	err_t e = tcp_write(c->pcb, buf, (u16_t)n, TCP_WRITE_FLAG_COPY | (u->left ? TCP_WRITE_FLAG_MORE : 0));
+	if (e != ERR_OK)
+		return ip_errno(e);
+	return (ssize_t)n;
+}
+
+ssize_t tcp_sock_send(struct socket *s, struct sock_msg *m)
+{
+	struct conn *c = s->priv;
+	ssize_t done = 0, n = 0;
+	ns_t deadline = socket_deadline(s->snd_timeout);
+	uint8_t *buf = kmalloc(MIN(MAX(m->u->left, (size_t)1), (size_t)CHUNK));
+	if (!buf)
+		return -ENOBUFS;
+	while (m->u->left) {
+		mutex_lock(&ip_lock);
+		n = send_some(c, m->u, buf);
+		if (n > 0)
+			done += n;
+		if (c->pcb && c->state == TCP_UP && (n < 0 || !m->u->left) && !(m->flags & MSG_MORE))
+			(void)tcp_output(c->pcb);
+		conn_refresh(c);
+		mutex_unlock(&ip_lock);
+		if (n >= 0)
+			continue;
+		if (n != -EAGAIN || (m->flags & MSG_DONTWAIT))
+			break;
+		n = wait_event_intr_until(&s->wait, load_acquire(&c->events) & (FPOLLOUT | FPOLLERR | FPOLLHUP),
+					  deadline);
+		if (n) {
+			n = n == -ETIMEDOUT ? -EAGAIN : n;
+			break;
+		}
+	}
+	kfree(buf);
+	return done ? done : n < 0 ? n : 0;
+}
+
+/* Copies what is there; with peek nothing is taken away. 0: nothing there. */
+static ssize_t recv_some(struct conn *c, struct uio *u, bool peek)
+{
+	size_t done = 0;
+	uint32_t skip = c->rx_skip;
+	for (struct pbuf *p = c->rx; p && u->left;) {
+		size_t n = MIN((size_t)p->len - skip, u->left);
+		if (uio_write(u, (uint8_t *)p->payload + skip, n))
+			return done ? (ssize_t)done : -EFAULT;
+		done += n;
+		skip += (uint32_t)n;
+		if (skip < p->len)
+			break;
+		skip = 0;
+		struct pbuf *next = p->next;
+		if (!peek) {
+			c->rx = next;
+			p->next = NULL;
+			p->tot_len = p->len;
+			pbuf_free(p);
+		}
+		p = next;
+	}
+	if (peek)
+		return (ssize_t)done;
+	c->rx_skip = skip;
+	for (size_t left = done; c->pcb && left;) {
+		u16_t n = (u16_t)MIN(left, (size_t)0xffff);
+		tcp_recved(c->pcb, n);
+		left -= n;
+	}
+	return (ssize_t)done;
+}
+
+ssize_t tcp_sock_recv(struct socket *s, struct sock_msg *m)
+{
+	struct conn *c = s->priv;
+	ssize_t done = 0, n;
+	bool peek = m->flags & MSG_PEEK;
+	ns_t deadline = socket_deadline(s->rcv_timeout);
+	if (m->flags & (MSG_OOB | MSG_ERRQUEUE))
+		return m->flags & MSG_OOB ? -EINVAL : -EAGAIN;
+	for (;;) {
+		mutex_lock(&ip_lock);
+		bool end = c->eof || c->shut_rd || c->state == TCP_DOWN;
+		n = c->rx					       ? recv_some(c, m->u, peek)
+		    : c->s->error					       ? conn_take_error(c)
+		    : c->state == TCP_IDLE || c->state == TCP_LISTENING ? -ENOTCONN
+								       : 0;
+		conn_refresh(c);
+		mutex_unlock(&ip_lock);
+		if (n < 0)
+			break;
+		done += n;
+		if (m->u->left == 0 || (end && n == 0) || (done && !(m->flags & MSG_WAITALL)) || (peek && done))
+			break;
+		if (n)
+			continue;
+		n = -EAGAIN;
+		if (m->flags & MSG_DONTWAIT)
+			break;
+		n = wait_event_intr_until(&s->wait,
+					  load_acquire(&c->events) & (FPOLLIN | FPOLLERR | FPOLLHUP | FPOLLRDHUP),
+					  deadline);
+		if (n) {
+			n = n == -ETIMEDOUT ? -EAGAIN : n;
+			break;
+		}
+	}
+	return done ? done : n;
+}
+
+int tcp_sock_shutdown(struct socket *s, int how)
+{
+	struct conn *c = s->priv;
+	int err = 0;
+	mutex_lock(&ip_lock);
+	if (c->state == TCP_LISTENING && how != SHUT_WR) {
+		/* Sleepers in accept see that it no longer listens. */
+		struct tcp_pcb *pcb = conn_detach(c);
+		c->state = TCP_DOWN;
+		if (pcb)
+			tcp_close(pcb);
+	} else if (c->state != TCP_UP) {
+		err = -ENOTCONN;
+	} else {
+		if (how != SHUT_WR) {
+			c->shut_rd = true;
+			uint32_t left = 0;
+			for (struct pbuf *p = c->rx; p; p = p->next)
+				left += p->len;
+			left -= c->rx ? c->rx_skip : 0;
+			conn_free_rx(c);
+			for (; c->pcb && left; left -= MIN(left, 0xffffu))
+				tcp_recved(c->pcb, (u16_t)MIN(left, 0xffffu));
+			c->rx_skip = 0;
+		}
+		if (how != SHUT_RD && !c->shut_wr) {
+			c->shut_wr = true;
+			if (c->pcb)
+				err = ip_errno(tcp_shutdown(c->pcb, 0, 1));
+		}
+	}
+	conn_refresh(c);
+	mutex_unlock(&ip_lock);
+	return err;
+}
