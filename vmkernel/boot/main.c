@@ -3,7 +3,9 @@
 #include "acpi/acpi.h"
 #include "boot/devtest.h"
 #include "boot/multiboot.h"
+#include "boot/panictest.h"
 #include "boot/selftest.h"
+#include "boot/watchdog.h"
 #include "mm/mm.h"
 #include "sched/sched.h"
 #include "vmk/boot.h"
@@ -18,6 +20,7 @@
 #include "x86/ioapic.h"
 #include "x86/ipi.h"
 #include "x86/lapic.h"
+#include "x86/nmi.h"
 #include "x86/paging.h"
 #include "x86/smp.h"
 #include "x86/trap.h"
@@ -41,6 +44,7 @@ static void init_main(void *arg)
 {
 	struct mm_totals t;
 
+	watchdog_init();
 	uart_irq_init();
 	init_devices();
 	mm_totals(&t);
@@ -49,6 +53,7 @@ static void init_main(void *arg)
 	         (unsigned long long)(t.total_pages * PAGE_SIZE / MiB));
 	selftest_run();
 	disktest_run();
+	panictest();
 }
 
 static void start_init_world(void)
@@ -74,6 +79,7 @@ static void init_interrupts(void)
 	lapic_init_cpu();
 	lapic_timer_init();
 	lapic_timer_init_cpu();
+	nmi_init();
 	ioapic_init();
 	vector_init();
 	ipi_init();
@@ -87,6 +93,7 @@ static void init_interrupts(void)
 void boot_main(uint32_t magic, pa_t info, pa_t image_base) __noreturn;
 void boot_main(uint32_t magic, pa_t info, pa_t image_base)
 {
+	clock_start();
 	gdt_load(&percpu_boot);
 	trap_init();
 	trap_init_cpu();

@@ -25,7 +25,7 @@ static bool asked_for(const char *list, const char *name)
 void selftest_run(void)
 {
 	static const struct selftest *const tables[] = { selftests_mm, selftests_sched,
-							 selftests_share };
+		                                         selftests_share };
 	char names[128];
 	unsigned failed = 0;
 
@@ -40,8 +40,9 @@ void selftest_run(void)
 				continue;
 			why = t->run();
 			failed += why != NULL;
-			log_info("%s: %s%s (%llu ms)", t->name, why ? "failed: " : "ok", why ? why : "",
-				 (unsigned long long)((time_now() - start) / NS_PER_MS));
+			log_info("%s: %s%s (%llu ms)", t->name, why ? "failed: " : "ok",
+			         why ? why : "",
+			         (unsigned long long)((time_now() - start) / NS_PER_MS));
 		}
 	log_info("done, %u failed", failed);
 }

@@ -19,9 +19,9 @@ void selftest_run(void);
 void bench_run(void);
 
 /* In a selftest: reports the line that failed. */
-#define CHECK(c)                                                              \
-	do {                                                                  \
-		if (!(c))                                                     \
-			return __FILE_NAME__ ": " #c;                         \
+#define CHECK(c)                                      \
+	do {                                          \
+		if (!(c))                             \
+			return __FILE_NAME__ ": " #c; \
 	} while (0)
 #endif

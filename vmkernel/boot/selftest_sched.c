@@ -46,8 +46,11 @@ static bool team_start(struct team *t, unsigned members, void (*fn)(struct team 
 	mutex_init(&t->mutex, "team");
 	for (unsigned i = 0; i < members; i++) {
 		struct member *m = kmalloc(sizeof *m);
-		struct world_attr attr = { .name = "selftest", .kind = WORLD_KERNEL, .cpu = -1,
-					   .fn = member_main, .arg = m };
+		struct world_attr attr = { .name = "selftest",
+			                   .kind = WORLD_KERNEL,
+			                   .cpu = -1,
+			                   .fn = member_main,
+			                   .arg = m };
 		struct world *w;
 
 		if (!m || world_create(&attr, &w))

@@ -12,12 +12,13 @@
 #include "vmk/log.h"
 #include "vmk/string.h"
 #include "vmk/time.h"
+#include "vmk/world.h"
 #include "x86/insn.h"
 #include "x86/paging.h"
 #include "x86/percpu.h"
 #include "x86/trap.h"
 
-enum { BACKTRACE_MAX = 24, NESTED_MAX = 3 };
+enum { BACKTRACE_MAX = 24, NESTED_MAX = 3, STOP_TICKS = 100000000 };
 
 static uint32_t panic_owner; /* CPU + 1 */
 static uint32_t nested;
@@ -132,6 +133,27 @@ static void enter(void)
 	console_begin_panic();
 }
 
+/* The others answer the NMI within microseconds, or never. */
+static void show_others(void)
+{
+	uint64_t start = rdtsc();
+
+	while (cpu_count() > 1 && rdtsc() - start < STOP_TICKS)
+		cpu_relax();
+	for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
+		uint64_t offset, rip = READ_ONCE(percpu[cpu]->stopped_rip);
+		const char *name = ksym_lookup(rip, &offset);
+
+		if (cpu == cpu_id())
+			continue;
+		if (rip == 0)
+			out("cpu%u did not stop\n", cpu);
+		else
+			out("cpu%u stopped at %s+%#llx\n", cpu, name != NULL ? name : "user code",
+			    (unsigned long long)(name != NULL ? offset : rip));
+	}
+}
+
 static void finish(const struct trap_frame *f, const char *reason, uint64_t rbp) __noreturn;
 static void finish(const struct trap_frame *f, const char *reason, uint64_t rbp)
 {
@@ -139,7 +161,8 @@ static void finish(const struct trap_frame *f, const char *reason, uint64_t rbp)
 
 	out("\nTepui " VMK_VERSION " [vmkernel, x86_64]\n");
 	out("PANIC: %s\n", reason);
-	out("cpu%u  world %u  up %llu.%03llu s\n", cpu_id(), percpu_read(world_id),
+	out("cpu%u  world %u \"%s\"  up %llu.%03llu s\n", cpu_id(), percpu_read(world_id),
+	    percpu_read(current) != NULL ? world_name(percpu_read(current)) : "boot",
 	    (unsigned long long)(now / NS_PER_S), (unsigned long long)(now % NS_PER_S / NS_PER_MS));
 	if (f != NULL)
 		show_registers(f);
@@ -148,6 +171,7 @@ static void finish(const struct trap_frame *f, const char *reason, uint64_t rbp)
 		backtrace(f->rip, f->rbp);
 	else
 		backtrace(0, rbp);
+	show_others();
 	show_build_id();
 	out("The host has stopped. Reset it to go on.\n");
 	panic_stopped();
@@ -182,6 +206,17 @@ static const char *access_kind(uint64_t error)
 	return error & PF_FETCH ? "executing" : error & PF_WRITE ? "writing" : "reading";
 }
 
+/* The push that faulted hit the unmapped page below a stack. */
+static bool is_stack_overflow(const struct trap_frame *f)
+{
+	struct paging_leaf leaf;
+	va_t guard = ALIGN_DOWN(read_cr2(), PAGE_SIZE);
+
+	return f->vector == VEC_DF && read_cr2() - f->rsp + PAGE_SIZE < 2 * PAGE_SIZE &&
+	       !paging_lookup(paging_kernel_root, guard, &leaf) &&
+	       paging_lookup(paging_kernel_root, guard + PAGE_SIZE, &leaf);
+}
+
 void panic_trap(const struct trap_frame *f)
 {
 	const char *name = exception_name[f->vector];
@@ -190,6 +225,9 @@ void panic_trap(const struct trap_frame *f)
 		panic_frame(f, "#PF page fault %s %#llx (%s)", access_kind(f->error),
 		            (unsigned long long)read_cr2(),
 		            f->error & PF_PRESENT ? "protected" : "not mapped");
+	if (is_stack_overflow(f))
+		panic_frame(f, "#DF double fault: stack overflow, %#llx is in the guard page",
+		            (unsigned long long)read_cr2());
 	panic_frame(f, "%s, error code %#llx", name != NULL ? name : "exception",
 	            (unsigned long long)f->error);
 }

@@ -113,6 +113,11 @@ static uint64_t tsc_hz_cpuid(void)
 	return r.a != 0 && r.b != 0 ? (uint64_t)r.c * r.b / r.a : 0;
 }
 
+void clock_start(void)
+{
+	tsc_base = rdtsc();
+}
+
 void clock_init(void)
 {
 	const struct counter *ref = hpet_counter();
@@ -127,12 +132,12 @@ void clock_init(void)
 	if (tsc_hz == 0)
 		tsc_hz = tsc_calibrate(ref);
 	tsc_mult = mult_of(tsc_hz);
-	tsc_base = rdtsc();
 	tsc_trusted = cpu_features.invariant_tsc || slow.counter == NULL ||
 	              (boot_option("tsc", option, sizeof(option)) &&
 	               strcmp(option, "reliable") == 0);
 	if (slow.counter != NULL) {
 		slow.mult = mult_of(ref->hz);
+		slow.ticks = mul_div(rdtsc() - tsc_base, ref->hz, tsc_hz);
 		slow.last = ref->read();
 	}
 	log_info("TSC %llu.%03llu MHz, measured with the %s; the clock is the %s",

@@ -11,6 +11,7 @@ struct counter {
 	uint64_t mask; /* of the bits that count */
 };
 
+void clock_start(void); /* the moment that time_now() counts from: first of all */
 /* Chooses the clock, once, after acpi_init(). Option tsc=reliable trusts a TSC that does not call itself invariant. */
 void clock_init(void);
 

@@ -40,6 +40,7 @@ struct percpu {
 	uint32_t bottom_pending; /* a bottom half waits for interrupt exit */
 	uint32_t in_bottom;      /* bottom_run() is on the stack */
 	uint32_t user_work;      /* current must call trap_hooks.user_return before ring 3 */
+	uint64_t stopped_rip;    /* where a panic of another CPU stopped this one */
 	uint32_t stage;          /* of its start: smp.c */
 	void *sched, *mm, *timer, *bottom, *user, *vmm; /* each subsystem's own part */
 	uint64_t irqs;                   /* interrupts taken: the watchdog reads it */
