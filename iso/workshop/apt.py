@@ -126,3 +126,26 @@ def fetch_source(package: str, version: str, folder: Path) -> Path:
     if done.returncode or not found:
         raise AptError(f"source {package} {version}: {done.stderr.strip() or 'not found'}")
     return found[0]
+
+
+def newest_source(package: str) -> tuple[str, str]:
+    """(version, sha256 of the upstream tar) of the newest source package configured; AptError."""
+    done = subprocess.run(
+        ["apt-cache", *options(), "showsrc", package], capture_output=True, text=True, check=False
+    )
+    found: list[tuple[str, str]] = []
+    for paragraph in done.stdout.split("\n\n"):
+        version = re.search(r"^Version: (\S+)", paragraph, re.MULTILINE)
+        sums = re.search(r"^Checksums-Sha256:((?:\n .*)+)", paragraph, re.MULTILINE)
+        row = re.compile(r"^ (\w{64}) \d+ \S+\.orig\.tar\.\w+$", re.MULTILINE)
+        tar = row.search(sums[1]) if sums else None
+        if version and tar and re.search(rf"^Package: {package}$", paragraph, re.MULTILINE):
+            found.append((version[1], tar[1]))
+    if not found:
+        raise AptError(f"source {package}: not in the configured archives")
+    best = found[0]
+    for other in found[1:]:
+        compare = ["dpkg", "--compare-versions", other[0], "gt", best[0]]
+        if subprocess.run(compare, check=False).returncode == 0:
+            best = other
+    return best

@@ -22,4 +22,6 @@ venv: $(VENV)/project ## the Python environment: build/venv/bin/tepui
 
 .PHONY: relock
 relock: | build/py ## renew packages.lock: the newest versions and their digests
-	$(WORKSHOP).relock
+	@$(PYTHON) -m venv build/relock
+	@rm -f build/apt/updated
+	@PYTHONPATH=build/py build/relock/bin/python -m tepui.iso.workshop.relock

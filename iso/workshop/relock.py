@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from tepui.iso.workshop import debs, lock
+from tepui.iso.workshop import apt, debs, lock
 
 
 def resolve(requirements: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -41,9 +41,19 @@ def python_pins() -> tuple[lock.PythonPin, ...]:
     )
 
 
+def source_pins() -> tuple[lock.SourcePin, ...]:
+    """The newest version of every source package that is pinned."""
+    apt.update()
+    pins = []
+    for pin in lock.load().source:
+        version, sha256 = apt.newest_source(pin.package)
+        pins.append(replace(pin, version=version, sha256=sha256))
+    return tuple(pins)
+
+
 def main() -> int:
-    old = lock.load() if lock.LOCK.exists() else lock.Lock((), (), ())
-    lock.LOCK.write_text(lock.dump(replace(old, python=python_pins(), debian=debs.pins())))
+    new = lock.Lock(python_pins(), source_pins(), debs.pins())
+    lock.LOCK.write_text(lock.dump(new))
     print(f"wrote {lock.LOCK}")
     return 0
 

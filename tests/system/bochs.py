@@ -12,7 +12,7 @@ from typing import Self
 
 from tepui.iso import image
 from tests.system.console import SCALE, Console
-from tests.system.machine import ISO
+from tests.system.machine import DIES_WITH_US, ISO
 
 #: The serial line connects to a port that we listen on. 40,000,000 instructions a second.
 BOCHSRC = """\
@@ -68,7 +68,7 @@ class Bochs:
             )
             (self.logs / "bochsrc").write_text(rc)
             (self.folder / "commands").write_text("c\n")
-            command = ["bochs", "-q", "-f", str(self.logs / "bochsrc")]
+            command = [*DIES_WITH_US, "bochs", "-q", "-f", str(self.logs / "bochsrc")]
             command += ["-rc", str(self.folder / "commands")]
             (self.logs / "command").write_text(shlex.join(command) + "\n")
             with (self.logs / "bochs.out").open("wb") as log:

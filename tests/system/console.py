@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A serial console over a socket: waits for what the other side prints, types back."""
 
+import codecs
 import os
 import re
 import select
@@ -15,6 +16,7 @@ SCALE = float(os.environ.get("TEPUI_TIMEOUT_SCALE", "1"))
 #: What the vmkernel prints when it has panicked; an expectation that does not ask for it fails.
 PANIC = re.compile(r"^PANIC:", re.MULTILINE)
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>()][0-9A-Z]?|\r")
+UNFINISHED = re.compile(r"\x1b(?:\[[0-9;?]*)?$")
 
 
 class ConsoleError(AssertionError):
@@ -29,6 +31,8 @@ class Console:
         self.log = log.open("wb")
         self.alive = alive
         self.transcript = ""
+        self.unfinished = ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.position = 0
 
     def close(self) -> None:
@@ -47,9 +51,18 @@ class Console:
                 return False
             self.log.write(data)
             self.log.flush()
-            self.transcript += ESCAPES.sub("", data.decode("utf-8", "replace"))
+            self.take(self.decoder.decode(data))
             wait = 0
         return True
+
+    def take(self, text: str) -> None:
+        """Adds what was read to the transcript, without escape sequences; one that has not
+        arrived as a whole waits for its rest."""
+        text = self.unfinished + text
+        cut = UNFINISHED.search(text)
+        end = cut.start() if cut else len(text)
+        self.unfinished = text[end:]
+        self.transcript += ESCAPES.sub("", text[:end])
 
     def expect(self, pattern: str, timeout: float = 60, *, panic: bool = False) -> re.Match[str]:
         """Waits until `pattern` (multi-line) appears behind the last match; returns the match.

@@ -27,6 +27,8 @@ from tests.system.qmp import Qmp
 ROOT = Path(__file__).resolve().parents[2]
 ISO = ROOT / "build/tepui.iso"
 OVMF = Path("/usr/share/OVMF")
+#: No emulator outlives the tests, however they end.
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 READY = r"vmkernel: ready in (?P<ms>\d+) ms, (?P<cpus>\d+) CPUs?, (?P<mib>\d+) MiB"
 
 
@@ -96,7 +98,14 @@ class Machine:
         iso = self.folder / "boot.iso"
         accelerator = "tcg" if config.icount is not None else f"tcg,thread={config.threads}"
         machine = config.machine + (",memory-backend=ram0" if config.nodes == 1 else "")
-        out = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"]
+        out = [
+            *DIES_WITH_US,
+            "qemu-system-x86_64",
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+        ]
         out += ["-machine", machine, "-accel", accelerator, "-cpu", config.cpu]
         out += ["-smp", str(config.cpus), "-vga", config.display]
         out += memory_arguments(config)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ISO's boot options: changed in place, never the file's size."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tepui.iso import image
+
+PRINTABLE = st.text(st.characters(codec="ascii", exclude_characters="'", exclude_categories=["C"]))
+
+
+@given(PRINTABLE.filter(lambda text: len(text) < 3900), st.sampled_from(["", "text"]))
+def test_the_options_file_keeps_its_size(options: str, screen: str) -> None:
+    content = image.options_file(options, screen)
+    assert len(content) == image.OPTIONS_SIZE
+    assert f"set options='{options}'\n".encode() in content
+
+
+@pytest.mark.parametrize("options", ["it's", "two\nlines", "x" * 5000])
+def test_options_that_would_break_the_menu_are_refused(options: str) -> None:
+    with pytest.raises(image.IsoError):
+        image.options_file(options)
+
+
+@given(before=st.integers(0, 700), options=PRINTABLE.filter(lambda text: len(text) < 3900))
+def test_options_are_found_wherever_the_file_lies(before: int, options: str) -> None:
+    path = Path("build/gen/test.iso")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(2048 * before) + image.options_file("old") + b"behind")
+    image.set_options(path, options)
+    assert path.read_bytes() == bytes(2048 * before) + image.options_file(options) + b"behind"
+
+
+def test_a_file_without_options_is_no_iso(tmp_path: Path) -> None:
+    path = tmp_path / "other.iso"
+    path.write_bytes(bytes(1 << 21))
+    with pytest.raises(image.IsoError, match="not a Tepui ISO"):
+        image.set_options(path, "x")
