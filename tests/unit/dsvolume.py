@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A datastore's C code on a simulated disk, for tests; and the Python checker over that disk."""
+
+from pathlib import Path
+from typing import Any
+
+from tepui.shell.datastore.check import Report, check
+from tepui.shell.datastore.volume import Volume as Reader
+from tests.unit import cunit
+
+MIB = 1 << 20
+FOLDER = Path("vmkernel/storage/ds")
+SOURCES = [str(FOLDER / p.name) for p in sorted((cunit.ROOT / FOLDER).glob("*.c"))]
+SOURCES += [f"vmkernel/lib/{n}.c" for n in ("tree", "crc32c", "string", "printf")]
+SOURCES += ["tests/unit/simdisk.c"]
+#: Files of the datastore that only the kernel can build: they need its VFS.
+KERNEL_ONLY = ("vfs.c", "vdisk.c", "ctl.c")
+
+
+def build(name: str = "datastore", defines: tuple[str, ...] = ()) -> cunit.Unit:
+    sources = [s for s in SOURCES if Path(s).name not in KERNEL_ONLY]
+    headers = ["vmkernel/storage/ds/ds.h", "tests/unit/simdisk.h"]
+    return cunit.build(name, sources, headers=headers, defines=defines)
+
+
+class SimDevice:
+    """The simulated disk as the checker reads it."""
+
+    def __init__(self, unit: cunit.Unit, sim: Any) -> None:
+        self.unit, self.sim = unit, sim
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        if length == 0:
+            return b""
+        buf = self.unit.ffi.new("uint8_t[]", length)
+        self.unit.lib.sim_peek(self.sim, offset, buf, length)
+        return bytes(self.unit.ffi.buffer(buf))
+
+
+class Disk:
+    """A simulated disk with a datastore on it, mounted or not."""
+
+    def __init__(self, unit: cunit.Unit, sim: Any) -> None:
+        self.unit, self.ffi, self.lib, self.sim = unit, unit.ffi, unit.lib, sim
+        self.ds: Any = None
+        self.open_files: dict[int, Any] = {}
+
+    @classmethod
+    def fresh(cls, unit: cunit.Unit, size: int = 64 * MIB) -> "Disk":
+        disk = cls(unit, unit.lib.sim_create(size))
+        disk.ok(unit.lib.ds_format(disk.dev, b"test", bytes(range(16))))
+        return disk
+
+    @property
+    def dev(self) -> Any:
+        return self.ffi.addressof(self.sim, "dev")
+
+    @staticmethod
+    def ok(r: int) -> int:
+        if r < 0:
+            raise OSError(-r, f"error {-r}")
+        return int(r)
+
+    def mount(self) -> "Disk":
+        out = self.ffi.new("struct ds **")
+        self.ok(self.lib.ds_mount(self.dev, out))
+        self.ds = out[0]
+        return self
+
+    def unmount(self) -> None:
+        self.close_all()
+        self.ok(self.lib.ds_unmount(self.ds))
+        self.ds = None
+
+    def abandon(self) -> None:
+        """A crash: what is in memory is gone (and leaks, as power does not free)."""
+        self.ds = None
+        self.open_files.clear()
+
+    def destroy(self) -> None:
+        self.lib.sim_destroy(self.sim)
+
+    def report(self) -> Report:
+        return check(SimDevice(self.unit, self.sim))
+
+    def reader(self) -> Reader:
+        return Reader(SimDevice(self.unit, self.sim))
+
+    def root(self) -> int:
+        page = self.ffi.new("struct ds_page **")
+        self.ok(self.lib.ds_page_get(self.ds, 9, self.lib.DS_STATE, page))
+        self.lib.ds_page_put(self.ds, page[0])
+        return int(self.ffi.cast("struct ds_state *", page[0].data).root)
+
+    def find(self, name: str, folder: int = 0) -> int:
+        found = self.ffi.new("uint64_t *")
+        self.ok(self.lib.ds_dir_find(self.ds, folder or self.root(), name.encode(), found))
+        return int(found[0])
+
+    def create(self, name: str) -> int:
+        page = self.ffi.new("struct ds_page **")
+        self.ok(self.lib.ds_begin(self.ds))
+        self.ok(self.lib.ds_inode_create(self.ds, 0o100644, page))
+        inode = int(page[0].page)
+        self.lib.ds_page_put(self.ds, page[0])
+        self.ok(self.lib.ds_dir_add(self.ds, self.root(), name.encode(), inode, 8))
+        return inode
+
+    def unlink(self, name: str) -> None:
+        inode = self.find(name)
+        page = self.ffi.new("struct ds_page **")
+        self.ok(self.lib.ds_begin(self.ds))
+        self.ok(self.lib.ds_dir_remove(self.ds, self.root(), name.encode()))
+        self.drop_link(inode, page)
+
+    def drop_link(self, inode: int, page: Any) -> None:
+        self.ok(self.lib.ds_page_get(self.ds, inode, self.lib.DS_INODE, page))
+        self.lib.ds_page_dirty(self.ds, page[0])
+        self.ffi.cast("struct ds_inode *", page[0].data).nlink -= 1
+        self.ok(self.lib.ds_inode_unlinked(self.ds, page[0]))
+        self.lib.ds_page_put(self.ds, page[0])
+        if inode not in self.open_files:
+            self.ok(self.lib.ds_inode_destroy(self.ds, inode))
+
+    def rename(self, old: str, new: str) -> None:
+        """Over an existing name or not, in one transaction."""
+        inode = self.find(old)
+        self.ok(self.lib.ds_begin(self.ds))
+        try:
+            target = self.find(new)
+        except OSError:
+            target = 0
+            self.ok(self.lib.ds_dir_add(self.ds, self.root(), new.encode(), inode, 8))
+        if target:
+            self.ok(self.lib.ds_dir_replace(self.ds, self.root(), new.encode(), inode, 8))
+        self.ok(self.lib.ds_dir_remove(self.ds, self.root(), old.encode()))
+        if target:
+            self.drop_link(target, self.ffi.new("struct ds_page **"))
+
+    def open(self, inode: int) -> Any:
+        if inode not in self.open_files:
+            out = self.ffi.new("struct ds_file **")
+            self.ok(self.lib.ds_file_open(self.ds, inode, out))
+            self.open_files[inode] = out[0]
+        return self.open_files[inode]
+
+    def close_all(self) -> None:
+        for f in self.open_files.values():
+            self.lib.ds_file_close(f)
+        self.open_files.clear()
+
+    def close(self, inode: int) -> None:
+        self.lib.ds_file_close(self.open_files.pop(inode))
+
+    def write(self, inode: int, off: int, data: bytes) -> int:
+        return self.ok(self.lib.ds_write(self.open(inode), off, data, len(data)))
+
+    def read(self, inode: int, off: int, n: int) -> bytes:
+        buf = self.ffi.new("uint8_t[]", max(n, 1))
+        got = self.ok(self.lib.ds_read(self.open(inode), off, buf, n))
+        return bytes(self.ffi.buffer(buf, got))
+
+    def truncate(self, inode: int, size: int) -> None:
+        self.ok(self.lib.ds_truncate(self.open(inode), size))
+
+    def sync(self) -> None:
+        self.ok(self.lib.ds_sync(self.ds))
+
+    def names(self) -> list[str]:
+        got: list[str] = []
+
+        def emit(arg: Any, name: Any, ino: int, kind: int, following: int) -> bool:
+            got.append(self.ffi.string(name).decode())
+            return True
+
+        signature = "bool(void *, const char *, uint64_t, unsigned, uint64_t)"
+        pos = self.ffi.new("uint64_t *", 0)
+        callback = self.ffi.callback(signature, emit)
+        self.ok(self.lib.ds_dir_walk(self.ds, self.root(), pos, callback, self.ffi.NULL))
+        return got

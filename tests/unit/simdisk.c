@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A simulated disk behind blk.h for host tests: sparse contents in 4 KiB pages, a log of every
+ * write and flush, errors on demand. A clone plus any part of another disk's log is what a crash could have left.
+ */
+#include "simdisk.h"
+
+#include "vmk/errno.h"
+#include "vmk/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAGE = 4096 };
+
+struct sim *sim_create(uint64_t bytes)
+{
+	struct sim *s = calloc(1, sizeof(*s));
+
+	s->pages = bytes / PAGE;
+	s->page = calloc(s->pages, sizeof(*s->page));
+	s->fail_at = -1;
+	s->dev.limits.block_size = 512;
+	s->dev.limits.blocks = bytes / 512;
+	s->dev.limits.discard_max = 1 << 30;
+	s->dev.drvdata = s;
+	strcpy(s->dev.id, "sim");
+	return s;
+}
+
+void sim_destroy(struct sim *s)
+{
+	for (uint64_t i = 0; i < s->pages; i++)
+		free(s->page[i]);
+	for (uint64_t i = 0; i < s->events; i++)
+		free(s->event[i].data);
+	free(s->event);
+	free(s->page);
+	free(s);
+}
+
+struct sim *sim_clone(const struct sim *from)
+{
+	struct sim *s = sim_create(from->pages * PAGE);
+
+	for (uint64_t i = 0; i < s->pages; i++) {
+		if (from->page[i]) {
+			s->page[i] = malloc(PAGE);
+			memcpy(s->page[i], from->page[i], PAGE);
+		}
+	}
+	return s;
+}
+
+static void put(struct sim *s, uint64_t off, const uint8_t *data, uint64_t len)
+{
+	while (len) {
+		uint64_t at = off % PAGE, n = PAGE - at < len ? PAGE - at : len;
+		uint8_t **p = &s->page[off / PAGE];
+
+		if (!*p && data)
+			*p = calloc(1, PAGE);
+		if (data)
+			memcpy(*p + at, data, n);
+		else if (*p)
+			memset(*p + at, 0, n);
+		off += n;
+		len -= n;
+		data = data ? data + n : NULL;
+	}
+}
+
+static void get(const struct sim *s, uint64_t off, uint8_t *data, uint64_t len)
+{
+	for (; len; off++, data++, len--)
+		if (s->page[off / PAGE] && off % PAGE == 0 && len >= PAGE) {
+			memcpy(data, s->page[off / PAGE], PAGE);
+			off += PAGE - 1, data += PAGE - 1, len -= PAGE - 1;
+		} else {
+			*data = s->page[off / PAGE] ? s->page[off / PAGE][off % PAGE] : 0;
+		}
+}
+
+void sim_peek(const struct sim *s, uint64_t off, uint8_t *data, uint64_t len)
+{
+	get(s, off, data, len);
+}
+
+void sim_poke(struct sim *s, uint64_t off, const uint8_t *data, uint64_t len)
+{
+	put(s, off, data, len);
+}
+
+void sim_apply(struct sim *s, const struct sim *log, uint64_t event, uint64_t sectors)
+{
+	const struct sim_event *e = &log->event[event];
+	uint64_t len = e->len < sectors * 512 ? e->len : sectors * 512;
+
+	if (e->op != BLK_FLUSH)
+		put(s, e->offset, e->data, len);
+}
+
+static void record(struct sim *s, enum blk_op op, uint64_t off, const void *data, uint64_t len)
+{
+	struct sim_event *e;
+
+	if (!s->recording)
+		return;
+	if (s->events == s->room) {
+		s->room = s->room ? s->room * 2 : 256;
+		s->event = realloc(s->event, s->room * sizeof(*s->event));
+	}
+	e = &s->event[s->events++];
+	*e = (struct sim_event){ .op = op, .offset = off, .len = len };
+	if (data) {
+		e->data = malloc(len);
+		memcpy(e->data, data, len);
+	}
+}
+
+static int fails(struct sim *s)
+{
+	return s->fail_at >= 0 && s->fail_at-- == 0 ? -EIO : 0;
+}
+
+int blk_rw_buf(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf, size_t len)
+{
+	struct sim *s = d->drvdata;
+	int r = fails(s);
+
+	if (offset % 512 || len % 512 || offset + len > s->pages * PAGE)
+		panic("simdisk: %lu bytes at %#lx", len, offset);
+	s->ops++;
+	if (r)
+		return r;
+	if (op == BLK_READ) {
+		get(s, offset, buf, len);
+	} else {
+		record(s, op, offset, buf, len);
+		put(s, offset, buf, len);
+	}
+	return 0;
+}
+
+int blk_flush(struct blk_dev *d)
+{
+	struct sim *s = d->drvdata;
+	int r = fails(s);
+
+	s->ops++;
+	if (r == 0)
+		record(s, BLK_FLUSH, 0, NULL, 0);
+	return r;
+}
+
+int blk_range(struct blk_dev *d, enum blk_op op, uint64_t offset, uint64_t len)
+{
+	struct sim *s = d->drvdata;
+
+	/* A discarded block's contents are anybody's guess: zeros here, and logged as a write of zeros. */
+	record(s, op, offset, NULL, len);
+	put(s, offset, NULL, len);
+	return 0;
+}
+
+void blk_submit(struct blk_req *r, struct blk_dev *d)
+{
+	panic("simdisk: blk_submit of %lu bytes on %s", r->len, d->id);
+}

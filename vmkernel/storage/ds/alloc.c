@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Blocks: reference counts, and two levels of sums above them, so that a free block is found by looking at three
+ * pages whatever the volume's size. ds->lock guards everything.
+ */
+#include "ds.h"
+
+#include "vmk/log.h"
+#include "vmk/mm.h"
+#include "vmk/stat.h"
+
+#define LOG_MODULE "datastore"
+
+STAT(discard_errors, "datastore.discard_errors", "discards of freed blocks that failed");
+STAT(no_space, "datastore.no_space", "requests for a block that found none");
+
+static int by_block(const struct tree_node *a, const struct tree_node *b)
+{
+	uint64_t x = tree_entry(a, struct ds_held, node)->block;
+	uint64_t y = tree_entry(b, struct ds_held, node)->block;
+
+	return x < y ? -1 : x > y;
+}
+
+static int side(const struct tree_node *n, const void *key)
+{
+	uint64_t x = tree_entry(n, struct ds_held, node)->block, y = *(const uint64_t *)key;
+
+	return x < y ? -1 : x > y;
+}
+
+static struct ds_held *held(const struct ds *ds, uint64_t block)
+{
+	struct tree_node *n = tree_lower(&ds->held, side, &block);
+	struct ds_held *h = n ? tree_entry(n, struct ds_held, node) : NULL;
+
+	return h && h->block == block ? h : NULL;
+}
+
+static int hold(struct ds *ds, uint64_t block, uint64_t sequence)
+{
+	struct ds_held *h = kzalloc(sizeof(*h));
+
+	if (!h)
+		return -ENOMEM;
+	h->block = block;
+	h->sequence = sequence;
+	list_init(&h->link);
+	if (sequence != DS_RESERVED)
+		list_push_back(&ds->freed, &h->link);
+	tree_insert(&ds->held, &h->node);
+	return 0;
+}
+
+static void let_go(struct ds *ds, struct ds_held *h)
+{
+	tree_remove(&ds->held, &h->node);
+	list_remove(&h->link);
+	kfree(h);
+}
+
+/* Adds change to the sums above block's refs page. */
+static int count_used(struct ds *ds, uint64_t block, int change)
+{
+	uint64_t refs = block / DS_REFS_PER, sum = refs / DS_SUM1_PER;
+	struct ds_page *s1, *s2, *st;
+	int r = ds_page_get(ds, ds->super.sum1_page + sum, DS_SUM1, &s1);
+
+	if (r)
+		return r;
+	r = ds_page_get(ds, ds->super.sum2_page, DS_SUM2, &s2);
+	if (r)
+		goto put_s1;
+	r = ds_page_get(ds, ds->super.state_page, DS_STATE, &st);
+	if (r)
+		goto put_s2;
+	ds_page_dirty(ds, s1);
+	ds_page_dirty(ds, s2);
+	ds_page_dirty(ds, st);
+	((struct ds_sum1 *)s1->data)->used[refs % DS_SUM1_PER] += change;
+	((struct ds_sum2 *)s2->data)->used[sum] += change;
+	((struct ds_state *)st->data)->used += change;
+	ds_page_put(ds, st);
+put_s2:
+	ds_page_put(ds, s2);
+put_s1:
+	ds_page_put(ds, s1);
+	return r;
+}
+
+int ds_block_refs(struct ds *ds, uint64_t block, unsigned *refs)
+{
+	struct ds_page *p;
+	int r;
+
+	if (block < ds->first_block || block >= ds->blocks)
+		return ds_damaged(ds, "block %lu lies outside of the data area", block);
+	r = ds_page_get(ds, ds->super.refs_page + block / DS_REFS_PER, DS_REFS, &p);
+	if (r)
+		return r;
+	*refs = ((struct ds_refs *)p->data)->ref[block % DS_REFS_PER];
+	ds_page_put(ds, p);
+	return 0;
+}
+
+int ds_block_ref(struct ds *ds, uint64_t block, int change)
+{
+	struct ds_page *p;
+	unsigned old;
+	int r = ds_block_refs(ds, block, &old);
+
+	if (r)
+		return r;
+	if ((int)old + change < 0 || (int)old + change > UINT16_MAX)
+		return ds_damaged(ds, "block %lu: reference count %u%+d", block, old, change);
+	if ((int)old + change == 0) {
+		r = hold(ds, block, ds->sequence);
+		if (r)
+			return r;
+	}
+	r = ds_page_get(ds, ds->super.refs_page + block / DS_REFS_PER, DS_REFS, &p);
+	if (r)
+		return r;
+	ds_page_dirty(ds, p);
+	((struct ds_refs *)p->data)->ref[block % DS_REFS_PER] = (uint16_t)(old + change);
+	ds_page_put(ds, p);
+	if (old == 0 || (int)old + change == 0)
+		r = count_used(ds, block, old == 0 ? 1 : -1);
+	return r;
+}
+
+/* First free block of refs page `index` at or behind `from`; -ENOSPC when it has none. */
+static int find_in_refs(struct ds *ds, uint64_t index, uint64_t from, uint64_t *block)
+{
+	uint64_t first = index * DS_REFS_PER, end = MIN(first + DS_REFS_PER, ds->blocks);
+	struct ds_page *p;
+	int r = ds_page_get(ds, ds->super.refs_page + index, DS_REFS, &p);
+
+	if (r)
+		return r;
+	r = -ENOSPC;
+	for (uint64_t b = MAX(MAX(first, from), ds->first_block); b < end; b++) {
+		if (((struct ds_refs *)p->data)->ref[b % DS_REFS_PER] == 0 && !held(ds, b)) {
+			*block = b;
+			r = 0;
+			break;
+		}
+	}
+	ds_page_put(ds, p);
+	return r;
+}
+
+static uint64_t capacity(const struct ds *ds, uint64_t first, uint64_t span)
+{
+	return first >= ds->blocks ? 0 : MIN(span, ds->blocks - first);
+}
+
+/* First refs page of sum page `index` that has room and a free block. */
+static int find_in_sum1(struct ds *ds, uint64_t index, uint64_t from, uint64_t *block)
+{
+	struct ds_page *p;
+	int r = ds_page_get(ds, ds->super.sum1_page + index, DS_SUM1, &p);
+
+	if (r)
+		return r;
+	r = -ENOSPC;
+	for (unsigned i = 0; i < DS_SUM1_PER && r == -ENOSPC; i++) {
+		uint64_t refs = index * DS_SUM1_PER + i;
+		uint64_t room = capacity(ds, refs * DS_REFS_PER, DS_REFS_PER);
+
+		if (room == 0)
+			break;
+		if ((refs + 1) * DS_REFS_PER > from && ((struct ds_sum1 *)p->data)->used[i] < room)
+			r = find_in_refs(ds, refs, from, block);
+	}
+	ds_page_put(ds, p);
+	return r;
+}
+
+static int find(struct ds *ds, uint64_t from, uint64_t *block)
+{
+	const uint64_t span = (uint64_t)DS_SUM1_PER * DS_REFS_PER;
+	struct ds_page *p;
+	int r = ds_page_get(ds, ds->super.sum2_page, DS_SUM2, &p);
+
+	if (r)
+		return r;
+	r = -ENOSPC;
+	for (uint64_t i = from / span; i < ds->super.sum1_pages && r == -ENOSPC; i++)
+		if (((struct ds_sum2 *)p->data)->used[i] < capacity(ds, i * span, span))
+			r = find_in_sum1(ds, i, from, block);
+	ds_page_put(ds, p);
+	return r;
+}
+
+int ds_block_reserve(struct ds *ds, uint64_t *block)
+{
+	int r = find(ds, ds->hint, block);
+
+	if (r == -ENOSPC && ds->hint)
+		r = find(ds, 0, block);
+	if (r == -ENOSPC)
+		stat_inc(no_space);
+	if (r == 0)
+		r = hold(ds, *block, DS_RESERVED);
+	if (r == 0)
+		ds->hint = *block + 1;
+	return r;
+}
+
+void ds_block_unreserve(struct ds *ds, uint64_t block)
+{
+	struct ds_held *h = held(ds, block);
+
+	if (h && h->sequence == DS_RESERVED)
+		let_go(ds, h);
+}
+
+int ds_block_take(struct ds *ds, uint64_t block)
+{
+	ds_block_unreserve(ds, block);
+	return ds_block_ref(ds, block, 1);
+}
+
+static void discard(struct ds *ds, uint64_t first, uint64_t count)
+{
+	if (count && ds->dev->limits.discard_max &&
+	    blk_range(ds->dev, BLK_DISCARD, first << DS_BLOCK_SHIFT, count << DS_BLOCK_SHIFT) != 0)
+		stat_inc(discard_errors);
+}
+
+void ds_freed_release(struct ds *ds)
+{
+	struct ds_held *h, *n;
+	uint64_t first = 0, count = 0;
+
+	list_for_each_safe(h, n, &ds->freed, link)
+	{
+		if (h->sequence > ds->durable)
+			break;
+		if (h->block != first + count) {
+			discard(ds, first, count);
+			first = h->block;
+			count = 0;
+		}
+		count++;
+		let_go(ds, h);
+	}
+	discard(ds, first, count);
+}
+
+void ds_held_init(struct ds *ds)
+{
+	tree_init(&ds->held, by_block);
+}
+
+void ds_held_drop(struct ds *ds)
+{
+	while (tree_min(&ds->held))
+		let_go(ds, tree_entry(tree_min(&ds->held), struct ds_held, node));
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Metadata pages in memory, by number. ds->lock guards everything. A page of the running transaction or one
+ * that is not yet in place stays; clean ones go, least recently used first.
+ */
+#include "ds.h"
+
+#include "vmk/crc.h"
+#include "vmk/log.h"
+#include "vmk/mm.h"
+#include "vmk/stat.h"
+#include "vmk/string.h"
+
+#define LOG_MODULE "datastore"
+
+STAT(page_reads, "datastore.page_reads", "metadata pages read from a device");
+STAT(bad_pages, "datastore.bad_pages", "metadata pages that failed their check");
+
+int ds_damaged(struct ds *ds, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!ds->damage[0]) {
+		va_start(ap, fmt);
+		vmk_vsnprintf(ds->damage, sizeof(ds->damage), fmt, ap);
+		va_end(ap);
+		log_err("%s: %s: read-only from now on", ds->label, ds->damage);
+	}
+	ds->read_only = true;
+	return -EIO;
+}
+
+static uint32_t page_crc(void *data)
+{
+	struct ds_head *h = data;
+	uint32_t keep = h->crc, crc;
+
+	h->crc = 0;
+	crc = crc32c(0, data, DS_PAGE);
+	h->crc = keep;
+	return crc;
+}
+
+void ds_seal(struct ds *ds, void *data, uint64_t page, enum ds_type type, uint64_t txn)
+{
+	struct ds_head *h = data;
+
+	h->magic = DS_MAGIC;
+	h->page = page;
+	h->txn = txn;
+	h->type = type;
+	memcpy(&h->tag, ds->uuid, sizeof(h->tag));
+	h->crc = page_crc(data);
+}
+
+bool ds_sealed(const struct ds *ds, const void *data, uint64_t page, enum ds_type type)
+{
+	const struct ds_head *h = data;
+
+	return h->magic == DS_MAGIC && h->page == page && h->type == type &&
+	       memcmp(&h->tag, ds->uuid, sizeof(h->tag)) == 0 && h->crc == page_crc((void *)data);
+}
+
+/* Counts start as zeros that mkfs never wrote. */
+static bool empty_counts(const void *data, enum ds_type type)
+{
+	const uint64_t *w = data;
+
+	if (type != DS_REFS && type != DS_SUM1 && type != DS_SUM2)
+		return false;
+	for (unsigned i = 0; i < DS_PAGE / 8; i++)
+		if (w[i])
+			return false;
+	return true;
+}
+
+static struct list *bucket(struct ds *ds, uint64_t page)
+{
+	return &ds->hash[(page ^ page >> 10) % DS_HASH];
+}
+
+static struct ds_page *lookup(struct ds *ds, uint64_t page)
+{
+	struct ds_page *p;
+
+	list_for_each(p, bucket(ds, page), hash) if (p->page == page) return p;
+	return NULL;
+}
+
+static void discard(struct ds *ds, struct ds_page *p)
+{
+	list_remove(&p->hash);
+	list_remove(&p->lru);
+	if (p->in_txn)
+		ds->txn_count--;
+	if (p->behind)
+		ds->behind_count--;
+	list_remove(&p->dirty);
+	ds->cached--;
+	page_free(va_to_pa(p->data), ORDER_4K);
+	kfree(p);
+}
+
+static struct ds_page *insert(struct ds *ds, uint64_t page)
+{
+	struct ds_page *p, *old = list_first(&ds->lru, struct ds_page, lru);
+	pa_t pa;
+
+	if (ds->cached >= DS_CACHE_PAGES && old)
+		discard(ds, old);
+	p = kzalloc(sizeof(*p));
+	pa = p ? page_alloc(ORDER_4K, FRAME_KERNEL, ALLOC_ZERO) : PA_NONE;
+	if (pa == PA_NONE) {
+		kfree(p);
+		return NULL;
+	}
+	p->data = pa_to_va(pa);
+	p->page = page;
+	p->pins = 1;
+	list_init(&p->lru);
+	list_init(&p->dirty);
+	list_push_front(bucket(ds, page), &p->hash);
+	ds->cached++;
+	return p;
+}
+
+int ds_page_get(struct ds *ds, uint64_t page, enum ds_type type, struct ds_page **out)
+{
+	struct ds_page *p = lookup(ds, page);
+	int r;
+
+	if (p) {
+		if (((struct ds_head *)p->data)->type != type)
+			return ds_damaged(ds, "page %lu is not of type %u", page, type);
+		p->pins++;
+		list_remove(&p->lru);
+		*out = p;
+		return 0;
+	}
+	if (page >= ds->blocks * DS_BLOCK_PAGES)
+		return ds_damaged(ds, "page %lu lies outside of the volume", page);
+	p = insert(ds, page);
+	if (!p)
+		return -ENOMEM;
+	stat_inc(page_reads);
+	r = blk_rw_buf(ds->dev, BLK_READ, page << DS_PAGE_SHIFT, p->data, DS_PAGE);
+	if (r == 0 && empty_counts(p->data, type))
+		((struct ds_head *)p->data)->type = type;
+	else if (r == 0 && !ds_sealed(ds, p->data, page, type)) {
+		stat_inc(bad_pages);
+		r = ds_damaged(ds, "page %lu of type %u fails its check", page, type);
+	}
+	if (r) {
+		discard(ds, p);
+		return r;
+	}
+	*out = p;
+	return 0;
+}
+
+int ds_page_new(struct ds *ds, uint64_t page, enum ds_type type, struct ds_page **out)
+{
+	struct ds_page *p = lookup(ds, page);
+
+	if (p) {
+		p->pins++;
+		list_remove(&p->lru);
+		memset(p->data, 0, DS_PAGE);
+	} else {
+		p = insert(ds, page);
+		if (!p)
+			return -ENOMEM;
+	}
+	((struct ds_head *)p->data)->type = type;
+	ds_page_dirty(ds, p);
+	*out = p;
+	return 0;
+}
+
+void ds_page_put(struct ds *ds, struct ds_page *p)
+{
+	ASSERT(p->pins > 0);
+	if (--p->pins == 0 && !p->in_txn && !p->behind)
+		list_push_back(&ds->lru, &p->lru);
+}
+
+void ds_page_dirty(struct ds *ds, struct ds_page *p)
+{
+	if (p->in_txn)
+		return;
+	ASSERT(ds->txn_count < DS_RECORD_MAX);
+	p->in_txn = true;
+	list_remove(&p->dirty);
+	list_push_back(&ds->txn_pages, &p->dirty);
+	ds->txn_count++;
+}
+
+void ds_page_forget(struct ds *ds, uint64_t page)
+{
+	struct ds_page *p = lookup(ds, page);
+
+	if (p) {
+		ASSERT(p->pins == 0);
+		discard(ds, p);
+	}
+}
+
+void ds_cache_drop(struct ds *ds)
+{
+	for (unsigned i = 0; i < DS_HASH; i++)
+		while (!list_empty(&ds->hash[i]))
+			discard(ds, list_first(&ds->hash[i], struct ds_page, hash));
+}

@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Contents. A block that is wholly written is read and written without ds->lock, straight at its place. Everything
+ * else goes piece by piece (4 KiB): unwritten pieces read as zeros; a write fills the pieces it
+ * touches on the device first, then marks them written, so no metadata ever shows data that is not there.
+ */
+#include "ds.h"
+
+#include "vmk/mm.h"
+#include "vmk/string.h"
+#include "vmk/time.h"
+
+static bool piece_written(const struct ds_map_entry *e, unsigned i)
+{
+	return e->block && e->written[i / 8] & 1 << i % 8;
+}
+
+static bool all_written(const struct ds_map_entry *e)
+{
+	for (unsigned i = 0; i < sizeof(e->written); i++)
+		if (e->written[i] != 0xff)
+			return false;
+	return e->block != 0;
+}
+
+static uint64_t device_offset(uint64_t block, uint64_t off)
+{
+	return (block << DS_BLOCK_SHIFT) + off % DS_BLOCK;
+}
+
+/* The map's word on block `index`; shared ones (refs > 1) are never cached as written. */
+static int lookup(struct ds_file *f, uint64_t index, struct ds_map_entry *e)
+{
+	uint64_t cached = ds_cached(f, index);
+	struct ds_page *ip;
+	int r;
+
+	if (cached & DS_ALL_WRITTEN) {
+		e->block = cached & ~DS_ALL_WRITTEN;
+		memset(e->written, 0xff, sizeof(e->written));
+		return 0;
+	}
+	mutex_lock(&f->ds->lock);
+	r = ds_page_get(f->ds, f->inode, DS_INODE, &ip);
+	if (r == 0) {
+		r = ds_map_get(f->ds, ip->data, index, e);
+		ds_page_put(f->ds, ip);
+	}
+	if (r == 0 && all_written(e))
+		ds_cache_set(f, index, e->block | DS_ALL_WRITTEN);
+	mutex_unlock(&f->ds->lock);
+	return r;
+}
+
+/* Device I/O at any byte alignment inside one piece or a run of pieces: the edges are bounced. */
+static int rw_bytes(struct ds *ds, enum blk_op op, uint64_t at, uint8_t *buf, size_t n)
+{
+	uint32_t unit = ds->dev->limits.block_size;
+	uint64_t start = ALIGN_DOWN(at, (uint64_t)unit);
+	size_t span = ALIGN_UP(at + n, (uint64_t)unit) - start;
+	uint8_t *bounce;
+	int r;
+
+	if (start == at && span == n)
+		return blk_rw_buf(ds->dev, op, at, buf, n);
+	bounce = vmalloc(span);
+	if (!bounce)
+		return -ENOMEM;
+	r = blk_rw_buf(ds->dev, BLK_READ, start, bounce, span);
+	if (r == 0 && op == BLK_READ)
+		memcpy(buf, bounce + (at - start), n);
+	if (r == 0 && op == BLK_WRITE) {
+		memcpy(bounce + (at - start), buf, n);
+		r = blk_rw_buf(ds->dev, BLK_WRITE, start, bounce, span);
+	}
+	vfree(bounce);
+	return r;
+}
+
+/* Bytes from off to the end of the run of pieces that are alike (written or not), at most n. */
+static size_t run_of(const struct ds_map_entry *e, uint64_t off, size_t n, bool *written)
+{
+	unsigned i = (unsigned)(off % DS_BLOCK >> DS_PAGE_SHIFT), first = i;
+
+	*written = piece_written(e, i);
+	while (i < DS_PIECES && piece_written(e, i) == *written)
+		i++;
+	return MIN(n, ((size_t)(i - first) << DS_PAGE_SHIFT) - off % DS_PAGE);
+}
+
+static int read_block(struct ds_file *f, uint64_t off, uint8_t *buf, size_t n)
+{
+	struct ds_map_entry e;
+	int r = lookup(f, off >> DS_BLOCK_SHIFT, &e);
+
+	while (n && r == 0) {
+		bool written;
+		size_t part = run_of(&e, off, n, &written);
+
+		if (written)
+			r = rw_bytes(f->ds, BLK_READ, device_offset(e.block, off), buf, part);
+		else
+			memset(buf, 0, part);
+		off += part;
+		buf += part;
+		n -= part;
+	}
+	return r;
+}
+
+/* Contents that stand in the inode: true when they do, with the copy done. */
+static int read_inline(struct ds_file *f, uint64_t off, void *buf, size_t n, bool *is_inline)
+{
+	struct ds_page *ip;
+	int r;
+
+	*is_inline = false;
+	if (f->size > DS_INLINE_MAX)
+		return 0;
+	mutex_lock(&f->ds->lock);
+	r = ds_page_get(f->ds, f->inode, DS_INODE, &ip);
+	if (r == 0) {
+		const struct ds_inode *ino = ip->data;
+
+		*is_inline = ino->flags & DS_INLINE;
+		if (*is_inline && off + n <= DS_INLINE_MAX)
+			memcpy(buf, ino->data + off, n);
+		ds_page_put(f->ds, ip);
+	}
+	mutex_unlock(&f->ds->lock);
+	return r;
+}
+
+static void enter(struct ds_file *f)
+{
+	while (!ds_file_enter(f))
+		wait_event(&f->idle, !__atomic_load_n(&f->draining, __ATOMIC_SEQ_CST));
+}
+
+ssize_t ds_read(struct ds_file *f, uint64_t off, void *buf, size_t n)
+{
+	size_t done = 0;
+	bool is_inline;
+	int r;
+
+	enter(f);
+	n = off >= f->size ? 0 : MIN((uint64_t)n, f->size - off);
+	r = n ? read_inline(f, off, buf, n, &is_inline) : 0;
+	while (r == 0 && done < n && !is_inline) {
+		size_t part = MIN(n - done, DS_BLOCK - (off + done) % DS_BLOCK);
+
+		r = read_block(f, off + done, (uint8_t *)buf + done, part);
+		done += part;
+	}
+	ds_file_leave(f);
+	return r ? r : (ssize_t)n;
+}
+
+/* Marks the pieces under [off, off + n) written, maps a fresh block, grows the file: one step. */
+static int publish(struct ds_file *f, uint64_t off, size_t n, uint64_t fresh)
+{
+	struct ds *ds = f->ds;
+	uint64_t index = off >> DS_BLOCK_SHIFT;
+	unsigned first = (unsigned)(off % DS_BLOCK >> DS_PAGE_SHIFT), slot;
+	unsigned last = (unsigned)((off + n - 1) % DS_BLOCK >> DS_PAGE_SHIFT);
+	struct ds_page *ip, *leaf;
+	struct ds_map_entry *e;
+	struct ds_inode *ino;
+	int r = ds_begin(ds);
+
+	if (r == 0)
+		r = ds_page_get(ds, f->inode, DS_INODE, &ip);
+	if (r)
+		return r;
+	ds_page_dirty(ds, ip);
+	ino = ip->data;
+	r = ds_map_leaf(ds, ip, index, &leaf, &slot);
+	if (r)
+		goto out;
+	if (off + n > ino->size) {
+		ino->size = off + n;
+		f->size = ino->size;
+	}
+	e = &((struct ds_map *)leaf->data)->entry[slot];
+	ds_page_dirty(ds, leaf);
+	if (fresh) {
+		r = ds_block_take(ds, fresh);
+		e->block = fresh;
+		ino->blocks++;
+	}
+	for (unsigned i = first; i <= last && r == 0; i++)
+		e->written[i / 8] |= 1 << i % 8;
+	ds->new_data = true;
+	if (r == 0 && all_written(e))
+		ds_cache_set(f, index, e->block | DS_ALL_WRITTEN);
+	ds_page_put(ds, leaf);
+out:
+	ds_page_put(ds, ip);
+	return r;
+}
+
+/* Writes [off, off + n) of one block, of which not every piece was written before. */
+static int write_pieces(struct ds_file *f, const struct ds_map_entry *e, uint64_t block,
+                        uint64_t off, const uint8_t *buf, size_t n)
+{
+	uint64_t start = ALIGN_DOWN(off, (uint64_t)DS_PAGE);
+	size_t span = ALIGN_UP(off + n, (uint64_t)DS_PAGE) - start;
+	unsigned first = (unsigned)(start % DS_BLOCK >> DS_PAGE_SHIFT);
+	unsigned last = first + (unsigned)(span >> DS_PAGE_SHIFT) - 1;
+	uint64_t at = device_offset(block, start);
+	uint8_t *bounce;
+	int r = 0;
+
+	if (start == off && span == n)
+		return blk_rw_buf(f->ds->dev, BLK_WRITE, at, (void *)buf, n);
+	bounce = vmalloc(span);
+	if (!bounce)
+		return -ENOMEM;
+	if (piece_written(e, first) && start != off)
+		r = blk_rw_buf(f->ds->dev, BLK_READ, at, bounce, DS_PAGE);
+	if (r == 0 && piece_written(e, last) && start + span != off + n)
+		r = blk_rw_buf(f->ds->dev, BLK_READ, at + span - DS_PAGE, bounce + span - DS_PAGE,
+		               DS_PAGE);
+	if (r == 0) {
+		memcpy(bounce + (off - start), buf, n);
+		r = blk_rw_buf(f->ds->dev, BLK_WRITE, at, bounce, span);
+	}
+	vfree(bounce);
+	return r;
+}
+
+static int reserve(struct ds *ds, uint64_t *block)
+{
+	int r;
+
+	mutex_lock(&ds->lock);
+	r = ds->read_only ? -EROFS : ds_block_reserve(ds, block);
+	if (r == -ENOSPC && !list_empty(&ds->freed) && ds_commit(ds) == 0)
+		r = ds_block_reserve(ds, block);
+	mutex_unlock(&ds->lock);
+	return r;
+}
+
+/* f->writing is held, so the block's entry changes under nobody. */
+static int write_block(struct ds_file *f, uint64_t off, const uint8_t *buf, size_t n)
+{
+	struct ds *ds = f->ds;
+	struct ds_map_entry e;
+	uint64_t fresh = 0;
+	int r = lookup(f, off >> DS_BLOCK_SHIFT, &e);
+
+	if (r)
+		return r;
+	if (all_written(&e))
+		return rw_bytes(ds, BLK_WRITE, device_offset(e.block, off), (uint8_t *)buf, n);
+	if (!e.block) {
+		r = reserve(ds, &fresh);
+		if (r)
+			return r;
+	}
+	r = write_pieces(f, &e, fresh ? fresh : e.block, off, buf, n);
+	mutex_lock(&ds->lock);
+	if (r == 0)
+		r = publish(f, off, n, fresh);
+	if (r && fresh)
+		ds_block_unreserve(ds, fresh);
+	mutex_unlock(&ds->lock);
+	return r;
+}
+
+int ds_inline_move(struct ds *ds, struct ds_page *ip)
+{
+	struct ds_inode *ino = ip->data;
+	struct ds_page *leaf;
+	uint8_t *piece;
+	uint64_t block;
+	unsigned slot;
+	int r;
+
+	if (ino->size == 0) {
+		ino->flags &= ~DS_INLINE;
+		return 0;
+	}
+	piece = kzalloc(DS_PAGE);
+	if (!piece)
+		return -ENOMEM;
+	memcpy(piece, ino->data, ino->size);
+	r = ds_block_reserve(ds, &block);
+	if (r)
+		goto out;
+	r = blk_rw_buf(ds->dev, BLK_WRITE, block << DS_BLOCK_SHIFT, piece, DS_PAGE);
+	if (r == 0)
+		r = ds_map_leaf(ds, ip, 0, &leaf, &slot);
+	if (r) {
+		ds_block_unreserve(ds, block);
+		goto out;
+	}
+	ino->flags &= ~DS_INLINE;
+	ds_page_dirty(ds, leaf);
+	r = ds_block_take(ds, block);
+	((struct ds_map *)leaf->data)->entry[slot].block = block;
+	((struct ds_map *)leaf->data)->entry[slot].written[0] = 1;
+	ds_page_put(ds, leaf);
+	ino->blocks = 1;
+	memset(ino->data, 0, sizeof(ino->data));
+	ds->new_data = true;
+out:
+	kfree(piece);
+	return r;
+}
+
+/* Small contents go into the inode; *done when they did, else the file has none inline afterwards. */
+static int write_inline(struct ds_file *f, uint64_t off, const void *buf, size_t n, bool *done)
+{
+	struct ds *ds = f->ds;
+	struct ds_page *ip;
+	struct ds_inode *ino;
+	int r;
+
+	*done = false;
+	mutex_lock(&ds->lock);
+	r = ds_page_get(ds, f->inode, DS_INODE, &ip);
+	if (r)
+		goto unlock;
+	ino = ip->data;
+	if (!(ino->flags & DS_INLINE))
+		goto put;
+	r = ds_begin(ds);
+	if (r)
+		goto put;
+	ds_page_dirty(ds, ip);
+	if (off + n <= DS_INLINE_MAX) {
+		memcpy(ino->data + off, buf, n);
+		ino->size = MAX(ino->size, off + n);
+		ino->mtime = ino->ctime = time_realtime();
+		f->size = ino->size;
+		*done = true;
+	} else {
+		r = ds_inline_move(ds, ip);
+		if (r == -ENOSPC && !list_empty(&ds->freed) && ds_commit(ds) == 0) {
+			ds_page_dirty(ds, ip);
+			r = ds_inline_move(ds, ip);
+		}
+	}
+put:
+	ds_page_put(ds, ip);
+unlock:
+	mutex_unlock(&ds->lock);
+	return r;
+}
+
+/* The end of a write: the size, when it grew, and the times. */
+static int write_end(struct ds_file *f, uint64_t end)
+{
+	struct ds *ds = f->ds;
+	struct ds_page *ip;
+	int r;
+
+	mutex_lock(&ds->lock);
+	r = ds_begin(ds);
+	if (r == 0)
+		r = ds_page_get(ds, f->inode, DS_INODE, &ip);
+	if (r == 0) {
+		struct ds_inode *ino = ip->data;
+
+		if (end > ino->size) {
+			ds_page_dirty(ds, ip);
+			ino->size = end;
+			ino->mtime = ino->ctime = time_realtime();
+			f->size = end;
+		}
+		ds_page_put(ds, ip);
+	}
+	mutex_unlock(&ds->lock);
+	return r;
+}
+
+ssize_t ds_write(struct ds_file *f, uint64_t off, const void *buf, size_t n)
+{
+	size_t done = 0;
+	bool in_inode = false;
+	int r;
+
+	if (n == 0)
+		return 0;
+	if (off + n < off || off + n > DS_BLOCKS_MAX << DS_BLOCK_SHIFT)
+		return -EFBIG;
+	mutex_lock(&f->writing);
+	enter(f);
+	r = f->size <= DS_INLINE_MAX ? write_inline(f, off, buf, n, &in_inode) : 0;
+	if (in_inode)
+		done = n;
+	while (r == 0 && done < n) {
+		size_t part = MIN(n - done, DS_BLOCK - (off + done) % DS_BLOCK);
+
+		r = write_block(f, off + done, (const uint8_t *)buf + done, part);
+		if (r == 0)
+			done += part;
+	}
+	if (done && !in_inode && off + done > f->size) {
+		int end = write_end(f, off + done);
+
+		r = r ? r : end;
+	}
+	ds_file_leave(f);
+	mutex_unlock(&f->writing);
+	return done ? (ssize_t)done : r;
+}
+
+int ds_allocate(struct ds_file *f, uint64_t off, uint64_t len, bool zero)
+{
+	uint64_t end = off + len;
+	uint8_t *zeros;
+	int r = 0;
+
+	if (end < off || end > DS_BLOCKS_MAX << DS_BLOCK_SHIFT)
+		return -EFBIG;
+	if (!zero)
+		return end > f->size ? ds_truncate(f, end) : 0;
+	zeros = vmalloc(DS_BLOCK);
+	if (!zeros)
+		return -ENOMEM;
+	for (uint64_t at = off; at < end && r == 0;) {
+		size_t part = MIN(end - at, DS_BLOCK - at % DS_BLOCK);
+		ssize_t n = ds_write(f, at, zeros, part);
+
+		r = n < 0 ? (int)n : 0;
+		at += part;
+	}
+	vfree(zeros);
+	return r;
+}
+
+int ds_sync(struct ds *ds)
+{
+	int r;
+
+	mutex_lock(&ds->lock);
+	if (ds->read_only)
+		r = -EROFS;
+	else
+		r = ds->txn_count ? ds_commit(ds) : blk_flush(ds->dev);
+	mutex_unlock(&ds->lock);
+	return r;
+}
+
+/* The caller has filled r but for offset, and calls ds_file_leave() from its done. */
+bool ds_direct(struct ds_file *f, struct blk_req *r, uint64_t off)
+{
+	uint64_t entry;
+
+	if (off / DS_BLOCK != (off + r->len - 1) / DS_BLOCK || off + r->len > f->size)
+		return false;
+	if (!ds_file_enter(f))
+		return false;
+	entry = ds_cached(f, off >> DS_BLOCK_SHIFT);
+	if (!(entry & DS_ALL_WRITTEN)) {
+		ds_file_leave(f);
+		return false;
+	}
+	r->offset = device_offset(entry & ~DS_ALL_WRITTEN, off);
+	blk_submit(r, f->ds->dev);
+	return true;
+}

@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Directories: a linear hash table of buckets, one page each with overflow pages behind. An insertion that needs an
+ * overflow page also splits one bucket, so a name costs a few pages at any size. Walks follow the hashes' bits in
+ * reverse, an order that splits do not disturb. ds->lock guards everything.
+ */
+#include "ds.h"
+
+#include "vmk/mm.h"
+#include "vmk/string.h"
+
+uint64_t ds_hash(const char *name, size_t len)
+{
+	uint64_t h = 0xcbf29ce484222325ull;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (uint8_t)name[i]) * 0x100000001b3ull;
+	h = (h ^ h >> 33) * 0xff51afd7ed558ccdull;
+	h = (h ^ h >> 33) * 0xc4ceb9fe1a85ec53ull;
+	return h ^ h >> 33;
+}
+
+static uint64_t reverse(uint64_t x)
+{
+	x = (x & 0x5555555555555555ull) << 1 | (x >> 1 & 0x5555555555555555ull);
+	x = (x & 0x3333333333333333ull) << 2 | (x >> 2 & 0x3333333333333333ull);
+	x = (x & 0x0f0f0f0f0f0f0f0full) << 4 | (x >> 4 & 0x0f0f0f0f0f0f0f0full);
+	return __builtin_bswap64(x);
+}
+
+/* Bits of the hash that choose the bucket among `buckets`, for that hash. */
+static unsigned bucket_bits(uint64_t buckets, uint64_t hash)
+{
+	unsigned bits = log2_floor(buckets);
+
+	return (hash & ((2ull << bits) - 1)) < buckets ? bits + 1 : bits;
+}
+
+static uint64_t bucket_of(uint64_t buckets, uint64_t hash)
+{
+	return hash & ((1ull << bucket_bits(buckets, hash)) - 1);
+}
+
+static uint32_t entry_size(uint8_t len)
+{
+	return ALIGN_UP((uint32_t)offsetof(struct ds_name, name) + len, 8u);
+}
+
+/* The entry at off, or NULL when it does not fit its page. */
+static struct ds_name *entry_at(struct ds_bucket *b, uint32_t off)
+{
+	struct ds_name *n = (struct ds_name *)(b->data + off);
+
+	if (b->used > sizeof(b->data) || off + sizeof(*n) > b->used ||
+	    off + entry_size(n->len) > b->used)
+		return NULL;
+	return n;
+}
+
+static int inode_page(struct ds *ds, uint64_t dir, struct ds_page **out)
+{
+	int r = ds_page_get(ds, dir, DS_INODE, out);
+
+	if (r == 0 && (((struct ds_inode *)(*out)->data)->mode & 0170000) != 0040000) {
+		ds_page_put(ds, *out);
+		return -ENOTDIR;
+	}
+	return r;
+}
+
+/* Finds name's page (pinned) and place in its bucket; -ENOENT. */
+static int locate(struct ds *ds, const struct ds_inode *dir, const char *name, struct ds_page **out,
+                  uint32_t *place)
+{
+	size_t len = strlen(name);
+	uint64_t hash = ds_hash(name, len), page;
+	int r;
+
+	if (!dir->buckets)
+		return -ENOENT;
+	r = ds_index_get(ds, dir->root, dir->height, bucket_of(dir->buckets, hash), &page);
+	while (r == 0 && page) {
+		struct ds_page *p;
+		struct ds_bucket *b;
+
+		r = ds_page_get(ds, page, DS_BUCKET, &p);
+		if (r)
+			return r;
+		b = p->data;
+		for (uint32_t off = 0; off < b->used;) {
+			struct ds_name *n = entry_at(b, off);
+
+			if (!n) {
+				ds_page_put(ds, p);
+				return ds_damaged(ds, "directory page %lu is torn", page);
+			}
+			if (n->hash == hash && n->len == len && memcmp(n->name, name, len) == 0) {
+				*out = p;
+				*place = off;
+				return 0;
+			}
+			off += entry_size(n->len);
+		}
+		page = b->next;
+		ds_page_put(ds, p);
+	}
+	return r ? r : -ENOENT;
+}
+
+int ds_dir_find(struct ds *ds, uint64_t dir, const char *name, uint64_t *inode)
+{
+	struct ds_page *dp, *p;
+	uint32_t place;
+	int r = inode_page(ds, dir, &dp);
+
+	if (r)
+		return r;
+	r = locate(ds, dp->data, name, &p, &place);
+	if (r == 0) {
+		*inode = entry_at(p->data, place)->inode;
+		ds_page_put(ds, p);
+	}
+	ds_page_put(ds, dp);
+	return r;
+}
+
+static int new_bucket(struct ds *ds, struct ds_page **out)
+{
+	uint64_t page;
+	int r = ds_meta_alloc(ds, &page);
+
+	return r ? r : ds_page_new(ds, page, DS_BUCKET, out);
+}
+
+/* Puts an entry into the chain that begins at page; *overflowed when the chain grew. */
+static int chain_add(struct ds *ds, uint64_t page, const struct ds_name *n, bool *overflowed)
+{
+	uint32_t size = entry_size(n->len);
+	struct ds_page *p, *more;
+	struct ds_bucket *b;
+	int r;
+
+	for (;;) {
+		r = ds_page_get(ds, page, DS_BUCKET, &p);
+		if (r)
+			return r;
+		b = p->data;
+		if (b->used + size <= sizeof(b->data))
+			break;
+		if (!b->next) {
+			r = new_bucket(ds, &more);
+			if (r) {
+				ds_page_put(ds, p);
+				return r;
+			}
+			ds_page_dirty(ds, p);
+			b->next = more->page;
+			*overflowed = true;
+			ds_page_put(ds, p);
+			p = more;
+			b = p->data;
+			break;
+		}
+		page = b->next;
+		ds_page_put(ds, p);
+	}
+	ds_page_dirty(ds, p);
+	memset(b->data + b->used, 0, size);
+	memcpy(b->data + b->used, n, offsetof(struct ds_name, name) + n->len);
+	b->used += size;
+	ds_page_put(ds, p);
+	return 0;
+}
+
+/* Moves a whole chain's entries into buf and empties it to its first page; returns bytes or -errno. */
+static ssize_t chain_take(struct ds *ds, uint64_t page, uint8_t *buf, size_t size)
+{
+	uint64_t next = page;
+	size_t n = 0;
+
+	while (next) {
+		struct ds_page *p;
+		struct ds_bucket *b;
+		uint64_t here = next;
+		int r = ds_page_get(ds, here, DS_BUCKET, &p);
+
+		if (r)
+			return r;
+		b = p->data;
+		next = b->next;
+		if (b->used > sizeof(b->data) || n + b->used > size) {
+			ds_page_put(ds, p);
+			return ds_damaged(ds, "directory page %lu is torn", here);
+		}
+		memcpy(buf + n, b->data, b->used);
+		n += b->used;
+		ds_page_dirty(ds, p);
+		b->used = 0;
+		b->next = 0;
+		memset(b->data, 0, sizeof(b->data));
+		ds_page_put(ds, p);
+		if (here != page) {
+			r = ds_meta_free(ds, here);
+			if (r)
+				return r;
+		}
+	}
+	return (ssize_t)n;
+}
+
+enum { CHAIN_MAX = 64 * 1024 };
+
+/* Linear hashing: the next bucket in turn gives half of its names to a new one. */
+static int split(struct ds *ds, struct ds_page *dp)
+{
+	struct ds_inode *dir = dp->data;
+	uint64_t fresh = dir->buckets, old = fresh - (1ull << log2_floor(fresh)), from, to;
+	uint8_t *buf = vmalloc(CHAIN_MAX);
+	struct ds_page *p;
+	ssize_t n;
+	int r = buf ? new_bucket(ds, &p) : -ENOMEM;
+
+	if (r)
+		goto out;
+	to = p->page;
+	ds_page_put(ds, p);
+	r = ds_index_set(ds, dp, fresh, to);
+	if (r == 0)
+		r = ds_index_get(ds, dir->root, dir->height, old, &from);
+	if (r)
+		goto out;
+	dir->buckets++;
+	n = chain_take(ds, from, buf, CHAIN_MAX);
+	r = n < 0 ? (int)n : 0;
+	for (ssize_t off = 0; off < n && r == 0;) {
+		const struct ds_name *e = (const struct ds_name *)(buf + off);
+		bool overflowed;
+
+		r = chain_add(ds, bucket_of(dir->buckets, e->hash) == fresh ? to : from, e,
+		              &overflowed);
+		off += entry_size(e->len);
+	}
+out:
+	vfree(buf);
+	return r;
+}
+
+int ds_dir_add(struct ds *ds, uint64_t dir, const char *name, uint64_t inode, uint8_t type)
+{
+	struct {
+		struct ds_name n;
+		char text[DS_NAME_MAX + 1];
+	} e = { .n = { .inode = inode, .type = type } };
+	struct ds_page *dp, *p;
+	struct ds_inode *d;
+	bool overflowed = false;
+	uint64_t page;
+	uint32_t place;
+	int r = inode_page(ds, dir, &dp);
+
+	if (r)
+		return r;
+	d = dp->data;
+	r = locate(ds, d, name, &p, &place);
+	if (r != -ENOENT) {
+		if (r == 0)
+			ds_page_put(ds, p);
+		r = r ? r : -EEXIST;
+		goto out;
+	}
+	e.n.len = (uint8_t)str_copy(e.n.name, name, sizeof(e.text));
+	e.n.hash = ds_hash(name, e.n.len);
+	ds_page_dirty(ds, dp);
+	r = 0;
+	if (!d->buckets) {
+		r = new_bucket(ds, &p);
+		if (r)
+			goto out;
+		page = p->page;
+		ds_page_put(ds, p);
+		r = ds_index_set(ds, dp, 0, page);
+		d->buckets = 1;
+	} else {
+		r = ds_index_get(ds, d->root, d->height, bucket_of(d->buckets, e.n.hash), &page);
+	}
+	if (r == 0)
+		r = chain_add(ds, page, &e.n, &overflowed);
+	if (r == 0)
+		d->entries++;
+	if (r == 0 && overflowed)
+		r = split(ds, dp);
+out:
+	ds_page_put(ds, dp);
+	return r;
+}
+
+int ds_dir_remove(struct ds *ds, uint64_t dir, const char *name)
+{
+	struct ds_page *dp, *p;
+	struct ds_bucket *b;
+	uint32_t place, size;
+	int r = inode_page(ds, dir, &dp);
+
+	if (r)
+		return r;
+	r = locate(ds, dp->data, name, &p, &place);
+	if (r == 0) {
+		b = p->data;
+		size = entry_size(entry_at(b, place)->len);
+		ds_page_dirty(ds, p);
+		ds_page_dirty(ds, dp);
+		memmove(b->data + place, b->data + place + size, b->used - place - size);
+		b->used -= size;
+		memset(b->data + b->used, 0, size);
+		((struct ds_inode *)dp->data)->entries--;
+		ds_page_put(ds, p);
+	}
+	ds_page_put(ds, dp);
+	return r;
+}
+
+int ds_dir_replace(struct ds *ds, uint64_t dir, const char *name, uint64_t inode, uint8_t type)
+{
+	struct ds_page *dp, *p;
+	uint32_t place;
+	int r = inode_page(ds, dir, &dp);
+
+	if (r)
+		return r;
+	r = locate(ds, dp->data, name, &p, &place);
+	if (r == 0) {
+		struct ds_name *n = entry_at(p->data, place);
+
+		ds_page_dirty(ds, p);
+		n->inode = inode;
+		n->type = type;
+		ds_page_put(ds, p);
+	}
+	ds_page_put(ds, dp);
+	return r;
+}
+
+/* Of the chain's entries with a key at or above `from` the one with the smallest, copied to *best. */
+static int chain_next(struct ds *ds, uint64_t page, uint64_t from, struct ds_name *best, char *name)
+{
+	int found = 0;
+	uint64_t least = 0;
+
+	while (page) {
+		struct ds_page *p;
+		struct ds_bucket *b;
+		int r = ds_page_get(ds, page, DS_BUCKET, &p);
+
+		if (r)
+			return r;
+		b = p->data;
+		for (uint32_t off = 0; off < b->used;) {
+			struct ds_name *n = entry_at(b, off);
+			uint64_t key;
+
+			if (!n) {
+				ds_page_put(ds, p);
+				return ds_damaged(ds, "directory page %lu is torn", page);
+			}
+			key = reverse(n->hash) >> 1;
+			if (key >= from && (!found || key < least)) {
+				found = 1;
+				least = key;
+				*best = *n;
+				memcpy(name, n->name, n->len);
+				name[n->len] = 0;
+			}
+			off += entry_size(n->len);
+		}
+		page = b->next;
+		ds_page_put(ds, p);
+	}
+	return found;
+}
+
+int ds_dir_walk(struct ds *ds, uint64_t dir, uint64_t *pos,
+                bool (*emit)(void *arg, const char *name, uint64_t ino, unsigned type,
+                             uint64_t next),
+                void *arg)
+{
+	const uint64_t end = 1ull << 63;
+	char name[DS_NAME_MAX + 1];
+	struct ds_page *dp;
+	struct ds_inode *d;
+	int r = inode_page(ds, dir, &dp);
+
+	if (r)
+		return r;
+	d = dp->data;
+	while (d->buckets && *pos < end) {
+		uint64_t hash = reverse(*pos << 1), page;
+		unsigned bits = bucket_bits(d->buckets, hash);
+		struct ds_name n;
+
+		r = ds_index_get(ds, d->root, d->height, bucket_of(d->buckets, hash), &page);
+		if (r == 0)
+			r = chain_next(ds, page, *pos, &n, name);
+		if (r < 0)
+			break;
+		if (r == 0) { /* on to the next bucket in this order */
+			*pos = bits ? ((*pos >> (63 - bits)) + 1) << (63 - bits) : end;
+			continue;
+		}
+		r = 0;
+		if (!emit(arg, name, n.inode, n.type, (reverse(n.hash) >> 1) + 1))
+			break;
+		*pos = (reverse(n.hash) >> 1) + 1;
+	}
+	ds_page_put(ds, dp);
+	return r;
+}
+
+/* Frees the index pages below and with `page`; every step leaves a tree that can be freed again. */
+static int free_index(struct ds *ds, uint64_t page, unsigned height)
+{
+	struct ds_page *p;
+	int r = ds_begin(ds);
+
+	if (r == 0)
+		r = ds_page_get(ds, page, DS_INDEX, &p);
+	if (r)
+		return r;
+	for (unsigned i = 0; i < DS_INDEX_PER && height > 1 && r == 0; i++) {
+		uint64_t *child = &((struct ds_index *)p->data)->child[i];
+
+		if (*child == 0)
+			continue;
+		r = free_index(ds, *child, height - 1);
+		ds_page_dirty(ds, p);
+		*child = 0;
+	}
+	ds_page_put(ds, p);
+	return r ? r : ds_meta_free(ds, page);
+}
+
+static int free_chain(struct ds *ds, uint64_t page)
+{
+	while (page) {
+		struct ds_page *p;
+		uint64_t here = page;
+		int r = ds_page_get(ds, here, DS_BUCKET, &p);
+
+		if (r)
+			return r;
+		page = ((struct ds_bucket *)p->data)->next;
+		ds_page_put(ds, p);
+		r = ds_meta_free(ds, here);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int ds_dir_free(struct ds *ds, struct ds_page *ino_page)
+{
+	struct ds_inode *d = ino_page->data;
+	int r = 0;
+
+	while (d->buckets && r == 0) {
+		uint64_t page;
+
+		r = ds_begin(ds);
+		if (r == 0)
+			r = ds_index_get(ds, d->root, d->height, d->buckets - 1, &page);
+		if (r == 0)
+			r = free_chain(ds, page);
+		if (r == 0) {
+			ds_page_dirty(ds, ino_page);
+			d->buckets--;
+		}
+	}
+	if (r == 0 && d->height && d->root)
+		r = free_index(ds, d->root, d->height);
+	if (r == 0) {
+		ds_page_dirty(ds, ino_page);
+		d->root = 0;
+		d->height = 0;
+	}
+	return r;
+}

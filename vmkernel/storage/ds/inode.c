@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Inodes: birth, truncation, end; and the files that are open on them.
+ *
+ * What takes more than one transaction is on the orphan list from its first to its last, so a mount finishes it: an
+ * inode without names, or one that is being truncated. Data I/O passes the file's gate; truncation
+ * closes it and waits until nobody is inside.
+ */
+#include "ds.h"
+
+#include "vmk/log.h"
+#include "vmk/mm.h"
+#include "vmk/stat.h"
+#include "vmk/string.h"
+#include "vmk/time.h"
+
+#define LOG_MODULE "datastore"
+
+STAT(orphans, "datastore.orphans", "unfinished deletions and truncations finished at mount");
+
+enum { CUT_BUDGET = 1 };
+
+int ds_inode_create(struct ds *ds, uint32_t mode, struct ds_page **out)
+{
+	struct ds_page *sp;
+	struct ds_inode *ino;
+	uint64_t page;
+	int r = ds_meta_alloc(ds, &page);
+
+	if (r)
+		return r;
+	r = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
+	if (r)
+		return r;
+	r = ds_page_new(ds, page, DS_INODE, out);
+	if (r == 0) {
+		struct ds_state *state = sp->data;
+
+		ds_page_dirty(ds, sp);
+		ino = (*out)->data;
+		ino->generation = state->generation++;
+		state->inodes++;
+		ino->mode = mode;
+		ino->nlink = 1;
+		ino->mtime = ino->ctime = time_realtime();
+		if ((mode & 0170000) != 0040000)
+			ino->flags = DS_INLINE;
+	}
+	ds_page_put(ds, sp);
+	return r;
+}
+
+static int orphan_add(struct ds *ds, struct ds_page *ip)
+{
+	struct ds_inode *ino = ip->data;
+	struct ds_page *sp;
+	int r = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
+
+	if (r)
+		return r;
+	ds_page_dirty(ds, sp);
+	ds_page_dirty(ds, ip);
+	ino->orphan = ((struct ds_state *)sp->data)->orphans;
+	((struct ds_state *)sp->data)->orphans = ip->page;
+	ds_page_put(ds, sp);
+	return 0;
+}
+
+/* Takes the inode out of the list, which is short. */
+static int orphan_remove(struct ds *ds, struct ds_page *ip)
+{
+	struct ds_inode *ino = ip->data;
+	struct ds_page *p;
+	uint64_t *link;
+	int r = ds_page_get(ds, ds->super.state_page, DS_STATE, &p);
+
+	if (r)
+		return r;
+	link = &((struct ds_state *)p->data)->orphans;
+	while (*link && *link != ip->page) {
+		uint64_t next = *link;
+
+		ds_page_put(ds, p);
+		r = ds_page_get(ds, next, DS_INODE, &p);
+		if (r)
+			return r;
+		link = &((struct ds_inode *)p->data)->orphan;
+	}
+	if (*link) {
+		ds_page_dirty(ds, p);
+		ds_page_dirty(ds, ip);
+		*link = ino->orphan;
+		ino->orphan = 0;
+	}
+	ds_page_put(ds, p);
+	return 0;
+}
+
+int ds_inode_unlinked(struct ds *ds, struct ds_page *ip)
+{
+	struct ds_file *f;
+
+	list_for_each(f, &ds->files, link) if (f->inode == ip->page) f->unlinked = true;
+	/* One that is being truncated stands on the list already. */
+	return ((struct ds_inode *)ip->data)->flags & DS_TRUNCATING ? 0 : orphan_add(ds, ip);
+}
+
+/* Frees all blocks from block `first` of the file on, in as many transactions as it takes. */
+static int cut_all(struct ds *ds, struct ds_page *ip, uint64_t first)
+{
+	bool more = true;
+	int r = 0;
+
+	while (more && r == 0) {
+		r = ds_begin(ds);
+		if (r == 0) {
+			ds_page_dirty(ds, ip);
+			r = ds_map_cut(ds, ip, first, CUT_BUDGET, &more);
+		}
+	}
+	return r;
+}
+
+int ds_inode_destroy(struct ds *ds, uint64_t inode)
+{
+	struct ds_page *ip, *sp;
+	struct ds_inode *ino;
+	int r = ds_page_get(ds, inode, DS_INODE, &ip);
+
+	if (r)
+		return r;
+	ino = ip->data;
+	if ((ino->mode & 0170000) == 0040000)
+		r = ds_dir_free(ds, ip);
+	else if (!(ino->flags & DS_INLINE))
+		r = cut_all(ds, ip, 0);
+	if (r == 0)
+		r = ds_begin(ds);
+	if (r == 0)
+		r = orphan_remove(ds, ip);
+	if (r == 0)
+		r = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
+	if (r == 0) {
+		ds_page_dirty(ds, sp);
+		((struct ds_state *)sp->data)->inodes--;
+		ds_page_put(ds, sp);
+	}
+	ds_page_put(ds, ip);
+	return r ? r : ds_meta_free(ds, inode);
+}
+
+/* Bytes behind the end must read as zeros when the file grows again: the last piece's rest. */
+static int zero_tail(struct ds *ds, const struct ds_inode *ino)
+{
+	uint64_t size = ino->size, piece = size & ~(uint64_t)(DS_PAGE - 1);
+	struct ds_map_entry e;
+	uint64_t at;
+	uint8_t *buf;
+	unsigned i;
+	int r;
+
+	if (size % DS_PAGE == 0)
+		return 0;
+	r = ds_map_get(ds, ino, size >> DS_BLOCK_SHIFT, &e);
+	i = (unsigned)(piece >> DS_PAGE_SHIFT) % DS_PIECES;
+	if (r || !e.block || !(e.written[i / 8] & 1 << i % 8))
+		return r;
+	buf = kmalloc(DS_PAGE);
+	if (!buf)
+		return -ENOMEM;
+	at = (e.block << DS_BLOCK_SHIFT) + piece % DS_BLOCK;
+	r = blk_rw_buf(ds->dev, BLK_READ, at, buf, DS_PAGE);
+	if (r == 0) {
+		memset(buf + size % DS_PAGE, 0, DS_PAGE - size % DS_PAGE);
+		r = blk_rw_buf(ds->dev, BLK_WRITE, at, buf, DS_PAGE);
+		ds->new_data = true;
+	}
+	kfree(buf);
+	return r;
+}
+
+/* Pieces of the last block that lie wholly behind the end count as unwritten. */
+static int cut_pieces(struct ds *ds, struct ds_page *ip)
+{
+	struct ds_inode *ino = ip->data;
+	unsigned first = (unsigned)DIV_UP(ino->size % DS_BLOCK, (uint64_t)DS_PAGE), slot;
+	struct ds_map_entry e;
+	struct ds_page *leaf;
+	int r = ds_map_get(ds, ino, ino->size >> DS_BLOCK_SHIFT, &e);
+
+	if (r || !e.block || ino->size % DS_BLOCK == 0)
+		return r;
+	r = ds_map_leaf(ds, ip, ino->size >> DS_BLOCK_SHIFT, &leaf, &slot);
+	if (r)
+		return r;
+	ds_page_dirty(ds, leaf);
+	for (unsigned i = first; i < DS_PIECES; i++)
+		((struct ds_map *)leaf->data)->entry[slot].written[i / 8] &= ~(1 << i % 8);
+	ds_page_put(ds, leaf);
+	return 0;
+}
+
+/* Does what DS_TRUNCATING promised: the size is set and durable, the rest follows. */
+static int finish_truncate(struct ds *ds, struct ds_page *ip)
+{
+	struct ds_inode *ino = ip->data;
+	int r = cut_all(ds, ip, DIV_UP(ino->size, (uint64_t)DS_BLOCK));
+
+	if (r == 0)
+		r = ds_begin(ds);
+	if (r == 0)
+		r = zero_tail(ds, ino);
+	if (r == 0)
+		r = cut_pieces(ds, ip);
+	if (r == 0)
+		r = orphan_remove(ds, ip);
+	if (r == 0) {
+		ds_page_dirty(ds, ip);
+		ino->flags &= ~DS_TRUNCATING;
+	}
+	return r;
+}
+
+static int truncate_locked(struct ds_file *f, uint64_t size)
+{
+	struct ds *ds = f->ds;
+	struct ds_page *ip;
+	struct ds_inode *ino;
+	bool shrink;
+	int r = ds_begin(ds);
+
+	if (r == 0)
+		r = ds_page_get(ds, f->inode, DS_INODE, &ip);
+	if (r)
+		return r;
+	ino = ip->data;
+	ds_page_dirty(ds, ip);
+	shrink = size < ino->size;
+	if (ino->flags & DS_INLINE) {
+		if (shrink)
+			memset(ino->data + size, 0, ino->size - size);
+		else if (size > DS_INLINE_MAX)
+			r = ds_inline_move(ds, ip);
+	} else if (shrink) {
+		ino->flags |= DS_TRUNCATING;
+		r = orphan_add(ds, ip);
+	}
+	if (r == 0) {
+		ino->size = size;
+		ino->mtime = ino->ctime = time_realtime();
+	}
+	if (r == 0 && ino->flags & DS_TRUNCATING) {
+		r = ds_commit(ds);
+		if (r == 0)
+			r = finish_truncate(ds, ip);
+	}
+	f->size = ino->size;
+	ds_page_put(ds, ip);
+	return r;
+}
+
+/* From block `first` of the file on. */
+static void cache_forget(struct ds_file *f, uint64_t first)
+{
+	for (unsigned g = first / DS_CHUNK / DS_CHUNKS; g < DS_GROUPS; g++)
+		for (unsigned c = 0; f->group[g] && c < DS_CHUNKS; c++)
+			for (unsigned i = 0; f->group[g][c] && i < DS_CHUNK; i++)
+				if (((uint64_t)g * DS_CHUNKS + c) * DS_CHUNK + i >= first)
+					WRITE_ONCE(f->group[g][c][i], 0);
+}
+
+int ds_truncate(struct ds_file *f, uint64_t size)
+{
+	int r;
+
+	if (size > DS_BLOCKS_MAX << DS_BLOCK_SHIFT)
+		return -EFBIG;
+	mutex_lock(&f->writing);
+	ds_file_drain(f);
+	mutex_lock(&f->ds->lock);
+	cache_forget(f, size >> DS_BLOCK_SHIFT);
+	r = truncate_locked(f, size);
+	mutex_unlock(&f->ds->lock);
+	ds_file_resume(f);
+	mutex_unlock(&f->writing);
+	return r;
+}
+
+int ds_orphans(struct ds *ds)
+{
+	for (;;) {
+		struct ds_page *p;
+		uint64_t inode;
+		bool named;
+		int r = ds_page_get(ds, ds->super.state_page, DS_STATE, &p);
+
+		if (r)
+			return r;
+		inode = ((struct ds_state *)p->data)->orphans;
+		ds_page_put(ds, p);
+		if (!inode)
+			return 0;
+		stat_inc(orphans);
+		r = ds_page_get(ds, inode, DS_INODE, &p);
+		if (r)
+			return r;
+		named = ((struct ds_inode *)p->data)->nlink != 0;
+		if (named)
+			r = finish_truncate(ds, p);
+		ds_page_put(ds, p);
+		if (!named)
+			r = ds_inode_destroy(ds, inode);
+		if (r)
+			return r;
+	}
+}
+
+int ds_file_open(struct ds *ds, uint64_t inode, struct ds_file **out)
+{
+	struct ds_page *ip;
+	struct ds_file *f;
+	int r;
+
+	list_for_each(f, &ds->files, link)
+	{
+		if (f->inode == inode) {
+			f->refs++;
+			*out = f;
+			return 0;
+		}
+	}
+	r = ds_page_get(ds, inode, DS_INODE, &ip);
+	if (r)
+		return r;
+	f = vmalloc(sizeof(*f));
+	if (f) {
+		f->ds = ds;
+		f->inode = inode;
+		f->refs = 1;
+		f->size = ((struct ds_inode *)ip->data)->size;
+		waitq_init(&f->idle, "datastore file");
+		mutex_init(&f->writing, "datastore file");
+		list_push_back(&ds->files, &f->link);
+		*out = f;
+	}
+	ds_page_put(ds, ip);
+	return f ? 0 : -ENOMEM;
+}
+
+void ds_file_close(struct ds_file *f)
+{
+	struct ds *ds = f->ds;
+
+	mutex_lock(&ds->lock);
+	if (--f->refs) {
+		mutex_unlock(&ds->lock);
+		return;
+	}
+	list_remove(&f->link);
+	if (f->unlinked && !ds->read_only && ds_inode_destroy(ds, f->inode) != 0)
+		log_warn("%s: an unlinked file remains until the next mount", ds->label);
+	mutex_unlock(&ds->lock);
+	for (unsigned g = 0; g < DS_GROUPS; g++) {
+		for (unsigned c = 0; f->group[g] && c < DS_CHUNKS; c++)
+			kfree(f->group[g][c]);
+		kfree(f->group[g]);
+	}
+	vfree(f);
+}
+
+bool ds_file_enter(struct ds_file *f)
+{
+	__atomic_fetch_add(&f->in_flight, 1, __ATOMIC_SEQ_CST);
+	if (likely(!__atomic_load_n(&f->draining, __ATOMIC_SEQ_CST)))
+		return true;
+	ds_file_leave(f);
+	return false;
+}
+
+void ds_file_leave(struct ds_file *f)
+{
+	if (__atomic_sub_fetch(&f->in_flight, 1, __ATOMIC_SEQ_CST) == 0 &&
+	    __atomic_load_n(&f->draining, __ATOMIC_SEQ_CST))
+		waitq_wake_all(&f->idle);
+}
+
+void ds_file_drain(struct ds_file *f)
+{
+	__atomic_store_n(&f->draining, true, __ATOMIC_SEQ_CST);
+	wait_event(&f->idle, __atomic_load_n(&f->in_flight, __ATOMIC_SEQ_CST) == 0);
+}
+
+void ds_file_resume(struct ds_file *f)
+{
+	__atomic_store_n(&f->draining, false, __ATOMIC_SEQ_CST);
+	waitq_wake_all(&f->idle);
+}
+
+uint64_t ds_cached(const struct ds_file *f, uint64_t index)
+{
+	uint64_t **group = load_acquire(&f->group[index / DS_CHUNK / DS_CHUNKS]);
+	uint64_t *chunk = group ? load_acquire(&group[index / DS_CHUNK % DS_CHUNKS]) : NULL;
+
+	return chunk ? READ_ONCE(chunk[index % DS_CHUNK]) : 0;
+}
+
+void ds_cache_set(struct ds_file *f, uint64_t index, uint64_t entry)
+{
+	uint64_t ***group = &f->group[index / DS_CHUNK / DS_CHUNKS], **chunk;
+
+	if (!*group && entry)
+		store_release(group, kzalloc(DS_CHUNKS * sizeof(**group)));
+	if (!*group)
+		return; /* the cache may always be empty */
+	chunk = &(*group)[index / DS_CHUNK % DS_CHUNKS];
+	if (!*chunk && entry)
+		store_release(chunk, kzalloc(DS_CHUNK * sizeof(**chunk)));
+	if (*chunk)
+		WRITE_ONCE((*chunk)[index % DS_CHUNK], entry);
+}

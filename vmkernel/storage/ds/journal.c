@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The journal: a ring of records, each one transaction. ds->lock guards everything.
+ *
+ * Commit: data that the transaction publishes is flushed first; then the record goes out, then a flush. A record
+ * proves itself by its checksums, so no order between its pages is needed. Checkpoint: all pages
+ * go to their places, a flush, then the tail moves on, alternating between two pages.
+ */
+#include "ds.h"
+
+#include "vmk/crc.h"
+#include "vmk/log.h"
+#include "vmk/mm.h"
+#include "vmk/stat.h"
+#include "vmk/string.h"
+
+#define LOG_MODULE "datastore"
+
+STAT(commits, "datastore.commits", "transactions made durable");
+STAT(checkpoints, "datastore.checkpoints", "times the journal was emptied");
+STAT(replayed, "datastore.replayed", "transactions replayed at mount");
+
+enum { TAILS = 2 };
+
+static uint64_t ring_offset(const struct ds *ds, uint64_t position)
+{
+	return (ds->super.journal_page + TAILS + position) << DS_PAGE_SHIFT;
+}
+
+/* Reads or writes pages of the ring from position on, around its end. */
+static int ring_rw(struct ds *ds, enum blk_op op, uint64_t position, void *buf, uint64_t pages)
+{
+	uint64_t first = MIN(pages, ds->ring - position);
+	int r = blk_rw_buf(ds->dev, op, ring_offset(ds, position), buf, first << DS_PAGE_SHIFT);
+
+	if (r || first == pages)
+		return r;
+	return blk_rw_buf(ds->dev, op, ring_offset(ds, 0),
+	                  (uint8_t *)buf + (first << DS_PAGE_SHIFT),
+	                  (pages - first) << DS_PAGE_SHIFT);
+}
+
+static uint64_t ring_free(const struct ds *ds)
+{
+	return ds->ring - 1 - (ds->head + ds->ring - ds->tail) % ds->ring;
+}
+
+static int write_tail(struct ds *ds)
+{
+	static const enum ds_type type = DS_TAIL;
+	struct ds_tail *t = (struct ds_tail *)ds->record;
+	uint64_t page = ds->super.journal_page + ++ds->tail_counter % TAILS;
+
+	memset(t, 0, DS_PAGE);
+	t->counter = ds->tail_counter;
+	t->position = ds->tail;
+	t->sequence = ds->tail_sequence;
+	ds_seal(ds, t, page, type, ds->tail_sequence);
+	return blk_rw_buf(ds->dev, BLK_WRITE, page << DS_PAGE_SHIFT, t, DS_PAGE);
+}
+
+int ds_checkpoint(struct ds *ds)
+{
+	struct ds_page *p, *n;
+	int r = 0;
+
+	ASSERT(ds->txn_count == 0);
+	stat_inc(checkpoints);
+	list_for_each(p, &ds->behind_pages, dirty)
+	{
+		r = blk_rw_buf(ds->dev, BLK_WRITE, p->page << DS_PAGE_SHIFT, p->data, DS_PAGE);
+		if (r)
+			break;
+	}
+	if (r == 0)
+		r = blk_flush(ds->dev);
+	if (r == 0) {
+		ds->tail = ds->head;
+		ds->tail_sequence = ds->sequence;
+		r = write_tail(ds);
+	}
+	if (r == 0)
+		r = blk_flush(ds->dev);
+	if (r)
+		return ds_damaged(ds, "metadata could not be written (error %d)", -r);
+	list_for_each_safe(p, n, &ds->behind_pages, dirty)
+	{
+		p->behind = false;
+		list_remove(&p->dirty);
+		if (p->pins == 0)
+			list_push_back(&ds->lru, &p->lru);
+	}
+	ds->behind_count = 0;
+	return 0;
+}
+
+/* Seals the pages of the running transaction into ds->record. */
+static void fill_record(struct ds *ds)
+{
+	struct ds_record *rec = (struct ds_record *)ds->record;
+	uint8_t *image = ds->record + DS_PAGE;
+	struct ds_page *p;
+
+	memset(rec, 0, DS_PAGE);
+	list_for_each(p, &ds->txn_pages, dirty)
+	{
+		ds_seal(ds, p->data, p->page, ((struct ds_head *)p->data)->type, ds->sequence);
+		memcpy(image, p->data, DS_PAGE);
+		image += DS_PAGE;
+		rec->page[rec->count++] = p->page;
+	}
+	rec->images_crc = crc32c(0, ds->record + DS_PAGE, (size_t)rec->count << DS_PAGE_SHIFT);
+	ds_seal(ds, rec, ds->super.journal_page + TAILS + ds->head, DS_JOURNAL, ds->sequence);
+}
+
+int ds_commit(struct ds *ds)
+{
+	struct ds_page *p;
+	uint64_t pages = ds->txn_count + 1;
+	int r = 0;
+
+	if (ds->txn_count == 0)
+		return 0;
+	if (ds->read_only)
+		return -EROFS;
+	ASSERT(pages <= ring_free(ds));
+	if (ds->new_data)
+		r = blk_flush(ds->dev);
+	if (r == 0) {
+		fill_record(ds);
+		r = ring_rw(ds, BLK_WRITE, ds->head, ds->record, pages);
+	}
+	if (r == 0)
+		r = blk_flush(ds->dev);
+	if (r)
+		return ds_damaged(ds, "the journal could not be written (error %d)", -r);
+	stat_inc(commits);
+	list_for_each(p, &ds->txn_pages, dirty)
+	{
+		p->in_txn = false;
+		ds->behind_count += !p->behind;
+		p->behind = true;
+	}
+	list_splice_back(&ds->behind_pages, &ds->txn_pages);
+	ds->txn_count = 0;
+	ds->new_data = false;
+	ds->head = (ds->head + pages) % ds->ring;
+	ds->durable = ds->sequence++;
+	ds_freed_release(ds);
+	return 0;
+}
+
+int ds_begin(struct ds *ds)
+{
+	int r;
+
+	if (ds->read_only)
+		return -EROFS;
+	if (ds->txn_count + DS_RESERVE > DS_RECORD_MAX) {
+		r = ds_commit(ds);
+		if (r)
+			return r;
+	}
+	if (ds->txn_count == 0 && ring_free(ds) < DS_RECORD_MAX + 1)
+		return ds_checkpoint(ds);
+	return 0;
+}
+
+/* The newer valid tail. */
+static int read_tail(struct ds *ds)
+{
+	bool found = false;
+
+	for (unsigned i = 0; i < TAILS; i++) {
+		const struct ds_tail *t = (const struct ds_tail *)ds->record;
+		uint64_t page = ds->super.journal_page + i;
+		int r = blk_rw_buf(ds->dev, BLK_READ, page << DS_PAGE_SHIFT, ds->record, DS_PAGE);
+
+		if (r)
+			return r;
+		if (!ds_sealed(ds, t, page, DS_TAIL) || t->position >= ds->ring ||
+		    (found && t->counter < ds->tail_counter))
+			continue;
+		found = true;
+		ds->tail_counter = t->counter;
+		ds->tail = t->position;
+		ds->tail_sequence = t->sequence;
+	}
+	return found ? 0 : ds_damaged(ds, "both journal tails fail their check");
+}
+
+/* The record at ds->head into ds->record: 1 whole and expected, 0 the end of the journal. */
+static int read_record(struct ds *ds)
+{
+	const struct ds_record *rec = (const struct ds_record *)ds->record;
+	int r = ring_rw(ds, BLK_READ, ds->head, ds->record, 1);
+
+	if (r)
+		return r;
+	if (!ds_sealed(ds, rec, ds->super.journal_page + TAILS + ds->head, DS_JOURNAL) ||
+	    rec->head.txn != ds->sequence || rec->count == 0 || rec->count > DS_RECORD_MAX)
+		return 0;
+	r = ring_rw(ds, BLK_READ, (ds->head + 1) % ds->ring, ds->record + DS_PAGE, rec->count);
+	if (r)
+		return r;
+	return crc32c(0, ds->record + DS_PAGE, (size_t)rec->count << DS_PAGE_SHIFT) ==
+	       rec->images_crc;
+}
+
+static int replay_record(struct ds *ds)
+{
+	const struct ds_record *rec = (const struct ds_record *)ds->record;
+
+	for (unsigned i = 0; i < rec->count; i++) {
+		void *image = ds->record + DS_PAGE + ((size_t)i << DS_PAGE_SHIFT);
+		enum ds_type type = ((struct ds_head *)image)->type;
+		int r;
+
+		if (rec->page[i] >= ds->blocks * DS_BLOCK_PAGES ||
+		    !ds_sealed(ds, image, rec->page[i], type))
+			return ds_damaged(ds, "journal record %lu holds a bad page", ds->sequence);
+		r = blk_rw_buf(ds->dev, BLK_WRITE, rec->page[i] << DS_PAGE_SHIFT, image, DS_PAGE);
+		if (r)
+			return r;
+	}
+	stat_inc(replayed);
+	return 0;
+}
+
+int ds_journal_replay(struct ds *ds)
+{
+	unsigned count = 0;
+	int r = read_tail(ds);
+
+	if (r)
+		return r;
+	ds->head = ds->tail;
+	ds->sequence = ds->tail_sequence;
+	for (;;) {
+		r = read_record(ds);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			break;
+		r = replay_record(ds);
+		if (r)
+			return r;
+		ds->head = (ds->head + 1 + ((struct ds_record *)ds->record)->count) % ds->ring;
+		ds->sequence++;
+		count++;
+	}
+	ds->durable = ds->sequence - 1;
+	if (count == 0)
+		return 0;
+	log_info("%s: %u transactions replayed", ds->label, count);
+	return ds_checkpoint(ds);
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Trees of pages: an inode's leaves (block map) or buckets (directory) below up to four levels of index pages.
+ * Height 0: the root is child 0 itself. ds->lock guards everything.
+ */
+#include "ds.h"
+
+#include "vmk/string.h"
+
+enum { HEIGHT_MAX = 4 };
+
+/* Children that a tree of that height can have. */
+static uint64_t reach(unsigned height)
+{
+	uint64_t n = 1;
+
+	while (height--)
+		n *= DS_INDEX_PER;
+	return n;
+}
+
+int ds_index_get(struct ds *ds, uint64_t root, unsigned height, uint64_t i, uint64_t *child)
+{
+	if (height > HEIGHT_MAX)
+		return ds_damaged(ds, "a tree of %u levels", height);
+	*child = i < reach(height) ? root : 0;
+	while (height && *child) {
+		uint64_t below = reach(--height);
+		struct ds_page *p;
+		int r = ds_page_get(ds, *child, DS_INDEX, &p);
+
+		if (r)
+			return r;
+		*child = ((struct ds_index *)p->data)->child[i / below];
+		i %= below;
+		ds_page_put(ds, p);
+	}
+	return 0;
+}
+
+static int new_index(struct ds *ds, uint64_t first_child, uint64_t *page)
+{
+	struct ds_page *p;
+	int r = ds_meta_alloc(ds, page);
+
+	if (r)
+		return r;
+	r = ds_page_new(ds, *page, DS_INDEX, &p);
+	if (r)
+		return r;
+	((struct ds_index *)p->data)->child[0] = first_child;
+	ds_page_put(ds, p);
+	return 0;
+}
+
+static int grow(struct ds *ds, struct ds_inode *ino, uint64_t i)
+{
+	while (i >= reach(ino->height)) {
+		if (ino->height == HEIGHT_MAX)
+			return -EFBIG;
+		if (ino->root) {
+			uint64_t page;
+			int r = new_index(ds, ino->root, &page);
+
+			if (r)
+				return r;
+			ino->root = page;
+		}
+		ino->height++;
+	}
+	return 0;
+}
+
+int ds_index_set(struct ds *ds, struct ds_page *ino_page, uint64_t i, uint64_t child)
+{
+	struct ds_inode *ino = ino_page->data;
+	unsigned height;
+	uint64_t at;
+	int r = grow(ds, ino, i);
+
+	if (r)
+		return r;
+	height = ino->height;
+	if (height == 0) {
+		ino->root = child;
+		return 0;
+	}
+	if (!ino->root) {
+		r = new_index(ds, 0, &ino->root);
+		if (r)
+			return r;
+	}
+	at = ino->root;
+	while (height--) {
+		uint64_t below = reach(height);
+		struct ds_page *p;
+		uint64_t *slot;
+
+		r = ds_page_get(ds, at, DS_INDEX, &p);
+		if (r)
+			return r;
+		slot = &((struct ds_index *)p->data)->child[i / below];
+		ds_page_dirty(ds, p);
+		if (height == 0)
+			*slot = child;
+		else if (*slot == 0)
+			r = new_index(ds, 0, slot);
+		at = *slot;
+		i %= below;
+		ds_page_put(ds, p);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int ds_map_get(struct ds *ds, const struct ds_inode *ino, uint64_t index, struct ds_map_entry *out)
+{
+	struct ds_page *p;
+	uint64_t leaf;
+	int r = ds_index_get(ds, ino->root, ino->height, index / DS_MAP_PER, &leaf);
+
+	memset(out, 0, sizeof(*out));
+	if (r || !leaf)
+		return r;
+	r = ds_page_get(ds, leaf, DS_MAP, &p);
+	if (r)
+		return r;
+	*out = ((struct ds_map *)p->data)->entry[index % DS_MAP_PER];
+	ds_page_put(ds, p);
+	return 0;
+}
+
+int ds_map_leaf(struct ds *ds, struct ds_page *ino_page, uint64_t index, struct ds_page **leaf,
+                unsigned *slot)
+{
+	struct ds_inode *ino = ino_page->data;
+	uint64_t page;
+	int r = ds_index_get(ds, ino->root, ino->height, index / DS_MAP_PER, &page);
+
+	if (r)
+		return r;
+	*slot = index % DS_MAP_PER;
+	if (page)
+		return ds_page_get(ds, page, DS_MAP, leaf);
+	r = ds_meta_alloc(ds, &page);
+	if (r)
+		return r;
+	r = ds_index_set(ds, ino_page, index / DS_MAP_PER, page);
+	if (r)
+		return r;
+	return ds_page_new(ds, page, DS_MAP, leaf);
+}
+
+/* What a cut still may do, and for which inode. */
+struct cut {
+	struct ds *ds;
+	struct ds_inode *ino;
+	uint64_t first; /* block of the file */
+	unsigned budget;
+};
+
+/* Frees the leaf's blocks from `first` on; *empty: nothing is left in it. */
+static int cut_leaf(struct cut *c, uint64_t page, uint64_t base, bool *empty)
+{
+	struct ds_page *p;
+	struct ds_map *m;
+	bool freed = false;
+	int r = ds_page_get(c->ds, page, DS_MAP, &p);
+
+	if (r)
+		return r;
+	m = p->data;
+	*empty = base >= c->first;
+	for (unsigned i = 0; i < DS_MAP_PER && r == 0; i++) {
+		if (base + i < c->first || !m->entry[i].block)
+			continue;
+		ds_page_dirty(c->ds, p);
+		r = ds_block_ref(c->ds, m->entry[i].block, -1);
+		memset(&m->entry[i], 0, sizeof(m->entry[i]));
+		c->ino->blocks--;
+		freed = true;
+	}
+	/* A leaf that keeps its place and had nothing to give costs no budget: the cut ends there. */
+	c->budget -= freed || *empty;
+	ds_page_put(c->ds, p);
+	return r;
+}
+
+static int cut_tree(struct cut *c, uint64_t page, unsigned height, uint64_t base, bool *empty);
+
+/* Cuts the children of an index page from the last backwards, as long as the budget lasts. */
+static int cut_index(struct cut *c, uint64_t page, unsigned height, uint64_t base, bool *empty)
+{
+	uint64_t span = reach(height - 1) * DS_MAP_PER;
+	struct ds_page *p;
+	uint64_t *child;
+	int r = ds_page_get(c->ds, page, DS_INDEX, &p);
+
+	if (r)
+		return r;
+	child = ((struct ds_index *)p->data)->child;
+	*empty = base >= c->first;
+	for (unsigned i = DS_INDEX_PER; i-- && r == 0;) {
+		bool gone;
+
+		if (!child[i] || base + (i + 1) * span <= c->first)
+			continue;
+		if (!c->budget) {
+			*empty = false;
+			break;
+		}
+		r = cut_tree(c, child[i], height - 1, base + i * span, &gone);
+		if (r == 0 && gone) {
+			ds_page_dirty(c->ds, p);
+			r = ds_meta_free(c->ds, child[i]);
+			child[i] = 0;
+		} else {
+			*empty = false;
+		}
+	}
+	ds_page_put(c->ds, p);
+	return r;
+}
+
+static int cut_tree(struct cut *c, uint64_t page, unsigned height, uint64_t base, bool *empty)
+{
+	return height ? cut_index(c, page, height, base, empty) : cut_leaf(c, page, base, empty);
+}
+
+int ds_map_cut(struct ds *ds, struct ds_page *ino_page, uint64_t first, unsigned budget, bool *more)
+{
+	struct ds_inode *ino = ino_page->data;
+	struct cut c = { ds, ino, first, budget };
+	bool empty;
+	int r;
+
+	*more = false;
+	if (!ino->root)
+		return 0;
+	r = cut_tree(&c, ino->root, ino->height, 0, &empty);
+	if (r)
+		return r;
+	if (empty) {
+		uint64_t root = ino->root;
+
+		ino->root = 0;
+		ino->height = 0;
+		return ds_meta_free(ds, root);
+	}
+	*more = c.budget == 0;
+	return 0;
+}
+
+int ds_map_next(struct ds *ds, const struct ds_inode *ino, uint64_t index, uint64_t *found,
+                bool *any)
+{
+	uint64_t end = DIV_UP(ino->size, (uint64_t)DS_BLOCK);
+
+	*any = false;
+	while (index < end) {
+		struct ds_page *p;
+		uint64_t leaf;
+		int r = ds_index_get(ds, ino->root, ino->height, index / DS_MAP_PER, &leaf);
+
+		if (r)
+			return r;
+		if (!leaf) {
+			index = (index / DS_MAP_PER + 1) * DS_MAP_PER;
+			continue;
+		}
+		r = ds_page_get(ds, leaf, DS_MAP, &p);
+		if (r)
+			return r;
+		for (unsigned i = index % DS_MAP_PER; i < DS_MAP_PER && !*any; i++, index++)
+			if (((struct ds_map *)p->data)->entry[i].block) {
+				*any = true;
+				*found = index;
+			}
+		ds_page_put(ds, p);
+		if (*any)
+			return 0;
+	}
+	return 0;
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Single pages for inodes, maps and directories, taken from metadata blocks. A metadata block never becomes a data
+ * block again: an old journal record may still be replayed over its pages. ds->lock guards everything.
+ */
+#include "ds.h"
+
+#include "vmk/string.h"
+
+static int new_block(struct ds *ds, struct ds_state *state)
+{
+	struct ds_page *p;
+	struct ds_meta *m;
+	uint64_t block;
+	int r = ds_block_reserve(ds, &block);
+
+	if (r)
+		return r;
+	r = ds_block_take(ds, block);
+	if (r)
+		return r;
+	r = ds_page_new(ds, ds_block_page(block), DS_META, &p);
+	if (r)
+		return r;
+	m = p->data;
+	m->bitmap[0] = 1;
+	m->used = 1;
+	m->listed = 1;
+	m->next = state->meta_free;
+	state->meta_free = p->page;
+	ds_page_put(ds, p);
+	return 0;
+}
+
+static unsigned take_first(struct ds_meta *m)
+{
+	for (unsigned i = 0; i < DS_BLOCK_PAGES; i++) {
+		if (!(m->bitmap[i / 8] & 1 << i % 8)) {
+			m->bitmap[i / 8] |= 1 << i % 8;
+			m->used++;
+			return i;
+		}
+	}
+	return 0;
+}
+
+int ds_meta_alloc(struct ds *ds, uint64_t *page)
+{
+	struct ds_page *sp, *mp;
+	struct ds_state *state;
+	struct ds_meta *m;
+	unsigned i;
+	int r = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
+
+	if (r)
+		return r;
+	state = sp->data;
+	ds_page_dirty(ds, sp);
+	if (!state->meta_free)
+		r = new_block(ds, state);
+	if (r == 0)
+		r = ds_page_get(ds, state->meta_free, DS_META, &mp);
+	if (r)
+		goto out;
+	m = mp->data;
+	ds_page_dirty(ds, mp);
+	i = take_first(m);
+	if (i == 0) {
+		r = ds_damaged(ds, "metadata block at page %lu is listed but full", mp->page);
+		goto put;
+	}
+	*page = mp->page + i;
+	if (m->used == DS_BLOCK_PAGES) {
+		state->meta_free = m->next;
+		m->next = 0;
+		m->listed = 0;
+	}
+put:
+	ds_page_put(ds, mp);
+out:
+	ds_page_put(ds, sp);
+	return r;
+}
+
+int ds_meta_free(struct ds *ds, uint64_t page)
+{
+	unsigned i = page % DS_BLOCK_PAGES;
+	struct ds_page *sp, *mp;
+	struct ds_meta *m;
+	int r = ds_page_get(ds, page - i, DS_META, &mp);
+
+	if (r)
+		return r;
+	m = mp->data;
+	if (i == 0 || !(m->bitmap[i / 8] & 1 << i % 8)) {
+		r = ds_damaged(ds, "metadata page %lu is freed twice", page);
+		goto out;
+	}
+	r = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
+	if (r)
+		goto out;
+	ds_page_dirty(ds, mp);
+	m->bitmap[i / 8] &= ~(1 << i % 8);
+	m->used--;
+	if (!m->listed) {
+		struct ds_state *state = sp->data;
+
+		ds_page_dirty(ds, sp);
+		m->next = state->meta_free;
+		m->listed = 1;
+		state->meta_free = mp->page;
+	}
+	ds_page_put(ds, sp);
+	ds_page_forget(ds, page);
+out:
+	ds_page_put(ds, mp);
+	return r;
+}

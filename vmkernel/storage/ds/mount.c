@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Making, mounting and unmounting a datastore. */
+#include "ds.h"
+
+#include "vmk/log.h"
+#include "vmk/mm.h"
+#include "vmk/string.h"
+
+#define LOG_MODULE "datastore"
+
+static int write_page(struct ds *ds, uint64_t page, void *data, enum ds_type type)
+{
+	ds_seal(ds, data, page, type, 1);
+	return blk_rw_buf(ds->dev, BLK_WRITE, page << DS_PAGE_SHIFT, data, DS_PAGE);
+}
+
+/* Where everything lies on a volume of ds->blocks blocks. */
+static void lay_out(struct ds *ds, const char *label)
+{
+	struct ds_super *s = &ds->super;
+	uint64_t journal = ds->blocks / 256;
+
+	journal = MIN(MAX(journal, (uint64_t)DS_JOURNAL_BLOCKS_MIN),
+	              (uint64_t)DS_JOURNAL_BLOCKS_MAX);
+	memcpy(s->signature, DS_SIGNATURE, sizeof(s->signature));
+	s->version = DS_VERSION;
+	memcpy(s->uuid, ds->uuid, sizeof(s->uuid));
+	str_copy(s->label, label, sizeof(s->label));
+	s->blocks = ds->blocks;
+	s->state_page = DS_STATE_PAGE;
+	s->heartbeat_page = DS_HEARTBEAT_PAGE;
+	s->heartbeat_pages = DS_HEARTBEAT_PAGES;
+	s->journal_page = DS_BLOCK_PAGES;
+	s->journal_pages = journal * DS_BLOCK_PAGES;
+	s->refs_page = s->journal_page + s->journal_pages;
+	s->refs_pages = DIV_UP(ds->blocks, (uint64_t)DS_REFS_PER);
+	s->sum1_page = s->refs_page + s->refs_pages;
+	s->sum1_pages = DIV_UP(s->refs_pages, (uint64_t)DS_SUM1_PER);
+	s->sum2_page = s->sum1_page + s->sum1_pages;
+	s->first_block = DIV_UP(s->sum2_page + 1, (uint64_t)DS_BLOCK_PAGES);
+	ds->first_block = s->first_block;
+}
+
+/* Zeros over the counts, by the device where it can, and over whatever an old volume left behind. */
+static int wipe(struct ds *ds)
+{
+	uint64_t from = ds->super.refs_page << DS_PAGE_SHIFT;
+	uint64_t end = ds->super.first_block << DS_BLOCK_SHIFT;
+	uint8_t *zeros;
+	int r = blk_range(ds->dev, BLK_WRITE_ZEROES, from, end - from);
+
+	if (r != -EOPNOTSUPP)
+		return r;
+	zeros = vmalloc(DS_BLOCK);
+	if (!zeros)
+		return -ENOMEM;
+	r = 0;
+	while (from < end && r == 0) {
+		uint64_t n = MIN(end - from, (uint64_t)DS_BLOCK);
+
+		r = blk_rw_buf(ds->dev, BLK_WRITE, from, zeros, n);
+		from += n;
+	}
+	vfree(zeros);
+	return r;
+}
+
+/* The lists, the record buffer and the journal's place in memory. */
+static int set_up(struct ds *ds)
+{
+	mutex_init(&ds->lock, "datastore");
+	for (unsigned i = 0; i < DS_HASH; i++)
+		list_init(&ds->hash[i]);
+	list_init(&ds->lru);
+	list_init(&ds->txn_pages);
+	list_init(&ds->behind_pages);
+	list_init(&ds->freed);
+	list_init(&ds->files);
+	ds_held_init(ds);
+	ds->record = vmalloc((size_t)(DS_RECORD_MAX + 1) * DS_PAGE);
+	return ds->record ? 0 : -ENOMEM;
+}
+
+static void tear_down(struct ds *ds)
+{
+	ds_cache_drop(ds);
+	ds_held_drop(ds);
+	vfree(ds->record);
+	vfree(ds);
+}
+
+/* State and root directory, as the first transaction; the fixed area counts as used. */
+static int first_transaction(struct ds *ds)
+{
+	struct ds_page *p, *root;
+	int r = ds_page_new(ds, DS_STATE_PAGE, DS_STATE, &p);
+
+	if (r)
+		return r;
+	((struct ds_state *)p->data)->used = ds->first_block;
+	((struct ds_state *)p->data)->generation = 1;
+	r = ds_inode_create(ds, 0040755, &root);
+	if (r == 0) {
+		((struct ds_inode *)root->data)->nlink = 2;
+		((struct ds_inode *)root->data)->parent = root->page;
+		((struct ds_state *)p->data)->root = root->page;
+		ds_page_put(ds, root);
+	}
+	ds_page_put(ds, p);
+	return r ? r : ds_commit(ds);
+}
+
+int ds_format(struct blk_dev *dev, const char *label, const uint8_t uuid[16])
+{
+	struct ds *ds = vmalloc(sizeof(*ds));
+	uint64_t bytes = dev->limits.blocks * dev->limits.block_size;
+	int r;
+
+	if (!ds)
+		return -ENOMEM;
+	ds->dev = dev;
+	ds->blocks = MIN(bytes >> DS_BLOCK_SHIFT, (uint64_t)DS_BLOCKS_MAX);
+	memcpy(ds->uuid, uuid, sizeof(ds->uuid));
+	r = set_up(ds);
+	lay_out(ds, label);
+	if (r == 0 && (ds->blocks < DS_BLOCKS_MIN || ds->first_block + 2 > ds->blocks))
+		r = -ENOSPC;
+	if (r)
+		goto out;
+	/* An unfinished volume must not look like one: no superblock until everything else is there. */
+	memset(ds->record, 0, DS_PAGE);
+	r = blk_rw_buf(dev, BLK_WRITE, DS_SUPER_A << DS_PAGE_SHIFT, ds->record, DS_PAGE);
+	if (r == 0)
+		r = blk_rw_buf(dev, BLK_WRITE, (uint64_t)DS_SUPER_B << DS_PAGE_SHIFT, ds->record,
+		               DS_PAGE);
+	if (r == 0)
+		r = wipe(ds);
+	ds->sequence = 1;
+	ds->ring = ds->super.journal_pages - 2;
+	ds->tail_sequence = 1;
+	if (r == 0)
+		r = first_transaction(ds);
+	if (r == 0)
+		r = ds_checkpoint(ds);
+	if (r == 0)
+		r = ds_checkpoint(ds); /* the other tail */
+	if (r == 0)
+		r = write_page(ds, DS_SUPER_B, &ds->super, DS_SUPER);
+	if (r == 0)
+		r = write_page(ds, DS_SUPER_A, &ds->super, DS_SUPER);
+	if (r == 0)
+		r = blk_flush(dev);
+out:
+	tear_down(ds);
+	return r;
+}
+
+/* Whether what the superblock says fits the device and itself. */
+static bool plausible(const struct ds_super *s, uint64_t device_blocks)
+{
+	uint64_t refs = DIV_UP(s->blocks, (uint64_t)DS_REFS_PER);
+
+	return s->blocks >= DS_BLOCKS_MIN && s->blocks <= DS_BLOCKS_MAX &&
+	       s->blocks <= device_blocks && s->state_page == DS_STATE_PAGE &&
+	       s->journal_page == DS_BLOCK_PAGES &&
+	       s->journal_pages >= DS_JOURNAL_BLOCKS_MIN * DS_BLOCK_PAGES &&
+	       s->journal_pages <= DS_JOURNAL_BLOCKS_MAX * DS_BLOCK_PAGES &&
+	       s->refs_page == s->journal_page + s->journal_pages && s->refs_pages == refs &&
+	       s->sum1_page == s->refs_page + refs &&
+	       s->sum1_pages == DIV_UP(refs, (uint64_t)DS_SUM1_PER) &&
+	       s->sum2_page == s->sum1_page + s->sum1_pages &&
+	       s->first_block == DIV_UP(s->sum2_page + 1, (uint64_t)DS_BLOCK_PAGES) &&
+	       s->first_block < s->blocks;
+}
+
+static int read_super(struct ds *ds)
+{
+	static const uint64_t copies[] = { DS_SUPER_A, DS_SUPER_B };
+	uint64_t bytes = ds->dev->limits.blocks * ds->dev->limits.block_size;
+	struct ds_super *s = (struct ds_super *)ds->record;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(copies); i++) {
+		int r = blk_rw_buf(ds->dev, BLK_READ, copies[i] << DS_PAGE_SHIFT, s, DS_PAGE);
+
+		if (r)
+			return r;
+		if (memcmp(s->signature, DS_SIGNATURE, sizeof(s->signature)) != 0)
+			continue;
+		memcpy(ds->uuid, s->uuid, sizeof(ds->uuid));
+		if (!ds_sealed(ds, s, copies[i], DS_SUPER))
+			continue;
+		if (s->version != DS_VERSION) {
+			log_err("%s: datastore version %u, this host reads %u", ds->dev->id,
+			        s->version, DS_VERSION);
+			return -EPROTONOSUPPORT;
+		}
+		if (!plausible(s, bytes >> DS_BLOCK_SHIFT)) {
+			log_err("%s: the datastore's superblock does not fit the device",
+			        ds->dev->id);
+			return -EIO;
+		}
+		ds->super = *s;
+		ds->blocks = s->blocks;
+		ds->first_block = s->first_block;
+		ds->ring = s->journal_pages - 2;
+		memcpy(ds->label, s->label, sizeof(ds->label) - 1);
+		return 0;
+	}
+	return -EINVAL; /* no datastore */
+}
+
+int ds_mount(struct blk_dev *dev, struct ds **out)
+{
+	struct ds *ds = vmalloc(sizeof(*ds));
+	struct ds_page *p;
+	int r;
+
+	if (!ds)
+		return -ENOMEM;
+	ds->dev = dev;
+	r = set_up(ds);
+	if (r == 0)
+		r = read_super(ds);
+	if (r)
+		goto fail;
+	ds->read_only = dev->limits.read_only;
+	mutex_lock(&ds->lock);
+	r = ds_journal_replay(ds);
+	if (r == 0)
+		r = ds_page_get(ds, DS_STATE_PAGE, DS_STATE, &p);
+	if (r == 0) {
+		ds_page_put(ds, p);
+		/* What cannot be finished now stays on the list; damage leaves the volume read-only. */
+		if (!ds->read_only && ds_orphans(ds) != 0)
+			log_warn("%s: unfinished deletions remain", ds->label);
+	}
+	mutex_unlock(&ds->lock);
+	if (r)
+		goto fail;
+	log_info("%s: datastore \"%s\", %lu MiB%s", dev->id, ds->label, ds->blocks,
+	         ds->read_only ? ", read-only" : "");
+	*out = ds;
+	return 0;
+fail:
+	tear_down(ds);
+	return r;
+}
+
+int ds_unmount(struct ds *ds)
+{
+	int r = 0;
+
+	if (!list_empty(&ds->files))
+		return -EBUSY;
+	mutex_lock(&ds->lock);
+	if (!ds->read_only) {
+		r = ds_commit(ds);
+		if (r == 0)
+			r = ds_checkpoint(ds);
+	}
+	mutex_unlock(&ds->lock);
+	tear_down(ds);
+	return r;
+}
