@@ -10,7 +10,9 @@
 
 #define BALANCE_PERIOD	  (2 * NS_PER_MS)
 #define BALANCE_TOLERANCE ((int64_t)SHARE_SLICE) /* of virtual time */
-#define BALANCE_REACH	  ((int64_t)(128 * NS_PER_MS))
+#define BALANCE_REACH	  ((int64_t)NS_PER_S)
+
+enum { MOVES = 2 };
 
 static uint64_t idle_cpus[CPUS_MAX / 64]; /* atomic; whoever clears a bit has that CPU's attention */
 static int64_t reference;
@@ -73,6 +75,13 @@ static bool pull(struct runq *rq, struct runq *from, bool any, ns_t now)
 	return e != NULL;
 }
 
+/* Up to MOVES worlds, each small enough to leave the other no emptier than this one. */
+static void pull_some(struct runq *rq, struct runq *from, ns_t now)
+{
+	for (unsigned i = 0; i < MOVES && pull(rq, from, false, now); i++)
+		stat_inc(pulled);
+}
+
 /* The CPU with waiting worlds whose virtual time is least; for an idle CPU: with the most of them. */
 static struct runq *slowest(const struct runq *rq, bool idle)
 {
@@ -89,18 +98,27 @@ static struct runq *slowest(const struct runq *rq, bool idle)
 	return best;
 }
 
-/* Somebody else may help: wakes one idle CPU, which pulls. */
-static void call_for_help(void)
+/*
+ * Asks another CPU to pull: an idle one, or one that runs its only world without interruption and so does not look
+ * round by itself.
+ */
+static void call_for_help(ns_t now)
 {
-	for (unsigned i = 0; i < CPUS_MAX / 64; i++) {
+	int helper = -1;
+
+	for (unsigned i = 0; i < CPUS_MAX / 64 && helper < 0; i++) {
 		uint64_t m = READ_ONCE(idle_cpus[i]);
 		unsigned cpu = i * 64 + (m ? (unsigned)__builtin_ctzll(m) : 0);
 
-		if (m && claim_idle(cpu)) {
-			WRITE_ONCE(percpu[cpu]->need_resched, 1);
-			cpu_resched(cpu);
-			return;
-		}
+		if (m && claim_idle(cpu))
+			helper = (int)cpu;
+	}
+	for (unsigned i = 0; i < cpu_count() && helper < 0; i++)
+		if (runqs[i] && !READ_ONCE(runqs[i]->waiting) && READ_ONCE(runqs[i]->balance_at) < now)
+			helper = (int)i;
+	if (helper >= 0) {
+		WRITE_ONCE(percpu[helper]->need_resched, 1);
+		cpu_resched((unsigned)helper);
 	}
 }
 
@@ -119,14 +137,13 @@ void balance(struct runq *rq, ns_t now)
 			stat_inc(stolen);
 		return;
 	}
-	if (rq->share.waiting.count > 1)
-		call_for_help();
+	if (rq->share.waiting.count)
+		call_for_help(now);
 	WRITE_ONCE(reference, share_time(&rq->share));
 	if (!from)
 		return;
 	if (share_time(&rq->share) - READ_ONCE(from->clock) > BALANCE_REACH)
 		share_align(&rq->share, READ_ONCE(from->clock), BALANCE_REACH);
-	if (share_time(&rq->share) - READ_ONCE(from->clock) > BALANCE_TOLERANCE &&
-	    pull(rq, from, false, now))
-		stat_inc(pulled);
+	if (share_time(&rq->share) - READ_ONCE(from->clock) > BALANCE_TOLERANCE)
+		pull_some(rq, from, now);
 }

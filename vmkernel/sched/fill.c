@@ -10,7 +10,7 @@ void fill_node_init(struct fill_node *n, struct share_entity *entity, uint32_t s
 		    uint32_t min, uint32_t max)
 {
 	*n = (struct fill_node){ .entity = entity, .shares = shares, .min = min, .max = max,
-				 .demand = RATE_ONE };
+				 .demand = RATE_ONE, .busy_seen = NS_NEVER };
 	list_init(&n->link);
 	list_init(&n->children);
 }
@@ -54,7 +54,9 @@ static void measure_world(struct fill_node *n, ns_t now, ns_t elapsed)
 
 	if (since != NS_NEVER && now > since)
 		busy += now - since;
-	part = MIN((busy - MIN(busy, n->busy_seen)) * RATE_ONE / MAX(elapsed, 1ull), (uint64_t)RATE_ONE);
+	/* A world that has not been there for a whole pass is taken for busy. */
+	part = (busy - MIN(busy, n->busy_seen)) * RATE_ONE / MAX(elapsed, 1ull);
+	part = n->busy_seen == NS_NEVER ? RATE_ONE : MIN(part, (uint64_t)RATE_ONE);
 	n->busy_seen = busy;
 	n->demand = (uint32_t)((n->demand + part) / 2);
 	n->want = MIN(MIN(n->demand, n->max), RATE_ONE);
@@ -82,17 +84,19 @@ static unsigned measure(struct fill_node *g, ns_t now, ns_t elapsed)
 	return count;
 }
 
-/* Mins that the capacity cannot hold shrink in proportion. */
-static void fit_needs(struct fill_node *g, uint64_t capacity)
+/* Minima that the capacity cannot hold shrink in proportion: false then. */
+static bool fit_needs(struct fill_node *g, uint64_t capacity)
 {
 	struct fill_node *n;
 	uint64_t need = 0;
 
 	list_for_each (n, &g->children, link)
 		need += n->need;
-	if (need > capacity)
-		list_for_each (n, &g->children, link)
-			n->need = (uint32_t)(n->need * capacity / need);
+	if (need <= capacity)
+		return true;
+	list_for_each (n, &g->children, link)
+		n->need = (uint32_t)(n->need * capacity / need);
+	return false;
 }
 
 struct level {
@@ -145,14 +149,15 @@ static struct level find_level(struct fill_node *g, uint64_t capacity)
  * rate left over, its demand and a part of the rest. Within its bounds.
  */
 static uint32_t entitle(const struct fill_node *n, struct level l, uint64_t spare,
-			uint64_t all_shares)
+			uint64_t all_shares, bool minima_fit)
 {
 	uint64_t rate = l.shares ? MAX(l.rate * n->shares / l.shares, (uint64_t)n->rate) :
 				   n->want + spare * n->shares / MAX(all_shares, 1ull);
 
 	if (l.shares && n->frozen && n->rate == n->need && n->need < n->want)
 		rate = n->need;
-	rate = MAX(rate, (uint64_t)MIN(n->min, n->max));
+	if (minima_fit)
+		rate = MAX(rate, (uint64_t)n->min);
 	rate = MIN(rate, (uint64_t)n->max);
 	if (n->entity)
 		rate = MIN(rate, (uint64_t)RATE_ONE);
@@ -164,8 +169,8 @@ static void give(struct fill_node *g, uint64_t capacity, bool limited)
 	struct fill_node *n;
 	struct level l;
 	uint64_t wanted = 0, shares = 0, spare;
+	bool minima_fit = fit_needs(g, capacity);
 
-	fit_needs(g, capacity);
 	l = find_level(g, capacity);
 	list_for_each (n, &g->children, link) {
 		wanted += n->want;
@@ -175,7 +180,7 @@ static void give(struct fill_node *g, uint64_t capacity, bool limited)
 	list_for_each (n, &g->children, link) {
 		bool at_max;
 
-		n->rate = entitle(n, l, spare, shares);
+		n->rate = entitle(n, l, spare, shares, minima_fit);
 		at_max = limited || n->rate == n->max;
 		if (!n->entity) {
 			give(n, n->rate, at_max);

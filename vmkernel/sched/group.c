@@ -34,6 +34,7 @@ static struct group system_group = {
 	.name = "system",
 };
 static ns_t fill_last, fill_due;
+uint32_t group_fills;
 
 STAT(fills, "sched.fills", "passes that computed entitlements");
 
@@ -163,5 +164,6 @@ void group_refill(ns_t now)
 	fill_last = now;
 	fill_due = now + MAX(FILL_PERIOD, count * FILL_PERIOD_PER_NODE);
 	stat_inc(fills);
+	store_release(&group_fills, group_fills + 1);
 	spin_unlock(&groups_lock);
 }

@@ -48,8 +48,10 @@ static void ask_resched(unsigned cpu)
 /* Under the lock of rq, which w belongs to. */
 static void insert(struct runq *rq, struct world *w, ns_t now)
 {
-	if (!rq->share.count)
+	if (!rq->share.count) {
 		share_align(&rq->share, balance_reference(), 0);
+		WRITE_ONCE(rq->clock, share_time(&rq->share));
+	}
 	share_insert(&rq->share, &w->share, now);
 	WRITE_ONCE(rq->waiting, rq->share.waiting.count);
 	if (percpu[rq->cpu]->current == rq->idle || share_preempts(&rq->share, &w->share))
@@ -165,6 +167,10 @@ static struct world *pick(struct runq *rq, ns_t now)
 	struct world *w = rq->idle;
 
 	balance(rq, now);
+	if (rq->fills != load_acquire(&group_fills)) {
+		rq->fills = group_fills;
+		share_refresh(&rq->share);
+	}
 	e = share_pick(&rq->share, now);
 	if (e)
 		w = container_of(e, struct world, share);

@@ -3,7 +3,8 @@
 #include "sched/share.h"
 
 enum {
-	LAG_SLICES = 4,	    /* how much service an entity brings along to another queue */
+	SLEEP_SLICES = 4,   /* of credit or debt that a sleeper keeps */
+	MOVE_SLICES = 64,   /* that a move to another CPU keeps */
 	CANDIDATES = 16,    /* looked at for one move */
 };
 #define SHARE_HORIZON (64 * NS_PER_MS) /* within which balancing lets virtual times meet */
@@ -34,7 +35,7 @@ void share_entity_init(struct share_entity *e, uint32_t rate)
 {
 	*e = (struct share_entity){ .rate = rate, .new_rate = rate, .limit = RATE_ONE,
 				    .left = SHARE_SLICE, .request = SHARE_SLICE,
-				    .busy_since = NS_NEVER };
+				    .busy_since = NS_NEVER, .fresh = true };
 }
 
 static int64_t average(const struct share_queue *q)
@@ -89,9 +90,15 @@ static void set_deadline(const struct share_queue *q, struct share_entity *e)
 	e->node.deadline = e->node.start + MIN(in_virtual(e->rate, e->left), round);
 }
 
+/*
+ * What it may use in a row: its part of a round of slices, so that small rates come round as often as large
+ * ones and no error is larger than a world's own part.
+ */
 static void new_request(const struct share_queue *q, struct share_entity *e)
 {
-	e->left = e->request;
+	uint64_t part = (uint64_t)e->rate * (q->count + 1) * SHARE_SLICE >> 20;
+
+	e->left = (int64_t)MIN(MAX(part, SHARE_BURST), (uint64_t)e->request);
 	set_deadline(q, e);
 }
 
@@ -120,25 +127,35 @@ static void wait_in(struct share_queue *q, struct share_entity *e, ns_t now)
 	tl_insert(&q->waiting, &e->node);
 }
 
-static void enter(struct share_queue *q, struct share_entity *e, ns_t now)
+/* Puts e in, with what it is ahead or behind limited to some slices of service. */
+static void enter(struct share_queue *q, struct share_entity *e, unsigned slices, ns_t now)
 {
-	take_rate(q, e);
-	if (q->rates) {
-		int64_t time = average(q), lag = in_virtual(e->rate, LAG_SLICES * SHARE_SLICE);
+	int64_t time = average(q), lag;
 
-		e->node.start = MAX(e->node.start, time - lag);
-		e->node.start = MIN(e->node.start, time + lag);
-	}
-	set_deadline(q, e);
+	take_rate(q, e);
+	lag = in_virtual(e->rate, slices * (int64_t)SHARE_SLICE);
+	if (e->fresh)
+		e->node.start = time;
+	e->fresh = false;
+	e->node.start = MAX(e->node.start, time - lag);
+	e->node.start = MIN(e->node.start, time + lag);
+	new_request(q, e);
 	wait_in(q, e, now);
 }
 
 void share_insert(struct share_queue *q, struct share_entity *e, ns_t now)
 {
-	if (e->busy_since == NS_NEVER)
+	unsigned slices = MOVE_SLICES;
+
+	if (e->busy_since == NS_NEVER) {
+		slices = SLEEP_SLICES;
 		e->busy_since = now;
+		/* Of what it was allowed and slept through it keeps one slice. */
+		if (e->release)
+			e->release = MAX(e->release, now - MIN(now, SHARE_SLICE));
+	}
 	e->node.start -= q->shift;
-	enter(q, e, now);
+	enter(q, e, slices, now);
 }
 
 void share_remove(struct share_queue *q, struct share_entity *e)
@@ -171,8 +188,8 @@ void share_charge(struct share_queue *q, ns_t dt, ns_t now)
 	e->left -= (int64_t)dt;
 	e->burst = (uint32_t)MIN(e->burst + dt, (uint64_t)SHARE_SLICE);
 	if (e->limit < RATE_ONE) {
-		/* Unused allowance is kept for one slice at most. */
-		e->release = MAX(e->release, now - dt - MIN(now - dt, SHARE_SLICE));
+		if (!e->release)
+			e->release = now - dt;
 		e->release += (dt << 20) / MAX(e->limit, 1u);
 	} else {
 		e->release = 0;
@@ -189,7 +206,6 @@ void share_stop(struct share_queue *q, enum share_leave how, ns_t now)
 	if (how == SHARE_SLEEP) {
 		e->request = (e->request * 3 + MAX(e->burst, (uint32_t)SHARE_BURST)) / 4;
 		e->burst = 0;
-		e->left = e->request;
 		e->node.start += q->shift;
 		e->busy += now - e->busy_since;
 		e->busy_since = NS_NEVER;
@@ -203,6 +219,25 @@ void share_stop(struct share_queue *q, enum share_leave how, ns_t now)
 	wait_in(q, e, now);
 }
 
+void share_refresh(struct share_queue *q)
+{
+	struct tl_node *n = tl_first(&q->waiting), *next;
+
+	for (; n; n = next) {
+		struct share_entity *e = tl_share(n);
+
+		next = tl_next(n);
+		if (READ_ONCE(e->new_rate) == e->rate)
+			continue;
+		tl_remove(&q->waiting, n);
+		sums_remove(q, e);
+		take_rate(q, e);
+		new_request(q, e);
+		sums_add(q, e);
+		tl_insert(&q->waiting, n);
+	}
+}
+
 static void release_capped(struct share_queue *q, ns_t now)
 {
 	struct tree_node *n;
@@ -213,7 +248,7 @@ static void release_capped(struct share_queue *q, ns_t now)
 		if (e->release > now)
 			break;
 		tree_remove(&q->capped, n);
-		enter(q, e, now);
+		enter(q, e, MOVE_SLICES, now);
 	}
 }
 

@@ -22,8 +22,9 @@ struct share_entity {
 	struct tree_node capped; /* by release */
 	uint8_t where;		/* enum share_where */
 	bool pinned;		/* balancing leaves it alone */
+	bool fresh;		/* was never in a queue: starts without credit or debt */
 	uint32_t rate;		/* in the queue's sums; >= 1 */
-	uint32_t new_rate;	/* taken over at the next charge or insertion; fill.c writes it */
+	uint32_t new_rate;	/* taken over when it stops, waits or enters; fill.c writes it */
 	uint32_t limit;		/* hard limit in real time, RATE_ONE: none; fill.c */
 	int64_t left;		/* ns of the current request */
 	uint32_t request;	/* ns: the length of its bursts between sleeps, at most a slice */
@@ -60,6 +61,8 @@ void share_charge(struct share_queue *q, ns_t dt, ns_t now);
 /* The running entity leaves the CPU: ready for more, giving up its request (yield), or asleep. */
 enum share_leave { SHARE_READY, SHARE_YIELD, SHARE_SLEEP };
 void share_stop(struct share_queue *q, enum share_leave how, ns_t now);
+/* Entitlements have changed: takes over those of waiting entities. O(n), as fill_pass() was. */
+void share_refresh(struct share_queue *q);
 /* Chooses and starts the next entity; NULL: idle. Nothing is running. */
 struct share_entity *share_pick(struct share_queue *q, ns_t now);
 /* When to decide again at the latest: end of the request, or a capped entity's release; NS_NEVER. */

@@ -2,10 +2,19 @@
 /* The treap of waiting worlds. */
 #include "sched/timeline.h"
 
+/* Host tests count the nodes that operations touch. */
+#ifdef VMK_HOST
+uint64_t tl_steps;
+#define STEP() (tl_steps++)
+#else
+#define STEP() ((void)0)
+#endif
+
 static inline void update(struct tl_node *n)
 {
 	int64_t e = n->deadline;
 
+	STEP();
 	if (n->left && n->left->earliest < e)
 		e = n->left->earliest;
 	if (n->right && n->right->earliest < e)
@@ -58,6 +67,7 @@ void tl_insert(struct timeline *t, struct tl_node *n)
 	n->earliest = n->deadline;
 	while (*link) {
 		parent = *link;
+		STEP();
 		if (n->deadline < parent->earliest)
 			parent->earliest = n->deadline;
 		link = n->start < parent->start ? &parent->left : &parent->right;
@@ -116,6 +126,7 @@ struct tl_node *tl_earliest(const struct timeline *t, int64_t now)
 	int64_t best = INT64_MAX;
 
 	while (n) {
+		STEP();
 		if (n->start > now) {
 			n = n->left;
 			continue;
@@ -134,7 +145,9 @@ struct tl_node *tl_earliest(const struct timeline *t, int64_t now)
 	}
 	if (node)
 		return node;
-	for (n = subtree; n && n->deadline != best;)
+	for (n = subtree; n && n->deadline != best;) {
+		STEP();
 		n = n->left && n->left->earliest == best ? n->left : n->right;
+	}
 	return n;
 }

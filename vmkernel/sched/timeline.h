@@ -26,4 +26,7 @@ struct tl_node *tl_first(const struct timeline *t); /* the smallest start, or NU
 struct tl_node *tl_next(const struct tl_node *n);
 /* The earliest deadline among those with start <= now, or NULL. */
 struct tl_node *tl_earliest(const struct timeline *t, int64_t now);
+#ifdef VMK_HOST
+extern uint64_t tl_steps;
+#endif
 #endif

@@ -45,6 +45,7 @@ struct runq {
 	ns_t balance_at;
 	int64_t clock;	    /* share_time(), for other CPUs to read without the lock */
 	uint32_t waiting;   /* likewise */
+	uint32_t fills;	    /* of group_fills: whose results the waiting worlds have */
 	unsigned cpu;
 } __aligned(CACHE_LINE);
 
@@ -70,5 +71,6 @@ void group_enter(struct group *g, struct world *w, const struct sched_params *p)
 void group_leave(struct world *w);
 /* The entitlements again when they are due. Interrupts off, no run queue locked. */
 void group_refill(ns_t now);
+extern uint32_t group_fills; /* counts the passes */
 struct group *group_system(void);
 #endif
