@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit import cunit
@@ -92,7 +92,6 @@ def test_names_and_limits(unit: cunit.Unit) -> None:
         assert setup.lib.seam_master
 
 
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_data_of_any_shape(unit: cunit.Unit, data: st.DataObject) -> None:
     """Scatter lists of any alignment reach the disk as they are, and come back."""
@@ -138,7 +137,6 @@ def test_flush_discard_zeroes(unit: cunit.Unit) -> None:
         assert setup.model.data[8 * BLOCK : 10 * BLOCK] == bytes(2 * BLOCK)
 
 
-@settings(max_examples=40, deadline=None)
 @given(order=st.randoms(), depth=st.integers(1, 300), twice=st.booleans(), unknown=st.booleans())
 def test_completions_in_any_order(
     unit: cunit.Unit, order: Any, depth: int, twice: bool, unknown: bool

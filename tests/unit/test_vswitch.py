@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
@@ -131,7 +131,6 @@ def expect(ports: list[Member], sender: int, dst: bytes, src: bytes, tag: int | 
     return sorted(result)
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(VLANS, POLICY, st.booleans(), st.integers(0, 3)), min_size=4, max_size=4),
     st.lists(ACTION, min_size=1, max_size=12),
@@ -202,7 +201,6 @@ NETWORKS = {
 }
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.booleans(), st.booleans(), st.binary(max_size=1400), st.integers(1, 200))
 def test_checksums_are_completed(
     unit: cunit.Unit, v6: bool, udp: bool, payload: bytes, piece: int
@@ -221,7 +219,6 @@ def test_checksums_are_completed(
         assert got.flags & PARTIAL and got.data == mac(2) + data[6:]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.booleans(), st.integers(1, 65000), st.integers(64, 1448), st.sampled_from([0, 10]))
 def test_large_segments_are_cut(unit: cunit.Unit, v6: bool, size: int, mss: int, vlan: int) -> None:
     with World(unit) as world:
@@ -253,7 +250,6 @@ def test_large_segments_are_cut(unit: cunit.Unit, v6: bool, size: int, mss: int,
         unit.lib.portgroup_set_vlan(b"VM Network", 0)
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     st.binary(max_size=300),
     st.integers(0, 31),

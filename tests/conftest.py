@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hypothesis profiles. No deadlines: the machine that runs the tests may be busy."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+QUIET = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure() -> None:
+    """The usual profile, one for the check before a landing, one for make soak."""
+    settings.register_profile("usual", deadline=None, suppress_health_check=QUIET)
+    settings.register_profile("quick", settings.get_profile("usual"), max_examples=15)
+    settings.register_profile("soak", settings.get_profile("usual"), max_examples=10_000)
+    settings.load_profile("soak" if os.environ.get("TEPUI_SOAK") else "usual")
