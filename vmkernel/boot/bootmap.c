@@ -107,9 +107,9 @@ unsigned bootmap_set_node(struct boot_range *r, unsigned count, unsigned max, pa
 {
 	pa_t end;
 
-	base = ALIGN_UP(base, PAGE_SIZE);
 	if (add_overflow(base, len, &end))
 		end = ~0ull;
+	base = ALIGN_UP(base, PAGE_SIZE);
 	end = ALIGN_DOWN(end, PAGE_SIZE);
 	for (unsigned i = 0; i < count && r[i].base < end; i++) {
 		if (r[i].base + r[i].len <= base)

@@ -108,6 +108,7 @@ void boot_main(uint32_t magic, pa_t info, pa_t image_base)
 	paging_init();
 	acpi_init();
 	clock_init();
+	rtc_init();
 	mm_init();
 	init_interrupts();
 	smp_init_boot_cpu();

@@ -28,6 +28,7 @@ uint64_t date_to_unix(const struct date *d)
 	unsigned month = d->month > 2 ? d->month - 3 : d->month + 9;
 	uint64_t days = 365ull * year + year / 4 - year / 100 + year / 400;
 
-	days += (153 * month + 2) / 5 + d->day - 1 - DAYS_TO_1970;
+	days += (153 * month + 2) / 5 + d->day - 1;
+	days -= DAYS_TO_1970;
 	return days * DAY + d->hour * 3600 + d->minute * 60 + d->second;
 }

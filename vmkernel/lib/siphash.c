@@ -27,8 +27,10 @@ uint64_t siphash(const uint64_t key[2], const void *data, size_t len)
 {
 	const uint8_t *in = data;
 	uint64_t last = (uint64_t)len << 56, v[4] = {
-		key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d,
-		key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573,
+		key[0] ^ 0x736f6d6570736575,
+		key[1] ^ 0x646f72616e646f6d,
+		key[0] ^ 0x6c7967656e657261,
+		key[1] ^ 0x7465646279746573,
 	};
 	for (; len >= 8; in += 8, len -= 8) {
 		uint64_t m;

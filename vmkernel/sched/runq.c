@@ -144,6 +144,7 @@ static void switch_to(struct runq *rq, struct world *prev, struct world *next)
 	next->times.switches++;
 	rq->left = prev;
 	p->current = next;
+	p->world_id = next->id;
 	percpu_set_stack((uint64_t)next->stack);
 	world_switch(prev, next);
 	finish_switch();

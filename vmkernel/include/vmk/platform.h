@@ -8,5 +8,6 @@
 #include "vmk/types.h"
 
 void uart_early_init(void); /* output */
+void rtc_init(void);        /* sets the time of day */
 void uart_irq_init(void);   /* input; interrupts work */
 #endif
