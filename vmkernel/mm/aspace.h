@@ -15,6 +15,8 @@ struct aspace {
 	struct area_tree areas;
 	struct spinlock pt_lock;
 	pa_t root;
+	uva_t mmap_top; /* mappings without a place of their own go below */
+	uva_t stack_limit; /* how far down areas grow that do */
 	uint32_t refs; /* processes (vfork shares) and borrowers, atomic */
 	uint64_t limit_pages; /* RLIMIT_AS; of areas.pages */
 	uint64_t resident, resident_max; /* pages; pt_lock */
@@ -40,6 +42,7 @@ int64_t __must_check aspace_remap(struct aspace *as, uva_t va, uint64_t old_len,
 				  bool may_move, bool fixed, uva_t to);
 /* MADV_DONTNEED: private pages are dropped. -ENOMEM when something is not mapped. */
 int __must_check aspace_discard(struct aspace *as, uva_t va, uint64_t len);
+bool aspace_mapped(struct aspace *as, uva_t va, uint64_t len); /* all of it is in areas */
 /* One byte a page: 1 resident. */
 int __must_check aspace_mincore(struct aspace *as, uva_t va, uint64_t pages, uint8_t *out);
 /* Grows or shrinks the heap area [start, end); 0 or -ENOMEM. */

@@ -10,14 +10,12 @@
 #ifndef USER_PROC_H
 #define USER_PROC_H
 #include "user/signal.h"
+#include "vmk/fdtable.h"
 #include "vmk/user.h"
 #include "vmk/wait.h"
+#include "x86/trap.h"
 
 struct aspace;	/* mm/aspace.h */
-struct fdtable; /* fs/fdtable.h */
-struct fsctx;	/* fs/: root and working directory, umask */
-struct tty;	/* fs/tty.c */
-struct trap_frame;
 
 enum { GROUPS_MAX = 32, RLIMITS = 16, COMM_LEN = 16 };
 enum {
@@ -31,19 +29,6 @@ struct rlimit {
 	uint64_t cur, max;
 };
 
-struct cred {
-	uint32_t uid, euid, suid, fsuid, gid, egid, sgid, fsgid;
-	uint32_t groups[GROUPS_MAX];
-	unsigned group_count;
-};
-
-/* Processes of one session share it; the terminal is the fs layer's, under proc_lock. */
-struct session {
-	int sid;
-	uint32_t refs;
-	struct tty *tty; /* controlling terminal or NULL */
-};
-
 /* CPU time and faults, of a process's dead threads or its waited-for children. */
 struct usage {
 	ns_t user, system;
@@ -52,8 +37,7 @@ struct usage {
 
 struct proc {
 	struct list all; /* every process, in order of birth */
-	int pid, pgid;
-	struct session *session;
+	int pid, pgid, sid;
 	struct proc *parent;
 	struct list children, sibling;
 	struct list threads; /* uthread.link */
@@ -63,7 +47,9 @@ struct proc {
 	struct aspace *as;     /* own; NULL once exited */
 	struct fdtable *files; /* own; NULL once exited */
 	struct fsctx *fs;      /* own; NULL once exited */
-	struct cred cred;      /* proc_lock for writing */
+	struct cred cred;      /* own */
+	uint32_t groups[GROUPS_MAX];
+	unsigned group_count;
 	struct rlimit limits[RLIMITS];
 	char comm[COMM_LEN];
 	struct file *exe; /* what /proc/PID/exe leads to */
@@ -77,28 +63,26 @@ struct proc {
 	struct sigset_pending pending;
 	struct waitq child_waitq; /* a child changed state */
 	struct waitq signal_waitq; /* sigwait, signalfd: a signal has come */
-	bool exiting, stopped, execed;
+	struct waitq event_waitq; /* for its own threads: continued, last but one gone, vfork ended */
+	bool exiting, stopped, execed, zombie;
 	bool stop_report, cont_report; /* for wait4 of the parent */
-	bool zombie;
+	bool vfork_done; /* it has left its parent's memory */
 	int exit_status; /* as wait4 reports it; valid when exiting */
 	int stop_sig;
 	int exit_signal; /* to the parent; 0 none */
 	struct uthread *exec_thread; /* the thread that waits for the others to go */
-	struct proc *vfork_parent; /* waits in vfork_waitq until exec or exit */
-	struct waitq vfork_waitq;
 	struct timer alarm; /* ITIMER_REAL; user/itimer.c */
 	ns_t alarm_interval;
+	struct timer cpu_poll;
 	ns_t cpu_deadline[2], cpu_interval[2]; /* ITIMER_VIRTUAL, ITIMER_PROF; 0 deadline: off */
 };
-
-enum thread_work { THREAD_SIGNAL = 1, THREAD_KILLED = 2 };
 
 struct uthread {
 	struct list link; /* proc->threads */
 	struct proc *proc;
 	struct world *world;
 	int tid;
-	uint32_t work; /* enum thread_work: something to do before ring 3; proc_lock */
+	bool work; /* something to do before ring 3; proc_lock */
 
 	uint64_t blocked; /* own for writing; proc_lock too */
 	uint64_t saved_mask;
@@ -106,18 +90,26 @@ struct uthread {
 	struct sigset_pending pending;
 	uint64_t altstack, altstack_size; /* own from here on */
 	uint32_t altstack_flags;
-	uva_t clear_child_tid, robust_list;
+	uva_t set_child_tid, clear_child_tid, robust_list;
 	void *fpu; /* x86/fpu.h: 64-byte aligned */
 	uint64_t fs_base, gs_base;
 	char comm[COMM_LEN];
 	/* What restart_syscall goes on with. */
 	long (*restart)(struct uthread *t);
 	uint64_t restart_arg[4];
-	struct trap_frame *start; /* first entry to ring 3 */
-	ns_t user_time, system_time, stamp; /* accounting; user/usage.c */
+	struct trap_frame start; /* first entry to ring 3 */
 };
 
 extern struct spinlock proc_lock;
+
+/* ids.c: the table of process, thread, group and session numbers. */
+int __must_check ids_alloc(void); /* a free number or -EAGAIN; proc_lock is held, as for the others */
+void ids_set_thread(int tid, struct uthread *t); /* NULL: gone */
+void ids_set_proc(int pid, struct proc *p);
+void ids_use_group(int pgid, int change); /* members of groups and sessions keep the number taken */
+struct uthread *ids_thread(int tid);
+struct proc *ids_proc(int pid);
+void ids_init(void);
 
 struct trap_frame *uthread_frame(void); /* what the current thread will return to ring 3 with */
 struct proc *proc_find(int pid); /* with a reference, or NULL; zombies too */
@@ -128,34 +120,59 @@ void proc_for_each(bool (*fn)(struct proc *p, void *arg), void *arg);
 /* The next pid above `after` that is in use, or 0; for readdir of /proc. */
 int proc_next_pid(int after);
 bool proc_is_root(void); /* the current process has euid 0 */
-/* In a group of its session whose members all have parents in the same group or another session. */
-bool pgrp_is_orphaned(int pgid);
-bool pgrp_exists(int pgid, int sid);
-int proc_sid(const struct proc *p);
 
-/*
- * Ends all threads of the process with a wait4 status; the caller leaves when it returns to ring 3.
- * Sessions: the leader's end hangs the terminal up through tty_session_ended().
- */
+/* proc.c: a process without threads, in no list yet; a thread in proc with a world in state NEW. */
+int __must_check proc_create(struct proc *parent, struct proc **out);
+int __must_check uthread_create(struct proc *p, void (*fn)(void *thread), struct uthread **out);
+void uthread_discard(struct uthread *t); /* behind its world's last reference */
+/* Enters ids and lists; counts against the limits. proc_lock is held. 0 or -EAGAIN. */
+int __must_check proc_publish(struct proc *p, struct uthread *t);
+void proc_main(void *thread) __noreturn; /* what a new thread's world runs */
+void proc_unpublish_thread(struct uthread *t);
+void proc_unpublish(struct proc *p);
+bool pgrp_orphaned_locked(int pgid, const struct proc *except);
+
+/* exit.c */
+/* Ends the current thread; the last one ends the process, with this status unless one was set before. */
+void uthread_exit(int status) __noreturn;
+/* Ends all threads of the process with a wait4 status; each leaves when it returns to ring 3. */
 void proc_exit_group(struct proc *p, int status);
+void proc_exit_group_locked(struct proc *p, int status);
+/* Ends the other threads of the current process and waits for them; -EAGAIN when it is ending itself. */
+int __must_check proc_single_thread(void);
+void proc_vfork_done(struct proc *p);
+/* The parent hears of a change (stopped, continued, ended); proc_lock is held. */
+void proc_notify_parent(struct proc *p, int code, int status);
+void usage_of(struct proc *p, struct usage *u); /* of all its threads, dead ones too */
+void usage_add(struct usage *to, const struct usage *u);
+struct linux_rusage { /* struct rusage */
+	int64_t utime[2], stime[2]; /* seconds, microseconds */
+	int64_t maxrss, ixrss, idrss, isrss, minflt, majflt, nswap, inblock, oublock, msgsnd, msgrcv;
+	int64_t nsignals, nvcsw, nivcsw;
+};
+ASSERT_SIZE(struct linux_rusage, 144);
+void usage_to_linux(const struct usage *u, struct linux_rusage *out);
 
-/*
- * What fs/ gives to fork, exec and exit. clone: a copy, NULL without memory. share: another
- * reference. put: the last one closes everything.
- */
-struct fdtable *__must_check fdtable_clone(struct fdtable *t);
-struct fdtable *__must_check fdtable_new(void);
-struct fdtable *fdtable_share(struct fdtable *t);
-void fdtable_close_on_exec(struct fdtable *t);
-void fdtable_put(struct fdtable *t);
-struct fsctx *__must_check fsctx_new(void); /* root and working directory "/" */
-struct fsctx *__must_check fsctx_clone(struct fsctx *c);
-void fsctx_put(struct fsctx *c);
-/* The session's leader is gone: SIGHUP, SIGCONT to the foreground group, terminal detached. */
-void tty_session_ended(struct session *s);
-/*
- * Opens a file for execve or the ELF interpreter: path relative to dirfd (AT_FDCWD -100), execute permission
- * checked; a regular file or -EACCES.
- */
-int __must_check vfs_open_exec(int dirfd, const char *path, unsigned at_flags, struct file **out);
+/* exec.c: replaces the current process's program. path in kernel memory; argv, envp: see struct exec_args. */
+int __must_check proc_exec_kernel(const char *path, const char *const *argv, const char *const *envp,
+				  struct trap_frame *f);
+
+/* signal.c; proc_lock is held. */
+void signal_init(struct sigset_pending *s);
+void signal_flush(struct sigset_pending *s, uint64_t set);
+void signal_recalc(struct uthread *t); /* after a change of masks or state */
+void signal_set_mask(uint64_t mask);   /* of the current thread; takes proc_lock */
+void signal_send_locked(struct proc *p, struct uthread *t, int sig, const struct siginfo *info);
+void user_work_done(struct uthread *t); /* takes proc_lock */
+/* signal_deliver.c: trap_hooks.user_return */
+void user_return(struct trap_frame *f);
+
+/* itimer.c */
+void itimers_init(struct proc *p);
+void itimers_stop(struct proc *p); /* at exit; waits for a running one */
+
+/* thread.c */
+extern const struct world_hooks uthread_hooks;
+void user_cpu_init(void); /* SYSCALL's registers; every CPU */
+void user_traps_init(void);
 #endif

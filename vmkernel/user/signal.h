@@ -7,6 +7,7 @@
 #ifndef USER_SIGNAL_H
 #define USER_SIGNAL_H
 #include "vmk/list.h"
+#include "vmk/types.h"
 
 enum {
 	SIGHUP = 1, SIGINT, SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGUSR1, SIGSEGV,
@@ -60,6 +61,8 @@ enum {
 	SA_ONSTACK = 0x08000000, SA_RESTART = 0x10000000, SA_NODEFER = 0x40000000,
 };
 #define SA_RESETHAND 0x80000000u
+enum { SS_ONSTACK = 1, SS_DISABLE = 2 };
+#define SS_AUTODISARM 0x80000000u
 
 /* A signal on its way; plain ones (sent without information to keep) need none. */
 struct sigqueued {
@@ -73,7 +76,6 @@ struct sigset_pending {
 
 struct proc;
 struct uthread;
-struct sigqueued;
 
 /* To a process, all processes of a group or one thread; info NULL: from the kernel. */
 void proc_signal(struct proc *p, int sig, const struct siginfo *info);
@@ -82,14 +84,10 @@ void uthread_signal(struct uthread *t, int sig, const struct siginfo *info);
 /* A fault of the current thread: delivered even when it is blocked or ignored (then it kills). */
 void uthread_fault_signal(int sig, int code, uint64_t addr);
 /* Takes one pending signal out of set for the current thread: its number or 0. signalfd, sigwait. */
-int signal_take(uint64_t set, struct siginfo *info);
-uint64_t signal_pending_set(struct uthread *t); /* the thread's and its process's */
-/* For tty: is the signal blocked or ignored by the current thread. */
-bool signal_is_blocked_or_ignored(int sig);
+int signal_dequeue(uint64_t set, struct siginfo *info);
 /*
- * Replaces the mask of blocked signals for the length of one call (ppoll, pselect6, epoll_pwait):
- * the old one returns after the call, behind the handlers that it let in. 0 or -EFAULT/-EINVAL;
- * nothing when mask is 0.
+ * A mask for the length of one call (ppoll, pselect6, rt_sigsuspend): the old one returns after it, behind the
+ * handlers that it let in. 0 or -EFAULT, -EINVAL; nothing when mask is 0.
  */
-int __must_check signal_mask_temporarily(uint64_t mask_uva, uint64_t size);
+int __must_check signal_mask_temporarily(uva_t mask, uint64_t size);
 #endif

@@ -32,6 +32,7 @@ void asm_offsets(void)
 	OFFSET(FRAME_VECTOR, struct trap_frame, vector);
 	OFFSET(FRAME_RIP, struct trap_frame, rip);
 	OFFSET(FRAME_CS, struct trap_frame, cs);
+	OFFSET(FRAME_RSP, struct trap_frame, rsp);
 	DEFINE(TRAP_STUB_SIZE, TRAP_STUB_SIZE);
 	DEFINE(FRAME_SIZE, sizeof(struct trap_frame));
 }

@@ -40,6 +40,8 @@ int __must_check paging_unmap(pa_t root, va_t va, uint64_t len);
 /* Changes the flags of what is mapped in the range. */
 int __must_check paging_protect(pa_t root, va_t va, uint64_t len, unsigned flags);
 bool paging_lookup(pa_t root, va_t va, struct paging_leaf *out);
+/* The first mapped 4 KiB page in [va, end) and its address in *at; skips empty tables as a whole. */
+bool paging_next(pa_t root, va_t va, va_t end, va_t *at, struct paging_leaf *out);
 
 /* A userworld's root: empty below, the kernel above; PA_NONE without memory. */
 pa_t __must_check paging_root_new(void);

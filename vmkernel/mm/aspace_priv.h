@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Shared by mm/aspace*.c only. */
+#ifndef MM_ASPACE_PRIV_H
+#define MM_ASPACE_PRIV_H
+#include "mm/aspace.h"
+
+/* A page for userworlds (FRAME_USER: with one reference), zeroed or not; PA_NONE at the kernel's reserve. */
+pa_t __must_check user_page_new(enum frame_owner owner, bool zero);
+/* Drops what a translation holds: a reference on a user page, a pin on any other. */
+void user_page_put(pa_t pa);
+/* Translations of [va, va+len) are gone from all CPUs that have as loaded. Interrupts on. */
+void aspace_flush(struct aspace *as, va_t va, uint64_t len);
+/* Unmaps the pages in [va, end), flushes and drops them. The areas stay. */
+void aspace_zap(struct aspace *as, va_t va, va_t end);
+/* The flags of a translation in a (writable: it may be written without a further fault). */
+unsigned area_page_flags(const struct area *a, bool writable);
+struct area *area_alloc(void);
+void area_free(struct area *a);
+/* Registers a with its object, whose reference the caller gives to a; and the reverse. */
+void area_attach(struct area *a);
+void area_detach(struct area *a);
+/* Bounds under map_lock. */
+void area_resize_locked(struct aspace *as, struct area *a, uva_t start, uva_t end);
+/* Splits so that no area crosses va. -ENOMEM. as->lock is held. */
+int __must_check aspace_split_at(struct aspace *as, uva_t va);
+/* Joins a with its neighbours where they fit. */
+void aspace_merge(struct aspace *as, struct area *a);
+int __must_check aspace_unmap_locked(struct aspace *as, uva_t va, uint64_t len);
+#endif
