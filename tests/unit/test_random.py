@@ -8,10 +8,9 @@ import pytest
 from tests.unit import cunit
 
 SEAMS = """
+#include "lib/entropy.h"
 int test_hardware; uint64_t test_time, test_word = 0x1234567;
-bool hardware_word(uint64_t *out);
 bool hardware_word(uint64_t *out) { *out = ++test_word; return test_hardware; }
-uint64_t fine_time(void);
 uint64_t fine_time(void) { return test_time++; }
 """
 

@@ -7,19 +7,16 @@
  */
 #include "vmk/random.h"
 #include "lib/chacha.h"
+#include "lib/entropy.h"
 #include "vmk/lock.h"
 #include "vmk/string.h"
 #include "vmk/time.h"
-#ifndef VMK_HOST
-#include "x86/insn.h"
-#endif
 
 enum {
 	RATE_WORDS = 8,
 	CREDIT_NEEDED = 256, /* bits */
 	EVENTS_PER_BIT = 4,  /* an event's time counts a quarter of a bit */
 	EVENTS_BATCH = 64,
-	HARDWARE_TRIES = 16,
 };
 
 static struct spinlock lock = SPINLOCK_INIT("random", RANK_LEAF);
@@ -46,34 +43,6 @@ static void reseed(void)
 	for (unsigned i = 0; i < RATE_WORDS; i++)
 		pool[i] = 0;
 }
-
-#ifndef VMK_HOST
-static bool hardware_word(uint64_t *out)
-{
-	static int8_t have = -1; /* bit 0 RDRAND, bit 1 RDSEED */
-	bool ok = false;
-
-	if (have < 0)
-		have = (int8_t)((cpuid(1, 0).c >> 30 & 1) |
-				(cpuid(0, 0).a >= 7 ? cpuid(7, 0).b >> 18 & 1 : 0) << 1);
-	for (unsigned i = 0; i < HARDWARE_TRIES && !ok && have; i++) {
-		if (have & 2)
-			__asm__ volatile("rdseed %0" : "=r"(*out), "=@ccc"(ok));
-		if (!ok && have & 1)
-			__asm__ volatile("rdrand %0" : "=r"(*out), "=@ccc"(ok));
-	}
-	/* Values that broken firmware is known to leave. */
-	return ok && *out != 0 && *out != ~0ull;
-}
-
-static uint64_t fine_time(void)
-{
-	return rdtsc();
-}
-#else
-bool hardware_word(uint64_t *out); /* the test's */
-uint64_t fine_time(void);
-#endif
 
 /* Boot: what the CPU gives, and the jitter of our own running. */
 void random_init(void)

@@ -46,6 +46,8 @@ static void call_interrupt(struct trap_frame *f)
 static void resched_interrupt(struct trap_frame *f)
 {
 	lapic_eoi();
+	/* world_kick() too: a thread in ring 3 may have got a signal. */
+	this_cpu()->user_work = 1;
 }
 
 /* No preemption between the two: the world stays on this CPU. */

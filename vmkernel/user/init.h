@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Steps of user_init(). */
+#ifndef USER_INIT_H
+#define USER_INIT_H
+
+void console_port_init(void); /* a tty on the consoles; input comes from console_input() */
+#endif
