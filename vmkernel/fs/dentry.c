@@ -76,9 +76,9 @@ static int dentry_new(struct dentry *parent, const char *name, struct inode *i, 
 	return 0;
 }
 
-int dentry_alone(struct inode *i, struct dentry **out)
+int dentry_alone(struct inode *i, const char *name, struct dentry **out)
 {
-	int r = dentry_new(NULL, "", i, out);
+	int r = dentry_new(NULL, name, i, out);
 
 	if (!r) {
 		inode_get(i);

@@ -47,13 +47,12 @@ int file_alloc(const struct file_ops *ops, void *priv, uint32_t flags, struct fi
 	return file_alloc_mode(ops, priv, flags, 0600, out);
 }
 
-int file_alloc_dentry(struct dentry *d, uint32_t flags, struct file **out)
+int file_alloc_inode(struct inode *i, uint32_t flags, struct file **out)
 {
 	*out = file_new(NULL, NULL, flags);
 	if (!*out)
 		return -ENOMEM;
-	(*out)->dentry = dentry_get(d);
-	(*out)->inode = inode_get(d->inode);
+	(*out)->inode = inode_get(i);
 	return 0;
 }
 
@@ -212,7 +211,7 @@ int file_path(const struct file *f, char *buf, size_t size)
 	else if (inode_type(f->inode) == INODE_SOCKET)
 		n = vmk_snprintf(buf, size, "socket:[%llu]", (unsigned long long)ino);
 	else if (inode_type(f->inode) == INODE_FILE)
-		n = vmk_snprintf(buf, size, "/memfd:%s (deleted)", f->dentry ? f->dentry->name : "");
+		n = vmk_snprintf(buf, size, "/%s (deleted)", f->dentry ? f->dentry->name : "");
 	else
 		n = vmk_snprintf(buf, size, "anon_inode:[%s]", f->ops->name);
 	return (size_t)n >= size ? -ERANGE : n;

@@ -109,12 +109,12 @@ static void anon_release(struct inode *i)
 	kfree(i);
 }
 
-static int anon_setattr(struct inode *i __maybe_unused, const struct vstat *to __maybe_unused, unsigned mask)
+static int anon_setattr(struct inode *i, const struct vstat *to, unsigned mask)
 {
 	return mask & VSTAT_SIZE ? -EINVAL : 0;
 }
 
-static int anon_statfs(struct fs *fs __maybe_unused, uint64_t *block_size, uint64_t *blocks, uint64_t *free,
+static int anon_statfs(struct fs *fs, uint64_t *block_size, uint64_t *blocks, uint64_t *free,
 		       uint64_t *inodes, uint64_t *inodes_free, char name[16])
 {
 	*block_size = PAGE_SIZE;

@@ -38,7 +38,6 @@ enum { F_SEAL_SEAL = 1, F_SEAL_SHRINK = 2, F_SEAL_GROW = 4, F_SEAL_WRITE = 8, F_
 enum { FD_CLOEXEC = 1 };
 enum { F_RDLCK, F_WRLCK, F_UNLCK };
 enum { LOCK_SH = 1, LOCK_EX = 2, LOCK_NB = 4, LOCK_UN = 8 };
-enum { RLIMIT_FSIZE = 1, RLIMIT_NOFILE = 7 };
 
 enum tty_ioctls {
 	TCGETS = 0x5401, TCSETS, TCSETSW, TCSETSF, TCSBRK = 0x5409, TCXONC, TCFLSH, TIOCEXCL, TIOCNXCL,
@@ -52,8 +51,6 @@ enum tty_ioctls {
 #define TIOCGPTLCK   0x80045439u
 #define TIOCGPTPEER  0x5441u
 
-enum { SIGHUP = 1, SIGINT = 2, SIGQUIT = 3, SIGPIPE = 13, SIGCONT = 18, SIGTSTP = 20, SIGTTIN = 21,
-       SIGTTOU = 22, SIGXFSZ = 25, SIGWINCH = 28 };
 
 struct linux_stat {
 	uint64_t st_dev, st_ino, st_nlink;

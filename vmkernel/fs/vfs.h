@@ -10,6 +10,7 @@
 #ifndef FS_VFS_H
 #define FS_VFS_H
 #include "fs/linux.h"
+#include "user/signal.h"
 #include "vmk/errno.h"
 #include "vmk/fdtable.h"
 #include "vmk/time.h"
@@ -31,7 +32,7 @@ extern struct dentry *vfs_root;
 struct dentry *dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);
 /* A dentry outside of the tree: for files that are reached without a path. */
-int __must_check dentry_alone(struct inode *i, struct dentry **out);
+int __must_check dentry_alone(struct inode *i, const char *name, struct dentry **out);
 /* The child's dentry; -ENOENT when there is none. Follows mounts. */
 int __must_check dentry_lookup(struct dentry *dir, const char *name, struct dentry **out);
 /* A new child whose inode the caller has just made, under the directory's lock; takes the reference. */
@@ -78,6 +79,7 @@ int __must_check anon_inode(uint32_t mode, struct inode **out);
 int __must_check vfs_open_at(struct dentry *base, const char *path, unsigned flags, uint32_t mode,
 			     struct file **out);
 int __must_check vfs_open_dentry(struct dentry *d, unsigned flags, struct file **out);
+int __must_check vfs_open_dentry_exec(struct dentry *d, struct file **out); /* execute permission suffices */
 int __must_check vfs_make(struct dentry *base, const char *path, uint32_t mode, uint64_t rdev,
 			  const char *target, struct dentry **out); /* out may be NULL */
 int __must_check vfs_remove(struct dentry *base, const char *path, bool directory);
@@ -104,6 +106,9 @@ int __must_check file_truncate(struct file *f, uint64_t size);
 int __must_check file_alloc_mode(const struct file_ops *ops, void *priv, uint32_t flags, uint32_t mode,
 				 struct file **out);
 
+/* A file over i without operations yet. */
+int __must_check file_alloc_inode(struct inode *i, uint32_t flags, struct file **out);
+
 /* A growing text for generated files. */
 struct text_buf {
 	char *p;
@@ -117,16 +122,19 @@ int __must_check device_open(struct inode *i, struct file *f);
 /* Parts of fs_init, in this order. */
 void tmpfs_init(void);
 void devfs_init(void);
+int __must_check devmem_init(void);
 void procfs_init(void);
 void sysfs_init(void);
+void pipe_init(void);
 void tty_init(void);
 void unix_init(void);
 
 /* tmpfs.c: a fresh tmpfs; limit in pages for data. */
 int __must_check tmpfs_create(const char *name, uint64_t limit, struct fs **out);
-struct memobj *tmpfs_memobj(struct inode *i); /* NULL when it is not a tmpfs file */
 /* A nameless file: O_TMPFILE, memfd_create. */
 int __must_check tmpfs_anon_file(struct fs *fs, uint32_t mode, struct inode **out);
+int tmpfs_punch(struct inode *i, uint64_t from, uint64_t to); /* zeroes; -EOPNOTSUPP elsewhere */
+long tmpfs_seals(struct inode *i, int add); /* F_ADD_SEALS; add -1: F_GET_SEALS */
 extern struct fs *tmpfs_root; /* the one at "/" */
 /* Data that is used in place until it is written to: the boot module's. */
 void tmpfs_set_backing(struct inode *i, const uint8_t *data, uint64_t len);
@@ -136,6 +144,7 @@ int pipe_create(uint32_t flags, struct file *out[2]);
 long pipe_size(struct file *f, long set); /* F_GETPIPE_SZ when set is 0; -EBADF for others */
 
 /* flock.c */
+void lock_init(void);
 struct linux_flock {
 	int16_t type, whence;
 	int32_t pad;

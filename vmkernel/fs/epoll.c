@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * epoll. An item watches one (file, descriptor) pair through a waiter in the file's queue. A wake pushes the item on
+ * `fresh`, a list without a lock (any context, under the file's queue lock), and wakes the set's own queue. The one
+ * that collects moves fresh items to `ready` and asks their files.
+ *
+ * structure_lock guards which items there are (sets' trees, files' lists). ep->lock guards ready and an
+ * item's events. Order: structure_lock, ep->lock of the outer set, ep->lock of the inner one.
+ * Spec: Linux epoll(7).
+ */
+#include "fs/epoll.h"
+#include "fs/poll.h"
+#include "fs/vfs.h"
+#include "vmk/mm.h"
+#include "vmk/world.h"
+
+enum { DEPTH_MAX = 4 }; /* sets in sets */
+
+struct epoll {
+	struct mutex lock;
+	struct waitq wait;
+	struct tree items; /* by (file, fd) */
+	struct list ready;
+	struct epitem *fresh; /* pushed by wakes, taken as a whole */
+};
+
+struct epitem {
+	struct tree_node node;
+	struct list in_file;  /* file->epolls */
+	struct list in_ready; /* ep->ready; itself when not in it */
+	struct epoll *ep;
+	struct file *file; /* without a reference: file_put takes the item away first */
+	int fd;
+	uint32_t events; /* 0 once a ONESHOT has fired */
+	uint64_t data;
+	struct waiter waiter;
+	struct waitq *q;
+	struct epitem *next_fresh;
+	uint32_t queued; /* on fresh */
+};
+
+static struct mutex structure_lock;
+static const struct file_ops epoll_ops;
+
+void epoll_init(void)
+{
+	mutex_init(&structure_lock, "epoll");
+}
+
+static int by_file(const struct tree_node *a, const struct tree_node *b)
+{
+	const struct epitem *x = tree_entry(a, struct epitem, node), *y = tree_entry(b, struct epitem, node);
+
+	if (x->file != y->file)
+		return x->file < y->file ? -1 : 1;
+	return x->fd < y->fd ? -1 : x->fd > y->fd;
+}
+
+static int key_side(const struct tree_node *n, const void *key)
+{
+	return by_file(n, &((const struct epitem *)key)->node);
+}
+
+static struct epitem *find(struct epoll *ep, struct file *f, int fd)
+{
+	struct epitem key = { .file = f, .fd = fd };
+	struct tree_node *n = tree_lower(&ep->items, key_side, &key);
+
+	return n && by_file(n, &key.node) == 0 ? tree_entry(n, struct epitem, node) : NULL;
+}
+
+static void push_fresh(struct epitem *it)
+{
+	struct epoll *ep = it->ep;
+
+	if (__atomic_exchange_n(&it->queued, 1, __ATOMIC_ACQ_REL))
+		return;
+	it->next_fresh = __atomic_load_n(&ep->fresh, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&ep->fresh, &it->next_fresh, it, true, __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED))
+		;
+}
+
+static void item_wake(struct waiter *w)
+{
+	struct epitem *it = container_of(w, struct epitem, waiter);
+
+	push_fresh(it);
+	waitq_wake_all(&it->ep->wait);
+}
+
+/* ep->lock is held. Oldest wakes come last off the stack, so each goes to the front of the new ones. */
+static void take_fresh(struct epoll *ep)
+{
+	struct epitem *it = __atomic_exchange_n(&ep->fresh, NULL, __ATOMIC_ACQUIRE);
+	struct list fresh;
+
+	list_init(&fresh);
+	while (it) {
+		struct epitem *next = it->next_fresh;
+
+		if (list_empty(&it->in_ready))
+			list_push_front(&fresh, &it->in_ready);
+		__atomic_store_n(&it->queued, 0, __ATOMIC_RELEASE);
+		it = next;
+	}
+	list_splice_back(&ep->ready, &fresh);
+}
+
+static unsigned item_bits(struct epitem *it)
+{
+	struct waitq *q;
+
+	return it->events ? file_poll(it->file, &q) & (it->events | FPOLLERR | FPOLLHUP) : 0;
+}
+
+/* Takes an item out of everything; structure_lock is held. */
+static void item_remove(struct epitem *it)
+{
+	struct epoll *ep = it->ep;
+
+	if (it->q)
+		waitq_remove(it->q, &it->waiter);
+	mutex_lock(&ep->lock);
+	take_fresh(ep); /* so that it is not on that list either */
+	list_remove(&it->in_ready);
+	tree_remove(&ep->items, &it->node);
+	mutex_unlock(&ep->lock);
+	list_remove(&it->in_file);
+	kfree(it);
+}
+
+void epoll_file_gone(struct file *f)
+{
+	struct epitem *it;
+
+	if (list_empty(&f->epolls))
+		return;
+	mutex_lock(&structure_lock);
+	while ((it = list_first(&f->epolls, struct epitem, in_file)) != NULL)
+		item_remove(it);
+	mutex_unlock(&structure_lock);
+}
+
+static void epoll_release(struct file *f)
+{
+	struct epoll *ep = f->priv;
+	struct tree_node *n;
+
+	mutex_lock(&structure_lock);
+	while ((n = tree_min(&ep->items)) != NULL)
+		item_remove(tree_entry(n, struct epitem, node));
+	mutex_unlock(&structure_lock);
+	kfree(ep);
+}
+
+/* How deep sets are nested below ep; DEPTH_MAX + 1 for a loop through `target`. */
+static unsigned depth_below(struct epoll *ep, struct epoll *target, unsigned level)
+{
+	unsigned deepest = 0;
+
+	if (ep == target || level > DEPTH_MAX)
+		return DEPTH_MAX + 1;
+	for (struct tree_node *n = tree_min(&ep->items); n; n = tree_next(n)) {
+		struct epitem *it = tree_entry(n, struct epitem, node);
+
+		if (it->file->ops == &epoll_ops)
+			deepest = MAX(deepest, 1 + depth_below(it->file->priv, target, level + 1));
+	}
+	return deepest;
+}
+
+static int item_add(struct epoll *ep, struct file *f, int fd, const struct epoll_event *ev)
+{
+	struct epitem *it;
+	struct waitq *q;
+
+	if (find(ep, f, fd))
+		return -EEXIST;
+	if (!f->ops->poll)
+		return -EPERM;
+	if (f->ops == &epoll_ops) {
+		unsigned depth = depth_below(f->priv, ep, 0);
+
+		if (depth >= DEPTH_MAX)
+			return -ELOOP;
+		/* Wakes run from inner to outer queue: an outer one's lock ranks higher. */
+		struct epoll *inner = f->priv;
+		ep->wait.lock.rank = (uint16_t)MAX(ep->wait.lock.rank, inner->wait.lock.rank + 1);
+	}
+	it = kzalloc(sizeof(*it));
+	if (!it)
+		return -ENOMEM;
+	*it = (struct epitem){ .ep = ep, .file = f, .fd = fd, .events = ev->events, .data = ev->data };
+	it->waiter.fn = item_wake;
+	list_init(&it->in_ready);
+	list_init(&it->waiter.link);
+	mutex_lock(&ep->lock);
+	tree_insert(&ep->items, &it->node);
+	mutex_unlock(&ep->lock);
+	list_push_back(&f->epolls, &it->in_file);
+	(void)file_poll(f, &q);
+	it->q = q;
+	if (q)
+		waitq_add(q, &it->waiter);
+	push_fresh(it); /* it may be ready already */
+	waitq_wake_all(&ep->wait);
+	return 0;
+}
+
+static int item_modify(struct epoll *ep, struct epitem *it, const struct epoll_event *ev)
+{
+	mutex_lock(&ep->lock);
+	it->events = ev->events;
+	it->data = ev->data;
+	mutex_unlock(&ep->lock);
+	push_fresh(it);
+	waitq_wake_all(&ep->wait);
+	return 0;
+}
+
+int epoll_control(struct file *epf, int op, struct file *f, int fd, const struct epoll_event *ev)
+{
+	struct epoll *ep = epf->priv;
+	struct epitem *it;
+	int r;
+
+	if (epf->ops != &epoll_ops || epf == f)
+		return -EINVAL;
+	mutex_lock(&structure_lock);
+	it = find(ep, f, fd);
+	switch (op) {
+	case EPOLL_CTL_ADD:
+		r = item_add(ep, f, fd, ev);
+		break;
+	case EPOLL_CTL_MOD:
+		r = it ? item_modify(ep, it, ev) : -ENOENT;
+		break;
+	case EPOLL_CTL_DEL:
+		r = it ? 0 : -ENOENT;
+		if (it)
+			item_remove(it);
+		break;
+	default:
+		r = -EINVAL;
+	}
+	mutex_unlock(&structure_lock);
+	return r;
+}
+
+/* Collects what is ready now. out NULL: only tells whether something is. */
+static int collect(struct epoll *ep, struct epoll_event *out, int max)
+{
+	struct list again;
+	struct epitem *it;
+	int n = 0;
+
+	list_init(&again);
+	mutex_lock(&ep->lock);
+	take_fresh(ep);
+	while (n < max && (it = list_first(&ep->ready, struct epitem, in_ready)) != NULL) {
+		unsigned bits = item_bits(it);
+
+		list_remove(&it->in_ready);
+		if (!bits)
+			continue;
+		if (!out || !(it->events & (EPOLLET | EPOLLONESHOT)))
+			list_push_back(&again, &it->in_ready);
+		if (out) {
+			out[n] = (struct epoll_event){ .events = bits, .data = it->data };
+			if (it->events & EPOLLONESHOT)
+				it->events = 0;
+		}
+		n++;
+	}
+	list_splice_back(&ep->ready, &again); /* behind those that had no turn yet */
+	mutex_unlock(&ep->lock);
+	return n;
+}
+
+int epoll_collect(struct file *f, struct epoll_event *out, int max, ns_t deadline)
+{
+	struct epoll *ep = f->priv;
+	int n, r = 0;
+
+	if (f->ops != &epoll_ops)
+		return -EINVAL;
+	while (!(n = collect(ep, out, max))) {
+		if (!deadline || r)
+			return !deadline || r == -ETIMEDOUT ? 0 : r;
+		r = wait_event_intr_until(&ep->wait, !list_empty(&ep->ready) || load_acquire(&ep->fresh),
+					  deadline);
+	}
+	return n;
+}
+
+static unsigned epoll_poll(struct file *f, struct waitq **q)
+{
+	struct epoll *ep = f->priv;
+
+	*q = &ep->wait;
+	return collect(ep, NULL, 1) ? FPOLLIN : 0;
+}
+
+static const struct file_ops epoll_ops = { .name = "eventpoll", .poll = epoll_poll, .release = epoll_release };
+
+int epoll_create_file(uint32_t flags, struct file **out)
+{
+	struct epoll *ep = kzalloc(sizeof(*ep));
+	int r;
+
+	if (!ep)
+		return -ENOMEM;
+	mutex_init(&ep->lock, "epoll");
+	waitq_init(&ep->wait, "epoll");
+	ep->wait.lock.rank++; /* woken under the lock of a file's queue */
+	tree_init(&ep->items, by_file);
+	list_init(&ep->ready);
+	r = file_alloc(&epoll_ops, ep, O_RDWR | flags, out);
+	if (r)
+		kfree(ep);
+	return r;
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Pipes and FIFOs: a ring of bytes between readers and writers. p->lock guards all of a pipe; user memory is copied under it
+ * (faults take only locks of address spaces and memory objects, which never lead here).
+ * Spec: POSIX.1-2017 pipe, write (PIPE_BUF); Linux pipe(7), fifo(7).
+ */
+#include "fs/vfs.h"
+#include "vmk/mm.h"
+#include "vmk/string.h"
+
+enum { PIPE_BUF = 4096, FIRST_SIZE = 4096, NORMAL_SIZE = 65536, SIZE_MAX_PIPE = 1 << 20 };
+
+struct pipe {
+	struct mutex lock;
+	struct waitq wait; /* every change of fill, readers, writers */
+	uint8_t *buf;	   /* buf_size bytes; grows to size when needed */
+	size_t buf_size, size;
+	uint64_t head, tail; /* bytes ever written and read */
+	uint32_t readers, writers, refs;
+	uint32_t opened_r, opened_w; /* opens so far: a FIFO's open waits for the other side's */
+};
+
+static size_t fill(const struct pipe *p)
+{
+	return (size_t)(READ_ONCE(p->head) - READ_ONCE(p->tail));
+}
+
+static struct pipe *pipe_new(void)
+{
+	struct pipe *p = kzalloc(sizeof(*p));
+
+	if (!p)
+		return NULL;
+	mutex_init(&p->lock, "pipe");
+	waitq_init(&p->wait, "pipe");
+	p->size = NORMAL_SIZE;
+	return p;
+}
+
+/* Gives the ring another size; what is in it moves to the front. */
+static int resize(struct pipe *p, size_t size)
+{
+	size_t n = fill(p), at = p->buf ? p->tail % p->buf_size : 0, first = MIN(n, p->buf_size - at);
+	uint8_t *b = kmalloc(size);
+
+	if (!b)
+		return -ENOMEM;
+	if (n) {
+		memcpy(b, p->buf + at, first);
+		memcpy(b + first, p->buf, n - first);
+	}
+	kfree(p->buf);
+	p->buf = b;
+	p->buf_size = size;
+	p->tail = 0;
+	p->head = n;
+	return 0;
+}
+
+/* Copies up to n bytes in or out at the ring's position pos; bytes or -EFAULT. */
+static ssize_t ring_copy(struct pipe *p, struct uio *u, uint64_t pos, size_t n, bool in)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		size_t at = (pos + done) % p->buf_size, piece = MIN(n - done, p->buf_size - at);
+		int r = in ? uio_read(u, p->buf + at, piece) : uio_write(u, p->buf + at, piece);
+
+		if (r)
+			return done ? (ssize_t)done : r;
+		done += piece;
+	}
+	return (ssize_t)done;
+}
+
+static ssize_t pipe_read(struct file *f, struct uio *u, uint64_t *pos)
+{
+	struct pipe *p = f->priv;
+	ssize_t r = 0;
+
+	if (!u->left)
+		return 0;
+	mutex_lock(&p->lock);
+	while (!fill(p)) {
+		if (!p->writers)
+			goto out;
+		r = f->flags & O_NONBLOCK ? -EAGAIN : 0;
+		if (r)
+			goto out;
+		mutex_unlock(&p->lock);
+		r = wait_event_interruptible(&p->wait, fill(p) || !READ_ONCE(p->writers));
+		mutex_lock(&p->lock);
+		if (r) {
+			r = -ERESTARTSYS;
+			goto out;
+		}
+	}
+	r = ring_copy(p, u, p->tail, MIN(u->left, fill(p)), false);
+	if (r > 0)
+		WRITE_ONCE(p->tail, p->tail + (uint64_t)r);
+out:
+	mutex_unlock(&p->lock);
+	if (r > 0)
+		waitq_wake_all(&p->wait);
+	return r;
+}
+
+/* What may be written now of n bytes: all or nothing up to PIPE_BUF. */
+static size_t room(const struct pipe *p, size_t n)
+{
+	size_t free = p->size - MIN(fill(p), p->size);
+
+	return n <= PIPE_BUF ? (free >= n ? n : 0) : MIN(n, free);
+}
+
+/* One step of a write: bytes, 0 when the pipe is full, -errno. */
+static ssize_t write_some(struct pipe *p, struct uio *u)
+{
+	size_t n;
+	ssize_t r = 0;
+
+	mutex_lock(&p->lock);
+	n = room(p, u->left);
+	if (!p->readers)
+		r = -EPIPE;
+	else if (n && fill(p) + n > p->buf_size)
+		r = resize(p, fill(p) + n <= FIRST_SIZE ? FIRST_SIZE : p->size);
+	if (!r && n) {
+		r = ring_copy(p, u, p->head, n, true);
+		if (r > 0)
+			WRITE_ONCE(p->head, p->head + (uint64_t)r);
+	}
+	mutex_unlock(&p->lock);
+	if (r > 0)
+		waitq_wake_all(&p->wait);
+	return r;
+}
+
+static ssize_t pipe_write(struct file *f, struct uio *u, uint64_t *pos)
+{
+	struct pipe *p = f->priv;
+	ssize_t done = 0;
+
+	while (u->left) {
+		ssize_t r = write_some(p, u);
+
+		if (r > 0) {
+			done += r;
+			continue;
+		}
+		if (!r && (f->flags & O_NONBLOCK))
+			r = -EAGAIN;
+		if (!r && wait_event_interruptible(&p->wait, room(p, u->left) || !READ_ONCE(p->readers)))
+			r = -ERESTARTSYS;
+		if (r)
+			return done ? done : r;
+	}
+	return done;
+}
+
+static unsigned pipe_poll(struct file *f, struct waitq **q)
+{
+	struct pipe *p = f->priv;
+	unsigned acc = f->flags & O_ACCMODE, bits = 0;
+
+	*q = &p->wait;
+	if (acc != O_WRONLY)
+		bits |= (fill(p) ? FPOLLIN : 0) | (!p->writers && p->opened_w ? FPOLLHUP : 0);
+	if (acc != O_RDONLY)
+		bits |= (p->size - MIN(fill(p), p->size) >= PIPE_BUF ? FPOLLOUT : 0) | (!p->readers ? FPOLLERR : 0);
+	return bits;
+}
+
+static long pipe_ioctl(struct file *f, unsigned cmd, uva_t arg)
+{
+	int32_t n = (int32_t)fill(f->priv);
+
+	return cmd == FIONREAD ? copy_to_user(arg, &n, sizeof(n)) : -ENOTTY;
+}
+
+static struct mutex fifo_lock; /* the pipe of a FIFO comes and goes under it */
+
+static void pipe_release(struct file *f)
+{
+	struct pipe *p = f->priv;
+	unsigned acc = f->flags & O_ACCMODE;
+	bool last;
+
+	mutex_lock(&fifo_lock);
+	mutex_lock(&p->lock);
+	p->readers -= acc != O_WRONLY;
+	p->writers -= acc != O_RDONLY;
+	mutex_unlock(&p->lock);
+	last = --p->refs == 0;
+	if (last)
+		f->inode->special = NULL;
+	mutex_unlock(&fifo_lock);
+	if (last) {
+		kfree(p->buf);
+		kfree(p);
+	} else {
+		waitq_wake_all(&p->wait);
+	}
+}
+
+static const struct file_ops pipe_ops = {
+	.name = "pipe",
+	.read = pipe_read,
+	.write = pipe_write,
+	.poll = pipe_poll,
+	.ioctl = pipe_ioctl,
+	.release = pipe_release,
+};
+
+static void attach(struct pipe *p, unsigned acc)
+{
+	p->refs++;
+	mutex_lock(&p->lock);
+	p->readers += acc != O_WRONLY;
+	p->writers += acc != O_RDONLY;
+	p->opened_r += acc != O_WRONLY;
+	p->opened_w += acc != O_RDONLY;
+	mutex_unlock(&p->lock);
+	waitq_wake_all(&p->wait);
+}
+
+/* Waits until the other side has been opened; fifo(7). */
+static int fifo_wait(struct pipe *p, unsigned flags)
+{
+	unsigned acc = flags & O_ACCMODE;
+	uint32_t had = acc == O_RDONLY ? p->opened_w : p->opened_r;
+
+	if (acc == O_RDWR || (acc == O_RDONLY && p->writers) || (acc == O_WRONLY && p->readers))
+		return 0;
+	if (flags & O_NONBLOCK)
+		return acc == O_RDONLY ? 0 : -ENXIO;
+	return wait_event_interruptible(&p->wait,
+					READ_ONCE(*(acc == O_RDONLY ? &p->opened_w : &p->opened_r)) != had) ?
+		       -ERESTARTSYS : 0;
+}
+
+int fifo_open(struct inode *i, struct file *f)
+{
+	struct pipe *p;
+	int r;
+
+	mutex_lock(&fifo_lock);
+	p = i->special;
+	if (!p)
+		i->special = p = pipe_new();
+	if (p)
+		attach(p, f->flags & O_ACCMODE);
+	mutex_unlock(&fifo_lock);
+	if (!p)
+		return -ENOMEM;
+	f->priv = p;
+	f->seekable = false;
+	r = fifo_wait(p, f->flags);
+	if (r)
+		pipe_release(f);
+	else
+		f->ops = &pipe_ops;
+	return r;
+}
+
+int pipe_create(uint32_t flags, struct file *out[2])
+{
+	struct inode *i;
+	int r = anon_inode(S_IFIFO | 0600, &i);
+
+	if (r)
+		return r;
+	out[0] = out[1] = NULL;
+	for (unsigned n = 0; !r && n < 2; n++) {
+		r = file_alloc_inode(i, (flags & O_NONBLOCK) | (n ? O_WRONLY : O_RDONLY), &out[n]);
+		if (r)
+			break;
+		mutex_lock(&fifo_lock);
+		if (!i->special)
+			i->special = pipe_new();
+		if (i->special) {
+			attach(i->special, out[n]->flags & O_ACCMODE);
+			out[n]->priv = i->special;
+			out[n]->ops = &pipe_ops;
+		} else {
+			r = -ENOMEM;
+		}
+		mutex_unlock(&fifo_lock);
+	}
+	inode_put(i);
+	for (unsigned n = 0; r && n < 2; n++)
+		file_put(out[n]);
+	return r;
+}
+
+long pipe_size(struct file *f, long set)
+{
+	struct pipe *p = f->priv;
+	long r = 0;
+
+	if (f->ops != &pipe_ops)
+		return -EBADF;
+	mutex_lock(&p->lock);
+	if (set) {
+		size_t size = MAX((size_t)1 << log2_ceil((uint64_t)set), (size_t)PAGE_SIZE);
+
+		r = size > SIZE_MAX_PIPE ? -EPERM : size < fill(p) ? -EBUSY : resize(p, size);
+		if (!r)
+			p->size = size;
+	}
+	if (!r)
+		r = (long)p->size;
+	mutex_unlock(&p->lock);
+	return r;
+}
+
+void pipe_init(void)
+{
+	mutex_init(&fifo_lock, "fifo");
+}

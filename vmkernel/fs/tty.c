@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Terminals: reading, writing, sessions and job control. Locks: tty.h.
+ * Spec: POSIX.1-2017 chapter 11, Linux tty_ioctl(4), credentials(7).
+ */
+#include "fs/tty.h"
+#include "vmk/mm.h"
+#include "vmk/string.h"
+
+static struct spinlock list_lock = SPINLOCK_INIT("ttys", RANK_FS);
+static struct list ttys = LIST_INIT(ttys);
+
+static void ld_output(void *arg, const char *s, size_t n)
+{
+	struct tty *t = arg;
+
+	t->end->output(t, s, n);
+}
+
+static void ld_signal(void *arg, int sig)
+{
+	struct tty *t = arg;
+
+	if (t->pgrp > 0)
+		(void)signal_pgrp(t->pgrp, sig); /* the group may be gone */
+}
+
+void tty_setup(struct tty *t, const struct tty_end *end, void *priv, uint64_t rdev)
+{
+	static const struct ldisc_ops ops = { .output = ld_output, .signal = ld_signal };
+
+	mutex_init(&t->lock, "tty");
+	waitq_init(&t->wait, "tty");
+	ldisc_init(&t->ld, &ops, t);
+	t->end = end;
+	t->priv = priv;
+	t->rdev = rdev;
+	t->refs = 1;
+	spin_lock(&list_lock);
+	list_push_back(&ttys, &t->link);
+	spin_unlock(&list_lock);
+}
+
+void tty_get(struct tty *t)
+{
+	spin_lock(&list_lock);
+	t->refs++;
+	spin_unlock(&list_lock);
+}
+
+void tty_put(struct tty *t)
+{
+	bool last;
+
+	spin_lock(&list_lock);
+	last = --t->refs == 0;
+	if (last)
+		list_remove(&t->link);
+	spin_unlock(&list_lock);
+	if (last)
+		t->end->free(t);
+}
+
+struct tty *tty_of_session(int sid)
+{
+	struct tty *t, *found = NULL;
+
+	spin_lock(&list_lock);
+	list_for_each(t, &ttys, link)
+		if (sid > 0 && t->sid == sid && !found) {
+			found = t;
+			t->refs++;
+		}
+	spin_unlock(&list_lock);
+	return found;
+}
+
+int tty_take(struct tty *t, bool force)
+{
+	struct proc *p = proc_current();
+	int sid = proc_sid(p), pgid = proc_pgid(p), r = 0;
+	struct tty *other;
+
+	if (t->sid == sid)
+		return 0;
+	if (proc_pid(p) != sid)
+		return -EPERM;
+	other = tty_of_session(sid);
+	if (other) {
+		tty_put(other);
+		return -EPERM;
+	}
+	spin_lock(&list_lock);
+	if (t->sid && !(force && cred_current()->euid == 0)) {
+		r = -EPERM;
+	} else {
+		t->sid = sid;
+		t->pgrp = pgid;
+	}
+	spin_unlock(&list_lock);
+	return r;
+}
+
+void tty_session_info(int sid, uint64_t *rdev, int *pgrp)
+{
+	struct tty *t = tty_of_session(sid);
+
+	*rdev = t ? t->rdev : 0;
+	*pgrp = t ? t->pgrp : -1;
+	if (t)
+		tty_put(t);
+}
+
+/* Nobody's terminal any more; the foreground group hears of it. */
+static void detach(struct tty *t)
+{
+	int pgrp;
+
+	spin_lock(&list_lock);
+	pgrp = t->pgrp;
+	t->sid = t->pgrp = 0;
+	spin_unlock(&list_lock);
+	if (pgrp > 0) {
+		(void)signal_pgrp(pgrp, SIGHUP);
+		(void)signal_pgrp(pgrp, SIGCONT);
+	}
+}
+
+void tty_session_end(int sid)
+{
+	struct tty *t = tty_of_session(sid);
+
+	if (t) {
+		detach(t);
+		tty_put(t);
+	}
+}
+
+void tty_hangup(struct tty *t)
+{
+	int sid = t->sid;
+
+	mutex_lock(&t->lock);
+	t->hung = true;
+	mutex_unlock(&t->lock);
+	waitq_wake_all(&t->wait);
+	if (sid > 0) {
+		(void)signal_pid(sid, SIGHUP);
+		detach(t);
+	}
+}
+
+void tty_resize(struct tty *t, const struct winsize *w)
+{
+	bool changed;
+
+	mutex_lock(&t->lock);
+	changed = memcmp(&t->size, w, sizeof(*w)) != 0;
+	t->size = *w;
+	mutex_unlock(&t->lock);
+	if (changed && t->pgrp > 0)
+		(void)signal_pgrp(t->pgrp, SIGWINCH);
+}
+
+int tty_check_change(struct tty *t, int sig)
+{
+	struct proc *p = proc_current();
+	int pgid;
+
+	if (!p || t->sid != proc_sid(p))
+		return 0;
+	pgid = proc_pgid(p);
+	if (t->pgrp == pgid || t->pgrp <= 0)
+		return 0;
+	if (signal_blocked_or_ignored(sig))
+		return sig == SIGTTIN ? -EIO : 0;
+	if (pgrp_orphaned(pgid))
+		return -EIO;
+	(void)signal_pgrp(pgid, sig);
+	return -ERESTARTSYS;
+}
+
+void tty_input_locked(struct tty *t, const uint8_t *s, size_t n)
+{
+	ldisc_input(&t->ld, s, n);
+}
+
+/* Enough for this read; VMIN and VTIME count in raw mode only. */
+static bool read_ready(const struct tty *t, size_t want)
+{
+	size_t n = ldisc_readable(&t->ld);
+
+	return t->hung || (t->ld.t.lflag & ICANON ? n > 0 : n >= want);
+}
+
+/* Waits for input. 0: look now; 1: VTIME is over; -errno. */
+static int wait_input(struct tty *t, size_t n, bool nonblock)
+{
+	bool canon = t->ld.t.lflag & ICANON;
+	uint8_t vmin = canon ? 1 : t->ld.t.cc[VMIN], vtime = canon ? 0 : t->ld.t.cc[VTIME];
+	ns_t step = vtime * (NS_PER_S / 10);
+	size_t want = vmin ? MIN((size_t)vmin, n) : 1, had;
+	int r;
+
+	if (read_ready(t, vtime && vmin ? 1 : want) && !vtime)
+		return 0;
+	if (nonblock)
+		return ldisc_readable(&t->ld) ? 0 : -EAGAIN;
+	if (!vmin && !vtime)
+		return 1;
+	do { /* with vmin and vtime the clock starts at the first byte and again at each further one */
+		had = ldisc_readable(&t->ld);
+		ns_t deadline = vtime && (!vmin || had) ? time_now() + step : NS_NEVER;
+		r = read_ready(t, want) ? 0 :
+			    wait_event_intr_until(&t->wait, read_ready(t, want) ||
+						  (vtime && ldisc_readable(&t->ld) > had), deadline);
+	} while (!r && !read_ready(t, want));
+	return r == -ETIMEDOUT ? 1 : r ? -ERESTARTSYS : 0;
+}
+
+static ssize_t tty_read(struct file *f, struct uio *u, uint64_t *pos)
+{
+	struct tty *t = f->priv;
+	size_t n = MIN(u->left, (size_t)LDISC_BUF);
+	ssize_t r;
+	uint8_t *buf;
+
+	if (!n)
+		return 0;
+	buf = kmalloc(n);
+	if (!buf)
+		return -ENOMEM;
+	do {
+		r = tty_check_change(t, SIGTTIN);
+		if (!r)
+			r = wait_input(t, n, f->flags & O_NONBLOCK);
+		if (r < 0)
+			break;
+		mutex_lock(&t->lock);
+		bool over = r == 1 || t->hung;
+		r = ldisc_read(&t->ld, buf, n);
+		if (r >= 0 && t->end->input_taken)
+			t->end->input_taken(t);
+		mutex_unlock(&t->lock);
+		if (r < 0 && over)
+			r = 0;
+		if (r > 0 && uio_write(u, buf, (size_t)r))
+			r = -EFAULT;
+		else if (r == -1)
+			continue; /* another reader was faster */
+		break;
+	} while (true);
+	kfree(buf);
+	return r;
+}
+
+static bool can_write(struct tty *t)
+{
+	return t->hung || (!t->ld.stopped && t->end->room(t) >= TTY_ROOM_MIN);
+}
+
+static ssize_t tty_write(struct file *f, struct uio *u, uint64_t *pos)
+{
+	enum { PIECE = 256, GROWTH = 8 }; /* a tab may become 8 blanks */
+	struct tty *t = f->priv;
+	char buf[PIECE];
+	ssize_t done = 0;
+	int r = t->ld.t.lflag & TOSTOP ? tty_check_change(t, SIGTTOU) : 0;
+
+	while (u->left && !r) {
+		size_t n = MIN(u->left, sizeof(buf));
+
+		mutex_lock(&t->lock);
+		n = can_write(t) ? MIN(n, t->end->room(t) / GROWTH) : 0;
+		r = t->hung ? -EIO : n ? uio_read(u, buf, n) : 0;
+		if (!r && n)
+			ldisc_write(&t->ld, buf, n);
+		mutex_unlock(&t->lock);
+		if (r)
+			break;
+		done += (ssize_t)n;
+		if (!n)
+			r = f->flags & O_NONBLOCK ? -EAGAIN :
+						    wait_event_interruptible(&t->wait, can_write(t));
+		if (r == -EINTR)
+			r = -ERESTARTSYS;
+	}
+	return done ? done : r;
+}
+
+static unsigned tty_poll(struct file *f, struct waitq **q)
+{
+	struct tty *t = f->priv;
+	unsigned bits = 0;
+
+	*q = &t->wait;
+	mutex_lock(&t->lock);
+	if (t->hung)
+		bits = FPOLLIN | FPOLLOUT | FPOLLHUP | FPOLLERR;
+	else
+		bits = (read_ready(t, MAX(t->ld.t.cc[VTIME] ? 1 : t->ld.t.cc[VMIN], 1)) ? FPOLLIN : 0) |
+		       (can_write(t) ? FPOLLOUT : 0);
+	mutex_unlock(&t->lock);
+	return bits;
+}
+
+static long tty_file_ioctl(struct file *f, unsigned cmd, uva_t arg)
+{
+	return tty_ioctl(f->priv, cmd, arg, false);
+}
+
+static int tty_fsync(struct file *f, bool data_only)
+{
+	return -EINVAL;
+}
+
+static void tty_release(struct file *f)
+{
+	struct tty *t = f->priv;
+
+	mutex_lock(&t->lock);
+	if (--t->opens == 0)
+		t->exclusive = false;
+	mutex_unlock(&t->lock);
+	waitq_wake_all(&t->wait);
+	tty_put(t);
+}
+
+static const struct file_ops tty_ops = {
+	.name = "tty",
+	.read = tty_read,
+	.write = tty_write,
+	.poll = tty_poll,
+	.ioctl = tty_file_ioctl,
+	.fsync = tty_fsync,
+	.release = tty_release,
+};
+
+int tty_open(struct tty *t, struct file *f)
+{
+	int r = 0;
+
+	mutex_lock(&t->lock);
+	if (t->hung)
+		r = -EIO;
+	else if (t->exclusive && cred_current()->euid)
+		r = -EBUSY;
+	else
+		t->opens++;
+	mutex_unlock(&t->lock);
+	if (r)
+		return r;
+	tty_get(t);
+	f->ops = &tty_ops;
+	f->priv = t;
+	f->seekable = false;
+	if (!(f->flags & O_NOCTTY) && proc_current())
+		(void)!tty_take(t, false); /* only a session leader without a terminal gets it */
+	waitq_wake_all(&t->wait);
+	return 0;
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Terminals on drivers' ports, /dev/console and /dev/tty. Input comes from interrupts: in_lock guards the
+ * bytes on their way, and a work item gives them to the line discipline.
+ */
+#include "fs/tty.h"
+#include "vmk/boot.h"
+#include "vmk/log.h"
+#include "vmk/mm.h"
+#include "vmk/stat.h"
+#include "vmk/string.h"
+#include "vmk/work.h"
+
+#define LOG_MODULE "tty"
+STAT(input_dropped, "tty.input_dropped", "characters that came faster than they could be taken");
+
+enum { IN_SIZE = 4096, ROOM = 4096 };
+
+struct port_tty {
+	struct tty tty;
+	struct tty_port *port;
+	struct work work;
+	struct spinlock in_lock; /* interrupt-safe: the next five */
+	uint8_t in[IN_SIZE];
+	uint32_t head, tail;
+	bool hangup, resized;
+	struct winsize new_size;
+};
+
+static struct tty_port *console;
+
+static size_t port_room(struct tty *t)
+{
+	return ROOM; /* the driver takes everything */
+}
+
+static void port_output(struct tty *t, const char *s, size_t n)
+{
+	struct tty_port *p = ((struct port_tty *)t->priv)->port;
+
+	p->write(p, s, n);
+}
+
+static void port_cflag(struct tty *t)
+{
+	struct tty_port *p = ((struct port_tty *)t->priv)->port;
+
+	if (p->set_cflag)
+		p->set_cflag(p, t->ld.t.cflag);
+}
+
+/* Only for a port whose device node could not be made. */
+static void port_free(struct tty *t)
+{
+	kfree(t->priv);
+}
+
+static const struct tty_end port_end = {
+	.room = port_room, .output = port_output, .set_cflag = port_cflag, .free = port_free
+};
+
+/* Work world: hands over what has come. */
+static void port_work(struct work *w)
+{
+	struct port_tty *pt = container_of(w, struct port_tty, work);
+	struct winsize size;
+	uint8_t piece[256];
+	bool hangup, resized;
+	size_t n;
+
+	do {
+		uint64_t flags = spin_lock_irq(&pt->in_lock);
+
+		for (n = 0; n < sizeof(piece) && pt->tail != pt->head; n++)
+			piece[n] = pt->in[pt->tail++ % IN_SIZE];
+		hangup = pt->hangup;
+		resized = pt->resized;
+		size = pt->new_size;
+		pt->hangup = pt->resized = false;
+		spin_unlock_irq(&pt->in_lock, flags);
+		if (n) {
+			mutex_lock(&pt->tty.lock);
+			tty_input_locked(&pt->tty, piece, n);
+			mutex_unlock(&pt->tty.lock);
+			waitq_wake_all(&pt->tty.wait);
+		}
+		if (resized)
+			tty_resize(&pt->tty, &size);
+		if (hangup)
+			tty_session_end(pt->tty.sid);
+	} while (n);
+}
+
+void tty_port_input(struct tty_port *p, const char *s, size_t n)
+{
+	struct port_tty *pt = p->tty ? p->tty->priv : NULL;
+	uint64_t flags;
+
+	if (!pt)
+		return;
+	flags = spin_lock_irq(&pt->in_lock);
+	for (size_t i = 0; i < n; i++) {
+		if (pt->head - pt->tail == IN_SIZE) {
+			stat_add(input_dropped, n - i);
+			break;
+		}
+		pt->in[pt->head++ % IN_SIZE] = (uint8_t)s[i];
+	}
+	spin_unlock_irq(&pt->in_lock, flags);
+	work_queue(&pt->work);
+}
+
+void tty_port_hangup(struct tty_port *p)
+{
+	struct port_tty *pt = p->tty->priv;
+	uint64_t flags = spin_lock_irq(&pt->in_lock);
+
+	pt->hangup = true;
+	spin_unlock_irq(&pt->in_lock, flags);
+	work_queue(&pt->work);
+}
+
+void tty_port_resize(struct tty_port *p, uint16_t rows, uint16_t cols)
+{
+	struct port_tty *pt = p->tty->priv;
+	uint64_t flags = spin_lock_irq(&pt->in_lock);
+
+	pt->new_size = (struct winsize){ .rows = rows, .cols = cols };
+	pt->resized = true;
+	spin_unlock_irq(&pt->in_lock, flags);
+	work_queue(&pt->work);
+}
+
+static int port_open(struct inode *i, struct file *f)
+{
+	return tty_open(((struct tty_port *)f->priv)->tty, f);
+}
+
+static int console_open(struct inode *i, struct file *f)
+{
+	if (!console)
+		return -ENXIO;
+	f->flags |= O_NOCTTY;
+	return tty_open(console->tty, f);
+}
+
+static int current_tty_open(struct inode *i, struct file *f)
+{
+	struct tty *t = proc_current() ? tty_of_session(proc_sid(proc_current())) : NULL;
+	int r = t ? tty_open(t, f) : -ENXIO;
+
+	if (t)
+		tty_put(t);
+	return r;
+}
+
+int tty_port_add(struct tty_port *p)
+{
+	struct port_tty *pt = kzalloc(sizeof(*pt));
+	int r;
+
+	if (!pt)
+		return -ENOMEM;
+	pt->port = p;
+	spin_init(&pt->in_lock, "tty_port", RANK_FILE);
+	work_init(&pt->work, port_work);
+	tty_setup(&pt->tty, &port_end, pt, p->rdev);
+	pt->tty.size = (struct winsize){ .rows = p->rows ? p->rows : 24, .cols = p->cols ? p->cols : 80 };
+	p->tty = &pt->tty;
+	r = devfs_add(p->name, INODE_CHAR, 0620, p->rdev, port_open, p);
+	if (r) {
+		p->tty = NULL;
+		tty_put(&pt->tty);
+		return r;
+	}
+	if (!console)
+		console = p;
+	log_info("%s: %u x %u", p->name, pt->tty.size.cols, pt->tty.size.rows);
+	return 0;
+}
+
+void tty_console_select(struct tty_port *p)
+{
+	console = p;
+}
+
+void tty_init(void)
+{
+	int r = devfs_add("tty", INODE_CHAR, 0666, DEV_MAKE(5, 0), current_tty_open, NULL);
+
+	if (!r)
+		r = devfs_add("console", INODE_CHAR, 0600, DEV_MAKE(5, 1), console_open, NULL);
+	if (!r)
+		r = pty_init();
+	if (r)
+		panic("terminals: error %d", -r);
+}
