@@ -103,5 +103,4 @@ void fs_init(void)
 	procfs_init();
 	sysfs_init();
 	tty_init();
-	unix_init();
 }

@@ -115,6 +115,7 @@ struct text_buf {
 	size_t len, size;
 	bool failed; /* out of memory */
 };
+void text_append(struct text_buf *t, const void *data, size_t n);
 ssize_t text_read(const struct text_buf *t, struct uio *u, uint64_t *pos);
 
 /* Devices by type and number; devfs.c. */
