@@ -102,5 +102,7 @@ void fs_init(void)
 	mount_tmpfs("/dev/shm", 01777, t.total_pages / 2);
 	procfs_init();
 	sysfs_init();
+	sysfs_pci_init();
+	unix_init();
 	tty_init();
 }

@@ -126,6 +126,7 @@ void devfs_init(void);
 int __must_check devmem_init(void);
 void procfs_init(void);
 void sysfs_init(void);
+void sysfs_pci_init(void); /* after pci_scan() */
 void pipe_init(void);
 void tty_init(void);
 void unix_init(void);

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+/* AF_UNIX for the kernel itself: the control socket. */
+#include "fs/socket.h"
+#include "fs/unix.h"
+#include "vmk/mm.h"
+#include "vmk/string.h"
+
+int unix_listen_kernel(const char *path, uint32_t mode, unsigned backlog, struct file **out)
+{
+	struct sockaddr_any a = { .len = 2 };
+	struct socket *s;
+	size_t n = strlen(path);
+	int r;
+
+	if (n + 3 > sizeof(a.bytes) || n > 107)
+		return -ENAMETOOLONG;
+	a.family = AF_UNIX;
+	memcpy(a.bytes + 2, path, n + 1);
+	a.len = 2 + (uint32_t)n + 1;
+	r = socket_create(AF_UNIX, SOCK_STREAM, 0, &s);
+	if (!r)
+		r = socket_file(s, 0, out);
+	if (r)
+		return r;
+	r = unix_bind(s->priv, &a, mode);
+	if (!r)
+		r = s->ops->listen(s, backlog);
+	if (r)
+		file_put(*out);
+	return r;
+}
+
+int unix_accept_kernel(struct file *listener, struct file **out, struct ucred *peer)
+{
+	struct socket *s = socket_of(listener);
+	int r = s ? socket_accept(s, false, 0, out) : -ENOTSOCK;
+
+	if (!r && peer)
+		*peer = socket_of(*out)->peer;
+	return r == -ERESTARTSYS ? -EINTR : r;
+}
+
+int socket_send_kernel(struct file *f, const void *buf, size_t n, struct file **fds, unsigned nfds)
+{
+	struct socket *s = socket_of(f);
+	struct sock_msg m = { .fds = fds, .nfds = nfds, .flags = MSG_NOSIGNAL };
+	size_t done = 0;
+
+	while (s && done < n) {
+		struct uio u;
+		ssize_t r;
+
+		uio_init_kernel(&u, (char *)(uintptr_t)buf + done, n - done);
+		m.u = &u;
+		r = s->ops->send(s, &m);
+		if (r < 0)
+			return r == -ERESTARTSYS ? -EINTR : (int)r;
+		done += (size_t)r;
+		m.nfds = 0; /* went with the first piece */
+	}
+	return s ? 0 : -ENOTSOCK;
+}
+
+ssize_t socket_recv_kernel(struct file *f, void *buf, size_t n, bool wait)
+{
+	struct socket *s = socket_of(f);
+	struct uio u;
+	struct sock_msg m = { .u = &u, .flags = wait ? 0 : MSG_DONTWAIT };
+	ssize_t r;
+
+	if (!s)
+		return -ENOTSOCK;
+	uio_init_kernel(&u, buf, n);
+	r = s->ops->recv(s, &m);
+	return r == -ERESTARTSYS ? -EINTR : r;
+}
+
+int socket_shutdown_kernel(struct file *f, int how)
+{
+	struct socket *s = socket_of(f);
+
+	return s ? s->ops->shutdown(s, how) : -ENOTSOCK;
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Messages of AF_UNIX: a queue at the receiver. Streams are cut into pieces of at most PIECE; a read joins pieces, but
+ * stops at one that carries files or comes from somebody else.
+ */
+#include "fs/unix.h"
+#include "vmk/mm.h"
+#include "vmk/string.h"
+
+enum { PIECE = 32768, DGRAM_MAX = 1 << 20, OVERHEAD = 128 };
+
+struct waitq unix_changed;
+
+void umsg_free(struct umsg *m)
+{
+	for (unsigned i = 0; i < m->nfds; i++)
+		file_put(m->fds[i]);
+	kfree(m->fds);
+	kfree(m);
+}
+
+size_t unix_room(const struct usock *to, const struct usock *from)
+{
+	size_t limit = from->s ? from->s->sndbuf : PIECE, used = READ_ONCE(to->queued);
+
+	return used < limit ? limit - used : 0;
+}
+
+/* A message with n bytes of u and, if first, the files and credentials of m. */
+static int umsg_new(struct sock_msg *m, size_t n, bool first, const struct usock *from, struct umsg **out)
+{
+	struct umsg *um = kmalloc(sizeof(*um) + n);
+
+	if (!um)
+		return -ENOMEM;
+	memset(um, 0, sizeof(*um));
+	list_init(&um->link);
+	um->len = n;
+	um->cred = m->has_cred ? m->cred : unix_cred();
+	um->from = from->addr;
+	if (uio_read(m->u, um->data, n)) {
+		kfree(um);
+		return -EFAULT;
+	}
+	if (first && m->nfds) {
+		um->fds = kcalloc(m->nfds, sizeof(*um->fds));
+		if (!um->fds) {
+			kfree(um);
+			return -ENOMEM;
+		}
+		memcpy(um->fds, m->fds, m->nfds * sizeof(*um->fds));
+		um->nfds = m->nfds;
+	}
+	*out = um;
+	return 0;
+}
+
+/* Gives um to the receiver. -EAGAIN: no room. */
+static int deliver(struct usock *to, struct usock *from, struct umsg *um)
+{
+	bool stream = to->type == SOCK_STREAM;
+	int r = 0;
+
+	mutex_lock(&to->lock);
+	if (to->closed)
+		r = to->type == SOCK_DGRAM ? -ECONNREFUSED : -EPIPE;
+	else if (to->rd_shut)
+		r = -EPIPE;
+	else if (stream ? !unix_room(to, from) : to->queued && unix_room(to, from) < um->len + OVERHEAD)
+		r = -EAGAIN;
+	if (!r) {
+		list_push_back(&to->queue, &um->link);
+		to->queued += um->len + (stream ? 0 : OVERHEAD);
+		if (to->s)
+			waitq_wake_all(&to->s->wait);
+	}
+	mutex_unlock(&to->lock);
+	return r;
+}
+
+static bool can_send(struct usock *to, const struct usock *from, size_t n)
+{
+	return READ_ONCE(to->closed) || READ_ONCE(to->rd_shut) || READ_ONCE(from->wr_shut) || !READ_ONCE(to->queued) ||
+	       unix_room(to, from) >= (to->type == SOCK_STREAM ? 1 : n + OVERHEAD);
+}
+
+/* One message; *sent files are the receiver's from then on. */
+static int send_one(struct socket *s, struct usock *to, struct sock_msg *m, size_t n, bool first, ns_t deadline)
+{
+	struct usock *u = s->priv;
+	struct umsg *um;
+	int r = umsg_new(m, n, first, u, &um);
+
+	if (r)
+		return r;
+	while ((r = u->wr_shut ? -EPIPE : deliver(to, u, um)) == -EAGAIN && !(m->flags & MSG_DONTWAIT)) {
+		struct waitq *q = to->type == SOCK_DGRAM ? &unix_changed : &s->wait;
+
+		r = wait_event_intr_until(q, can_send(to, u, n), deadline);
+		if (r) {
+			r = r == -ETIMEDOUT ? -EAGAIN : s->snd_timeout ? -EINTR : -ERESTARTSYS;
+			break;
+		}
+	}
+	if (r) {
+		um->nfds = 0; /* they are still the caller's */
+		umsg_free(um);
+	}
+	return r;
+}
+
+static ssize_t send_stream(struct socket *s, struct usock *to, struct sock_msg *m)
+{
+	ns_t deadline = socket_deadline(s->snd_timeout);
+	ssize_t done = 0;
+
+	while (m->u->left) {
+		size_t n = MIN(m->u->left, (size_t)PIECE);
+		int r = send_one(s, to, m, n, done == 0, deadline);
+
+		if (r)
+			return done ? done : r;
+		done += (ssize_t)n;
+	}
+	return done;
+}
+
+ssize_t unix_send(struct socket *s, struct sock_msg *m)
+{
+	struct usock *u = s->priv, *to = NULL;
+	ssize_t r = 0;
+	size_t n = m->u->left;
+
+	if (m->flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	if (m->addr.len && s->type == SOCK_DGRAM)
+		r = unix_find(&m->addr, s->type, &to);
+	else if (m->addr.len && s->type == SOCK_STREAM)
+		r = u->peer ? -EISCONN : -EOPNOTSUPP;
+	else
+		to = unix_peer(u);
+	if (!r && !to)
+		r = u->peer_gone ? -EPIPE : s->type == SOCK_DGRAM && !m->addr.len ? -ENOTCONN : -ENOTCONN;
+	if (!r && (u->wr_shut || (u->peer_gone && s->type != SOCK_DGRAM)))
+		r = -EPIPE;
+	if (!r && s->type == SOCK_STREAM)
+		r = send_stream(s, to, m);
+	else if (!r && n > MIN((size_t)DGRAM_MAX, (size_t)s->sndbuf))
+		r = -EMSGSIZE;
+	else if (!r)
+		r = send_one(s, to, m, n, true, socket_deadline(s->snd_timeout));
+	if (!r && s->type != SOCK_STREAM)
+		r = (ssize_t)n;
+	unix_put(to);
+	return r;
+}
+
+/* Hands the message's files and credentials to the reader. */
+static void give_extras(struct socket *s, struct sock_msg *m, struct umsg *um, bool peek)
+{
+	unsigned take = MIN(um->nfds, m->fds_max);
+
+	m->has_cred = s->pass_cred;
+	m->cred = um->cred;
+	for (unsigned i = 0; i < take; i++)
+		m->fds[i] = peek ? file_get(um->fds[i]) : um->fds[i];
+	m->nfds = take;
+	if (take < um->nfds)
+		m->flags_out |= MSG_CTRUNC;
+	if (peek)
+		return;
+	for (unsigned i = take; i < um->nfds; i++)
+		file_put(um->fds[i]);
+	um->nfds = 0;
+}
+
+/* May the piece be joined to what the reader already has from `first`? */
+static bool joins(struct socket *s, const struct umsg *um, const struct ucred *first)
+{
+	return !um->nfds && (!s->pass_cred || memcmp(&um->cred, first, sizeof(*first)) == 0);
+}
+
+/* Under u->lock; the queue is not empty. Bytes or -EFAULT. */
+static ssize_t recv_stream(struct socket *s, struct usock *u, struct sock_msg *m, bool fresh)
+{
+	bool peek = m->flags & MSG_PEEK;
+	struct umsg *um, *next;
+	ssize_t done = 0;
+
+	list_for_each_safe(um, next, &u->queue, link) {
+		size_t n = MIN(um->len - um->off, m->u->left);
+
+		if ((done || !fresh) && !joins(s, um, &m->cred))
+			break;
+		if (uio_write(m->u, um->data + um->off, n))
+			return done ? done : -EFAULT;
+		if (!done && fresh)
+			give_extras(s, m, um, peek);
+		done += (ssize_t)n;
+		if (!peek) {
+			um->off += n;
+			u->queued -= n;
+			if (um->off == um->len) {
+				list_remove(&um->link);
+				umsg_free(um);
+			}
+		}
+		if (!m->u->left)
+			break;
+	}
+	return done;
+}
+
+static ssize_t recv_message(struct socket *s, struct usock *u, struct sock_msg *m)
+{
+	struct umsg *um = list_first(&u->queue, struct umsg, link);
+	size_t n = MIN(um->len, m->u->left);
+
+	if (uio_write(m->u, um->data, n))
+		return -EFAULT;
+	m->addr = um->from;
+	if (n < um->len)
+		m->flags_out |= MSG_TRUNC;
+	if (u->type == SOCK_SEQPACKET)
+		m->flags_out |= MSG_EOR;
+	give_extras(s, m, um, m->flags & MSG_PEEK);
+	ssize_t r = (ssize_t)(m->flags & MSG_TRUNC ? um->len : n);
+	if (!(m->flags & MSG_PEEK)) {
+		list_remove(&um->link);
+		u->queued -= um->len + OVERHEAD;
+		umsg_free(um);
+	}
+	return r;
+}
+
+/* One try: bytes; 0 with *end at the end; -EAGAIN when there is nothing. */
+static ssize_t recv_some(struct socket *s, struct sock_msg *m, bool fresh, bool *end)
+{
+	struct usock *u = s->priv, *peer = NULL;
+	ssize_t r;
+
+	mutex_lock(&u->lock);
+	if (!list_empty(&u->queue)) {
+		r = u->type == SOCK_STREAM ? recv_stream(s, u, m, fresh) : recv_message(s, u, m);
+		peer = u->peer ? unix_get(u->peer) : NULL;
+	} else if (s->error) {
+		r = -__atomic_exchange_n(&s->error, 0, __ATOMIC_RELAXED);
+	} else if (u->rd_shut || u->peer_gone) {
+		r = 0;
+		*end = true;
+	} else if (u->type != SOCK_DGRAM && !u->peer) {
+		r = s->type == SOCK_STREAM ? -EINVAL : -ENOTCONN;
+	} else {
+		r = -EAGAIN;
+	}
+	mutex_unlock(&u->lock);
+	if (peer) {
+		unix_wake(peer);
+		unix_put(peer);
+	}
+	if (u->type == SOCK_DGRAM)
+		waitq_wake_all(&unix_changed);
+	return r;
+}
+
+ssize_t unix_recv(struct socket *s, struct sock_msg *m)
+{
+	struct usock *u = s->priv;
+	ns_t deadline = socket_deadline(s->rcv_timeout);
+	ssize_t done = 0, r;
+	bool end = false;
+
+	if (m->flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	if (s->listening)
+		return -EINVAL;
+	if (!m->u->left && s->type == SOCK_STREAM)
+		return 0;
+	for (;;) {
+		r = recv_some(s, m, done == 0, &end);
+		if (r > 0)
+			done += r;
+		if (end || (r < 0 && r != -EAGAIN) || (r >= 0 && s->type != SOCK_STREAM))
+			break;
+		if (done && (!(m->flags & MSG_WAITALL) || !m->u->left || (m->flags & MSG_PEEK) || r == 0))
+			break;
+		if (r == -EAGAIN && (m->flags & MSG_DONTWAIT))
+			break;
+		if (r != -EAGAIN)
+			continue;
+		r = wait_event_intr_until(&s->wait, !list_empty(&u->queue) || u->rd_shut || u->peer_gone || s->error,
+					  deadline);
+		if (r) {
+			r = r == -ETIMEDOUT ? -EAGAIN : s->rcv_timeout ? -EINTR : -ERESTARTSYS;
+			break;
+		}
+	}
+	return done ? done : r;
+}

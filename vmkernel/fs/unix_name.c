@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Names of AF_UNIX sockets: paths, abstract names, names made up. names_lock guards inode->special and abstract names. */
+#include "fs/unix.h"
+#include "vmk/mm.h"
+#include "vmk/string.h"
+
+enum { PATH_SIZE = 108, PATH_OFFSET = 2 };
+
+static struct mutex names_lock;
+static struct list abstract_names = LIST_INIT(abstract_names);
+static uint32_t next_auto;
+
+void unix_name_init(void)
+{
+	mutex_init(&names_lock, "unix_names");
+	waitq_init(&unix_changed, "unix");
+}
+
+static struct usock *find_abstract(const struct sockaddr_any *a)
+{
+	struct usock *u;
+
+	list_for_each(u, &abstract_names, by_name)
+		if (u->addr.len == a->len && memcmp(u->addr.bytes, a->bytes, a->len) == 0)
+			return u;
+	return NULL;
+}
+
+static int bind_abstract(struct usock *u, const struct sockaddr_any *a)
+{
+	struct sockaddr_any name = *a;
+	int r = 0;
+
+	mutex_lock(&names_lock);
+	if (a->len == PATH_OFFSET) { /* autobind: five hex digits */
+		char text[8];
+
+		do {
+			vmk_snprintf(text, sizeof(text), "%05x", next_auto++ & 0xfffff);
+			name.bytes[PATH_OFFSET] = 0;
+			memcpy(name.bytes + PATH_OFFSET + 1, text, 5);
+			name.len = PATH_OFFSET + 6;
+		} while (find_abstract(&name));
+	}
+	if (find_abstract(&name)) {
+		r = -EADDRINUSE;
+	} else {
+		u->addr = name;
+		list_push_back(&abstract_names, &u->by_name);
+	}
+	mutex_unlock(&names_lock);
+	return r;
+}
+
+static void path_of(const struct sockaddr_any *a, char path[PATH_SIZE + 1])
+{
+	size_t n = a->len - PATH_OFFSET;
+
+	memcpy(path, a->bytes + PATH_OFFSET, n);
+	path[n] = 0;
+}
+
+static int bind_path(struct usock *u, const struct sockaddr_any *a, uint32_t mode)
+{
+	char path[PATH_SIZE + 1];
+	struct dentry *d;
+	int r;
+
+	path_of(a, path);
+	r = vfs_make(NULL, path, S_IFSOCK | mode, 0, NULL, &d);
+	if (r)
+		return r == -EEXIST ? -EADDRINUSE : r;
+	mutex_lock(&names_lock);
+	u->inode = inode_get(d->inode);
+	u->inode->special = u;
+	u->addr = *a;
+	u->addr.len = PATH_OFFSET + (uint32_t)strlen(path) + 1;
+	u->addr.bytes[MIN(u->addr.len, (uint32_t)sizeof(u->addr.bytes)) - 1] = 0;
+	mutex_unlock(&names_lock);
+	dentry_put(d);
+	return 0;
+}
+
+int unix_bind(struct usock *u, const struct sockaddr_any *a, uint32_t mode)
+{
+	if (a->family != AF_UNIX || a->len < PATH_OFFSET || a->len > PATH_OFFSET + PATH_SIZE)
+		return -EINVAL;
+	if (u->addr.len > PATH_OFFSET)
+		return -EINVAL;
+	return a->len == PATH_OFFSET || !a->bytes[PATH_OFFSET] ? bind_abstract(u, a) : bind_path(u, a, mode);
+}
+
+void unix_unbind(struct usock *u)
+{
+	struct inode *i;
+
+	mutex_lock(&names_lock);
+	list_remove(&u->by_name);
+	i = u->inode;
+	if (i)
+		i->special = NULL;
+	u->inode = NULL;
+	mutex_unlock(&names_lock);
+	inode_put(i);
+}
+
+static int find_path(const struct sockaddr_any *a, struct usock **out)
+{
+	char path[PATH_SIZE + 1];
+	struct dentry *d;
+	int r;
+
+	path_of(a, path);
+	r = path_lookup(NULL, path, WALK_FOLLOW, &d);
+	if (r)
+		return r;
+	r = inode_permission(d->inode, MAY_WRITE);
+	if (!r && inode_type(d->inode) != INODE_SOCKET)
+		r = -ECONNREFUSED;
+	if (!r) {
+		mutex_lock(&names_lock);
+		*out = d->inode->special ? unix_get(d->inode->special) : NULL;
+		mutex_unlock(&names_lock);
+		r = *out ? 0 : -ECONNREFUSED;
+	}
+	dentry_put(d);
+	return r;
+}
+
+int unix_find(const struct sockaddr_any *a, uint16_t type, struct usock **out)
+{
+	int r = 0;
+
+	if (a->family != AF_UNIX || a->len <= PATH_OFFSET || a->len > PATH_OFFSET + PATH_SIZE)
+		return -EINVAL;
+	if (a->bytes[PATH_OFFSET]) {
+		r = find_path(a, out);
+	} else {
+		mutex_lock(&names_lock);
+		*out = find_abstract(a);
+		if (*out)
+			unix_get(*out);
+		else
+			r = -ECONNREFUSED;
+		mutex_unlock(&names_lock);
+	}
+	if (!r && (*out)->type != type) {
+		unix_put(*out);
+		r = -EPROTOTYPE;
+	}
+	return r;
+}
