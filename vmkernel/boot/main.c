@@ -9,11 +9,14 @@
 #include "mm/mm.h"
 #include "sched/sched.h"
 #include "vmk/boot.h"
+#include "vmk/file.h"
 #include "vmk/irq.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
 #include "vmk/pci.h"
 #include "vmk/platform.h"
+#include "vmk/random.h"
+#include "vmk/user.h"
 #include "vmk/world.h"
 #include "x86/clock.h"
 #include "x86/cpu.h"
@@ -46,7 +49,10 @@ static void init_main(void *arg)
 
 	watchdog_init();
 	uart_irq_init();
+	random_init();
 	init_devices();
+	fs_init();
+	user_init();
 	mm_totals(&t);
 	log_info("ready in %llu ms, %u CPUs, %llu MiB",
 	         (unsigned long long)(time_now() / NS_PER_MS), cpu_count(),
