@@ -23,65 +23,71 @@ struct exec_request {
 	const char *const *argv, *const *envp;
 };
 
-/* The words of a "#!" line, which file to open next; -ENOEXEC when it is none. */
-static int parse_script(char line[SCRIPT_LINE], ssize_t n, char **interp, char **arg)
-{
-	char *p = line + 2, *end;
+/* A "#!" line and the two words in it. */
+struct script {
+	char line[SCRIPT_LINE], *interp, *arg;
+};
 
-	if (n < 2 || line[0] != '#' || line[1] != '!')
-		return -ENOEXEC;
-	line[n] = 0;
-	end = strchr(line, '\n');
-	if (!end && n == SCRIPT_LINE - 1)
-		return -ENOEXEC; /* cut off */
-	end = end ? end : line + n;
-	while (end > p && (end[-1] == ' ' || end[-1] == '\t'))
-		end--;
-	*end = 0;
-	while (*p == ' ' || *p == '\t')
-		p++;
-	if (!*p)
-		return -ENOEXEC;
-	*interp = p;
-	while (*p && *p != ' ' && *p != '\t')
-		p++;
-	*arg = NULL;
-	if (*p) {
-		*p++ = 0;
-		while (*p == ' ' || *p == '\t')
-			p++;
-		*arg = *p ? p : NULL;
-	}
-	return 0;
+static bool blank(char c)
+{
+	return c == ' ' || c == '\t';
 }
 
-/* Prepends: interpreter, its argument, the script's path in place of argv[0]. */
-static int add_script_words(struct exec_args *args, const char *interp, const char *arg, const char *script)
+/* Cuts the line of n bytes into its words; -ENOEXEC when it names nothing or does not end. */
+static int parse_script(struct script *s, size_t n)
 {
-	int r = exec_args_add(args, interp);
+	char *p = s->line + 2, *end;
 
-	args->argc++;
-	if (!r && arg) {
-		r = exec_args_add(args, arg);
+	s->line[n] = 0;
+	end = strchr(s->line, '\n');
+	if (!end && n == SCRIPT_LINE - 1)
+		return -ENOEXEC; /* cut off */
+	end = end ? end : s->line + n;
+	while (end > p && blank(end[-1]))
+		end--;
+	*end = 0;
+	while (blank(*p))
+		p++;
+	s->interp = p;
+	while (*p && !blank(*p))
+		p++;
+	if (*p)
+		*p++ = 0;
+	while (blank(*p))
+		p++;
+	s->arg = *p ? p : NULL;
+	return *s->interp ? 0 : -ENOEXEC;
+}
+
+static int add_word(struct exec_args *args, const char *word)
+{
+	int r = exec_args_add(args, word);
+
+	if (!r)
 		args->argc++;
-	}
-	if (!r && script) {
-		r = exec_args_add(args, script);
-		args->argc++;
-	}
 	return r;
+}
+
+/* Interpreters with their arguments, the last one found first; then the script in place of argv[0]. */
+static int add_script_words(struct exec_args *args, const struct script *s, unsigned depth, const char *path)
+{
+	int r = 0;
+
+	for (unsigned i = depth; i-- && !r;) {
+		r = add_word(args, s[i].interp);
+		if (!r && s[i].arg)
+			r = add_word(args, s[i].arg);
+	}
+	return r || !depth ? r : add_word(args, path);
 }
 
 static int add_strings(struct exec_args *args, const struct exec_request *q, bool script)
 {
-	int r;
+	int r = q->argv ? exec_args_add_kernel(args, q->argv, script, &args->argc) :
+			  exec_args_add_user(args, q->user_argv, script, &args->argc);
 
-	r = q->argv ? exec_args_add_kernel(args, q->argv, script, &args->argc) :
-		      exec_args_add_user(args, q->user_argv, script, &args->argc);
-	if (!r && !args->argc) {
-		r = exec_args_add(args, "");
-		args->argc = 1;
-	}
+	if (!r && !args->argc)
+		r = add_word(args, "");
 	args->env_at = args->len;
 	if (!r)
 		r = q->envp ? exec_args_add_kernel(args, q->envp, 0, &args->envc) :
@@ -89,54 +95,45 @@ static int add_strings(struct exec_args *args, const struct exec_request *q, boo
 	return r ? r : exec_args_finish(args, q->path);
 }
 
-/*
- * Opens the program that path names, through scripts if need be, and collects its strings. Words of nested
- * scripts come outermost last, so only one level may carry its own argument list: as on Linux each
- * level's words precede those of the level before.
- */
+/* Follows "#!" lines from q->path to a program; *depth is how many there were. */
+static int find_program(const struct exec_request *q, struct script *s, unsigned *depth, struct file **out)
+{
+	int r = vfs_open_exec(q->dirfd, q->path, q->at_flags, out);
+
+	for (*depth = 0; !r; ++*depth) {
+		struct script *level = &s[*depth];
+		char magic[2];
+		ssize_t n;
+
+		if (file_read_kernel(*out, magic, 2, 0) != 2 || magic[0] != '#' || magic[1] != '!')
+			return 0;
+		r = *depth < EXEC_SCRIPT_DEPTH ? 0 : -ELOOP;
+		n = r ? 0 : file_read_kernel(*out, level->line, SCRIPT_LINE - 1, 0);
+		file_put(*out);
+		if (!r)
+			r = n < 2 ? -EIO : parse_script(level, (size_t)n);
+		if (!r)
+			r = vfs_open_exec(AT_FDCWD, level->interp, 0, out);
+	}
+	return r;
+}
+
+/* Opens the program that path names, through scripts if need be, and collects its strings. */
 static int open_program(const struct exec_request *q, struct exec_args *args, struct file **out)
 {
-	char *line = kmalloc(2 * SCRIPT_LINE), *words = line ? line + SCRIPT_LINE : NULL;
-	const char *script = q->path;
-	char *interp, *arg;
-	struct file *f;
-	ssize_t n;
-	int r = line ? vfs_open_exec(q->dirfd, q->path, q->at_flags, &f) : -ENOMEM;
+	struct script *s = kcalloc(EXEC_SCRIPT_DEPTH, sizeof(*s));
+	unsigned depth;
+	int r = s ? find_program(q, s, &depth, out) : -ENOMEM;
 
 	if (r)
-		goto out;
-	n = file_read_kernel(f, line, SCRIPT_LINE - 1, 0);
-	if (n >= 2 && line[0] == '#') {
-		r = parse_script(line, n, &interp, &arg);
-		file_put(f);
-		if (!r)
-			r = vfs_open_exec(AT_FDCWD, interp, 0, &f);
-		if (r)
-			goto out;
-		/* An interpreter that is a script itself: its words go before. */
-		n = file_read_kernel(f, words, SCRIPT_LINE - 1, 0);
-		if (n >= 2 && words[0] == '#') {
-			char *outer, *outer_arg;
-
-			r = parse_script(words, n, &outer, &outer_arg);
-			file_put(f);
-			if (!r)
-				r = vfs_open_exec(AT_FDCWD, outer, 0, &f);
-			if (r)
-				goto out;
-			r = add_script_words(args, outer, outer_arg, NULL);
-		}
-		if (!r)
-			r = add_script_words(args, interp, arg, script);
-	}
+		goto free;
+	r = add_script_words(args, s, depth, q->path);
 	if (!r)
-		r = add_strings(args, q, script != NULL && args->argc > 0);
+		r = add_strings(args, q, depth > 0);
 	if (r)
-		file_put(f);
-	else
-		*out = f;
-out:
-	kfree(line);
+		file_put(*out);
+free:
+	kfree(s);
 	return r;
 }
 
