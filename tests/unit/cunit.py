@@ -63,6 +63,16 @@ class Unit:
 
     ffi: Any
     lib: Any
+    path: Path
+
+    def copy(self, name: str) -> "Unit":
+        """The same unit once more, with variables of its own."""
+        path = self.path.with_name(f"{self.path.stem}-{name}-{os.getpid()}.so")
+        path.write_bytes(self.path.read_bytes())
+        try:
+            return Unit(self.ffi, self.ffi.dlopen(str(path), self.ffi.RTLD_LAZY), path)
+        finally:
+            path.unlink()
 
     def panic_of(self, action: Callable[[], object]) -> str | None:
         """The message of the panic that `action` ends in, or None when it returns.
@@ -160,13 +170,16 @@ def build(
     cdef: str = "",
     defines: Sequence[str] = (),
     code: str = "",
+    options: Sequence[str] = (),
 ) -> Unit:
-    """Compiles (unless cached) and loads a unit; paths are relative to the tree's top."""
+    """Compiles (unless cached) and loads a unit; paths are relative to the tree's top.
+
+    `options` are further ones of gcc, for units with foreign sources."""
     OUT.mkdir(parents=True, exist_ok=True)
     glue = OUT / f"{name}-{os.getpid()}.c"
     glue.write_text("".join(f'#include "{header}"\n' for header in headers) + code)
     files = [*sources, *sorted(str(path.relative_to(ROOT)) for path in SEAMS.glob("*.c"))]
-    flags = [*INCLUDES, *(f"-D{define}" for define in defines)]
+    flags = [*INCLUDES, *(f"-D{define}" for define in defines), *options]
     try:
         text = run_compiler(["-E", "-P", *FLAGS, *flags, *files, str(glue)])
         library = OUT / f"{name}-{digest_of([*FLAGS, *flags, *files], text)}.so"
@@ -180,4 +193,4 @@ def build(
     ffi.cdef(declarations([*headers, "seam.h"], defines))
     if cdef:
         ffi.cdef(cdef, override=True)
-    return Unit(ffi, ffi.dlopen(str(library), ffi.RTLD_LAZY))
+    return Unit(ffi, ffi.dlopen(str(library), ffi.RTLD_LAZY), library)

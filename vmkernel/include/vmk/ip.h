@@ -10,7 +10,7 @@
 enum { IP_ROUTES_MAX = 64, IP_DNS_MAX = 3 };
 
 /* After net_init, sched and fs: the loopback, the net world, socket families, vmk0 by DHCP. */
-void ip_init(void);
+void ipstack_init(void);
 
 /* mac NULL: made up. 0, -EEXIST, -ENOENT (no such port group or NIC), -EINVAL, -ENOSPC, -ENOMEM. */
 int __must_check vmknic_add(const char *name, const char *group, const uint8_t mac[6]);

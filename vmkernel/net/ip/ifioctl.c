@@ -202,7 +202,7 @@ static long change_route(uva_t arg, bool add)
 		return -EFAULT;
 	if (!(rt.flags & RTF_GATEWAY))
 		return -EOPNOTSUPP; /* networks on a link come from the interfaces */
-	unsigned prefix = (unsigned)__builtin_popcount(rt.mask.addr);
+	unsigned prefix = ip_prefix(rt.mask.addr);
 	memcpy(dest, &rt.dest.addr, 4);
 	memcpy(gw, &rt.gateway.addr, 4);
 	return add ? ip_route_add(false, dest, prefix, gw) : ip_route_remove(false, dest, prefix, gw);

@@ -21,7 +21,7 @@ static void must(int err, const char *what)
 		log_err("%s: error %d", what, -err);
 }
 
-void ip_init(void)
+void ipstack_init(void)
 {
 	uint8_t mac[ETH_ALEN] = { 0 };
 	ip_core_init();

@@ -35,6 +35,12 @@ void ip_wake(void); /* the net world has something to do; any context */
 bool ip_guarded(void (*fn)(void *arg), void *arg);
 int ip_errno(err_t e); /* 0 or -errno */
 
+/* The length of a netmask in network order. */
+static inline unsigned ip_prefix(uint32_t mask)
+{
+	return mask ? 32 - (unsigned)__builtin_ctz(__builtin_bswap32(mask)) : 0;
+}
+
 /* vmknic.c */
 struct vmknic *vmknic_of(const struct netif *n); /* NULL: the loopback */
 struct vmknic *vmknic_find(const char *name);

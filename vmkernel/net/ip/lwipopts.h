@@ -50,6 +50,7 @@ void ip_free(void *p);
 #define DNS_MAX_SERVERS		3
 #define LWIP_UDP		1
 #define LWIP_IPV6_MLD		1
+#define IPV6_FRAG_COPYHEADER	1
 #define LWIP_IPV6_AUTOCONFIG	1
 #define LWIP_IPV6_NUM_ADDRESSES 4
 #define LWIP_ND6_QUEUEING	1

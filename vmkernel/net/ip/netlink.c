@@ -96,7 +96,7 @@ static void put_addrs(struct nl *n, const struct nlmsghdr *req, const struct net
 	struct ifaddrmsg m = { .index = ip_netif_index(i), .scope = i == &ip_loop ? RT_SCOPE_HOST : 0 };
 	if (addr && (family == AF_UNSPEC || family == AF_INET)) {
 		m.family = AF_INET;
-		m.prefix = (uint8_t)__builtin_popcount(mask);
+		m.prefix = (uint8_t)ip_prefix(mask);
 		uint32_t at = begin(n, RTM_NEWADDR, req, &m, sizeof(m));
 		attribute(n, IFA_ADDRESS, &addr, 4);
 		attribute(n, IFA_LOCAL, &addr, 4);

@@ -68,7 +68,11 @@ static void feed(void *arg)
 
 static void receive(struct vmknic *nic, struct pkt *pkt)
 {
-	struct feeding f = { &nic->netif, pbuf_alloc(PBUF_RAW, (u16_t)pkt->len, PBUF_RAM) };
+	/* lwIP reads an ARP packet without a look at its length: a guest's may lack Ethernet's padding. */
+	uint32_t len = MAX(pkt->len, (uint32_t)ETH_MIN);
+	struct feeding f = { &nic->netif, pbuf_alloc(PBUF_RAW, (u16_t)len, PBUF_RAM) };
+	if (f.p)
+		memset(f.p->payload, 0, ETH_MIN);
 	if (!f.p || !pkt_read(pkt, 0, f.p->payload, pkt->len)) {
 		stat_inc(rx_memory);
 		nic->rx_dropped++;
@@ -159,7 +163,7 @@ static void status_changed(struct netif *n)
 	if (!ip4_addr_isany(a))
 		log_info("%s: %u.%u.%u.%u/%u gateway %u.%u.%u.%u%s", nic->name, ip4_addr1(a), ip4_addr2(a),
 			 ip4_addr3(a), ip4_addr4(a),
-			 (unsigned)__builtin_popcount(ip4_addr_get_u32(netif_ip4_netmask(n))), ip4_addr1(g),
+			 ip_prefix(ip4_addr_get_u32(netif_ip4_netmask(n))), ip4_addr1(g),
 			 ip4_addr2(g), ip4_addr3(g), ip4_addr4(g), nic->dhcp ? " (DHCP)" : "");
 }
 
