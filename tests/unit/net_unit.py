@@ -110,6 +110,7 @@ struct uplink *uplink_find(const char *name)
 			return u;
 	return NULL;
 }
+void uplink_watch(void (*added)(struct uplink *), void (*removed)(struct uplink *)) {}
 void uplink_for_each(void (*fn)(struct uplink *, void *), void *arg)
 {
 	struct uplink *u;

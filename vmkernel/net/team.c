@@ -128,5 +128,6 @@ static void claim_present(struct uplink *u, void *arg)
 void team_init(void)
 {
 	work_init(&rechoose, rechoose_all);
+	uplink_watch(vswitch_nic_added, vswitch_nic_removed);
 	uplink_for_each(claim_present, NULL);
 }

@@ -12,7 +12,6 @@
 #include "vmk/pkt.h"
 #include "vmk/stat.h"
 #include "vmk/string.h"
-#include "vmk/vswitch.h"
 #include "vmk/wait.h"
 
 STAT(unowned, "net.uplink.unowned", "frames that arrived at a NIC no switch uses");
@@ -21,6 +20,7 @@ enum { UPLINKS_MAX = 32 };
 static struct uplink *slot[UPLINKS_MAX];
 static struct spinlock slot_lock = SPINLOCK_INIT("uplinks", RANK_NET);
 static unsigned walkers;
+static void (*watch_added)(struct uplink *u), (*watch_removed)(struct uplink *u);
 static struct waitq walked = { SPINLOCK_INIT("uplinks walked", RANK_WAIT),
 	                       LIST_INIT(walked.waiters) };
 
@@ -48,16 +48,24 @@ int uplink_register(struct uplink *u)
 		"%s: %s, %02x:%02x:%02x:%02x:%02x:%02x, %u send and %u receive queues, offloads %02x",
 		u->name, u->driver, m[0], m[1], m[2], m[3], m[4], m[5], u->tx_queues, u->rx_queues,
 		u->caps);
-	vswitch_nic_added(u);
+	if (watch_added)
+		watch_added(u);
 	return 0;
 }
 
 void uplink_unregister(struct uplink *u)
 {
 	(void)slot_exchange(u, NULL);
-	vswitch_nic_removed(u);
+	if (watch_removed)
+		watch_removed(u);
 	wait_event(&walked, !load_acquire(&walkers));
 	log_info("%s: removed", u->name);
+}
+
+void uplink_watch(void (*added)(struct uplink *u), void (*removed)(struct uplink *u))
+{
+	watch_added = added;
+	watch_removed = removed;
 }
 
 static struct uplink *slot_get(unsigned i)

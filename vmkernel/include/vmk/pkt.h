@@ -86,9 +86,11 @@ struct uplink {
 	void *owner;
 	struct list link;
 };
-/* Drivers, in a world. register offers it to the virtual switches, which may set it up at once. */
+/* Drivers, in a world. register offers it to the watcher, which may set it up at once. */
 int __must_check uplink_register(struct uplink *u);
 void uplink_unregister(struct uplink *u); /* waits until no rx or xmit runs */
+/* The virtual switches, once: told of each NIC added from now on, and of each removed. In worlds. */
+void uplink_watch(void (*added)(struct uplink *u), void (*removed)(struct uplink *u));
 void uplink_for_each(void (*fn)(struct uplink *u, void *arg), void *arg); /* fn may sleep */
 struct uplink *uplink_find(const char *name); /* stays until it is unregistered */
 /* Drivers: what came in goes to the owner, counted; without an owner it is dropped. Takes p. */

@@ -36,7 +36,7 @@ int __must_check portgroup_set_vlan(const char *name, unsigned vlan);
 int __must_check portgroup_policy_set(const char *name, const struct net_policy *p);
 
 /*
- * net/uplink.c tells of NICs: added after the name is given (it takes over rx, link_changed and owner, and sets
+ * net/uplink.c tells of NICs (uplink_watch): added after the name is given (it takes over rx, link_changed and owner, and sets
  * the NIC up), removed before it goes: when that returns, no xmit of ours runs. Worlds.
  */
 void vswitch_nic_added(struct uplink *u);
