@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The NVMe controller: binding, enable, disable, shutdown. Spec: NVMe 1.4 3.1, 7.6. */
 #define LOG_MODULE "nvme"
-#include "block/nvme.h"
+#include "nvme.h"
 #include "vmk/cpu.h"
 #include "vmk/io.h"
 #include "vmk/log.h"

@@ -8,7 +8,7 @@
  */
 #ifndef NVME_H
 #define NVME_H
-#include "block/nvme_regs.h"
+#include "nvme_regs.h"
 #include "vmk/blk.h"
 #include "vmk/errno.h"
 #include "vmk/pci.h"

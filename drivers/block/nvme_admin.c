@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Admin commands: one that a world waits for, and aborts beside it. Spec: NVMe 1.4 5. */
 #define LOG_MODULE "nvme"
-#include "block/nvme.h"
+#include "nvme.h"
 #include "vmk/io.h"
 #include "vmk/log.h"
 #include "vmk/string.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Namespaces as block devices, with ESXi's names. Spec: NVMe 1.4 5.15. */
 #define LOG_MODULE "nvme"
-#include "block/nvme.h"
+#include "nvme.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"

@@ -5,7 +5,7 @@
  * twice, late or for nothing is told from a true one. Spec: NVMe 1.4 4.1 (queues), 4.3 (PRP), 6 (I/O commands).
  */
 #define LOG_MODULE "nvme"
-#include "block/nvme.h"
+#include "nvme.h"
 #include "vmk/io.h"
 #include "vmk/log.h"
 #include "vmk/stat.h"

@@ -5,7 +5,7 @@
  * boot, and everything ends with -ENODEV. Spec: NVMe 1.4 5.1 (abort), 7.3.1 (reset).
  */
 #define LOG_MODULE "nvme"
-#include "block/nvme.h"
+#include "nvme.h"
 #include "vmk/log.h"
 #include "vmk/stat.h"
 
