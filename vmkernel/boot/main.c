@@ -40,6 +40,7 @@ static void init_devices(void)
 	}
 	pci_scan();
 	pci_attach();
+	nictest_run(); /* before the switches take the NICs */
 }
 
 /* The rest of the boot, in a world: it may sleep. */
