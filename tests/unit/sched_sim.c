@@ -16,7 +16,7 @@ enum { SIM_WORLDS = 100000, SIM_GROUPS = 512 };
 struct sim_world {
 	struct world w;
 	ns_t burst, sleep; /* runs so long, sleeps so long; burst 0: never sleeps */
-	ns_t left;	   /* of the burst */
+	ns_t left;         /* of the burst */
 	ns_t wake_at;
 	ns_t eligible_since, worst_wait;
 };
@@ -96,7 +96,7 @@ static void enter(struct sim_world *s, unsigned cpu)
 }
 
 int sim_world(unsigned group, uint32_t shares, uint32_t min_pct, uint32_t max_pct, ns_t burst,
-	      ns_t sleep)
+              ns_t sleep)
 {
 	struct sim_world *s = &worlds[world_count];
 	struct sched_params p = { shares, min_pct, max_pct };

@@ -8,7 +8,7 @@ void sim_start(unsigned cpus);
 void sim_end(void);
 int sim_group(unsigned parent, uint32_t shares, uint32_t min_pct, uint32_t max_pct);
 int sim_world(unsigned group, uint32_t shares, uint32_t min_pct, uint32_t max_pct, ns_t burst,
-	      ns_t sleep);
+              ns_t sleep);
 void sim_run(ns_t duration, bool waits);
 ns_t sim_used(unsigned world);
 ns_t sim_worst_wait(unsigned world); /* while it was entitled to run */

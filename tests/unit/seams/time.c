@@ -120,7 +120,9 @@ SEAM void waitq_wake_all(struct waitq *q)
 {
 	struct waiter *w, *next;
 
-	list_for_each_safe(w, next, &q->waiters, link) if (w->fn) w->fn(w);
+	list_for_each_safe(w, next, &q->waiters, link)
+		if (w->fn)
+			w->fn(w);
 }
 
 SEAM void waitq_wake_one(struct waitq *q)
