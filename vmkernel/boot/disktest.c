@@ -209,8 +209,7 @@ void disktest_run(void)
 	blk_for_each(find_bare, f);
 	for (unsigned i = 0; i < f->count; i++) {
 		struct blk_dev *d = blk_find(f->id[i]);
-		if (d &&
-		    (!strcmp(which, "all") || !strcmp(which, d->id) || !strcmp(which, d->node)))
+		if (d && (!strcmp(which, "all") || !strcmp(which, d->id) || !strcmp(which, d->node)))
 			test_disk(d);
 		if (d)
 			blk_close(d, false);

@@ -48,8 +48,7 @@ static struct binding best_match(const struct pci_dev *p)
 {
 	struct binding best = { 0 };
 	bool permissive = option_permissive();
-	SECTION_FOR_EACH(struct hcl_driver, drv, drivers)
-	{
+	SECTION_FOR_EACH(struct hcl_driver, drv, drivers) {
 		if (drv->bus != HCL_BUS_PCI)
 			continue;
 		for (unsigned i = 0; i < drv->match_count; i++) {

@@ -83,7 +83,8 @@ static void dispatch(void *arg)
 		s->pending = true;
 		return;
 	}
-	list_for_each(irq, &s->handlers, link) handled |= irq->fn(irq->arg) == IRQ_HANDLED;
+	list_for_each(irq, &s->handlers, link)
+		handled |= irq->fn(irq->arg) == IRQ_HANDLED;
 	if (handled)
 		s->unclaimed = 0;
 	else
@@ -96,8 +97,7 @@ static unsigned choose_cpu(void)
 	unsigned best = 0;
 
 	for (unsigned cpu = 1; cpu < cpu_count(); cpu++)
-		if (cpu_apic_id(cpu) <= LAPIC_MESSAGE_ID_MAX &&
-		    vector_used(cpu) < vector_used(best))
+		if (cpu_apic_id(cpu) <= LAPIC_MESSAGE_ID_MAX && vector_used(cpu) < vector_used(best))
 			best = cpu;
 	return best;
 }
@@ -178,7 +178,9 @@ static struct source *find_gsi(uint32_t gsi)
 {
 	struct source *s;
 
-	list_for_each(s, &gsi_sources, link) if (s->gsi == gsi) return s;
+	list_for_each(s, &gsi_sources, link)
+		if (s->gsi == gsi)
+			return s;
 	return NULL;
 }
 

@@ -21,8 +21,9 @@ static struct spinlock functions_lock = SPINLOCK_INIT("pci functions", RANK_DEVI
 static bool known(uint16_t segment, uint8_t bus, uint8_t slot, uint8_t func)
 {
 	struct pci_dev *p;
-	list_for_each(p, &functions, link) if (p->segment == segment && p->bus == bus &&
-	                                       p->slot == slot && p->func == func) return true;
+	list_for_each(p, &functions, link)
+		if (p->segment == segment && p->bus == bus && p->slot == slot && p->func == func)
+			return true;
 	return false;
 }
 
@@ -133,10 +134,11 @@ unsigned pci_scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent)
 static bool bus_seen(uint16_t segment, unsigned bus)
 {
 	struct pci_dev *p;
-	list_for_each(p, &functions,
-	              link) if (p->segment == segment &&
-	                        (p->bus == bus || (p->secondary && bus >= p->secondary &&
-	                                           bus <= p->subordinate))) return true;
+	list_for_each(p, &functions, link)
+		if (p->segment == segment &&
+		    (p->bus == bus ||
+		     (p->secondary && bus >= p->secondary && bus <= p->subordinate)))
+			return true;
 	return false;
 }
 
@@ -185,7 +187,8 @@ void pci_for_each(void (*fn)(struct pci_dev *p, void *arg), void *arg)
 {
 	uint64_t flags = spin_lock_irq(&functions_lock);
 	struct pci_dev *p;
-	list_for_each(p, &functions, link) fn(p, arg);
+	list_for_each(p, &functions, link)
+		fn(p, arg);
 	spin_unlock_irq(&functions_lock, flags);
 }
 
@@ -193,7 +196,9 @@ void pci_for_each(void (*fn)(struct pci_dev *p, void *arg), void *arg)
 void pci_attach(void)
 {
 	struct pci_dev *p, *next;
-	list_for_each_safe(p, next, &functions, link) if (!p->dev.driver) driver_attach(&p->dev);
+	list_for_each_safe(p, next, &functions, link)
+		if (!p->dev.driver)
+			driver_attach(&p->dev);
 	pci_hotplug_start();
 }
 
@@ -201,5 +206,6 @@ void pci_shutdown(void)
 {
 	pci_hotplug_stop();
 	struct pci_dev *p, *next;
-	list_for_each_safe(p, next, &functions, link) driver_detach(&p->dev);
+	list_for_each_safe(p, next, &functions, link)
+		driver_detach(&p->dev);
 }

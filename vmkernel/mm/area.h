@@ -10,16 +10,21 @@
 #include "vmk/tree.h"
 
 enum area_flags {
-	AREA_READ = 1, AREA_WRITE = 2, AREA_EXEC = 4, /* = PROT_* */
+	AREA_READ = 1,
+	AREA_WRITE = 2,
+	AREA_EXEC = 4, /* = PROT_* */
 	AREA_PROT = 7,
 	AREA_SHARED = 1 << 3,
 	AREA_GROWSDOWN = 1 << 4, /* a stack: grows on a fault down to its limit */
-	AREA_STACK = 1 << 5, AREA_HEAP = 1 << 6, /* names for /proc */
+	AREA_STACK = 1 << 5,
+	AREA_HEAP = 1 << 6, /* names for /proc */
 	AREA_NORESERVE = 1 << 7,
 	AREA_NO_WRITE = 1 << 8, /* a shared object that may not become writable */
 	AREA_DONTFORK = 1 << 9,
 	/* For aspace_map only. */
-	AREA_FIXED = 1 << 16, AREA_FIXED_NOREPLACE = 1 << 17, AREA_POPULATE = 1 << 18,
+	AREA_FIXED = 1 << 16,
+	AREA_FIXED_NOREPLACE = 1 << 17,
+	AREA_POPULATE = 1 << 18,
 };
 
 struct memobj;
@@ -29,15 +34,15 @@ struct area {
 	struct aspace *as;
 	uva_t start, end;
 	unsigned flags;
-	struct memobj *obj; /* NULL: anonymous; each area holds a reference */
-	uint64_t obj_page; /* page of obj at start */
+	struct memobj *obj;  /* NULL: anonymous; each area holds a reference */
+	uint64_t obj_page;   /* page of obj at start */
 	uint64_t grow_limit; /* AREA_GROWSDOWN: lowest start */
 };
 
 struct area_tree {
-	struct tree tree; /* by start; struct area.node */
-	uva_t low, high; /* bounds of what can be mapped */
-	uint64_t pages; /* in all areas */
+	struct tree tree;   /* by start; struct area.node */
+	uva_t low, high;    /* bounds of what can be mapped */
+	uint64_t pages;     /* in all areas */
 	uint64_t committed; /* private writable ones without NORESERVE */
 	unsigned count;
 };

@@ -88,7 +88,7 @@ uint32_t buddy_take(struct buddy *b, enum zone zone, unsigned order)
 unsigned buddy_order_at(uint64_t pfn, uint64_t end)
 {
 	static const uint64_t limits[] = { MiB >> PAGE_SHIFT, 16 * MiB >> PAGE_SHIFT,
-					   4 * GiB >> PAGE_SHIFT };
+		                           4 * GiB >> PAGE_SHIFT };
 	unsigned order = pfn ? (unsigned)__builtin_ctzll(pfn) : ORDER_MAX;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(limits); i++)

@@ -8,8 +8,9 @@
 enum { CLASS_MAX = 2048, STEP = 16 };
 
 /* Powers of two and the steps between them that waste least. */
-static const uint16_t sizes[] = { 16,  32,  48,  64,  96,   128,  192,
-				  256, 384, 512, 768, 1024, 1360, 2048 };
+static const uint16_t sizes[] = {
+	16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1360, 2048
+};
 static struct slab_cache *caches[ARRAY_SIZE(sizes)];
 static uint8_t class_of[CLASS_MAX / STEP + 1]; /* by size in steps, rounded up */
 
@@ -24,8 +25,8 @@ void heap_init(void)
 	}
 	for (unsigned step = 0; step < ARRAY_SIZE(class_of); step++) {
 		if (step * STEP > sizes[class])
-			class++;
-		class_of[step] = (uint8_t)class;
+			class ++;
+		class_of[step] = (uint8_t) class;
 	}
 }
 

@@ -29,8 +29,8 @@ static void map_sections(uint64_t s, uint64_t count, unsigned node)
 
 	if (pa == PA_NONE)
 		pa = boot_alloc(size, align, NS_NEVER, -1);
-	if (pa == PA_NONE || paging_map(paging_kernel_root, FRAMES_BASE + s * SECTION_TABLE, pa, size,
-					PG_WRITE | PG_GLOBAL))
+	if (pa == PA_NONE || paging_map(paging_kernel_root, FRAMES_BASE + s * SECTION_TABLE, pa,
+	                                size, PG_WRITE | PG_GLOBAL))
 		panic("no memory for the frame table");
 	for (uint64_t i = 0; i < count; i++)
 		frame_section_add((s + i) << SECTION_ORDER);
@@ -48,7 +48,8 @@ static void map_table(void)
 		if (r->type != BOOT_RAM)
 			continue;
 		while (s < end) {
-			uint64_t count = IS_ALIGNED(s, (uint64_t)BATCH) && end - s >= BATCH ? BATCH : 1;
+			uint64_t count = IS_ALIGNED(s, (uint64_t)BATCH) && end - s >= BATCH ? BATCH
+			                                                                    : 1;
 
 			for (uint64_t k = 0; k < count; k++)
 				if (section_present((s + k) << SECTION_ORDER))
@@ -65,7 +66,8 @@ static void account_until(uint64_t pfn)
 {
 	for (unsigned i = 0; i < boot_info.ranges; i++) {
 		const struct boot_range *r = &boot_info.range[i];
-		uint64_t first = MAX(clip(r->base), accounted), end = MIN(clip(r->base + r->len), pfn);
+		uint64_t first = MAX(clip(r->base), accounted),
+			 end = MIN(clip(r->base + r->len), pfn);
 
 		if (r->type == BOOT_RAM && first < end)
 			phys_add(first, end, r->node, FRAME_KERNEL);
@@ -137,9 +139,9 @@ void mm_init(void)
 	kmap_init();
 	mm_totals(&t);
 	log_info("%llu MiB in %u nodes, %llu MiB free, %llu KiB of frame table",
-		 (unsigned long long)(t.total_pages >> 8), nodes,
-		 (unsigned long long)(t.pages[FRAME_FREE] >> 8),
-		 (unsigned long long)(t.pages[FRAME_TABLE] << 2));
+	         (unsigned long long)(t.total_pages >> 8), nodes,
+	         (unsigned long long)(t.pages[FRAME_FREE] >> 8),
+	         (unsigned long long)(t.pages[FRAME_TABLE] << 2));
 }
 
 void *pa_to_va(pa_t pa)

@@ -47,7 +47,8 @@ static void cache_init(struct slab_cache *c, const char *name, size_t size, size
 {
 	align = MAX(align, (size_t)16);
 	ASSERT(IS_POW2(align) && align <= PAGE_SIZE);
-	*c = (struct slab_cache){ .name = name, .size = (uint32_t)ALIGN_UP(MAX(size, (size_t)16), align) };
+	*c = (struct slab_cache){ .name = name,
+		                  .size = (uint32_t)ALIGN_UP(MAX(size, (size_t)16), align) };
 	spin_init(&c->lock, name, RANK_MM);
 	list_init(&c->partial);
 	list_init(&c->full);
@@ -98,12 +99,8 @@ static void check_poison(const struct slab_cache *c, const void *p)
 			panic("%s object %p: byte %zu written after it was freed", c->name, p, i);
 }
 #else
-static inline void poison(const struct slab_cache *c, void *p)
-{
-}
-static inline void check_poison(const struct slab_cache *c, const void *p)
-{
-}
+static inline void poison(const struct slab_cache *c, void *p) {}
+static inline void check_poison(const struct slab_cache *c, const void *p) {}
 #endif
 
 /* Under no lock. */

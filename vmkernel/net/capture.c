@@ -58,7 +58,8 @@ static void put_frame(struct capture *c, const struct pkt *p)
 		uint32_t left = p->sg[i].len;
 		while (left && keep) {
 			/* The tag is metadata here; on a wire it follows the MACs. */
-			uint32_t n = extra && pos < 2 * ETH_ALEN ? MIN(left, 2 * ETH_ALEN - pos) : left;
+			uint32_t n = extra && pos < 2 * ETH_ALEN ? MIN(left, 2 * ETH_ALEN - pos)
+			                                         : left;
 			n = MIN(n, keep);
 			put(c, from, n);
 			from += n;
@@ -120,7 +121,7 @@ static ssize_t capture_read(struct file *f, struct uio *u, uint64_t *pos)
 		if (f->flags & O_NONBLOCK_)
 			return -EAGAIN;
 		int err = wait_event_interruptible(&c->wait, load_acquire(&c->tail) != c->head ||
-								     !READ_ONCE(c->what));
+		                                                     !READ_ONCE(c->what));
 		if (err)
 			return err;
 	}
@@ -141,7 +142,8 @@ static unsigned capture_poll(struct file *f, struct waitq **q)
 {
 	struct capture *c = f->priv;
 	*q = &c->wait;
-	return (load_acquire(&c->tail) != c->head ? FPOLLIN : 0u) | (READ_ONCE(c->what) ? 0u : FPOLLHUP);
+	return (load_acquire(&c->tail) != c->head ? FPOLLIN : 0u) |
+	       (READ_ONCE(c->what) ? 0u : FPOLLHUP);
 }
 
 static void capture_release(struct file *f)
@@ -182,7 +184,8 @@ int capture_open(const char *what, unsigned snap, struct file **out)
 		kfree(c);
 		return err;
 	}
-	const uint32_t header[PCAP_HEADER / 4] = { 0xa1b23c4d, 4 << 16 | 2, 0, 0, snap ? snap : 262144, 1 };
+	const uint32_t header[PCAP_HEADER / 4] = { 0xa1b23c4d, 4 << 16 | 2,          0,
+		                                   0,          snap ? snap : 262144, 1 };
 	put(c, header, sizeof(header));
 	mutex_lock(&net_config);
 	struct uplink *u = uplink_find(what);

@@ -42,7 +42,8 @@ static bool name_ok(const char *name)
 
 int vswitch_add(const char *name, unsigned ports_max, unsigned mtu)
 {
-	if (!name_ok(name) || mtu < MTU_MIN || mtu > MTU_MAX || ports_max == 0 || ports_max > PORTS_MAX)
+	if (!name_ok(name) || mtu < MTU_MIN || mtu > MTU_MAX || ports_max == 0 ||
+	    ports_max > PORTS_MAX)
 		return -EINVAL;
 	struct vswitch *vs = kzalloc(sizeof(*vs));
 	if (!vs)
@@ -98,7 +99,8 @@ int vswitch_set(const char *name, unsigned mtu)
 	for (unsigned i = 0; !err && i < vs->uplinks; i++) {
 		struct uplink *u = vs->uplink[i].nic;
 		if (u && u->mtu != mtu)
-			err = !u->ops->set_mtu || mtu > u->mtu_max ? -EINVAL : u->ops->set_mtu(u, mtu);
+			err = !u->ops->set_mtu || mtu > u->mtu_max ? -EINVAL
+			                                           : u->ops->set_mtu(u, mtu);
 	}
 	if (!err)
 		WRITE_ONCE(vs->mtu, mtu);
@@ -165,7 +167,8 @@ int vswitch_uplink_remove(const char *name, const char *uplink)
 		if (strcmp(vs->uplink[i].name, uplink) != 0)
 			continue;
 		team_release(vs, i);
-		memmove(&vs->uplink[i], &vs->uplink[i + 1], (vs->uplinks - i - 1) * sizeof(vs->uplink[0]));
+		memmove(&vs->uplink[i], &vs->uplink[i + 1],
+		        (vs->uplinks - i - 1) * sizeof(vs->uplink[0]));
 		vs->uplinks--;
 		team_take_all(false);
 		err = 0;

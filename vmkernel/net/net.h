@@ -24,7 +24,8 @@ struct portgroup {
 	struct vswitch *vs;
 	char name[NET_NAME_MAX];
 	uint16_t vlan;
-	struct net_policy own, policy; /* as configured; what holds with the switch's for inherited ones */
+	struct net_policy own,
+		policy; /* as configured; what holds with the switch's for inherited ones */
 	unsigned ports;
 };
 
@@ -48,7 +49,7 @@ struct vswitch {
 
 struct port {
 	struct port *mac_next, *next; /* by_mac chain, all */
-	struct list link;	      /* of ports; net_config */
+	struct list link;             /* of ports; net_config */
 	struct portgroup *group;
 	struct vswitch *vs;
 	uint32_t id, caps, world;
@@ -83,18 +84,21 @@ static inline void count(uint64_t *v, uint64_t n)
 void deliver_init(void);
 void net_enter(void); /* no sleeping until net_leave; nests */
 void net_leave(void);
-void net_synchronize(void); /* a world */
+void net_synchronize(void);                         /* a world */
 void port_enqueue(struct port *p, struct pkt *pkt); /* adds a reference */
-void port_drain(struct port *p); /* of a port that nobody can find any more: waits until its queue is done */
+void port_drain(
+	struct port *p); /* of a port that nobody can find any more: waits until its queue is done */
 
 /* port.c */
-void port_refresh(struct port *p); /* policy, VLAN or group changed: takes vs->lock */
+void port_refresh(struct port *p);   /* policy, VLAN or group changed: takes vs->lock */
 struct port *port_find(uint32_t id); /* net_config is held */
 /* Who receives frames for mac and (if pkt is given) its VLAN; between net_enter and net_leave. */
-struct port *port_lookup(const struct vswitch *vs, const uint8_t mac[ETH_ALEN], const struct pkt *pkt);
+struct port *port_lookup(const struct vswitch *vs, const uint8_t mac[ETH_ALEN],
+                         const struct pkt *pkt);
 
 /* vswitch.c: the packet is consumed. src NULL: from the uplink. eth: its first 12 bytes. Between enter and leave. */
-void vswitch_forward(struct vswitch *vs, struct port *src, struct pkt *p, const uint8_t eth[2 * ETH_ALEN]);
+void vswitch_forward(struct vswitch *vs, struct port *src, struct pkt *p,
+                     const uint8_t eth[2 * ETH_ALEN]);
 void vswitch_receive(struct uplink *u, struct pkt *p); /* uplink->rx */
 
 /* config.c; net_config is held */
@@ -106,7 +110,7 @@ void team_release(struct vswitch *vs, unsigned slot);
 int team_claim(struct vswitch *vs, unsigned slot);
 void team_init(void);
 extern void (*team_notify)(void); /* some switch has another active uplink; net_config is held */
-void team_take_all(bool on); /* the first switch takes every NIC that nobody has */
+void team_take_all(bool on);      /* the first switch takes every NIC that nobody has */
 
 /*
  * vlan.c. Tags are metadata while a frame is inside (PKT_VLAN, vlan_tci with a VID that is not 0). Both consume p and
@@ -138,13 +142,14 @@ bool __must_check offload_check(struct pkt *p);
  * Hands p on to fn in the form that caps (PORT_*) allow, tags included unless `tags` is false, in one or more pieces;
  * consumes p. fn consumes what it is given. Returns fn's last error, or -ENOBUFS.
  */
-int offload_finish(struct pkt *p, uint32_t caps, bool tags, int (*fn)(void *arg, struct pkt *p), void *arg);
+int offload_finish(struct pkt *p, uint32_t caps, bool tags, int (*fn)(void *arg, struct pkt *p),
+                   void *arg);
 
 /* capture.c */
 enum capture_dir { CAPTURE_IN, CAPTURE_OUT };
 void capture_frame(const void *what, const struct pkt *p, enum capture_dir dir);
 void capture_init(void);
-extern unsigned capture_uplinks; /* captures on uplinks, to skip the search */
+extern unsigned capture_uplinks;       /* captures on uplinks, to skip the search */
 void capture_forget(const void *what); /* the port or uplink goes */
 
 #endif

@@ -10,7 +10,8 @@
 #include "vmk/string.h"
 
 STAT(no_view, "net.offload.no_memory", "views of packets that found no memory");
-STAT(copies, "net.offload.copies", "packets copied whole because their scatter list was too long to view");
+STAT(copies, "net.offload.copies",
+     "packets copied whole because their scatter list was too long to view");
 STAT(soft_csum, "net.offload.checksums", "checksums computed in software");
 STAT(soft_tso, "net.offload.segments", "TCP segments cut in software");
 
@@ -189,7 +190,8 @@ bool offload_check(struct pkt *p)
 	if (!(p->flags & PKT_CSUM_PARTIAL))
 		return gso == 0;
 	uint32_t field = (uint32_t)p->csum_start + p->csum_offset;
-	if (p->csum_start < ETH_HLEN || p->csum_start >= p->len || field + 2 > MIN(p->len, PKT_HEAD_MAX - 4u))
+	if (p->csum_start < ETH_HLEN || p->csum_start >= p->len ||
+	    field + 2 > MIN(p->len, PKT_HEAD_MAX - 4u))
 		return false;
 	if (!gso)
 		return true;
@@ -203,7 +205,8 @@ bool offload_check(struct pkt *p)
 		if (be16(h + 12) != ETH_IP || h[ETH_HLEN + 9] != IP_TCP || h[ETH_HLEN] >> 4 != 4 ||
 		    l4 != ETH_HLEN + (h[ETH_HLEN] & 15) * 4u || l4 < ETH_HLEN + 20u)
 			return false;
-	} else if (gso != PKT_TSO6 || be16(h + 12) != ETH_IP6 || h[ETH_HLEN] >> 4 != 6 || l4 < ETH_HLEN + 40u) {
+	} else if (gso != PKT_TSO6 || be16(h + 12) != ETH_IP6 || h[ETH_HLEN] >> 4 != 6 ||
+	           l4 < ETH_HLEN + 40u) {
 		return false;
 	}
 	p->hdr_len = (uint16_t)hdr;
@@ -211,7 +214,8 @@ bool offload_check(struct pkt *p)
 }
 
 /* Makes the headers of segment number i, whose payload starts at off and has len bytes. */
-static void segment_headers(struct pkt *s, const struct pkt *whole, unsigned i, uint32_t off, uint32_t len)
+static void segment_headers(struct pkt *s, const struct pkt *whole, unsigned i, uint32_t off,
+                            uint32_t len)
 {
 	uint8_t *ip = pkt_head(s) + ETH_HLEN, *tcp = pkt_head(s) + s->csum_start;
 	uint32_t tcp_len = s->len - s->csum_start;
@@ -237,10 +241,12 @@ static void segment_headers(struct pkt *s, const struct pkt *whole, unsigned i, 
 }
 
 /* Checksum and tag of one piece; consumes it. */
-static int finish_one(struct pkt *p, uint32_t caps, bool tags, int (*fn)(void *, struct pkt *), void *arg)
+static int finish_one(struct pkt *p, uint32_t caps, bool tags, int (*fn)(void *, struct pkt *),
+                      void *arg)
 {
 	if ((p->flags & PKT_CSUM_PARTIAL) && !(caps & PORT_CSUM)) {
-		if (p->refs != 1 || p->release != view_release || p->sg[0].len < p->csum_start + p->csum_offset + 2u) {
+		if (p->refs != 1 || p->release != view_release ||
+		    p->sg[0].len < p->csum_start + p->csum_offset + 2u) {
 			unsigned head = MIN(p->len, (uint32_t)PKT_HEAD_MAX - 4);
 			struct pkt *own = pkt_split(p, head, head, p->len - head);
 			pkt_done(p);
@@ -258,7 +264,8 @@ static int finish_one(struct pkt *p, uint32_t caps, bool tags, int (*fn)(void *,
 	return fn(arg, p);
 }
 
-int offload_finish(struct pkt *p, uint32_t caps, bool tags, int (*fn)(void *arg, struct pkt *p), void *arg)
+int offload_finish(struct pkt *p, uint32_t caps, bool tags, int (*fn)(void *arg, struct pkt *p),
+                   void *arg)
 {
 	unsigned gso = p->flags & (PKT_TSO4 | PKT_TSO6);
 	bool can = (caps & PORT_CSUM) && (caps & (gso == PKT_TSO4 ? PORT_TSO4 : PORT_TSO6));

@@ -30,7 +30,8 @@ static bool mac_is_unicast(const uint8_t mac[ETH_ALEN])
 	return !(mac[0] & 1) && memcmp(mac, zero, ETH_ALEN) != 0;
 }
 
-struct port *port_lookup(const struct vswitch *vs, const uint8_t mac[ETH_ALEN], const struct pkt *pkt)
+struct port *port_lookup(const struct vswitch *vs, const uint8_t mac[ETH_ALEN],
+                         const struct pkt *pkt)
 {
 	struct port *p = load_acquire(&vs->by_mac[bucket(mac)]);
 	while (p && (memcmp(p->mac, mac, ETH_ALEN) != 0 || (pkt && !vlan_admits(p->vlan, pkt))))
@@ -125,7 +126,7 @@ int port_open(const struct port_attr *a, struct port **out)
 	spin_unlock_irq(&p->vs->lock, flags);
 	mutex_unlock(&net_config);
 	log_info("port %u: %s on %s, MAC %02x:%02x:%02x:%02x:%02x:%02x", p->id, p->client, g->name,
-		 p->mac[0], p->mac[1], p->mac[2], p->mac[3], p->mac[4], p->mac[5]);
+	         p->mac[0], p->mac[1], p->mac[2], p->mac[3], p->mac[4], p->mac[5]);
 	return 0;
 }
 
@@ -156,7 +157,8 @@ void port_close(struct port *p)
 static struct pkt *take_in(struct port *p, struct pkt *pkt)
 {
 	bool gso = pkt->flags & (PKT_TSO4 | PKT_TSO6);
-	if (pkt->len < ETH_HLEN || pkt->len > PKT_LEN_MAX || (!gso && pkt->len > p->vs->mtu + ETH_HLEN + 4u)) {
+	if (pkt->len < ETH_HLEN || pkt->len > PKT_LEN_MAX ||
+	    (!gso && pkt->len > p->vs->mtu + ETH_HLEN + 4u)) {
 		stat_inc(bad_length);
 		goto drop;
 	}

@@ -42,16 +42,17 @@ static void to_uplink(struct vswitch *vs, struct pkt *p)
 }
 
 /* To every port that may see it besides the sender and `not`; promisc_only: not to those it is addressed to. */
-static void flood(struct vswitch *vs, const struct port *src, const struct port *not, struct pkt *p,
-		  bool promisc_only)
+static void flood(struct vswitch *vs, const struct port *src, const struct port * not,
+                  struct pkt *p, bool promisc_only)
 {
 	for (struct port *t = load_acquire(&vs->all); t; t = load_acquire(&t->next))
-		if (t != src && t != not && t->receives && (!promisc_only || t->promisc) &&
+		if (t != src && t != not &&t->receives && (!promisc_only || t->promisc) &&
 		    vlan_admits(t->vlan, p))
 			port_enqueue(t, p);
 }
 
-void vswitch_forward(struct vswitch *vs, struct port *src, struct pkt *p, const uint8_t eth[2 * ETH_ALEN])
+void vswitch_forward(struct vswitch *vs, struct port *src, struct pkt *p,
+                     const uint8_t eth[2 * ETH_ALEN])
 {
 	if (eth[0] & 1) {
 		flood(vs, src, NULL, p, false);

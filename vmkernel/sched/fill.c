@@ -6,11 +6,15 @@
  */
 #include "sched/fill.h"
 
-void fill_node_init(struct fill_node *n, struct share_entity *entity, uint32_t shares,
-		    uint32_t min, uint32_t max)
+void fill_node_init(struct fill_node *n, struct share_entity *entity, uint32_t shares, uint32_t min,
+                    uint32_t max)
 {
-	*n = (struct fill_node){ .entity = entity, .shares = shares, .min = min, .max = max,
-				 .demand = RATE_ONE, .busy_seen = NS_NEVER };
+	*n = (struct fill_node){ .entity = entity,
+		                 .shares = shares,
+		                 .min = min,
+		                 .max = max,
+		                 .demand = RATE_ONE,
+		                 .busy_seen = NS_NEVER };
 	list_init(&n->link);
 	list_init(&n->children);
 }
@@ -34,7 +38,7 @@ void fill_guess(struct fill_node *n)
 	unsigned seen = 0;
 
 	/* A sample of its siblings stands for all. */
-	list_for_each (other, &n->parent->children, link) {
+	list_for_each(other, &n->parent->children, link) {
 		shares += other->shares;
 		if (++seen == 64)
 			break;
@@ -69,7 +73,7 @@ static unsigned measure(struct fill_node *g, ns_t now, ns_t elapsed)
 	uint64_t want = 0, need = 0;
 	unsigned count = 1;
 
-	list_for_each (n, &g->children, link) {
+	list_for_each(n, &g->children, link) {
 		if (n->entity) {
 			measure_world(n, now, elapsed);
 			count++;
@@ -90,11 +94,11 @@ static bool fit_needs(struct fill_node *g, uint64_t capacity)
 	struct fill_node *n;
 	uint64_t need = 0;
 
-	list_for_each (n, &g->children, link)
+	list_for_each(n, &g->children, link)
 		need += n->need;
 	if (need <= capacity)
 		return true;
-	list_for_each (n, &g->children, link)
+	list_for_each(n, &g->children, link)
 		n->need = (uint32_t)(n->need * capacity / need);
 	return false;
 }
@@ -109,13 +113,13 @@ static struct level find_level(struct fill_node *g, uint64_t capacity)
 	struct fill_node *n;
 	struct level l;
 
-	list_for_each (n, &g->children, link)
+	list_for_each(n, &g->children, link)
 		n->frozen = false;
 	for (;;) {
 		int64_t violation = 0;
 
 		l = (struct level){ capacity, 0 };
-		list_for_each (n, &g->children, link) {
+		list_for_each(n, &g->children, link) {
 			if (n->frozen)
 				l.rate -= MIN(l.rate, (uint64_t)n->rate);
 			else
@@ -123,7 +127,7 @@ static struct level find_level(struct fill_node *g, uint64_t capacity)
 		}
 		if (!l.shares)
 			return l;
-		list_for_each (n, &g->children, link) {
+		list_for_each(n, &g->children, link) {
 			uint64_t part = l.rate * n->shares / l.shares;
 
 			if (n->frozen)
@@ -132,7 +136,7 @@ static struct level find_level(struct fill_node *g, uint64_t capacity)
 			violation += (int64_t)n->rate - (int64_t)part;
 		}
 		bool froze = false;
-		list_for_each (n, &g->children, link) {
+		list_for_each(n, &g->children, link) {
 			uint64_t part = l.rate * n->shares / l.shares;
 
 			if (n->frozen || (violation >= 0 ? n->rate <= part : n->rate >= part))
@@ -149,10 +153,10 @@ static struct level find_level(struct fill_node *g, uint64_t capacity)
  * rate left over, its demand and a part of the rest. Within its bounds.
  */
 static uint32_t entitle(const struct fill_node *n, struct level l, uint64_t spare,
-			uint64_t all_shares, bool minima_fit)
+                        uint64_t all_shares, bool minima_fit)
 {
-	uint64_t rate = l.shares ? MAX(l.rate * n->shares / l.shares, (uint64_t)n->rate) :
-				   n->want + spare * n->shares / MAX(all_shares, 1ull);
+	uint64_t rate = l.shares ? MAX(l.rate * n->shares / l.shares, (uint64_t)n->rate)
+	                         : n->want + spare * n->shares / MAX(all_shares, 1ull);
 
 	if (l.shares && n->frozen && n->rate == n->need && n->need < n->want)
 		rate = n->need;
@@ -172,12 +176,12 @@ static void give(struct fill_node *g, uint64_t capacity, bool limited)
 	bool minima_fit = fit_needs(g, capacity);
 
 	l = find_level(g, capacity);
-	list_for_each (n, &g->children, link) {
+	list_for_each(n, &g->children, link) {
 		wanted += n->want;
 		shares += n->shares;
 	}
 	spare = capacity > wanted ? capacity - wanted : 0;
-	list_for_each (n, &g->children, link) {
+	list_for_each(n, &g->children, link) {
 		bool at_max;
 
 		n->rate = entitle(n, l, spare, shares, minima_fit);

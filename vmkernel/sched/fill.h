@@ -13,20 +13,20 @@
 struct fill_node {
 	struct list link; /* parent->children */
 	struct fill_node *parent;
-	struct list children;	       /* of a group */
-	struct share_entity *entity;   /* of a world; NULL: a group */
-	uint32_t shares, min, max;     /* rates; max RATE_NO_MAX: none */
+	struct list children;        /* of a group */
+	struct share_entity *entity; /* of a world; NULL: a group */
+	uint32_t shares, min, max;   /* rates; max RATE_NO_MAX: none */
 	/* Scratch of a pass. */
 	uint32_t demand; /* of a world: the smoothed part of its time that it wanted to run */
-	uint32_t want;	 /* at most this: of maximum and demand */
-	uint32_t need;	 /* at least this */
-	uint32_t rate;	 /* the result */
+	uint32_t want;   /* at most this: of maximum and demand */
+	uint32_t need;   /* at least this */
+	uint32_t rate;   /* the result */
 	bool frozen;
 	ns_t busy_seen;
 };
 
-void fill_node_init(struct fill_node *n, struct share_entity *entity, uint32_t shares,
-		    uint32_t min, uint32_t max);
+void fill_node_init(struct fill_node *n, struct share_entity *entity, uint32_t shares, uint32_t min,
+                    uint32_t max);
 void fill_attach(struct fill_node *parent, struct fill_node *n);
 void fill_detach(struct fill_node *n);
 /* A first entitlement for a world just attached, until the next pass. */

@@ -22,7 +22,7 @@ static struct held {
 		struct spinlock *lock;
 		unsigned level;
 	} lock[HELD_MAX];
-} *held[CPUS_MAX], held_boot;
+} * held[CPUS_MAX], held_boot;
 
 static struct held *this_held(void)
 {
@@ -95,15 +95,9 @@ int lock_init_cpu(unsigned cpu)
 {
 	return 0;
 }
-static inline void check_order(struct spinlock *l, bool trying)
-{
-}
-static inline void note_taken(struct spinlock *l)
-{
-}
-static inline void note_released(struct spinlock *l)
-{
-}
+static inline void check_order(struct spinlock *l, bool trying) {}
+static inline void note_taken(struct spinlock *l) {}
+static inline void note_released(struct spinlock *l) {}
 #endif
 
 void spin_init(struct spinlock *l, const char *name, enum lock_rank rank)
@@ -142,7 +136,7 @@ bool spin_trylock(struct spinlock *l)
 	check_order(l, true);
 	serving = READ_ONCE(l->serving);
 	if (__atomic_compare_exchange_n(&l->next, &serving, serving + 1, false, __ATOMIC_ACQUIRE,
-					__ATOMIC_RELAXED)) {
+	                                __ATOMIC_RELAXED)) {
 		note_taken(l);
 		return true;
 	}

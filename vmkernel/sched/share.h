@@ -11,36 +11,36 @@
 #include "sched/timeline.h"
 #include "vmk/tree.h"
 
-#define RATE_ONE    (1u << 20)	       /* one whole CPU */
-#define SHARE_SLICE (4 * NS_PER_MS)    /* what a world asks for at a time */
-#define SHARE_BURST (NS_PER_MS / 4)    /* the shortest request of a world that sleeps a lot */
+#define RATE_ONE    (1u << 20)      /* one whole CPU */
+#define SHARE_SLICE (4 * NS_PER_MS) /* what a world asks for at a time */
+#define SHARE_BURST (NS_PER_MS / 4) /* the shortest request of a world that sleeps a lot */
 
 enum share_where { SHARE_OUT, SHARE_WAITING, SHARE_CAPPED, SHARE_RUNNING };
 
 struct share_entity {
-	struct tl_node node;	/* start: virtual time, the queue's or (outside) the common one */
+	struct tl_node node;     /* start: virtual time, the queue's or (outside) the common one */
 	struct tree_node capped; /* by release */
-	uint8_t where;		/* enum share_where */
-	bool pinned;		/* balancing leaves it alone */
-	bool fresh;		/* was never in a queue: starts without credit or debt */
-	uint32_t rate;		/* in the queue's sums; >= 1 */
-	uint32_t new_rate;	/* taken over when it stops, waits or enters; fill.c writes it */
-	uint32_t limit;		/* hard limit in real time, RATE_ONE: none; fill.c */
-	int64_t left;		/* ns of the current request */
-	uint32_t request;	/* ns: the length of its bursts between sleeps, at most a slice */
-	uint32_t burst;		/* ns used since it last slept */
-	ns_t release;		/* with a limit: when it may run again */
-	ns_t busy, busy_since;	/* time that it wanted to run; since when, NS_NEVER: asleep */
+	uint8_t where;           /* enum share_where */
+	bool pinned;             /* balancing leaves it alone */
+	bool fresh;              /* was never in a queue: starts without credit or debt */
+	uint32_t rate;           /* in the queue's sums; >= 1 */
+	uint32_t new_rate;       /* taken over when it stops, waits or enters; fill.c writes it */
+	uint32_t limit;          /* hard limit in real time, RATE_ONE: none; fill.c */
+	int64_t left;            /* ns of the current request */
+	uint32_t request;        /* ns: the length of its bursts between sleeps, at most a slice */
+	uint32_t burst;          /* ns used since it last slept */
+	ns_t release;            /* with a limit: when it may run again */
+	ns_t busy, busy_since;   /* time that it wanted to run; since when, NS_NEVER: asleep */
 };
 
 struct share_queue {
 	struct timeline waiting;
 	struct tree capped;
 	struct share_entity *running;
-	uint64_t rates;	 /* sum of rate, waiting and running */
+	uint64_t rates;  /* sum of rate, waiting and running */
 	int64_t moments; /* sum of rate * (start - base) */
 	int64_t base;
-	int64_t shift;	/* common virtual time - the queue's */
+	int64_t shift;  /* common virtual time - the queue's */
 	unsigned count; /* waiting and running */
 };
 
@@ -72,7 +72,7 @@ ns_t share_next(const struct share_queue *q, ns_t now);
  * of the virtual times. any: q is idle and takes what it can.
  */
 struct share_entity *share_candidate(const struct share_queue *from, const struct share_queue *q,
-				     bool any);
+                                     bool any);
 /*
  * Brings q's virtual time within reach of the common one. What happened longer ago than that is no
  * debt of another CPU's worlds; a queue that was empty starts with reach 0.

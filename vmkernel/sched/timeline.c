@@ -23,7 +23,7 @@ static inline void update(struct tl_node *n)
 }
 
 static inline void replace(struct timeline *t, struct tl_node *parent, struct tl_node *old,
-			   struct tl_node *new)
+                           struct tl_node *new)
 {
 	if (!parent)
 		t->root = new;

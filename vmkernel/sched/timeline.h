@@ -9,7 +9,7 @@
 
 struct tl_node {
 	struct tl_node *parent, *left, *right;
-	int64_t start;	  /* order: virtual time from which on it may run */
+	int64_t start;    /* order: virtual time from which on it may run */
 	int64_t deadline; /* by which it should have run */
 	int64_t earliest; /* of the deadlines in this subtree */
 	uint32_t priority;

@@ -18,8 +18,8 @@
 struct timer_queue {
 	struct spinlock lock;
 	struct tree tree;
-	ns_t armed; /* what the clock event is set to; this CPU only */
-	ns_t slice_end; /* this CPU only */
+	ns_t armed;            /* what the clock event is set to; this CPU only */
+	ns_t slice_end;        /* this CPU only */
 	struct timer *running; /* whose fn this CPU is in */
 	struct bottom bottom;
 };

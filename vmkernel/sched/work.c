@@ -119,9 +119,12 @@ static int start_worker(void)
 
 	if (me == WORKERS_MAX)
 		return 0;
-	r = world_create(&(struct world_attr){ .name = "work", .kind = WORLD_KERNEL, .cpu = -1,
-					       .fn = worker, .arg = (void *)(uintptr_t)me },
-			 &w);
+	r = world_create(&(struct world_attr){ .name = "work",
+	                                       .kind = WORLD_KERNEL,
+	                                       .cpu = -1,
+	                                       .fn = worker,
+	                                       .arg = (void *)(uintptr_t)me },
+	                 &w);
 	if (r) {
 		unclaim_worker(me);
 		return r;

@@ -285,16 +285,14 @@ void blk_queue_bottom(struct bottom *b)
 static struct blk_req *take_late(struct blk_queue *q, ns_t now, bool *held)
 {
 	struct blk_req *r;
-	list_for_each(r, &q->held, link)
-	{
+	list_for_each(r, &q->held, link) {
 		if (r->deadline <= now) {
 			list_remove(&r->link);
 			*held = true;
 			return r;
 		}
 	}
-	list_for_each(r, &q->inflight, link)
-	{
+	list_for_each(r, &q->inflight, link) {
 		if (r->deadline <= now) {
 			r->deadline = now + BLK_ABORT_GRACE;
 			*held = false;

@@ -133,7 +133,9 @@ static struct blk_dev *partition_of(const struct blk_dev *disk)
 {
 	struct blk_dev *d, *found = NULL;
 	uint64_t flags = spin_lock_irq(&devices_lock);
-	list_for_each(d, &devices, link) if (d->parent == disk) found = found ? found : d;
+	list_for_each(d, &devices, link)
+		if (d->parent == disk)
+			found = found ? found : d;
 	spin_unlock_irq(&devices_lock, flags);
 	return found;
 }
@@ -149,7 +151,8 @@ static void queue_drain(struct blk_queue *q)
 {
 	uint64_t flags = spin_lock_irq(&q->lock);
 	struct blk_req *r;
-	list_for_each(r, &q->held, link) r->status = -ENODEV;
+	list_for_each(r, &q->held, link)
+		r->status = -ENODEV;
 	list_splice_back(&q->refused, &q->held);
 	spin_unlock_irq(&q->lock, flags);
 	bottom_raise(&q->bottom);
@@ -177,7 +180,9 @@ int blk_rescan(struct blk_dev *d)
 	struct blk_dev *it;
 	int rc = 0;
 	uint64_t flags = spin_lock_irq(&devices_lock);
-	list_for_each(it, &devices, link) if (it->parent == d && it->opens) rc = -EBUSY;
+	list_for_each(it, &devices, link)
+		if (it->parent == d && it->opens)
+			rc = -EBUSY;
 	spin_unlock_irq(&devices_lock, flags);
 	if (rc)
 		return rc;
@@ -220,8 +225,7 @@ struct blk_dev *blk_find(const char *id_or_node)
 {
 	struct blk_dev *d, *found = NULL;
 	uint64_t flags = spin_lock_irq(&devices_lock);
-	list_for_each(d, &devices, link)
-	{
+	list_for_each(d, &devices, link) {
 		if (strcmp(d->id, id_or_node) && strcmp(d->node, id_or_node))
 			continue;
 		if (!open_locked(d, false))
@@ -236,12 +240,13 @@ void blk_for_each(void (*fn)(struct blk_dev *d, void *arg), void *arg)
 {
 	struct blk_dev *d, *part;
 	uint64_t flags = spin_lock_irq(&devices_lock);
-	list_for_each(d, &devices, link)
-	{
+	list_for_each(d, &devices, link) {
 		if (d->parent)
 			continue;
 		fn(d, arg);
-		list_for_each(part, &devices, link) if (part->parent == d) fn(part, arg);
+		list_for_each(part, &devices, link)
+			if (part->parent == d)
+				fn(part, arg);
 	}
 	spin_unlock_irq(&devices_lock, flags);
 }

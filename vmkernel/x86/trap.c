@@ -49,10 +49,10 @@ void trap_set_interrupt(unsigned vector, void (*fn)(struct trap_frame *f))
 bool trap_fixup(struct trap_frame *f)
 {
 	SECTION_FOR_EACH(struct extable_entry, e, extable)
-	if (e->from == f->rip) {
-		f->rip = e->to;
-		return true;
-	}
+		if (e->from == f->rip) {
+			f->rip = e->to;
+			return true;
+		}
 	return false;
 }
 

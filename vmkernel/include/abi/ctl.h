@@ -13,7 +13,7 @@ struct ctl_header {
 	uint32_t length;    /* bytes that follow, at most CTL_PAYLOAD_MAX */
 	uint32_t operation; /* enum ctl_op; replies: the same */
 	uint32_t sequence;  /* the client's; events: 0 */
-	int32_t status;	    /* replies: 0 or -errno, then the payload is a ctl_error text */
+	int32_t status;     /* replies: 0 or -errno, then the payload is a ctl_error text */
 };
 ABI_SIZE(struct ctl_header, 16);
 
@@ -23,11 +23,11 @@ struct ctl_error {
 
 /* One range of 256 operations a subsystem. */
 enum ctl_op_base {
-	CTL_BASE_CORE = 0x000,	  /* hello, events */
-	CTL_BASE_HOST = 0x100,	  /* version, power, log, counters, peek */
-	CTL_BASE_SCHED = 0x200,	  /* cpus, worlds, groups */
+	CTL_BASE_CORE = 0x000,  /* hello, events */
+	CTL_BASE_HOST = 0x100,  /* version, power, log, counters, peek */
+	CTL_BASE_SCHED = 0x200, /* cpus, worlds, groups */
 	CTL_BASE_MM = 0x300,
-	CTL_BASE_DEVICE = 0x400,  /* pci, drivers */
+	CTL_BASE_DEVICE = 0x400, /* pci, drivers */
 	CTL_BASE_STORAGE = 0x500,
 	CTL_BASE_NET = 0x600,
 	CTL_BASE_VM = 0x700,

@@ -21,8 +21,8 @@ struct ctl_pci {
 	uint32_t class_code; /* 0xCCSSPP */
 	uint8_t secondary;   /* bridges: the bus below */
 	uint8_t has_flr;
-	int16_t parent;	 /* index in the whole list, -1: root */
-	char vmk_name[16];   /* vmhba0, vmnic0 or "" */
+	int16_t parent;    /* index in the whole list, -1: root */
+	char vmk_name[16]; /* vmhba0, vmnic0 or "" */
 	char driver[16];
 	char reason[96]; /* why it is bound or left alone */
 };
@@ -38,7 +38,7 @@ struct ctl_driver {
 	char desc[48];
 	char spec[32];
 	uint32_t bound; /* devices it drives */
-	uint32_t rows;	/* of the HCL */
+	uint32_t rows;  /* of the HCL */
 };
 ABI_SIZE(struct ctl_driver, 104);
 enum ctl_driver_limits { CTL_DRIVERS_PAGE = 256 };

@@ -9,9 +9,9 @@ enum ctl_host_op {
 	CTL_HOST_OPTIONS,  /* the boot command line, text */
 	CTL_HOST_LOG_READ, /* log text from a sequence number on */
 	CTL_HOST_LOG_MARK, /* writes one line into the log */
-	CTL_HOST_STATS,	   /* counters, from an index on */
+	CTL_HOST_STATS,    /* counters, from an index on */
 	CTL_HOST_POWER,
-	CTL_HOST_PEEK,	   /* reads mapped kernel memory; refused where nothing is mapped */
+	CTL_HOST_PEEK, /* reads mapped kernel memory; refused where nothing is mapped */
 	CTL_HOST_SET_TIME,
 	CTL_HOST_CPUID,
 	CTL_HOST_CPUS,

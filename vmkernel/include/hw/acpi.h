@@ -6,7 +6,8 @@
 #ifndef HW_ACPI_H
 #define HW_ACPI_H
 
-enum { /* Root pointer, 5.2.5.3 */
+/* Root pointer, 5.2.5.3 */
+enum {
 	RSDP_REVISION = 15,
 	RSDP_RSDT = 16,
 	RSDP_V1_SIZE = 20,
@@ -14,12 +15,14 @@ enum { /* Root pointer, 5.2.5.3 */
 	RSDP_XSDT = 24,
 	RSDP_V2_SIZE = 36,
 };
-enum { /* Header of every table, 5.2.6 */
+/* Header of every table, 5.2.6 */
+enum {
 	TABLE_LENGTH = 4,
 	TABLE_REVISION = 8,
 	TABLE_HEADER_SIZE = 36,
 };
-enum { /* Generic address, 5.2.3.2 */
+/* Generic address, 5.2.3.2 */
+enum {
 	GAS_SPACE = 0,
 	GAS_BITS = 1,
 	GAS_ADDRESS = 4,
@@ -28,7 +31,8 @@ enum { /* Generic address, 5.2.3.2 */
 	GAS_PORT = 1,
 	GAS_PCI = 2,
 };
-enum { /* MADT, 5.2.12 */
+/* MADT, 5.2.12 */
+enum {
 	MADT_LAPIC_ADDRESS = 36,
 	MADT_FLAGS = 40,
 	MADT_PCAT_COMPAT = 1,
@@ -40,14 +44,16 @@ enum { /* MADT, 5.2.12 */
 	MADT_X2APIC = 9,
 	MADT_CPU_ENABLED = 1,
 };
-enum { /* SRAT, 5.2.16 */
+/* SRAT, 5.2.16 */
+enum {
 	SRAT_ENTRIES = 48,
 	SRAT_LAPIC = 0,
 	SRAT_MEMORY = 1,
 	SRAT_X2APIC = 2,
 	SRAT_ENABLED = 1,
 };
-enum { /* FADT, 5.2.9 */
+/* FADT, 5.2.9 */
+enum {
 	FADT_DSDT = 40,
 	FADT_SMI_COMMAND = 48,
 	FADT_ACPI_ENABLE = 52,
@@ -68,12 +74,14 @@ enum { /* FADT, 5.2.9 */
 	FADT_TIMER_32BIT = 1 << 8,
 	FADT_RESET_SUPPORTED = 1 << 10,
 };
-enum { /* HPET and MCFG */
+/* HPET and MCFG */
+enum {
 	HPET_TABLE_BASE = 40,
 	MCFG_ENTRIES = 44,
 	MCFG_ENTRY_SIZE = 16,
 };
-enum { /* AML encodings, 20.2 */
+/* AML encodings, 20.2 */
+enum {
 	AML_ZERO = 0x00,
 	AML_ONE = 0x01,
 	AML_NAME = 0x08,
@@ -82,7 +90,8 @@ enum { /* AML encodings, 20.2 */
 	AML_DWORD = 0x0c,
 	AML_PACKAGE = 0x12,
 };
-enum { /* PM1 control, 4.8.3.2.1 */
+/* PM1 control, 4.8.3.2.1 */
+enum {
 	PM1_SCI_EN = 1 << 0,
 	PM1_SLP_TYP_SHIFT = 10,
 	PM1_SLP_EN = 1 << 13,

@@ -12,10 +12,10 @@
 enum ctl_priv { CTL_READ, CTL_OPERATE, CTL_ADMIN };
 
 struct ctl_call {
-	const void *req;	/* the request's structure, req_size bytes or more */
+	const void *req; /* the request's structure, req_size bytes or more */
 	uint32_t req_len;
-	void *reply;		/* zeroed buffer of CTL_PAYLOAD_MAX */
-	uint32_t reply_len;	/* set by the handler when it is not the fixed size */
+	void *reply;                   /* zeroed buffer of CTL_PAYLOAD_MAX */
+	uint32_t reply_len;            /* set by the handler when it is not the fixed size */
 	struct file *fds[CTL_FDS_MAX]; /* handed out with the reply; references are taken over */
 	unsigned nfds;
 	struct ctl_conn *conn;
@@ -26,18 +26,17 @@ struct ctl_entry {
 	uint32_t operation;
 	const char *name;
 	uint32_t req_size, req_max; /* accepted lengths */
-	uint32_t reply_size;	    /* default reply_len */
+	uint32_t reply_size;        /* default reply_len */
 	enum ctl_priv priv;
 	int (*fn)(struct ctl_call *c); /* 0 or -errno; in a ctl world, may sleep */
 };
 /*
  * CTL_OP(CTL_HOST_INFO, host_info, 0, sizeof(struct ctl_host_info), CTL_READ) { ... return 0; }
  */
-#define CTL_OP_VAR(op, id, min, max, rsize, privilege)                                             \
-	static int ctl_##id(struct ctl_call *c);                                                   \
-	static const struct ctl_entry ctl_entry_##id SECTION_ENTRY(ctl) = {                        \
-		op, #id, min, max, rsize, privilege, ctl_##id                                      \
-	};                                                                                         \
+#define CTL_OP_VAR(op, id, min, max, rsize, privilege)                    \
+	static int ctl_##id(struct ctl_call *c);                          \
+	static const struct ctl_entry ctl_entry_##id SECTION_ENTRY(       \
+		ctl) = { op, #id, min, max, rsize, privilege, ctl_##id }; \
 	static int ctl_##id(struct ctl_call *c)
 #define CTL_OP(op, id, req_size, rsize, privilege) \
 	CTL_OP_VAR(op, id, req_size, req_size, rsize, privilege)

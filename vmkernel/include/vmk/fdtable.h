@@ -18,15 +18,15 @@ void fdtable_close_on_exec(struct fdtable *t);
 struct file *__must_check fdtable_file(struct fdtable *t, int fd); /* a reference or NULL */
 /* Lowest free descriptor >= min; takes the reference; -EMFILE at limit. */
 int __must_check fdtable_install(struct fdtable *t, struct file *f, int min, bool cloexec,
-				 unsigned limit);
+                                 unsigned limit);
 /* dup2: replaces fd; a reference of f is taken over. */
 int __must_check fdtable_replace(struct fdtable *t, int fd, struct file *f, bool cloexec,
-				 unsigned limit);
-int fdtable_close(struct fdtable *t, int fd); /* 0 or -EBADF */
-int fdtable_next(struct fdtable *t, int fd);  /* first used >= fd, or -1 */
+                                 unsigned limit);
+int fdtable_close(struct fdtable *t, int fd);            /* 0 or -EBADF */
+int fdtable_next(struct fdtable *t, int fd);             /* first used >= fd, or -1 */
 int fdtable_cloexec(struct fdtable *t, int fd, int set); /* set -1: ask; 0, 1 or -EBADF */
 
-struct fsctx; /* root, working directory, umask */
+struct fsctx;                                      /* root, working directory, umask */
 int __must_check fsctx_create(struct fsctx **out); /* "/" and umask 022 */
 int __must_check fsctx_clone(struct fsctx *c, struct fsctx **out);
 struct fsctx *fsctx_get(struct fsctx *c);

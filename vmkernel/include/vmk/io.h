@@ -20,35 +20,35 @@ void mmio_write16(volatile void *a, uint16_t v);
 void mmio_write32(volatile void *a, uint32_t v);
 void mmio_write64(volatile void *a, uint64_t v);
 #else
-#define IO_PORT_(bits, type, suffix)                                                               \
-	static inline type in##bits(uint16_t port)                                                 \
-	{                                                                                          \
-		type v;                                                                            \
-		__asm__ volatile("in" #suffix " %1, %0" : "=a"(v) : "Nd"(port) : "memory");        \
-		return v;                                                                          \
-	}                                                                                          \
-	static inline void out##bits(uint16_t port, type v)                                        \
-	{                                                                                          \
-		__asm__ volatile("out" #suffix " %0, %1" ::"a"(v), "Nd"(port) : "memory");         \
+#define IO_PORT_(bits, type, suffix)                                                        \
+	static inline type in##bits(uint16_t port)                                          \
+	{                                                                                   \
+		type v;                                                                     \
+		__asm__ volatile("in" #suffix " %1, %0" : "=a"(v) : "Nd"(port) : "memory"); \
+		return v;                                                                   \
+	}                                                                                   \
+	static inline void out##bits(uint16_t port, type v)                                 \
+	{                                                                                   \
+		__asm__ volatile("out" #suffix " %0, %1" ::"a"(v), "Nd"(port) : "memory");  \
 	}
 IO_PORT_(8, uint8_t, b)
 IO_PORT_(16, uint16_t, w)
 IO_PORT_(32, uint32_t, l)
 #undef IO_PORT_
-#define IO_MMIO_(bits, type, suffix, reg)                                                          \
-	static inline type mmio_read##bits(const volatile void *a)                                 \
-	{                                                                                          \
-		type v;                                                                            \
-		__asm__ volatile("mov" #suffix " %1, %0"                                           \
-				 : "=" #reg(v)                                                     \
-				 : "m"(*(const volatile type *)a)                                  \
-				 : "memory");                                                      \
-		return v;                                                                          \
-	}                                                                                          \
-	static inline void mmio_write##bits(volatile void *a, type v)                              \
-	{                                                                                          \
-		__asm__ volatile("mov" #suffix " %0, %1" ::#reg(v), "m"(*(volatile type *)a)       \
-				 : "memory");                                                      \
+#define IO_MMIO_(bits, type, suffix, reg)                                                    \
+	static inline type mmio_read##bits(const volatile void *a)                           \
+	{                                                                                    \
+		type v;                                                                      \
+		__asm__ volatile("mov" #suffix " %1, %0"                                     \
+		                 : "=" #reg(v)                                               \
+		                 : "m"(*(const volatile type *)a)                            \
+		                 : "memory");                                                \
+		return v;                                                                    \
+	}                                                                                    \
+	static inline void mmio_write##bits(volatile void *a, type v)                        \
+	{                                                                                    \
+		__asm__ volatile("mov" #suffix " %0, %1" ::#reg(v), "m"(*(volatile type *)a) \
+		                 : "memory");                                                \
 	}
 IO_MMIO_(8, uint8_t, b, q)
 IO_MMIO_(16, uint16_t, w, r)

@@ -14,13 +14,13 @@ struct irq; /* one source */
 
 /* A message-signalled source: what to program into the device. cpu -1: chosen round robin. */
 int __must_check irq_alloc_msi(const char *name, int cpu, irq_handler fn, void *arg,
-			       struct irq **out, uint64_t *addr, uint32_t *data);
+                               struct irq **out, uint64_t *addr, uint32_t *data);
 /* A global system interrupt; shared handlers are chained; storms are masked and logged. */
 int __must_check irq_alloc_gsi(const char *name, uint32_t gsi, bool level, bool active_low,
-			       irq_handler fn, void *arg, struct irq **out);
+                               irq_handler fn, void *arg, struct irq **out);
 /* An ISA interrupt 0-15 with the MADT's overrides applied. */
 int __must_check irq_alloc_isa(const char *name, unsigned line, irq_handler fn, void *arg,
-			       struct irq **out);
+                               struct irq **out);
 void irq_init(void); /* boot/main.c, once */
 /* Masks, waits until no handler runs, frees. The device must not raise it any more. */
 void irq_free(struct irq *irq);

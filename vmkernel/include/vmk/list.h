@@ -8,21 +8,22 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define LIST_INIT(name)                                                                            \
-	{                                                                                          \
-		&(name), &(name)                                                                   \
+#define LIST_INIT(name)          \
+	{                        \
+		&(name), &(name) \
 	}
 #define list_entry(ptr, type, member) container_of(ptr, type, member)
 #define list_first(head, type, member) \
 	(list_empty(head) ? NULL : list_entry((head)->next, type, member))
-#define list_for_each(it, head, member)                                                            \
-	for (it = list_entry((head)->next, __typeof__(*it), member); &it->member != (head);        \
+#define list_for_each(it, head, member)                                                     \
+	for (it = list_entry((head)->next, __typeof__(*it), member); &it->member != (head); \
 	     it = list_entry(it->member.next, __typeof__(*it), member))
 /* Safe against removal of the current entry. */
-#define list_for_each_safe(it, n, head, member)                                                    \
-	for (it = list_entry((head)->next, __typeof__(*it), member),                               \
-	    n = list_entry(it->member.next, __typeof__(*it), member);                              \
-	     &it->member != (head); it = n, n = list_entry(n->member.next, __typeof__(*n), member))
+#define list_for_each_safe(it, n, head, member)                       \
+	for (it = list_entry((head)->next, __typeof__(*it), member),  \
+	    n = list_entry(it->member.next, __typeof__(*it), member); \
+	     &it->member != (head);                                   \
+	     it = n, n = list_entry(n->member.next, __typeof__(*n), member))
 
 static inline void list_init(struct list *l)
 {

@@ -25,9 +25,9 @@ size_t log_read(uint64_t *seq, char *buf, size_t size);
 /* Broken invariant of the host: stops all CPUs, shows the purple screen, never returns. */
 void panic(const char *fmt, ...) __printf(1, 2) __noreturn __cold;
 
-#define ASSERT(c)                                                                                  \
-	do {                                                                                       \
-		if (unlikely(!(c)))                                                                \
-			panic("%s:%d: %s: %s", __FILE__, __LINE__, __func__, #c);                  \
+#define ASSERT(c)                                                                 \
+	do {                                                                      \
+		if (unlikely(!(c)))                                               \
+			panic("%s:%d: %s: %s", __FILE__, __LINE__, __func__, #c); \
 	} while (0)
 #endif

@@ -11,9 +11,20 @@
 enum { ORDER_4K = 0, ORDER_2M = 9, ORDER_1G = 18, ORDER_MAX = 18 };
 
 enum frame_owner {
-	FRAME_FREE, FRAME_RESERVED, /* firmware, holes */
-	FRAME_IMAGE, FRAME_TABLE, FRAME_KERNEL, FRAME_SLAB, FRAME_STACK, FRAME_PAGETABLE, FRAME_DMA,
-	FRAME_USER, FRAME_MEMOBJ, FRAME_GUEST, FRAME_RAMDISK, FRAME_CACHE, /* per-CPU caches */
+	FRAME_FREE,
+	FRAME_RESERVED, /* firmware, holes */
+	FRAME_IMAGE,
+	FRAME_TABLE,
+	FRAME_KERNEL,
+	FRAME_SLAB,
+	FRAME_STACK,
+	FRAME_PAGETABLE,
+	FRAME_DMA,
+	FRAME_USER,
+	FRAME_MEMOBJ,
+	FRAME_GUEST,
+	FRAME_RAMDISK,
+	FRAME_CACHE, /* per-CPU caches */
 	FRAME_OWNERS,
 };
 
@@ -30,7 +41,7 @@ struct frame {
 	union {
 		uint32_t link[2]; /* free lists: pfn of next, previous */
 		struct {
-			uint32_t refs;	 /* mappings that share a user page */
+			uint32_t refs;    /* mappings that share a user page */
 			uint32_t private; /* owner's */
 		};
 	};
@@ -54,7 +65,7 @@ void frame_pin(pa_t pa);
 void frame_unpin(pa_t pa);
 
 struct mm_totals {
-	uint64_t total_pages; /* all that the boot map calls usable */
+	uint64_t total_pages;         /* all that the boot map calls usable */
 	uint64_t pages[FRAME_OWNERS]; /* sums to total_pages at any time */
 };
 void mm_totals(struct mm_totals *t); /* over all nodes */
@@ -82,7 +93,7 @@ enum kmap_prot { KMAP_RO, KMAP_RW, KMAP_RX };
 enum kmap_cache { KMAP_WB, KMAP_WC, KMAP_UC };
 void *__must_check kmap_device(pa_t pa, size_t len, enum kmap_cache cache); /* registers */
 void *__must_check kmap_pages(const pa_t *pages, size_t count, enum kmap_prot prot);
-void kunmap(void *va); /* whatever kmap_* returned; TLB shoot-down included */
+void kunmap(void *va);                   /* whatever kmap_* returned; TLB shoot-down included */
 void *__must_check vmalloc(size_t size); /* zeroed, RW */
 void vfree(void *p);
 /* A stack of 16 KiB with an unmapped guard page below; returns its top. */

@@ -63,8 +63,7 @@ int __must_check pci_irq_attach(struct pci_dev *p, unsigned i, int cpu, irq_hand
 void pci_irq_teardown(struct pci_dev *p);
 
 void pci_for_each(void (*fn)(struct pci_dev *p, void *arg), void *arg);
-void pci_scan(void);   /* boot: find everything */
-void pci_attach(void); /* boot: bind through the HCL; a world */
-void pci_shutdown(
-	void); /* before power off and reset: takes every driver off its device; a world */
+void pci_scan(void);     /* boot: find everything */
+void pci_attach(void);   /* boot: bind through the HCL; a world */
+void pci_shutdown(void); /* before power off and reset: takes every driver off its device; a world */
 #endif

@@ -15,7 +15,7 @@ struct port;
 /* The first five equal enum uplink_caps: what a client takes in unfinished form. */
 enum port_caps {
 	PORT_CSUM = UPLINK_TX_CSUM, /* PKT_CSUM_PARTIAL */
-	PORT_TSO4 = UPLINK_TSO4,    /* PKT_TSO4: more than the MTU in one packet; with PORT_CSUM only */
+	PORT_TSO4 = UPLINK_TSO4, /* PKT_TSO4: more than the MTU in one packet; with PORT_CSUM only */
 	PORT_TSO6 = UPLINK_TSO6,
 	PORT_VLAN = UPLINK_VLAN, /* on a trunk: the tag as PKT_VLAN instead of in the frame */
 	/*
@@ -40,7 +40,7 @@ struct port_ops {
 
 struct port_attr {
 	const char *client; /* the VM's or vmk NIC's name, for people */
-	uint32_t world;	    /* id of the client's world group leader, 0 for the vmkernel's own */
+	uint32_t world;     /* id of the client's world group leader, 0 for the vmkernel's own */
 	const char *group;  /* name of the port group */
 	uint8_t mac[ETH_ALEN];
 	uint32_t caps; /* enum port_caps */
@@ -64,7 +64,8 @@ void port_send(struct port *p, struct pkt *pkt);
 /* The guest's own wishes; policy decides whether they have effect. Any context below RANK_NET. */
 void port_set_mac(struct port *p, const uint8_t mac[ETH_ALEN]);
 void port_set_promisc(struct port *p, bool on);
-void port_set_caps(struct port *p, uint32_t caps); /* offloads as negotiated by the guest's driver */
+void port_set_caps(struct port *p,
+                   uint32_t caps); /* offloads as negotiated by the guest's driver */
 /* Whether frames may flow; a guest's cable that is pulled. Starts connected. */
 void port_set_connected(struct port *p, bool on);
 /* Connected (an uplink is not needed: guests talk to each other without). */

@@ -8,11 +8,29 @@
 #define VMK_SOCKET_H
 #include "vmk/file.h"
 
-enum { AF_UNSPEC = 0, AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10, AF_NETLINK = 16, AF_PACKET = 17, AF_MAX = 46 };
+enum {
+	AF_UNSPEC = 0,
+	AF_UNIX = 1,
+	AF_INET = 2,
+	AF_INET6 = 10,
+	AF_NETLINK = 16,
+	AF_PACKET = 17,
+	AF_MAX = 46
+};
 enum { SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_RAW = 3, SOCK_SEQPACKET = 5 };
-enum { MSG_OOB = 1, MSG_PEEK = 2, MSG_CTRUNC = 8, MSG_TRUNC = 0x20, MSG_DONTWAIT = 0x40, MSG_EOR = 0x80,
-       MSG_WAITALL = 0x100, MSG_ERRQUEUE = 0x2000, MSG_NOSIGNAL = 0x4000, MSG_MORE = 0x8000,
-       MSG_CMSG_CLOEXEC = 0x40000000 };
+enum {
+	MSG_OOB = 1,
+	MSG_PEEK = 2,
+	MSG_CTRUNC = 8,
+	MSG_TRUNC = 0x20,
+	MSG_DONTWAIT = 0x40,
+	MSG_EOR = 0x80,
+	MSG_WAITALL = 0x100,
+	MSG_ERRQUEUE = 0x2000,
+	MSG_NOSIGNAL = 0x4000,
+	MSG_MORE = 0x8000,
+	MSG_CMSG_CLOEXEC = 0x40000000
+};
 enum { SHUT_RD, SHUT_WR, SHUT_RDWR };
 enum { SOL_SOCKET = 1 };
 enum { SOCK_FDS_MAX = 253 };
@@ -32,10 +50,10 @@ struct ucred {
 
 /* One message on its way in or out. */
 struct sock_msg {
-	struct uio *u;		  /* data */
+	struct uio *u;            /* data */
 	struct sockaddr_any addr; /* send: destination (len 0: none); receive: the source */
-	unsigned flags;		  /* MSG_* asked for; MSG_DONTWAIT is set for O_NONBLOCK files */
-	unsigned flags_out;	  /* receive: MSG_TRUNC, MSG_CTRUNC, MSG_EOR */
+	unsigned flags;           /* MSG_* asked for; MSG_DONTWAIT is set for O_NONBLOCK files */
+	unsigned flags_out;       /* receive: MSG_TRUNC, MSG_CTRUNC, MSG_EOR */
 	/* AF_UNIX: files that travel. send: references pass over on success; receive: to the caller. */
 	struct file **fds;
 	unsigned nfds, fds_max;
@@ -55,12 +73,13 @@ struct sock_ops {
 	int (*accept)(struct socket *s, struct socket *fresh, bool nonblock);
 	int (*getname)(struct socket *s, struct sockaddr_any *a, bool peer);
 	ssize_t (*send)(struct socket *s, struct sock_msg *m); /* -EPIPE: the core raises SIGPIPE */
-	ssize_t (*recv)(struct socket *s, struct sock_msg *m); /* SOCK_DGRAM with MSG_TRUNC: whole length */
+	ssize_t (*recv)(struct socket *s,
+	                struct sock_msg *m); /* SOCK_DGRAM with MSG_TRUNC: whole length */
 	int (*shutdown)(struct socket *s, int how);
 	/* Levels and options that the core does not know; value in kernel memory. -ENOPROTOOPT. */
 	int (*setsockopt)(struct socket *s, int level, int opt, const void *val, uint32_t len);
 	int (*getsockopt)(struct socket *s, int level, int opt, void *val, uint32_t *len);
-	unsigned (*poll)(struct socket *s); /* sleepers wait on s->wait */
+	unsigned (*poll)(struct socket *s);                       /* sleepers wait on s->wait */
 	long (*ioctl)(struct socket *s, unsigned cmd, uva_t arg); /* -ENOTTY for the unknown */
 	void (*release)(struct socket *s);
 };
@@ -76,8 +95,9 @@ struct socket {
 	ns_t rcv_timeout, snd_timeout;
 	uint32_t rcvbuf, sndbuf;
 	int32_t linger; /* seconds, -1 off */
-	int32_t error;	/* SO_ERROR: positive errno, reading clears it */
-	bool listening, reuse_addr, reuse_port, keep_alive, broadcast, oob_inline, pass_cred, v6only;
+	int32_t error;  /* SO_ERROR: positive errno, reading clears it */
+	bool listening, reuse_addr, reuse_port, keep_alive, broadcast, oob_inline, pass_cred,
+		v6only;
 	char device[16]; /* SO_BINDTODEVICE */
 	uint32_t priority, mark;
 	struct ucred peer; /* SO_PEERCRED */
@@ -85,7 +105,8 @@ struct socket {
 
 /* create: sets ops and priv, checks type and protocol. One table, filled at boot. */
 int __must_check socket_register(unsigned family, int (*create)(struct socket *s));
-int __must_check socket_create(unsigned family, unsigned type, unsigned protocol, struct socket **out);
+int __must_check socket_create(unsigned family, unsigned type, unsigned protocol,
+                               struct socket **out);
 /* A file over the socket; the socket belongs to the file from then on, failure included. */
 int __must_check socket_file(struct socket *s, uint32_t flags, struct file **out);
 struct socket *socket_of(struct file *f); /* NULL when it is not one: -ENOTSOCK */
@@ -96,11 +117,12 @@ ns_t socket_deadline(ns_t timeout);
  * The kernel's own use of AF_UNIX (the control socket): a listening stream socket bound to path in the file
  * system, blocking accept (-EINTR when the world is interrupted), whole messages with files.
  */
-int __must_check unix_listen_kernel(const char *path, uint32_t mode, unsigned backlog, struct file **out);
+int __must_check unix_listen_kernel(const char *path, uint32_t mode, unsigned backlog,
+                                    struct file **out);
 int __must_check unix_accept_kernel(struct file *listener, struct file **out, struct ucred *peer);
 /* All n bytes or -errno. fds: references pass over on success; they travel with the first byte. */
 int __must_check socket_send_kernel(struct file *f, const void *buf, size_t n, struct file **fds,
-				    unsigned nfds);
+                                    unsigned nfds);
 /* Up to n bytes; 0 at the end; waits when wait. */
 ssize_t __must_check socket_recv_kernel(struct file *f, void *buf, size_t n, bool wait);
 int socket_shutdown_kernel(struct file *f, int how);

@@ -14,10 +14,10 @@ struct stat_entry {
 	uint64_t *value;
 };
 
-#define STAT(var, path, text)                                                                      \
-	static uint64_t stat_##var;                                                                \
-	static const struct stat_entry stat_entry_##var SECTION_ENTRY(stats) = { path, text,       \
-										 &stat_##var }
+#define STAT(var, path, text)                                                                \
+	static uint64_t stat_##var;                                                          \
+	static const struct stat_entry stat_entry_##var SECTION_ENTRY(stats) = { path, text, \
+		                                                                 &stat_##var }
 #define stat_add(var, n) ((void)__atomic_fetch_add(&stat_##var, (n), __ATOMIC_RELAXED))
-#define stat_inc(var)	 stat_add(var, 1)
+#define stat_inc(var)    stat_add(var, 1)
 #endif

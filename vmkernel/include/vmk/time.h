@@ -4,8 +4,8 @@
 #define VMK_TIME_H
 #include "vmk/tree.h"
 
-ns_t time_now(void);	     /* monotonic, since boot */
-ns_t time_realtime(void);    /* since 1970-01-01 UTC; monotonic + offset */
+ns_t time_now(void);      /* monotonic, since boot */
+ns_t time_realtime(void); /* since 1970-01-01 UTC; monotonic + offset */
 void time_set_realtime(ns_t now);
 uint64_t time_tsc_hz(void);
 bool time_tsc_reliable(void);

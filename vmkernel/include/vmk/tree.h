@@ -26,8 +26,8 @@ struct tree_node *tree_prev(const struct tree_node *n);
 struct tree_node *tree_max(const struct tree *t);
 /* First node for which side(node, key) >= 0, where side is monotone over the order; or NULL. */
 struct tree_node *tree_lower(const struct tree *t,
-			     int (*side)(const struct tree_node *, const void *key),
-			     const void *key);
+                             int (*side)(const struct tree_node *, const void *key),
+                             const void *key);
 static inline struct tree_node *tree_min(const struct tree *t)
 {
 	return t->min;

@@ -10,21 +10,21 @@
 
 struct tty;
 struct tty_port {
-	const char *name; /* "ttyS0", "tty1" */
-	uint64_t rdev;	  /* DEV_MAKE(major, minor), Linux's numbers */
+	const char *name;    /* "ttyS0", "tty1" */
+	uint64_t rdev;       /* DEV_MAKE(major, minor), Linux's numbers */
 	uint16_t rows, cols; /* 0: 24 x 80 */
 	/* All of it, in order; the bytes are final (the line discipline has made "\r\n"). */
 	void (*write)(struct tty_port *p, const char *s, size_t n);
 	/* New speed or character size, a c_cflag of struct termios; may be NULL. */
 	void (*set_cflag)(struct tty_port *p, uint32_t cflag);
-	void *priv;	 /* the driver's */
+	void *priv;      /* the driver's */
 	struct tty *tty; /* fs/tty.c's */
 };
 #define DEV_MAKE(major, minor) (((uint64_t)(major) << 8) | (minor)) /* majors, minors < 256 */
 
 int __must_check tty_port_add(struct tty_port *p); /* after fs_init(); the port stays for good */
 void tty_port_input(struct tty_port *p, const char *s, size_t n); /* any context; drops when full */
-void tty_port_hangup(struct tty_port *p);		   /* carrier lost; any context */
+void tty_port_hangup(struct tty_port *p);                         /* carrier lost; any context */
 void tty_port_resize(struct tty_port *p, uint16_t rows, uint16_t cols); /* any context */
 /* /dev/console is this port; the first port until it is chosen. */
 void tty_console_select(struct tty_port *p);

@@ -21,10 +21,10 @@ struct uio_vec {
 
 struct uio {
 	const struct uio_vec *vec;
-	unsigned count;	 /* pieces left */
-	size_t skip;	 /* bytes of vec[0] already done */
-	size_t left;	 /* bytes left in all */
-	bool kernel;	 /* pieces are kernel memory */
+	unsigned count;     /* pieces left */
+	size_t skip;        /* bytes of vec[0] already done */
+	size_t left;        /* bytes left in all */
+	bool kernel;        /* pieces are kernel memory */
 	struct uio_vec one; /* for the usual single piece */
 };
 
@@ -32,7 +32,7 @@ void uio_init_user(struct uio *u, uva_t base, size_t len);
 void uio_init_kernel(struct uio *u, void *base, size_t len);
 void uio_init_vec(struct uio *u, const struct uio_vec *vec, unsigned count); /* user */
 /* Copy and advance: 0 or -EFAULT (then nothing is advanced). n <= u->left. */
-int __must_check uio_read(struct uio *u, void *dst, size_t n);	     /* from the pieces */
+int __must_check uio_read(struct uio *u, void *dst, size_t n);        /* from the pieces */
 int __must_check uio_write(struct uio *u, const void *src, size_t n); /* to the pieces */
 void uio_advance(struct uio *u, size_t n);
 /*

@@ -8,7 +8,7 @@
 #include "vmk/file.h"
 #include "vmk/world.h"
 
-struct proc;	/* user/proc.h */
+struct proc;    /* user/proc.h */
 struct uthread; /* user/proc.h: one thread, embeds the world's argument */
 
 struct proc *proc_current(void); /* NULL in a kernel world */
@@ -27,13 +27,13 @@ uint64_t proc_rlimit(unsigned which);  /* soft limit; Linux's RLIMIT_* number */
 int proc_pgid(const struct proc *p);
 int proc_sid(const struct proc *p);
 bool pgrp_in_session(int pgid, int sid); /* some process of the group is in the session */
-bool pgrp_orphaned(int pgid);		 /* no member has its parent elsewhere in the session */
+bool pgrp_orphaned(int pgid);            /* no member has its parent elsewhere in the session */
 
 /* Signals, Linux's numbers. Worlds only. 0 or -ESRCH. */
 int signal_pgrp(int pgid, int sig);
 int signal_pid(int pid, int sig);
-void signal_current(int sig);		   /* to this thread: SIGPIPE, SIGXFSZ */
-bool signal_blocked_or_ignored(int sig);   /* by this thread */
+void signal_current(int sig);            /* to this thread: SIGPIPE, SIGXFSZ */
+bool signal_blocked_or_ignored(int sig); /* by this thread */
 /* ppoll, pselect6, epoll_pwait: mask holds until the call returns to ring 3, then the old one. */
 void signal_temp_mask(uint64_t mask);
 /* signalfd: bit n-1 is signal n. take fills a signalfd_siginfo of 128 bytes; false when none pends. */
@@ -50,11 +50,10 @@ struct syscall_entry {
 	const char *name;
 	long (*fn)(const uint64_t a[6]);
 };
-#define SYSCALL(number, id)                                                                        \
-	static long sys_##id(const uint64_t a[6]);                                                 \
-	static const struct syscall_entry syscall_entry_##id SECTION_ENTRY(syscalls) = {           \
-		number, #id, sys_##id                                                              \
-	};                                                                                         \
+#define SYSCALL(number, id)                                                 \
+	static long sys_##id(const uint64_t a[6]);                          \
+	static const struct syscall_entry syscall_entry_##id SECTION_ENTRY( \
+		syscalls) = { number, #id, sys_##id };                      \
 	static long sys_##id(const uint64_t a[6] __maybe_unused)
 
 /* Boot: mounts the root image, starts /sbin/init with its console. */

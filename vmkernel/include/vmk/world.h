@@ -40,9 +40,9 @@ struct world_times { /* ns, monotone */
 struct world_attr {
 	const char *name;
 	enum world_kind kind;
-	struct group *group; /* NULL: the system group */
+	struct group *group;       /* NULL: the system group */
 	struct sched_params sched; /* all 0: the defaults */
-	int cpu; /* pinned to, or -1 */
+	int cpu;                   /* pinned to, or -1 */
 	const struct world_hooks *hooks;
 	void (*fn)(void *arg); /* returns: the world ends */
 	void *arg;
@@ -76,7 +76,7 @@ void world_times_get(const struct world *w, struct world_times *t);
 void world_for_each(void (*fn)(struct world *w, void *arg), void *arg);
 
 int __must_check group_create(struct group *parent, const char *name, const struct sched_params *p,
-			      struct group **out);
+                              struct group **out);
 int __must_check group_set(struct group *g, const struct sched_params *p);
 void group_destroy(struct group *g); /* no worlds left in it */
 struct group *group_root(void);

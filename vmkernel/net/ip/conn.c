@@ -29,9 +29,11 @@ void conn_refresh(struct conn *c)
 			ev |= FPOLLIN;
 		if (c->eof || c->shut_rd)
 			ev |= FPOLLRDHUP;
-		if (sends && tcp_sndbuf(c->pcb) >= TCP_SNDLOWAT && tcp_sndqueuelen(c->pcb) < TCP_SNDQUEUELOWAT)
+		if (sends && tcp_sndbuf(c->pcb) >= TCP_SNDLOWAT &&
+		    tcp_sndqueuelen(c->pcb) < TCP_SNDQUEUELOWAT)
 			ev |= FPOLLOUT;
-		if (c->state == TCP_DOWN || c->state == TCP_IDLE || ((c->eof || c->shut_rd) && c->shut_wr))
+		if (c->state == TCP_DOWN || c->state == TCP_IDLE ||
+		    ((c->eof || c->shut_rd) && c->shut_wr))
 			ev |= FPOLLHUP | FPOLLOUT;
 		if (c->state == TCP_DOWN)
 			ev |= FPOLLIN | FPOLLRDHUP;
@@ -121,10 +123,11 @@ static void on_err(void *arg, err_t e)
 	c->pcb = NULL;
 	bool done = c->eof && c->shut_wr;
 	if (!done)
-		*error_of(c) = c->state == TCP_CONNECTING ? (e == ERR_RST ? ECONNREFUSED : ETIMEDOUT)
-			 : e == ERR_RST		      ? ECONNRESET
-			 : e == ERR_ABRT	      ? ETIMEDOUT
-						      : 0;
+		*error_of(c) = c->state == TCP_CONNECTING
+		                       ? (e == ERR_RST ? ECONNREFUSED : ETIMEDOUT)
+		               : e == ERR_RST  ? ECONNRESET
+		               : e == ERR_ABRT ? ETIMEDOUT
+		                               : 0;
 	/* A failed attempt may be followed by another. */
 	c->state = c->state == TCP_CONNECTING ? TCP_IDLE : TCP_DOWN;
 	conn_refresh(c);

@@ -20,7 +20,8 @@
 
 #define LOG_MODULE "ip"
 
-STAT(asserts, "ip.asserts", "assertions of lwIP that failed; each dropped what was being worked on");
+STAT(asserts, "ip.asserts",
+     "assertions of lwIP that failed; each dropped what was being worked on");
 STAT(no_memory, "ip.no_memory", "allocations refused to lwIP");
 
 enum { MEMORY_MAX = 256 << 20, POLL_BUDGET = 64 };
@@ -125,12 +126,23 @@ uint32_t ip_hook_isn(const ip_addr_t *local, u16_t lport, const ip_addr_t *remot
 int ip_errno(err_t e)
 {
 	static const int map[] = {
-		[0] = 0,		     [-ERR_MEM] = ENOBUFS,	 [-ERR_BUF] = ENOBUFS,
-		[-ERR_TIMEOUT] = ETIMEDOUT,  [-ERR_RTE] = ENETUNREACH,	 [-ERR_INPROGRESS] = EINPROGRESS,
-		[-ERR_VAL] = EINVAL,	     [-ERR_WOULDBLOCK] = EAGAIN, [-ERR_USE] = EADDRINUSE,
-		[-ERR_ALREADY] = EALREADY,   [-ERR_ISCONN] = EISCONN,	 [-ERR_CONN] = ENOTCONN,
-		[-ERR_IF] = ENETDOWN,	     [-ERR_ABRT] = ECONNABORTED, [-ERR_RST] = ECONNRESET,
-		[-ERR_CLSD] = ENOTCONN,	     [-ERR_ARG] = EINVAL,
+		[0] = 0,
+		[-ERR_MEM] = ENOBUFS,
+		[-ERR_BUF] = ENOBUFS,
+		[-ERR_TIMEOUT] = ETIMEDOUT,
+		[-ERR_RTE] = ENETUNREACH,
+		[-ERR_INPROGRESS] = EINPROGRESS,
+		[-ERR_VAL] = EINVAL,
+		[-ERR_WOULDBLOCK] = EAGAIN,
+		[-ERR_USE] = EADDRINUSE,
+		[-ERR_ALREADY] = EALREADY,
+		[-ERR_ISCONN] = EISCONN,
+		[-ERR_CONN] = ENOTCONN,
+		[-ERR_IF] = ENETDOWN,
+		[-ERR_ABRT] = ECONNABORTED,
+		[-ERR_RST] = ECONNRESET,
+		[-ERR_CLSD] = ENOTCONN,
+		[-ERR_ARG] = EINVAL,
 	};
 	return e <= 0 && -e < (int)ARRAY_SIZE(map) ? -map[-e] : -EIO;
 }
@@ -194,7 +206,9 @@ void ip_core_init(void)
 void ip_core_start(void)
 {
 	struct world *w;
-	const struct world_attr attr = { .name = "net", .kind = WORLD_KERNEL, .cpu = -1, .fn = net_world };
+	const struct world_attr attr = {
+		.name = "net", .kind = WORLD_KERNEL, .cpu = -1, .fn = net_world
+	};
 	int err = world_create(&attr, &w);
 	if (err)
 		panic("net world: error %d", -err);

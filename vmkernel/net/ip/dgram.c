@@ -15,7 +15,14 @@
 STAT(overrun, "ip.dgram.overrun", "datagrams dropped because a socket's buffer was full");
 STAT(memory, "ip.dgram.memory", "datagrams dropped because memory was short");
 
-enum { DGRAM_MAX = 65507, PORT_TRIES = 64, ICMP6_CHECKSUM_AT = 2, ICMP_FILTER_ = 1, ICMP6_FILTER_ = 1, IPV6_CHECKSUM_ = 7 };
+enum {
+	DGRAM_MAX = 65507,
+	PORT_TRIES = 64,
+	ICMP6_CHECKSUM_AT = 2,
+	ICMP_FILTER_ = 1,
+	ICMP6_FILTER_ = 1,
+	IPV6_CHECKSUM_ = 7
+};
 enum { CMSG_HEADER = 16, IP_PKTINFO_ = 8, IPV6_PKTINFO_ = 50 };
 
 struct datagram {
@@ -73,7 +80,8 @@ drop:
 	pbuf_free(p);
 }
 
-static void on_udp(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *from, u16_t port)
+static void on_udp(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *from,
+                   u16_t port)
 {
 	(void)pcb;
 	enqueue(arg, p, from, port);
@@ -99,7 +107,7 @@ static void apply_options(struct dgram *d)
 {
 	const struct socket *s = d->s;
 	uint8_t set = (uint8_t)((s->reuse_addr || s->reuse_port ? SOF_REUSEADDR : 0) |
-				(s->broadcast ? SOF_BROADCAST : 0));
+	                        (s->broadcast ? SOF_BROADCAST : 0));
 	if (d->udp) {
 		d->udp->so_options = set;
 		d->udp->ttl = d->opts.ttl;
@@ -131,7 +139,9 @@ static int bind_locked(struct dgram *d, const ip_addr_t *ip, uint16_t port)
 
 static int bind_any(struct dgram *d)
 {
-	ip_addr_t any = *(d->s->family == AF_INET ? IP4_ADDR_ANY : d->s->v6only ? IP6_ADDR_ANY : IP_ANY_TYPE);
+	ip_addr_t any = *(d->s->family == AF_INET ? IP4_ADDR_ANY
+	                  : d->s->v6only          ? IP6_ADDR_ANY
+	                                          : IP_ANY_TYPE);
 	return d->udp && !d->udp->local_port ? bind_locked(d, &any, 0) : 0;
 }
 
@@ -179,7 +189,8 @@ static int dgram_connect(struct socket *s, const struct sockaddr_any *a, bool no
 		if (!err && d->udp && !ip_route(&d->udp->local_ip, &ip))
 			err = -ENETUNREACH;
 		if (!err)
-			err = ip_errno(d->udp ? udp_connect(d->udp, &ip, port) : raw_connect(d->raw, &ip));
+			err = ip_errno(d->udp ? udp_connect(d->udp, &ip, port)
+			                      : raw_connect(d->raw, &ip));
 		if (!err && d->udp && ip_addr_isany(&d->udp->local_ip)) {
 			/* getsockname tells from where: resolvers order addresses by that. */
 			struct netif *n = ip_route(&d->udp->local_ip, &ip);
@@ -202,9 +213,10 @@ static int dgram_getname(struct socket *s, struct sockaddr_any *a, bool peer)
 	int err = peer && !d->connected ? -ENOTCONN : 0;
 	if (!err && d->udp)
 		inet_put_addr(s, a, peer ? &d->udp->remote_ip : &d->udp->local_ip,
-			      peer ? d->udp->remote_port : d->udp->local_port);
+		              peer ? d->udp->remote_port : d->udp->local_port);
 	else if (!err)
-		inet_put_addr(s, a, peer ? &d->raw->remote_ip : &d->raw->local_ip, d->raw->protocol);
+		inet_put_addr(s, a, peer ? &d->raw->remote_ip : &d->raw->local_ip,
+		              d->raw->protocol);
 	mutex_unlock(&ip_lock);
 	return err;
 }
@@ -330,7 +342,8 @@ static ssize_t dgram_recv(struct socket *s, struct sock_msg *m)
 			return m->flags & MSG_TRUNC ? n : MIN(n, (ssize_t)room);
 		if (n != -EAGAIN || (m->flags & MSG_DONTWAIT))
 			return n;
-		int err = wait_event_intr_until(&s->wait, load_acquire(&d->events) & FPOLLIN, deadline);
+		int err = wait_event_intr_until(&s->wait, load_acquire(&d->events) & FPOLLIN,
+		                                deadline);
 		if (err)
 			return err == -ETIMEDOUT ? -EAGAIN : err;
 	}
@@ -352,8 +365,9 @@ static int dgram_setsockopt(struct socket *s, int level, int opt, const void *va
 {
 	struct dgram *d = s->priv;
 	/* Filters of ICMP only spare a program work that it does anyway; lwIP checksums by itself. */
-	if (d->raw && ((level == SOL_RAW_ && opt == ICMP_FILTER_) || (level == 58 && opt == ICMP6_FILTER_) ||
-		       ((level == SOL_RAW_ || level == SOL_IPV6) && opt == IPV6_CHECKSUM_)))
+	if (d->raw &&
+	    ((level == SOL_RAW_ && opt == ICMP_FILTER_) || (level == 58 && opt == ICMP6_FILTER_) ||
+	     ((level == SOL_RAW_ || level == SOL_IPV6) && opt == IPV6_CHECKSUM_)))
 		return 0;
 	int err = inet_setsockopt(s, &d->opts, level, opt, val, len);
 	mutex_lock(&ip_lock);
@@ -370,7 +384,8 @@ static int dgram_getsockopt(struct socket *s, int level, int opt, void *val, uin
 
 static unsigned dgram_poll(struct socket *s)
 {
-	return load_acquire(&((struct dgram *)s->priv)->events) | (READ_ONCE(s->error) ? FPOLLERR : 0u);
+	return load_acquire(&((struct dgram *)s->priv)->events) |
+	       (READ_ONCE(s->error) ? FPOLLERR : 0u);
 }
 
 static long dgram_ioctl(struct socket *s, unsigned cmd, uva_t arg)
@@ -429,7 +444,8 @@ int dgram_create(struct socket *s, uint8_t protocol, bool raw)
 	list_init(&d->queue);
 	mutex_lock(&ip_lock);
 	if (raw) {
-		d->raw = raw_new_ip_type(s->family == AF_INET ? IPADDR_TYPE_V4 : IPADDR_TYPE_V6, protocol);
+		d->raw = raw_new_ip_type(s->family == AF_INET ? IPADDR_TYPE_V4 : IPADDR_TYPE_V6,
+		                         protocol);
 		if (d->raw) {
 			raw_recv(d->raw, on_raw, d);
 			if (protocol == IP6_NEXTH_ICMP6) {

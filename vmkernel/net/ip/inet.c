@@ -21,16 +21,39 @@ struct sockaddr_in6 {
 
 enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ICMP6 = 58, PROTO_RAW = 255 };
 enum { PORT_FIRST = 32768, PORT_LAST = 60999 };
-enum { IP_TOS = 1, IP_TTL = 2, IP_PKTINFO = 8, IP_MTU_DISCOVER = 10, IP_RECVERR = 11, IP_RECVTTL = 12,
-       IP_FREEBIND = 15, IP_BIND_ADDRESS_NO_PORT = 24, IP_MULTICAST_IF = 32, IP_MULTICAST_TTL = 33,
-       IP_MULTICAST_LOOP = 34, IP_ADD_MEMBERSHIP = 35, IP_DROP_MEMBERSHIP = 36 };
-enum { IPV6_UNICAST_HOPS = 16, IPV6_MULTICAST_IF = 17, IPV6_MULTICAST_HOPS = 18, IPV6_MULTICAST_LOOP = 19,
-       IPV6_JOIN_GROUP = 20, IPV6_LEAVE_GROUP = 21, IPV6_MTU_DISCOVER = 23, IPV6_RECVERR = 25,
-       IPV6_V6ONLY = 26, IPV6_RECVPKTINFO = 49, IPV6_TCLASS = 67 };
+enum {
+	IP_TOS = 1,
+	IP_TTL = 2,
+	IP_PKTINFO = 8,
+	IP_MTU_DISCOVER = 10,
+	IP_RECVERR = 11,
+	IP_RECVTTL = 12,
+	IP_FREEBIND = 15,
+	IP_BIND_ADDRESS_NO_PORT = 24,
+	IP_MULTICAST_IF = 32,
+	IP_MULTICAST_TTL = 33,
+	IP_MULTICAST_LOOP = 34,
+	IP_ADD_MEMBERSHIP = 35,
+	IP_DROP_MEMBERSHIP = 36
+};
+enum {
+	IPV6_UNICAST_HOPS = 16,
+	IPV6_MULTICAST_IF = 17,
+	IPV6_MULTICAST_HOPS = 18,
+	IPV6_MULTICAST_LOOP = 19,
+	IPV6_JOIN_GROUP = 20,
+	IPV6_LEAVE_GROUP = 21,
+	IPV6_MTU_DISCOVER = 23,
+	IPV6_RECVERR = 25,
+	IPV6_V6ONLY = 26,
+	IPV6_RECVPKTINFO = 49,
+	IPV6_TCLASS = 67
+};
 
 static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 
-int inet_get_addr(const struct socket *s, const struct sockaddr_any *a, ip_addr_t *ip, uint16_t *port)
+int inet_get_addr(const struct socket *s, const struct sockaddr_any *a, ip_addr_t *ip,
+                  uint16_t *port)
 {
 	if (a->len < sizeof(struct sockaddr_in))
 		return -EINVAL;
@@ -61,8 +84,9 @@ int inet_get_addr(const struct socket *s, const struct sockaddr_any *a, ip_addr_
 	IP_SET_TYPE_VAL(*ip, IPADDR_TYPE_V6);
 	memcpy(ip_2_ip6(ip)->addr, in6->addr, 16);
 	if (ip6_addr_has_scope(ip_2_ip6(ip), IP6_UNKNOWN)) {
-		struct netif *n = a->len >= sizeof(*in6) && in6->scope ? ip_netif_by_index(in6->scope)
-								       : netif_default;
+		struct netif *n = a->len >= sizeof(*in6) && in6->scope
+		                          ? ip_netif_by_index(in6->scope)
+		                          : netif_default;
 		if (!n)
 			return -EINVAL;
 		ip6_addr_set_zone(ip_2_ip6(ip), netif_get_index(n));
@@ -70,7 +94,8 @@ int inet_get_addr(const struct socket *s, const struct sockaddr_any *a, ip_addr_
 	return 0;
 }
 
-void inet_put_addr(const struct socket *s, struct sockaddr_any *a, const ip_addr_t *ip, uint16_t port)
+void inet_put_addr(const struct socket *s, struct sockaddr_any *a, const ip_addr_t *ip,
+                   uint16_t port)
 {
 	memset(a, 0, sizeof(*a));
 	if (s->family == AF_INET) {
@@ -148,7 +173,9 @@ static int membership(const uint8_t *val, uint32_t len, bool v6, bool join)
 		struct netif *n = index ? ip_netif_by_index(index) : netif_default;
 		if (n)
 			ip6_addr_assign_zone(&group6, IP6_MULTICAST, n);
-		e = !n ? ERR_IF : join ? mld6_joingroup_netif(n, &group6) : mld6_leavegroup_netif(n, &group6);
+		e = !n     ? ERR_IF
+		    : join ? mld6_joingroup_netif(n, &group6)
+		           : mld6_leavegroup_netif(n, &group6);
 	} else {
 		memcpy(&group4, val, 4);
 		memcpy(&local, val + 4, 4);
@@ -156,12 +183,18 @@ static int membership(const uint8_t *val, uint32_t len, bool v6, bool join)
 			memcpy(&index, val + 8, 4);
 		struct netif *n = index ? ip_netif_by_index(index) : netif_default;
 		if (index || ip4_addr_isany_val(local))
-			e = !n ? ERR_IF : join ? igmp_joingroup_netif(n, &group4) : igmp_leavegroup_netif(n, &group4);
+			e = !n     ? ERR_IF
+			    : join ? igmp_joingroup_netif(n, &group4)
+			           : igmp_leavegroup_netif(n, &group4);
 		else
-			e = join ? igmp_joingroup(&local, &group4) : igmp_leavegroup(&local, &group4);
+			e = join ? igmp_joingroup(&local, &group4)
+			         : igmp_leavegroup(&local, &group4);
 	}
 	mutex_unlock(&ip_lock);
-	return e == ERR_OK ? 0 : e == ERR_IF ? -ENODEV : e == ERR_VAL ? -EADDRNOTAVAIL : ip_errno(e);
+	return e == ERR_OK    ? 0
+	       : e == ERR_IF  ? -ENODEV
+	       : e == ERR_VAL ? -EADDRNOTAVAIL
+	                      : ip_errno(e);
 }
 
 static int set_ip(struct inet_opts *o, int opt, const void *val, uint32_t len)
@@ -173,27 +206,22 @@ static int set_ip(struct inet_opts *o, int opt, const void *val, uint32_t len)
 	if (err)
 		return err;
 	switch (opt) {
-	case IP_TOS:
-		o->tos = (uint8_t)v;
-		return 0;
+	case IP_TOS: o->tos = (uint8_t)v; return 0;
 	case IP_TTL:
 		if (v != -1 && (v < 1 || v > 255))
 			return -EINVAL;
 		o->ttl = v == -1 ? 64 : (uint8_t)v;
 		return 0;
-	case IP_MULTICAST_TTL:
-		o->mcast_ttl = v == -1 ? 1 : (uint8_t)v;
-		return 0;
-	case IP_MULTICAST_LOOP:
-		o->mcast_loop = v;
-		return 0;
-	case IP_PKTINFO:
-		o->pktinfo = v;
-		return 0;
+	case IP_MULTICAST_TTL: o->mcast_ttl = v == -1 ? 1 : (uint8_t)v; return 0;
+	case IP_MULTICAST_LOOP: o->mcast_loop = v; return 0;
+	case IP_PKTINFO: o->pktinfo = v; return 0;
 	/* Nothing here depends on them: errors come as SO_ERROR, there is one route to a place. */
-	case IP_RECVERR: case IP_MTU_DISCOVER: case IP_FREEBIND: case IP_BIND_ADDRESS_NO_PORT:
-	case IP_RECVTTL: case IP_MULTICAST_IF:
-		return 0;
+	case IP_RECVERR:
+	case IP_MTU_DISCOVER:
+	case IP_FREEBIND:
+	case IP_BIND_ADDRESS_NO_PORT:
+	case IP_RECVTTL:
+	case IP_MULTICAST_IF: return 0;
 	}
 	return -ENOPROTOOPT;
 }
@@ -207,33 +235,25 @@ static int set_ipv6(struct socket *s, struct inet_opts *o, int opt, const void *
 	if (err)
 		return err;
 	switch (opt) {
-	case IPV6_V6ONLY:
-		s->v6only = v;
-		return 0;
+	case IPV6_V6ONLY: s->v6only = v; return 0;
 	case IPV6_UNICAST_HOPS:
 		if (v < -1 || v > 255)
 			return -EINVAL;
 		o->ttl = v == -1 ? 64 : (uint8_t)v;
 		return 0;
-	case IPV6_MULTICAST_HOPS:
-		o->mcast_ttl = v == -1 ? 1 : (uint8_t)v;
-		return 0;
-	case IPV6_MULTICAST_LOOP:
-		o->mcast_loop = v;
-		return 0;
-	case IPV6_RECVPKTINFO:
-		o->pktinfo6 = v;
-		return 0;
-	case IPV6_TCLASS:
-		o->tos = (uint8_t)v;
-		return 0;
-	case IPV6_RECVERR: case IPV6_MTU_DISCOVER: case IPV6_MULTICAST_IF:
-		return 0;
+	case IPV6_MULTICAST_HOPS: o->mcast_ttl = v == -1 ? 1 : (uint8_t)v; return 0;
+	case IPV6_MULTICAST_LOOP: o->mcast_loop = v; return 0;
+	case IPV6_RECVPKTINFO: o->pktinfo6 = v; return 0;
+	case IPV6_TCLASS: o->tos = (uint8_t)v; return 0;
+	case IPV6_RECVERR:
+	case IPV6_MTU_DISCOVER:
+	case IPV6_MULTICAST_IF: return 0;
 	}
 	return -ENOPROTOOPT;
 }
 
-int inet_setsockopt(struct socket *s, struct inet_opts *o, int level, int opt, const void *val, uint32_t len)
+int inet_setsockopt(struct socket *s, struct inet_opts *o, int level, int opt, const void *val,
+                    uint32_t len)
 {
 	if (level == SOL_IP)
 		return set_ip(o, opt, val, len);
@@ -242,7 +262,8 @@ int inet_setsockopt(struct socket *s, struct inet_opts *o, int level, int opt, c
 	return -ENOPROTOOPT;
 }
 
-int inet_getsockopt(struct socket *s, const struct inet_opts *o, int level, int opt, void *val, uint32_t *len)
+int inet_getsockopt(struct socket *s, const struct inet_opts *o, int level, int opt, void *val,
+                    uint32_t *len)
 {
 	int v;
 	if (level == SOL_IP) {
@@ -252,7 +273,9 @@ int inet_getsockopt(struct socket *s, const struct inet_opts *o, int level, int 
 		case IP_MULTICAST_TTL: v = o->mcast_ttl; break;
 		case IP_MULTICAST_LOOP: v = o->mcast_loop; break;
 		case IP_PKTINFO: v = o->pktinfo; break;
-		case IP_RECVERR: case IP_MTU_DISCOVER: case IP_FREEBIND: v = 0; break;
+		case IP_RECVERR:
+		case IP_MTU_DISCOVER:
+		case IP_FREEBIND: v = 0; break;
 		default: return -ENOPROTOOPT;
 		}
 	} else if (level == SOL_IPV6 && s->family == AF_INET6) {
@@ -276,14 +299,14 @@ static int inet_create(struct socket *s)
 {
 	uint32_t p = s->protocol;
 	switch (s->type) {
-	case SOCK_STREAM:
-		return p && p != PROTO_TCP ? -EPROTONOSUPPORT : tcp_create(s);
+	case SOCK_STREAM: return p && p != PROTO_TCP ? -EPROTONOSUPPORT : tcp_create(s);
 	case SOCK_DGRAM:
 		return p && p != PROTO_UDP ? -EPROTONOSUPPORT : dgram_create(s, PROTO_UDP, false);
 	case SOCK_RAW:
 		if (cred_current()->euid != 0)
 			return -EPERM;
-		return p == 0 || p >= PROTO_RAW ? -EPROTONOSUPPORT : dgram_create(s, (uint8_t)p, true);
+		return p == 0 || p >= PROTO_RAW ? -EPROTONOSUPPORT
+		                                : dgram_create(s, (uint8_t)p, true);
 	}
 	return -ESOCKTNOSUPPORT;
 }

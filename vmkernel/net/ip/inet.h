@@ -15,14 +15,15 @@ struct inet_opts {
 
 int inet_register(void);
 int netlink_register(void); /* netlink.c */
-void procnet_init(void); /* procnet.c */
+void procnet_init(void);    /* procnet.c */
 int tcp_create(struct socket *s);
 int dgram_create(struct socket *s, uint8_t protocol, bool raw);
 
 /* Linux's sockaddr_in or sockaddr_in6 from and to lwIP's. -EINVAL, -EAFNOSUPPORT. */
 int __must_check inet_get_addr(const struct socket *s, const struct sockaddr_any *a, ip_addr_t *ip,
-			       uint16_t *port);
-void inet_put_addr(const struct socket *s, struct sockaddr_any *a, const ip_addr_t *ip, uint16_t port);
+                               uint16_t *port);
+void inet_put_addr(const struct socket *s, struct sockaddr_any *a, const ip_addr_t *ip,
+                   uint16_t port);
 /* The address of bind: "any" becomes both families' for an IPv6 socket that is not V6ONLY. */
 void inet_bind_any(const struct socket *s, ip_addr_t *ip);
 bool inet_may_bind(uint16_t port); /* below 1024: root only */
@@ -31,8 +32,10 @@ uint16_t inet_random_port(void);
 uint8_t inet_pcb_type(const struct socket *s);
 
 /* SOL_IP and SOL_IPV6; -ENOPROTOOPT for the unknown. */
-int inet_setsockopt(struct socket *s, struct inet_opts *o, int level, int opt, const void *val, uint32_t len);
-int inet_getsockopt(struct socket *s, const struct inet_opts *o, int level, int opt, void *val, uint32_t *len);
+int inet_setsockopt(struct socket *s, struct inet_opts *o, int level, int opt, const void *val,
+                    uint32_t len);
+int inet_getsockopt(struct socket *s, const struct inet_opts *o, int level, int opt, void *val,
+                    uint32_t *len);
 /* An int from an option's value: 4 bytes or 1. */
 int __must_check inet_opt_int(const void *val, uint32_t len, int *out);
 void inet_put_int(void *val, uint32_t *len, int v);

@@ -44,7 +44,8 @@ static struct netif *on_link6(const ip6_addr_t *a)
 	struct netif *n;
 	NETIF_FOREACH(n)
 	for (int i = 0; n != &ip_loop && i < LWIP_IPV6_NUM_ADDRESSES; i++)
-		if (ip6_addr_isvalid(netif_ip6_addr_state(n, i)) && ip6_addr_net_eq(a, netif_ip6_addr(n, i)))
+		if (ip6_addr_isvalid(netif_ip6_addr_state(n, i)) &&
+		    ip6_addr_net_eq(a, netif_ip6_addr(n, i)))
 			return n;
 	return NULL;
 }
@@ -137,7 +138,9 @@ int ip_route_add(bool v6, const uint8_t *dest, unsigned prefix, const uint8_t *g
 	memcpy(&g4, gw, 4);
 	if (v6)
 		memcpy(g6.addr, gw, 16);
-	int err = !(v6 ? on_link6(&g6) : on_link4(&g4)) ? -ENETUNREACH : count == IP_ROUTES_MAX ? -ENOSPC : 0;
+	int err = !(v6 ? on_link6(&g6) : on_link4(&g4)) ? -ENETUNREACH
+	          : count == IP_ROUTES_MAX              ? -ENOSPC
+	                                                : 0;
 	for (unsigned i = 0; !err && i < count; i++)
 		if (memcmp(&routes[i], &r, sizeof(r)) == 0)
 			err = -EEXIST;

@@ -44,7 +44,8 @@ static int tcp_sock_bind(struct socket *s, const struct sockaddr_any *a)
 	if (!err && !ip_addr_isany(&ip) && !ip_addr_ismulticast(&ip) && !ip_is_own(&ip))
 		err = -EADDRNOTAVAIL;
 	if (!err)
-		err = c->state != TCP_IDLE || (c->pcb && c->pcb->local_port) ? -EINVAL : tcp_need_pcb(s);
+		err = c->state != TCP_IDLE || (c->pcb && c->pcb->local_port) ? -EINVAL
+		                                                             : tcp_need_pcb(s);
 	if (!err) {
 		inet_bind_any(s, &ip);
 		err = bind_locked(c, &ip, port);
@@ -66,7 +67,9 @@ static int tcp_sock_listen(struct socket *s, unsigned backlog)
 	} else {
 		err = c->state == TCP_IDLE ? tcp_need_pcb(s) : -EINVAL;
 		if (!err && !c->pcb->local_port) {
-			ip_addr_t any = *(s->family == AF_INET ? IP4_ADDR_ANY : s->v6only ? IP6_ADDR_ANY : IP_ANY_TYPE);
+			ip_addr_t any = *(s->family == AF_INET ? IP4_ADDR_ANY
+			                  : s->v6only          ? IP6_ADDR_ANY
+			                                       : IP_ANY_TYPE);
 			err = bind_locked(c, &any, 0);
 		}
 		if (!err) {
@@ -138,7 +141,7 @@ static int tcp_sock_connect(struct socket *s, const struct sockaddr_any *a, bool
 	if (err && err != -EALREADY)
 		return err;
 	err = wait_event_intr_until(&s->wait, READ_ONCE(c->state) != TCP_CONNECTING,
-				    socket_deadline(s->snd_timeout));
+	                            socket_deadline(s->snd_timeout));
 	if (err)
 		return err == -ETIMEDOUT ? -EINPROGRESS : err;
 	mutex_lock(&ip_lock);
@@ -173,8 +176,9 @@ static int tcp_sock_accept(struct socket *s, struct socket *fresh, bool nonblock
 		mutex_unlock(&ip_lock);
 		if (err != -EAGAIN || nonblock)
 			return err;
-		err = wait_event_intr_until(&s->wait, load_acquire(&l->events) || l->state != TCP_LISTENING,
-					    socket_deadline(s->rcv_timeout));
+		err = wait_event_intr_until(&s->wait,
+		                            load_acquire(&l->events) || l->state != TCP_LISTENING,
+		                            socket_deadline(s->rcv_timeout));
 		if (err)
 			return err == -ETIMEDOUT ? -EAGAIN : err;
 	}
@@ -207,7 +211,8 @@ static void tcp_sock_release(struct socket *s)
 		return;
 	if (s->linger > 0 && c->state == TCP_UP) {
 		(void)tcp_sock_shutdown(s, SHUT_WR);
-		(void)wait_event_until(&s->wait, READ_ONCE(c->drained), time_now() + (ns_t)s->linger * NS_PER_S);
+		(void)wait_event_until(&s->wait, READ_ONCE(c->drained),
+		                       time_now() + (ns_t)s->linger * NS_PER_S);
 	}
 	mutex_lock(&ip_lock);
 	list_for_each_safe(w, next, &c->ready, ready) {

@@ -21,7 +21,8 @@ static ssize_t send_some(struct conn *c, struct uio *u, uint8_t *buf)
 		return -EAGAIN;
 	if (uio_read(u, buf, n))
 		return -EFAULT;
-	err_t e = tcp_write(c->pcb, buf, (u16_t)n, TCP_WRITE_FLAG_COPY | (u->left ? TCP_WRITE_FLAG_MORE : 0));
+	err_t e = tcp_write(c->pcb, buf, (u16_t)n,
+	                    TCP_WRITE_FLAG_COPY | (u->left ? TCP_WRITE_FLAG_MORE : 0));
 	if (e != ERR_OK)
 		return ip_errno(e);
 	return (ssize_t)n;
@@ -48,8 +49,9 @@ ssize_t tcp_sock_send(struct socket *s, struct sock_msg *m)
 			continue;
 		if (n != -EAGAIN || (m->flags & MSG_DONTWAIT))
 			break;
-		n = wait_event_intr_until(&s->wait, load_acquire(&c->events) & (FPOLLOUT | FPOLLERR | FPOLLHUP),
-					  deadline);
+		n = wait_event_intr_until(
+			&s->wait, load_acquire(&c->events) & (FPOLLOUT | FPOLLERR | FPOLLHUP),
+			deadline);
 		if (n) {
 			n = n == -ETIMEDOUT ? -EAGAIN : n;
 			break;
@@ -104,16 +106,17 @@ ssize_t tcp_sock_recv(struct socket *s, struct sock_msg *m)
 	for (;;) {
 		mutex_lock(&ip_lock);
 		bool end = c->eof || c->shut_rd || c->state == TCP_DOWN;
-		n = c->rx					       ? recv_some(c, m->u, peek)
-		    : c->s->error					       ? conn_take_error(c)
+		n = c->rx                                               ? recv_some(c, m->u, peek)
+		    : c->s->error                                       ? conn_take_error(c)
 		    : c->state == TCP_IDLE || c->state == TCP_LISTENING ? -ENOTCONN
-								       : 0;
+		                                                        : 0;
 		conn_refresh(c);
 		mutex_unlock(&ip_lock);
 		if (n < 0)
 			break;
 		done += n;
-		if (m->u->left == 0 || (end && n == 0) || (done && !(m->flags & MSG_WAITALL)) || (peek && done))
+		if (m->u->left == 0 || (end && n == 0) || (done && !(m->flags & MSG_WAITALL)) ||
+		    (peek && done))
 			break;
 		if (n)
 			continue;
@@ -121,8 +124,9 @@ ssize_t tcp_sock_recv(struct socket *s, struct sock_msg *m)
 		if (m->flags & MSG_DONTWAIT)
 			break;
 		n = wait_event_intr_until(&s->wait,
-					  load_acquire(&c->events) & (FPOLLIN | FPOLLERR | FPOLLHUP | FPOLLRDHUP),
-					  deadline);
+		                          load_acquire(&c->events) &
+		                                  (FPOLLIN | FPOLLERR | FPOLLHUP | FPOLLRDHUP),
+		                          deadline);
 		if (n) {
 			n = n == -ETIMEDOUT ? -EAGAIN : n;
 			break;

@@ -4,8 +4,18 @@
 #include "lwip/priv/tcp_priv.h"
 #include "vmk/errno.h"
 
-enum { TCP_NODELAY_ = 1, TCP_MAXSEG_ = 2, TCP_CORK_ = 3, TCP_KEEPIDLE_ = 4, TCP_KEEPINTVL_ = 5,
-       TCP_KEEPCNT_ = 6, TCP_DEFER_ACCEPT_ = 9, TCP_INFO_ = 11, TCP_QUICKACK_ = 12, TCP_USER_TIMEOUT_ = 18 };
+enum {
+	TCP_NODELAY_ = 1,
+	TCP_MAXSEG_ = 2,
+	TCP_CORK_ = 3,
+	TCP_KEEPIDLE_ = 4,
+	TCP_KEEPINTVL_ = 5,
+	TCP_KEEPCNT_ = 6,
+	TCP_DEFER_ACCEPT_ = 9,
+	TCP_INFO_ = 11,
+	TCP_QUICKACK_ = 12,
+	TCP_USER_TIMEOUT_ = 18
+};
 
 int tcp_sock_setsockopt(struct socket *s, int level, int opt, const void *val, uint32_t len)
 {
@@ -31,7 +41,7 @@ int tcp_sock_setsockopt(struct socket *s, int level, int opt, const void *val, u
 			else if (!err)
 				c->pcb->keep_cnt = (u32_t)v;
 		} else if (opt != TCP_CORK_ && opt != TCP_QUICKACK_ && opt != TCP_DEFER_ACCEPT_ &&
-			   opt != TCP_USER_TIMEOUT_ && opt != TCP_MAXSEG_) {
+		           opt != TCP_USER_TIMEOUT_ && opt != TCP_MAXSEG_) {
 			err = -ENOPROTOOPT;
 		}
 	}
@@ -52,9 +62,13 @@ int tcp_sock_getsockopt(struct socket *s, int level, int opt, void *val, uint32_
 	case TCP_NODELAY_: v = c->nodelay; break;
 	case TCP_MAXSEG_: v = pcb ? tcp_mss(pcb) : TCP_MSS; break;
 	case TCP_KEEPIDLE_: v = (int)((pcb ? pcb->keep_idle : TCP_KEEPIDLE_DEFAULT) / 1000); break;
-	case TCP_KEEPINTVL_: v = (int)((pcb ? pcb->keep_intvl : TCP_KEEPINTVL_DEFAULT) / 1000); break;
+	case TCP_KEEPINTVL_:
+		v = (int)((pcb ? pcb->keep_intvl : TCP_KEEPINTVL_DEFAULT) / 1000);
+		break;
 	case TCP_KEEPCNT_: v = (int)(pcb ? pcb->keep_cnt : TCP_KEEPCNT_DEFAULT); break;
-	case TCP_CORK_: case TCP_DEFER_ACCEPT_: case TCP_USER_TIMEOUT_: v = 0; break;
+	case TCP_CORK_:
+	case TCP_DEFER_ACCEPT_:
+	case TCP_USER_TIMEOUT_: v = 0; break;
 	case TCP_QUICKACK_: v = 1; break;
 	default: v = -1;
 	}

@@ -234,8 +234,7 @@ void ds_freed_release(struct ds *ds)
 	struct ds_held *h, *n;
 	uint64_t first = 0, count = 0;
 
-	list_for_each_safe(h, n, &ds->freed, link)
-	{
+	list_for_each_safe(h, n, &ds->freed, link) {
 		if (h->sequence > ds->durable)
 			break;
 		if (h->block != first + count) {

@@ -83,7 +83,9 @@ static struct ds_page *lookup(struct ds *ds, uint64_t page)
 {
 	struct ds_page *p;
 
-	list_for_each(p, bucket(ds, page), hash) if (p->page == page) return p;
+	list_for_each(p, bucket(ds, page), hash)
+		if (p->page == page)
+			return p;
 	return NULL;
 }
 

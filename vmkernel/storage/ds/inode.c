@@ -100,7 +100,9 @@ int ds_inode_unlinked(struct ds *ds, struct ds_page *ip)
 {
 	struct ds_file *f;
 
-	list_for_each(f, &ds->files, link) if (f->inode == ip->page) f->unlinked = true;
+	list_for_each(f, &ds->files, link)
+		if (f->inode == ip->page)
+			f->unlinked = true;
 	/* One that is being truncated stands on the list already. */
 	return ((struct ds_inode *)ip->data)->flags & DS_TRUNCATING ? 0 : orphan_add(ds, ip);
 }
@@ -321,8 +323,7 @@ int ds_file_open(struct ds *ds, uint64_t inode, struct ds_file **out)
 	struct ds_file *f;
 	int r;
 
-	list_for_each(f, &ds->files, link)
-	{
+	list_for_each(f, &ds->files, link) {
 		if (f->inode == inode) {
 			f->refs++;
 			*out = f;

@@ -66,8 +66,7 @@ int ds_checkpoint(struct ds *ds)
 
 	ASSERT(ds->txn_count == 0);
 	stat_inc(checkpoints);
-	list_for_each(p, &ds->behind_pages, dirty)
-	{
+	list_for_each(p, &ds->behind_pages, dirty) {
 		r = blk_rw_buf(ds->dev, BLK_WRITE, p->page << DS_PAGE_SHIFT, p->data, DS_PAGE);
 		if (r)
 			break;
@@ -83,8 +82,7 @@ int ds_checkpoint(struct ds *ds)
 		r = blk_flush(ds->dev);
 	if (r)
 		return ds_damaged(ds, "metadata could not be written (error %d)", -r);
-	list_for_each_safe(p, n, &ds->behind_pages, dirty)
-	{
+	list_for_each_safe(p, n, &ds->behind_pages, dirty) {
 		p->behind = false;
 		list_remove(&p->dirty);
 		if (p->pins == 0)
@@ -102,8 +100,7 @@ static void fill_record(struct ds *ds)
 	struct ds_page *p;
 
 	memset(rec, 0, DS_PAGE);
-	list_for_each(p, &ds->txn_pages, dirty)
-	{
+	list_for_each(p, &ds->txn_pages, dirty) {
 		ds_seal(ds, p->data, p->page, ((struct ds_head *)p->data)->type, ds->sequence);
 		memcpy(image, p->data, DS_PAGE);
 		image += DS_PAGE;
@@ -135,8 +132,7 @@ int ds_commit(struct ds *ds)
 	if (r)
 		return ds_damaged(ds, "the journal could not be written (error %d)", -r);
 	stat_inc(commits);
-	list_for_each(p, &ds->txn_pages, dirty)
-	{
+	list_for_each(p, &ds->txn_pages, dirty) {
 		p->in_txn = false;
 		ds->behind_count += !p->behind;
 		p->behind = true;

@@ -8,9 +8,9 @@
 #define LWIP_NO_INTTYPES_H 1
 #define LWIP_NO_UNISTD_H   1
 #define LWIP_NO_LIMITS_H   1
-#define LWIP_NO_CTYPE_H	   1
+#define LWIP_NO_CTYPE_H    1
 #ifndef VMK_HOST
-#define INT_MAX	  0x7fffffff
+#define INT_MAX   0x7fffffff
 #define SSIZE_MAX INT64_MAX
 #else
 #include <limits.h>
@@ -33,8 +33,8 @@ uint32_t ip_random(void);
 void ip_assert_failed(const char *what, int line);
 int ip_atoi(const char *s);
 
-#define LWIP_RAND()		 ip_random()
-#define LWIP_PLATFORM_DIAG(x)	 ((void)0)
-#define LWIP_PLATFORM_ASSERT(x)	 ip_assert_failed(x, __LINE__)
-#define atoi			 ip_atoi
+#define LWIP_RAND()             ip_random()
+#define LWIP_PLATFORM_DIAG(x)   ((void)0)
+#define LWIP_PLATFORM_ASSERT(x) ip_assert_failed(x, __LINE__)
+#define atoi                    ip_atoi
 #endif
