@@ -37,7 +37,7 @@ FOREIGN_OBJECTS := $(LWIP_OBJECTS) $(ZYDIS_OBJECTS)
 # Our own files may include the foreign headers.
 CFLAGS += $(LWIP_INCLUDES) $(ZYDIS_INCLUDES)
 
-GENERATED := build/gen/asm_offsets.h build/gen/abi_digest.h
+GENERATED := build/gen/asm_offsets.h build/gen/abi_digest.h build/gen/font.h
 
 .PHONY: image sources
 sources: build/src/fetched ## fetch lwIP and Zydis into build/src
@@ -91,6 +91,12 @@ build/gen/asm_offsets.h: $(OFFSETS) $(wildcard vmkernel/include/*/*.h vmkernel/x
 	@mkdir -p $(@D); : >build/gen/asm_offsets.s
 	@$(if $(OFFSETS),$(CC) $(CFLAGS) -S -o build/gen/asm_offsets.s $(OFFSETS))
 	@$(WORKSHOP).headers offsets build/gen/asm_offsets.s $@
+
+# The screen's font: GNU Unifont, as Debian's GRUB brings it along.
+UNIFONT := /usr/share/grub/unicode.pf2
+build/gen/font.h: $(UNIFONT) iso/workshop/font.py | build/py
+	@mkdir -p $(@D)
+	@$(WORKSHOP).font $< $@
 
 # The text of the ABI headers, as cffi reads it; the kernel carries its digest, the shell the text.
 ABI := $(wildcard vmkernel/include/abi/all.h)

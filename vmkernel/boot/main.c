@@ -50,6 +50,7 @@ static void init_main(void *arg)
 
 	watchdog_init();
 	uart_irq_init();
+	ps2_init();
 	random_init();
 	init_devices();
 	fs_init();
@@ -108,6 +109,7 @@ void boot_main(uint32_t magic, pa_t info, pa_t image_base)
 	cpu_init_canary();
 	uart_early_init();
 	multiboot_read(magic, info, image_base);
+	vga_init();
 	log_info("Tepui " VMK_VERSION ", image at %#llx", (unsigned long long)image_base);
 	cpu_log_features();
 	cpu_patch_smap();
@@ -117,6 +119,7 @@ void boot_main(uint32_t magic, pa_t info, pa_t image_base)
 	clock_init();
 	rtc_init();
 	mm_init();
+	framebuffer_init();
 	init_interrupts();
 	smp_init_boot_cpu();
 	if (sched_init_cpu(0) != 0 || work_init_worlds() != 0)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The ring log: records of variable length in one ring; the oldest make room for the newest. ring_lock guards
- * everything here. Lines up to the console level (option loglevel=, 0 to 3) also go to the consoles.
+ * everything here. Lines up to the console level (option loglevel=) also go to the consoles.
  */
 #include "vmk/log.h"
 #include "log/log_lock.h"
@@ -108,12 +108,27 @@ static void show(const char *module, const char *text, size_t len)
 	console_write(line, MIN((size_t)n, sizeof(line) - 1));
 }
 
+/* Option loglevel=: a name or its number. */
+static unsigned console_level(void)
+{
+	static const char *const name[] = { "error", "warning", "info", "debug" };
+	char text[16];
+	uint64_t n;
+
+	if (!boot_option("loglevel", text, sizeof(text)))
+		return LOG_INFO;
+	for (unsigned i = 0; i < ARRAY_SIZE(name); i++)
+		if (strcmp(text, name[i]) == 0)
+			return i;
+	return str_to_u64(text, &n) == 0 && n <= LOG_DEBUG ? (unsigned)n : LOG_INFO;
+}
+
 static bool shown(enum log_level level)
 {
-	static uint64_t max = UINT64_MAX;
+	static unsigned max = UINT32_MAX;
 
-	if (max == UINT64_MAX && !boot_option_u64("loglevel", &max))
-		max = LOG_INFO;
+	if (max == UINT32_MAX && boot_info.ranges != 0)
+		max = console_level();
 	return level <= max;
 }
 

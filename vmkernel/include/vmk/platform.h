@@ -7,7 +7,10 @@
 #define VMK_PLATFORM_H
 #include "vmk/types.h"
 
-void uart_early_init(void); /* output */
-void rtc_init(void);        /* sets the time of day */
-void uart_irq_init(void);   /* input; interrupts work */
+void uart_early_init(void);  /* output */
+void vga_init(void);         /* text mode, when the loader left the screen in it */
+void rtc_init(void);         /* sets the time of day */
+void framebuffer_init(void); /* needs mm */
+void ps2_init(void);         /* input; interrupts work */
+void uart_irq_init(void);    /* input; interrupts work */
 #endif
