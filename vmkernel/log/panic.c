@@ -5,6 +5,7 @@
  */
 #include "vmk/panic.h"
 #include "log/log_lock.h"
+#include "vmk/boot.h"
 #include "vmk/console.h"
 #include "vmk/cpu.h"
 #include "vmk/ksym.h"
@@ -19,6 +20,8 @@
 #include "x86/trap.h"
 
 enum { BACKTRACE_MAX = 24, NESTED_MAX = 3, STOP_TICKS = 100000000 };
+
+#define PANIC_DELAY_MAX 3600ull
 
 static uint32_t panic_owner; /* CPU + 1 */
 static uint32_t nested;
@@ -158,6 +161,7 @@ static void finish(const struct trap_frame *f, const char *reason, uint64_t rbp)
 static void finish(const struct trap_frame *f, const char *reason, uint64_t rbp)
 {
 	ns_t now = time_now();
+	uint64_t seconds;
 
 	out("\nTepui " VMK_VERSION " [vmkernel, x86_64]\n");
 	out("PANIC: %s\n", reason);
@@ -173,6 +177,11 @@ static void finish(const struct trap_frame *f, const char *reason, uint64_t rbp)
 		backtrace(0, rbp);
 	show_others();
 	show_build_id();
+	if (boot_option_u64("panicreboot", &seconds)) {
+		out("The host resets in %llu s.\n", (unsigned long long)seconds);
+		time_delay(MIN(seconds, PANIC_DELAY_MAX) * NS_PER_S);
+		machine_reboot();
+	}
 	out("The host has stopped. Reset it to go on.\n");
 	panic_stopped();
 }

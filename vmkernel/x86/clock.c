@@ -113,6 +113,18 @@ static uint64_t tsc_hz_cpuid(void)
 	return r.a != 0 && r.b != 0 ? (uint64_t)r.c * r.b / r.a : 0;
 }
 
+bool clock_distrust_tsc(void)
+{
+	ns_t now = time_now();
+
+	if (slow.counter == NULL)
+		return false;
+	slow.ticks = mul_div(now, slow.counter->hz, NS_PER_S);
+	slow.last = slow.counter->read();
+	tsc_trusted = false;
+	return true;
+}
+
 void clock_start(void)
 {
 	tsc_base = rdtsc();

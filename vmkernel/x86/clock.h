@@ -18,6 +18,12 @@ void clock_init(void);
 /* The TSC's value at time_now() == t; where the TSC is the clock. */
 uint64_t clock_tsc_at(ns_t t);
 
+/*
+ * The TSCs of the CPUs are not the same: time goes on with the slow counter. false: there is none. Before anything
+ * depends on the TSC.
+ */
+bool clock_distrust_tsc(void);
+
 /* NULL where the machine has none. */
 const struct counter *hpet_counter(void);
 const struct counter *pm_timer_counter(void);

@@ -42,6 +42,7 @@ struct percpu {
 	uint32_t user_work;      /* current must call trap_hooks.user_return before ring 3 */
 	uint64_t stopped_rip;    /* where a panic of another CPU stopped this one */
 	uint32_t stage;          /* of its start: smp.c */
+	uint64_t start_tsc;      /* its answer to a question of the boot CPU, then */
 	void *sched, *mm, *timer, *bottom, *user, *vmm; /* each subsystem's own part */
 	uint64_t irqs;                   /* interrupts taken: the watchdog reads it */
 	ns_t clock_deadline;             /* clockevent_set() */

@@ -12,7 +12,9 @@
 #include "vmk/mm.h"
 #include "vmk/string.h"
 #include "vmk/time.h"
+#include "x86/clock.h"
 #include "x86/cpu.h"
+#include "x86/insn.h"
 #include "x86/lapic.h"
 #include "x86/paging.h"
 #include "x86/paging_table.h"
@@ -25,7 +27,8 @@
 #define LOW_FIRST     0x1000ull /* page 0 holds the BIOS's vectors */
 #define LOW_LAST      0x90000ull
 
-enum cpu_stage { STAGE_OFF, STAGE_THERE, STAGE_GO };
+enum cpu_stage { STAGE_OFF, STAGE_THERE, STAGE_ASKED, STAGE_GO };
+enum { TSC_TRIES = 16 };
 
 /* trampoline.S */
 extern const char trampoline_start[], trampoline_end[], trampoline_root[];
@@ -64,6 +67,65 @@ void smp_init_boot_cpu(void)
 		panic("no memory for interrupt stacks");
 }
 
+/* Each question about the TSC is answered at once. */
+static void answer_until_go(struct percpu *p)
+{
+	uint32_t stage;
+
+	while ((stage = load_acquire(&p->stage)) != STAGE_GO) {
+		if (stage != STAGE_ASKED) {
+			cpu_relax();
+			continue;
+		}
+		p->start_tsc = rdtsc_ordered();
+		store_release(&p->stage, STAGE_THERE);
+	}
+}
+
+/*
+ * Whether the CPU's TSC may be the same as ours: its answer has to lie between two readings here, in the round
+ * that took the least time (a hypervisor may have paused one of us in another).
+ */
+static bool tsc_agrees(struct percpu *p)
+{
+	uint64_t best = UINT64_MAX;
+	bool agrees = true;
+
+	for (int i = 0; i < TSC_TRIES; i++) {
+		uint64_t before = rdtsc_ordered(), after;
+
+		store_release(&p->stage, STAGE_ASKED);
+		while (load_acquire(&p->stage) != STAGE_THERE)
+			cpu_relax();
+		after = rdtsc_ordered();
+		if (after - before < best) {
+			best = after - before;
+			agrees = p->start_tsc - before <= best;
+		}
+	}
+	return agrees;
+}
+
+/* One clock for all CPUs, and timers of the kind that goes with it. */
+static void check_tscs(unsigned count)
+{
+	ns_t deadline = this_cpu()->clock_deadline;
+
+	/* A TSC that is trusted without calling itself invariant is so by an option: not to be argued with. */
+	if (!cpu_features.invariant_tsc)
+		return;
+	for (unsigned id = 1; id < count && time_tsc_reliable(); id++) {
+		if (tsc_agrees(percpu[id]))
+			continue;
+		log_warn("the TSC of cpu%u is not that of cpu0%s", id,
+		         clock_distrust_tsc() ? "; the clock is a slower one" : "");
+		lapic_timer_init();
+		lapic_timer_init_cpu();
+		clockevent_set(deadline);
+		return;
+	}
+}
+
 /* On the new CPU, from trampoline.S, on its own stack. */
 void ap_entry(struct percpu *p)
 {
@@ -72,10 +134,9 @@ void ap_entry(struct percpu *p)
 	cpu_init_control();
 	paging_init_cpu();
 	lapic_init_cpu();
-	lapic_timer_init_cpu();
 	store_release(&p->stage, STAGE_THERE);
-	while (load_acquire(&p->stage) != STAGE_GO)
-		cpu_relax();
+	answer_until_go(p);
+	lapic_timer_init_cpu();
 	ap_main(p);
 	panic("cpu%u has nothing to do", p->id);
 }
@@ -192,6 +253,7 @@ void smp_start(int (*prepare)(unsigned cpu), void (*main)(struct percpu *p))
 	for (unsigned id = 1; id < count; id++)
 		if (prepare(id) != 0)
 			panic("no memory for cpu%u", id);
+	check_tscs(count);
 	WRITE_ONCE(cpus, count);
 	log_info("%u CPUs after %llu ms", cpus,
 	         (unsigned long long)((time_now() - start) / NS_PER_MS));

@@ -6,8 +6,8 @@
 
 struct percpu; /* x86/percpu.h; reached through GS */
 
-unsigned cpu_id(void);	     /* 0 .. cpu_count()-1, stable while preemption is off */
-unsigned cpu_count(void);    /* that came up */
+unsigned cpu_id(void);           /* 0 .. cpu_count()-1, stable while preemption is off */
+unsigned cpu_count(void);        /* that came up */
 unsigned cpu_node(unsigned cpu); /* NUMA node index */
 uint32_t cpu_apic_id(unsigned cpu);
 
@@ -16,14 +16,15 @@ uint64_t irq_save(void); /* disables interrupts, returns RFLAGS */
 void irq_restore(uint64_t flags);
 bool irq_enabled(void);
 
-/* fn runs on the CPU with interrupts off; waits for all. Callable with interrupts on only. */
+/*
+ * fn runs on the CPU with interrupts off; waits for all. From worlds, with interrupts on and no lock held: not
+ * from interrupt handlers or bottom halves.
+ */
 void cpu_call(unsigned cpu, void (*fn)(void *), void *arg);
 void cpu_call_all(void (*fn)(void *), void *arg); /* this CPU included */
-void cpu_resched(unsigned cpu); /* IPI: look at the run queue */
+void cpu_resched(unsigned cpu);                   /* IPI: look at the run queue */
 #ifdef VMK_HOST
-static inline void cpu_relax(void)
-{
-}
+static inline void cpu_relax(void) {}
 #else
 static inline void cpu_relax(void)
 {
