@@ -5,7 +5,20 @@
 #include "vmk/string.h"
 
 enum { HEADER = 110, FIELDS = 13, NAME_LIMIT = 8192 };
-enum field { INO, MODE, UID, GID, NLINK, MTIME, FILESIZE, DEVMAJOR, DEVMINOR, RDEVMAJOR, RDEVMINOR, NAMESIZE };
+enum field {
+	INO,
+	MODE,
+	UID,
+	GID,
+	NLINK,
+	MTIME,
+	FILESIZE,
+	DEVMAJOR,
+	DEVMINOR,
+	RDEVMAJOR,
+	RDEVMINOR,
+	NAMESIZE
+};
 
 void cpio_init(struct cpio *c, const void *data, size_t len)
 {
@@ -67,9 +80,16 @@ int cpio_next(struct cpio *c, struct cpio_entry *e)
 	while (name[0] == '/' || (name[0] == '.' && (name[1] == '/' || !name[1])))
 		name++;
 	*e = (struct cpio_entry){
-		.name = (const char *)name, .mode = v[MODE], .uid = v[UID], .gid = v[GID],
-		.nlink = v[NLINK], .ino = v[INO], .mtime = v[MTIME],
-		.rdev_major = v[RDEVMAJOR], .rdev_minor = v[RDEVMINOR], .size = v[FILESIZE],
+		.name = (const char *)name,
+		.mode = v[MODE],
+		.uid = v[UID],
+		.gid = v[GID],
+		.nlink = v[NLINK],
+		.ino = v[INO],
+		.mtime = v[MTIME],
+		.rdev_major = v[RDEVMAJOR],
+		.rdev_minor = v[RDEVMINOR],
+		.size = v[FILESIZE],
 	};
 	e->data = take(c, e->size);
 	return e->data ? 1 : -EINVAL;

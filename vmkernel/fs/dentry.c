@@ -155,8 +155,9 @@ int dentry_lookup(struct dentry *dir, const char *name, struct dentry **out)
 	mutex_lock(&dir->inode->lock);
 	*out = find_crossed(dir, name);
 	if (!*out) {
-		r = dir->deleted || !dir->inode->ops->lookup ?
-			    -ENOENT : dir->inode->ops->lookup(dir->inode, name, &i);
+		r = dir->deleted || !dir->inode->ops->lookup
+		            ? -ENOENT
+		            : dir->inode->ops->lookup(dir->inode, name, &i);
 		if (!r) {
 			r = dentry_add(dir, name, i, out);
 			if (r)
@@ -217,7 +218,7 @@ static char *copy_name(const char *s)
 }
 
 int dentry_renamed(struct dentry *dir, const char *name, struct dentry *to, const char *to_name,
-		   bool exchange)
+                   bool exchange)
 {
 	char *there = copy_name(to_name), *back = copy_name(name);
 	struct dentry *d, *e, *drop[2] = { NULL, NULL };

@@ -64,7 +64,7 @@ static int make_folders(char *path)
 }
 
 int devfs_add(const char *name, enum inode_type type, uint32_t mode, uint64_t rdev,
-	      int (*open)(struct inode *i, struct file *f), void *priv)
+              int (*open)(struct inode *i, struct file *f), void *priv)
 {
 	char path[80];
 	struct device_node *n;

@@ -47,7 +47,7 @@ static ssize_t full_write(struct file *f, struct uio *u, uint64_t *pos)
 }
 
 static int zero_mmap(struct file *f, uint64_t offset, uint64_t len, unsigned prot, bool shared,
-		     struct memobj **obj, uint64_t *obj_offset)
+                     struct memobj **obj, uint64_t *obj_offset)
 {
 	struct memobj *o = f->priv; /* one for all mappings of this open file */
 	int r = 0;
@@ -123,11 +123,15 @@ static ssize_t kmsg_write(struct file *f, struct uio *u, uint64_t *pos)
 }
 
 static const struct file_ops null_ops = { .name = "null", .read = null_read, .write = null_write };
-static const struct file_ops zero_ops = {
-	.name = "zero", .read = zero_read, .write = null_write, .mmap = zero_mmap, .release = zero_release
-};
+static const struct file_ops zero_ops = { .name = "zero",
+	                                  .read = zero_read,
+	                                  .write = null_write,
+	                                  .mmap = zero_mmap,
+	                                  .release = zero_release };
 static const struct file_ops full_ops = { .name = "full", .read = zero_read, .write = full_write };
-static const struct file_ops random_ops = { .name = "random", .read = random_read, .write = random_write };
+static const struct file_ops random_ops = { .name = "random",
+	                                    .read = random_read,
+	                                    .write = random_write };
 static const struct file_ops kmsg_ops = { .name = "kmsg", .write = kmsg_write };
 
 static const struct mem_device {
@@ -135,7 +139,7 @@ static const struct mem_device {
 	unsigned minor;
 	const struct file_ops *ops;
 } devices[] = {
-	{ "null", 3, &null_ops },     { "zero", 5, &zero_ops },	     { "full", 7, &full_ops },
+	{ "null", 3, &null_ops },     { "zero", 5, &zero_ops },      { "full", 7, &full_ops },
 	{ "random", 8, &random_ops }, { "urandom", 9, &random_ops }, { "kmsg", 11, &kmsg_ops },
 };
 
@@ -154,7 +158,7 @@ int devmem_init(void)
 	int r = 0;
 
 	for (unsigned i = 0; !r && i < ARRAY_SIZE(devices); i++)
-		r = devfs_add(devices[i].name, INODE_CHAR, 0666, DEV_MAKE(1, devices[i].minor), mem_open,
-			      (void *)(uintptr_t)&devices[i]);
+		r = devfs_add(devices[i].name, INODE_CHAR, 0666, DEV_MAKE(1, devices[i].minor),
+		              mem_open, (void *)(uintptr_t)&devices[i]);
 	return r;
 }

@@ -49,7 +49,8 @@ void epoll_init(void)
 
 static int by_file(const struct tree_node *a, const struct tree_node *b)
 {
-	const struct epitem *x = tree_entry(a, struct epitem, node), *y = tree_entry(b, struct epitem, node);
+	const struct epitem *x = tree_entry(a, struct epitem, node),
+			    *y = tree_entry(b, struct epitem, node);
 
 	if (x->file != y->file)
 		return x->file < y->file ? -1 : 1;
@@ -77,7 +78,7 @@ static void push_fresh(struct epitem *it)
 		return;
 	it->next_fresh = __atomic_load_n(&ep->fresh, __ATOMIC_RELAXED);
 	while (!__atomic_compare_exchange_n(&ep->fresh, &it->next_fresh, it, true, __ATOMIC_RELEASE,
-					    __ATOMIC_RELAXED))
+	                                    __ATOMIC_RELAXED))
 		;
 }
 
@@ -191,7 +192,9 @@ static int item_add(struct epoll *ep, struct file *f, int fd, const struct epoll
 	it = kzalloc(sizeof(*it));
 	if (!it)
 		return -ENOMEM;
-	*it = (struct epitem){ .ep = ep, .file = f, .fd = fd, .events = ev->events, .data = ev->data };
+	*it = (struct epitem){
+		.ep = ep, .file = f, .fd = fd, .events = ev->events, .data = ev->data
+	};
 	it->waiter.fn = item_wake;
 	list_init(&it->in_ready);
 	list_init(&it->waiter.link);
@@ -230,19 +233,14 @@ int epoll_control(struct file *epf, int op, struct file *f, int fd, const struct
 	mutex_lock(&structure_lock);
 	it = find(ep, f, fd);
 	switch (op) {
-	case EPOLL_CTL_ADD:
-		r = item_add(ep, f, fd, ev);
-		break;
-	case EPOLL_CTL_MOD:
-		r = it ? item_modify(ep, it, ev) : -ENOENT;
-		break;
+	case EPOLL_CTL_ADD: r = item_add(ep, f, fd, ev); break;
+	case EPOLL_CTL_MOD: r = it ? item_modify(ep, it, ev) : -ENOENT; break;
 	case EPOLL_CTL_DEL:
 		r = it ? 0 : -ENOENT;
 		if (it)
 			item_remove(it);
 		break;
-	default:
-		r = -EINVAL;
+	default: r = -EINVAL;
 	}
 	mutex_unlock(&structure_lock);
 	return r;
@@ -288,8 +286,8 @@ int epoll_collect(struct file *f, struct epoll_event *out, int max, ns_t deadlin
 	while (!(n = collect(ep, out, max))) {
 		if (!deadline || r)
 			return !deadline || r == -ETIMEDOUT ? 0 : r;
-		r = wait_event_intr_until(&ep->wait, !list_empty(&ep->ready) || load_acquire(&ep->fresh),
-					  deadline);
+		r = wait_event_intr_until(
+			&ep->wait, !list_empty(&ep->ready) || load_acquire(&ep->fresh), deadline);
 	}
 	return n;
 }
@@ -302,7 +300,9 @@ static unsigned epoll_poll(struct file *f, struct waitq **q)
 	return collect(ep, NULL, 1) ? FPOLLIN : 0;
 }
 
-static const struct file_ops epoll_ops = { .name = "eventpoll", .poll = epoll_poll, .release = epoll_release };
+static const struct file_ops epoll_ops = { .name = "eventpoll",
+	                                   .poll = epoll_poll,
+	                                   .release = epoll_release };
 
 int epoll_create_file(uint32_t flags, struct file **out)
 {

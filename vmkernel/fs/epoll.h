@@ -16,7 +16,7 @@ enum { EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2, EPOLL_CTL_MOD = 3 };
 #define EPOLLEXCLUSIVE (1u << 28)
 #define EPOLLWAKEUP    (1u << 29)
 #define EPOLLONESHOT   (1u << 30)
-#define EPOLLET	       (1u << 31)
+#define EPOLLET        (1u << 31)
 
 int epoll_create_file(uint32_t flags, struct file **out);
 int epoll_control(struct file *ep, int op, struct file *f, int fd, const struct epoll_event *ev);

@@ -85,9 +85,11 @@ static void priv_release(struct file *f)
 	kfree(f->priv);
 }
 
-static const struct file_ops event_ops = {
-	.name = "eventfd", .read = event_read, .write = event_write, .poll = event_poll, .release = priv_release
-};
+static const struct file_ops event_ops = { .name = "eventfd",
+	                                   .read = event_read,
+	                                   .write = event_write,
+	                                   .poll = event_poll,
+	                                   .release = priv_release };
 
 int eventfd_file(uint64_t count, bool semaphore, uint32_t flags, struct file **out)
 {
@@ -225,7 +227,9 @@ int timerfd_set(struct file *f, bool absolute, ns_t value, ns_t interval)
 
 		deadline = value > offset ? value - offset : 1;
 	} else if (value) {
-		deadline = absolute ? value : add_overflow(now, value, &deadline) ? NS_NEVER - 1 : deadline;
+		deadline = absolute                              ? value
+		           : add_overflow(now, value, &deadline) ? NS_NEVER - 1
+		                                                 : deadline;
 	}
 	flags = spin_lock_irq(&t->lock);
 	t->deadline = deadline;

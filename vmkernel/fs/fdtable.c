@@ -246,5 +246,5 @@ struct file *fd_get(int fd)
 int fd_install(struct file *f, bool cloexec)
 {
 	return fdtable_install(proc_fdtable(proc_current()), f, 0, cloexec,
-			       (unsigned)MIN(proc_rlimit(RLIMIT_NOFILE), (uint64_t)SIZE_LIMIT));
+	                       (unsigned)MIN(proc_rlimit(RLIMIT_NOFILE), (uint64_t)SIZE_LIMIT));
 }

@@ -26,7 +26,8 @@ static struct file *file_new(const struct file_ops *ops, void *priv, uint32_t fl
 	return f;
 }
 
-int file_alloc_mode(const struct file_ops *ops, void *priv, uint32_t flags, uint32_t mode, struct file **out)
+int file_alloc_mode(const struct file_ops *ops, void *priv, uint32_t flags, uint32_t mode,
+                    struct file **out)
 {
 	struct inode *i;
 	int r = anon_inode(mode, &i);
@@ -139,22 +140,16 @@ int64_t file_seek(struct file *f, int64_t off, int whence)
 	r = 0;
 	size = whence >= SEEK_END ? seek_size(f) : 0;
 	switch (whence) {
-	case SEEK_SET:
-		break;
-	case SEEK_CUR:
-		r = add_overflow((int64_t)f->pos, off, &off) ? -EOVERFLOW : 0;
-		break;
-	case SEEK_END:
-		r = add_overflow((int64_t)size, off, &off) ? -EOVERFLOW : 0;
-		break;
+	case SEEK_SET: break;
+	case SEEK_CUR: r = add_overflow((int64_t)f->pos, off, &off) ? -EOVERFLOW : 0; break;
+	case SEEK_END: r = add_overflow((int64_t)size, off, &off) ? -EOVERFLOW : 0; break;
 	case SEEK_DATA: /* no holes are told: everything is data up to the end */
 	case SEEK_HOLE:
 		r = off < 0 || (uint64_t)off >= size ? -ENXIO : 0;
 		if (whence == SEEK_HOLE)
 			off = (int64_t)size;
 		break;
-	default:
-		r = -EINVAL;
+	default: r = -EINVAL;
 	}
 	if (!r && off < 0)
 		r = -EINVAL;

@@ -35,8 +35,8 @@ static struct flk *conflict(struct inode *i, const struct flk *want)
 	struct flk *l;
 
 	list_for_each(l, &i->locks, link)
-		if (l->flock == want->flock && l->owner != want->owner && (l->write || want->write) &&
-		    l->start <= want->end && want->start <= l->end)
+		if (l->flock == want->flock && l->owner != want->owner &&
+		    (l->write || want->write) && l->start <= want->end && want->start <= l->end)
 			return l;
 	return NULL;
 }
@@ -45,7 +45,8 @@ static struct flk *conflict(struct inode *i, const struct flk *want)
  * Takes [start, end] away from the owner's record locks, and then adds want unless unlock. spare[] are up to two fresh
  * locks; what is used becomes NULL. locks_lock is held.
  */
-static void replace_range(struct inode *i, const struct flk *want, bool unlock, struct flk *spare[2])
+static void replace_range(struct inode *i, const struct flk *want, bool unlock,
+                          struct flk *spare[2])
 {
 	struct flk *l, *n;
 
@@ -119,15 +120,15 @@ static int lock_wait(struct inode *i, const struct flk *want, bool unlock, bool 
 
 int lock_flock(struct file *f, unsigned op)
 {
-	struct flk want = { .owner = f, .flock = true, .write = (op & ~(unsigned)LOCK_NB) == LOCK_EX,
-			    .end = UINT64_MAX };
+	struct flk want = { .owner = f,
+		            .flock = true,
+		            .write = (op & ~(unsigned)LOCK_NB) == LOCK_EX,
+		            .end = UINT64_MAX };
 
 	switch (op & ~(unsigned)LOCK_NB) {
 	case LOCK_SH:
-	case LOCK_EX:
-		return lock_wait(f->inode, &want, false, !(op & LOCK_NB));
-	case LOCK_UN:
-		return lock_wait(f->inode, &want, true, false);
+	case LOCK_EX: return lock_wait(f->inode, &want, false, !(op & LOCK_NB));
+	case LOCK_UN: return lock_wait(f->inode, &want, true, false);
 	}
 	return -EINVAL;
 }
@@ -151,7 +152,8 @@ static int range_of(struct file *f, const struct linux_flock *l, struct flk *wan
 	if (start < 0)
 		return -EINVAL;
 	want->start = (uint64_t)start;
-	want->end = l->len == 0 ? UINT64_MAX : (uint64_t)start + (uint64_t)(l->len < 0 ? -l->len : l->len) - 1;
+	want->end = l->len == 0 ? UINT64_MAX
+	                        : (uint64_t)start + (uint64_t)(l->len < 0 ? -l->len : l->len) - 1;
 	return 0;
 }
 
@@ -163,8 +165,10 @@ static void tell(struct inode *i, const struct flk *want, struct linux_flock *l)
 	c = conflict(i, want);
 	l->type = F_UNLCK;
 	if (c) {
-		*l = (struct linux_flock){ .type = c->write ? F_WRLCK : F_RDLCK, .whence = SEEK_SET,
-					   .start = (int64_t)c->start, .pid = c->pid };
+		*l = (struct linux_flock){ .type = c->write ? F_WRLCK : F_RDLCK,
+			                   .whence = SEEK_SET,
+			                   .start = (int64_t)c->start,
+			                   .pid = c->pid };
 		l->len = c->end == UINT64_MAX ? 0 : (int64_t)(c->end - c->start + 1);
 	}
 	spin_unlock(&locks_lock);
@@ -175,14 +179,16 @@ int lock_posix(struct file *f, int cmd, struct linux_flock *l)
 	bool ofd = cmd >= F_OFD_GETLK, get = cmd == F_GETLK || cmd == F_OFD_GETLK;
 	unsigned acc = f->flags & O_ACCMODE;
 	struct flk want = { .owner = ofd ? (void *)f : (void *)proc_fdtable(proc_current()),
-			    .write = l->type == F_WRLCK, .pid = ofd ? -1 : proc_pid(proc_current()) };
+		            .write = l->type == F_WRLCK,
+		            .pid = ofd ? -1 : proc_pid(proc_current()) };
 	int r;
 
 	if (l->type != F_RDLCK && l->type != F_WRLCK && l->type != F_UNLCK)
 		return -EINVAL;
 	if (ofd && l->pid)
 		return -EINVAL;
-	if (!get && ((l->type == F_RDLCK && acc == O_WRONLY) || (l->type == F_WRLCK && acc == O_RDONLY)))
+	if (!get &&
+	    ((l->type == F_RDLCK && acc == O_WRONLY) || (l->type == F_WRLCK && acc == O_RDONLY)))
 		return -EBADF;
 	r = range_of(f, l, &want);
 	if (r)
@@ -191,7 +197,8 @@ int lock_posix(struct file *f, int cmd, struct linux_flock *l)
 		tell(f->inode, &want, l);
 		return 0;
 	}
-	return lock_wait(f->inode, &want, l->type == F_UNLCK, cmd == F_SETLKW || cmd == F_OFD_SETLKW);
+	return lock_wait(f->inode, &want, l->type == F_UNLCK,
+	                 cmd == F_SETLKW || cmd == F_OFD_SETLKW);
 }
 
 void lock_release_owner(struct inode *i, const void *owner)

@@ -25,8 +25,8 @@ static struct gennode *find(struct gennode *dir, const char *name, size_t len)
 	return NULL;
 }
 
-static int node_new(struct genfs *fs, struct gennode *dir, const char *name, size_t len, uint32_t mode,
-		    struct gennode **out)
+static int node_new(struct genfs *fs, struct gennode *dir, const char *name, size_t len,
+                    uint32_t mode, struct gennode **out)
 {
 	struct gennode *n = kzalloc(sizeof(*n));
 
@@ -44,9 +44,11 @@ static int node_new(struct genfs *fs, struct gennode *dir, const char *name, siz
 	if (S_ISTYPE(mode, S_IFDIR))
 		n->i.st.nlink = 2;
 	if (dir) {
-		n->position = list_empty(&dir->children) ?
-				      FIRST_POSITION :
-				      list_entry(dir->children.prev, struct gennode, sibling)->position + 1;
+		n->position =
+			list_empty(&dir->children)
+				? FIRST_POSITION
+				: list_entry(dir->children.prev, struct gennode, sibling)->position +
+					  1;
 		list_push_back(&dir->children, &n->sibling);
 		dir->i.st.nlink += S_ISTYPE(mode, S_IFDIR);
 	}
@@ -55,7 +57,8 @@ static int node_new(struct genfs *fs, struct gennode *dir, const char *name, siz
 }
 
 /* Walks to path's directory, which it makes; *name is what is left. gen_lock is held. */
-static int walk_to_parent(struct genfs *fs, const char *path, bool make, struct gennode **dir, const char **name)
+static int walk_to_parent(struct genfs *fs, const char *path, bool make, struct gennode **dir,
+                          const char **name)
 {
 	const char *slash;
 	int r = 0;
@@ -76,7 +79,8 @@ static int walk_to_parent(struct genfs *fs, const char *path, bool make, struct 
 	return r;
 }
 
-int genfs_add(struct genfs *fs, const char *path, const struct gennode *what, uint32_t mode, uint64_t size)
+int genfs_add(struct genfs *fs, const char *path, const struct gennode *what, uint32_t mode,
+              uint64_t size)
 {
 	struct gennode *dir, *n;
 	const char *name;
@@ -126,7 +130,8 @@ void genfs_remove(struct genfs *fs, const char *path)
 	const char *name;
 
 	mutex_lock(&gen_lock);
-	if (walk_to_parent(fs, path, false, &dir, &name) == 0 && (n = find(dir, name, strlen(name))) != NULL)
+	if (walk_to_parent(fs, path, false, &dir, &name) == 0 &&
+	    (n = find(dir, name, strlen(name))) != NULL)
 		node_remove(n);
 	mutex_unlock(&gen_lock);
 }
@@ -164,7 +169,7 @@ static int gen_readlink(struct inode *i, char *buf, size_t size)
 }
 
 static int gen_readdir(struct file *f, uint64_t *pos,
-		       bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t), void *arg)
+                       bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t), void *arg)
 {
 	struct gennode *dir = to_node(f->inode), *n;
 	struct genfs *fs = genfs_of(f->inode);
@@ -229,12 +234,12 @@ static int gen_open(struct inode *i, struct file *f)
 	return 0;
 }
 
-static const struct inode_ops gen_inode_ops = {
-	.lookup = gen_lookup, .readlink = gen_readlink, .open = gen_open
-};
+static const struct inode_ops gen_inode_ops = { .lookup = gen_lookup,
+	                                        .readlink = gen_readlink,
+	                                        .open = gen_open };
 
-int gen_statfs(struct fs *fs, uint64_t *block_size, uint64_t *blocks, uint64_t *free, uint64_t *inodes,
-	       uint64_t *inodes_free, char name[16])
+int gen_statfs(struct fs *fs, uint64_t *block_size, uint64_t *blocks, uint64_t *free,
+               uint64_t *inodes, uint64_t *inodes_free, char name[16])
 {
 	*block_size = PAGE_SIZE;
 	*blocks = *free = *inodes = *inodes_free = 0;

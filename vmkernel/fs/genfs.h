@@ -27,13 +27,14 @@ struct genfs {
 	/* Names below the root that nodes do not hold; may be NULL (procfs's processes). */
 	int (*lookup)(const char *name, struct inode **out);
 	/* Positions from GEN_DYNAMIC on are its own. */
-	int (*list)(uint64_t *pos, bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t), void *arg);
+	int (*list)(uint64_t *pos, bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t),
+	            void *arg);
 };
 
 int __must_check genfs_create(struct genfs *fs, const char *name);
 /* A file, or a link when target is set, or with neither text nor bin a directory; makes directories on the way. */
-int __must_check genfs_add(struct genfs *fs, const char *path, const struct gennode *what, uint32_t mode,
-			   uint64_t size);
+int __must_check genfs_add(struct genfs *fs, const char *path, const struct gennode *what,
+                           uint32_t mode, uint64_t size);
 void genfs_remove(struct genfs *fs, const char *path); /* with all that is below */
 
 /* An open file that shows t, which is remade by fill when it is read from the start. */
@@ -44,7 +45,7 @@ struct text_file {
 	void (*put)(void *arg); /* may be NULL */
 };
 int __must_check text_file_open(struct file *f, void (*fill)(struct text_buf *, void *), void *arg,
-				void (*put)(void *));
-int gen_statfs(struct fs *fs, uint64_t *block_size, uint64_t *blocks, uint64_t *free, uint64_t *inodes,
-	       uint64_t *inodes_free, char name[16]);
+                                void (*put)(void *));
+int gen_statfs(struct fs *fs, uint64_t *block_size, uint64_t *blocks, uint64_t *free,
+               uint64_t *inodes, uint64_t *inodes_free, char name[16]);
 #endif

@@ -7,7 +7,6 @@
 #include "vmk/mm.h"
 #include "vmk/string.h"
 
-
 static uint64_t next_ino = 1, next_dev = 16;
 
 uint64_t ino_next(void)
@@ -20,7 +19,8 @@ uint64_t fs_next_dev(void)
 	return __atomic_fetch_add(&next_dev, 1, __ATOMIC_RELAXED);
 }
 
-void inode_init(struct inode *i, struct fs *fs, const struct inode_ops *ops, uint64_t ino, uint32_t mode)
+void inode_init(struct inode *i, struct fs *fs, const struct inode_ops *ops, uint64_t ino,
+                uint32_t mode)
 {
 	ns_t now = time_realtime();
 
@@ -30,8 +30,14 @@ void inode_init(struct inode *i, struct fs *fs, const struct inode_ops *ops, uin
 	i->refs = 1;
 	mutex_init(&i->lock, "inode");
 	list_init(&i->locks);
-	i->st = (struct vstat){ .ino = ino, .dev = fs->dev, .mode = mode, .nlink = 1, .blksize = PAGE_SIZE,
-				.atime = now, .mtime = now, .ctime = now };
+	i->st = (struct vstat){ .ino = ino,
+		                .dev = fs->dev,
+		                .mode = mode,
+		                .nlink = 1,
+		                .blksize = PAGE_SIZE,
+		                .atime = now,
+		                .mtime = now,
+		                .ctime = now };
 }
 
 struct inode *inode_get(struct inode *i)
@@ -115,7 +121,7 @@ static int anon_setattr(struct inode *i, const struct vstat *to, unsigned mask)
 }
 
 static int anon_statfs(struct fs *fs, uint64_t *block_size, uint64_t *blocks, uint64_t *free,
-		       uint64_t *inodes, uint64_t *inodes_free, char name[16])
+                       uint64_t *inodes, uint64_t *inodes_free, char name[16])
 {
 	*block_size = PAGE_SIZE;
 	*blocks = *free = *inodes = *inodes_free = 0;

@@ -23,9 +23,19 @@ void ldisc_init(struct ldisc *d, const struct ldisc_ops *ops, void *arg)
 		.oflag = OPOST | ONLCR,
 		.cflag = 0x0cbf, /* B38400... CS8 CREAD HUPCL CLOCAL; the port's driver has its own speed */
 		.lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
-		.cc = { [VINTR] = 3, [VQUIT] = 28, [VERASE] = 127, [VKILL] = 21, [VEOF] = 4, [VMIN] = 1,
-			[VSTART] = 17, [VSTOP] = 19, [VSUSP] = 26, [VREPRINT] = 18, [VDISCARD] = 15,
-			[VWERASE] = 23, [VLNEXT] = 22 },
+		.cc = { [VINTR] = 3,
+		        [VQUIT] = 28,
+		        [VERASE] = 127,
+		        [VKILL] = 21,
+		        [VEOF] = 4,
+		        [VMIN] = 1,
+		        [VSTART] = 17,
+		        [VSTOP] = 19,
+		        [VSUSP] = 26,
+		        [VREPRINT] = 18,
+		        [VDISCARD] = 15,
+		        [VWERASE] = 23,
+		        [VLNEXT] = 22 },
 	};
 
 	memset(d, 0, sizeof(*d));
@@ -44,7 +54,7 @@ static void put(struct ldisc *d, uint8_t c, bool mark)
 	uint64_t p = d->head++;
 
 	d->buf[p % LDISC_BUF] = c;
-	d->mark[p % LDISC_BUF / 8] &= (uint8_t)~(1u << (p % 8));
+	d->mark[p % LDISC_BUF / 8] &= (uint8_t) ~(1u << (p % 8));
 	d->mark[p % LDISC_BUF / 8] |= (uint8_t)((unsigned)mark << (p % 8));
 }
 
@@ -80,12 +90,11 @@ static void out_char(struct ldisc *d, uint8_t c)
 		unsigned n = TAB - d->column % TAB;
 
 		d->column += n;
-		d->ops->output(d->arg, (o & XTABS) == XTABS ? blanks : "\t", (o & XTABS) == XTABS ? n : 1);
+		d->ops->output(d->arg, (o & XTABS) == XTABS ? blanks : "\t",
+		               (o & XTABS) == XTABS ? n : 1);
 		return;
 	}
-	case '\b':
-		d->column -= d->column > 0;
-		break;
+	case '\b': d->column -= d->column > 0; break;
 	default:
 		if (o & OLCUC && c >= 'a' && c <= 'z')
 			ch = (char)(c - 32);
@@ -119,12 +128,12 @@ void ldisc_write(struct ldisc *d, const char *s, size_t n)
 
 static bool shown_as_control(const struct ldisc *d, uint8_t c)
 {
-	return lflag(d, ECHOCTL) && (c < ' ' || c == 127) && c != '\t' && c != '\n';
+	return lflag(d, ECHOCTL) && (c < ' ' || c == 127) && c != '\t';
 }
 
 static void echo(struct ldisc *d, uint8_t c)
 {
-	if (!(d->t.lflag & ECHO) && !(c == '\n' && lflag(d, ECHONL | ICANON)))
+	if (!(d->t.lflag & ECHO))
 		return;
 	if (shown_as_control(d, c)) {
 		out_char(d, '^');
@@ -152,8 +161,25 @@ static unsigned column_at(const struct ldisc *d, uint64_t pos)
 	return col;
 }
 
-/* Takes the last character (all bytes of it) off the edited line, and off the screen. */
-static void erase_char(struct ldisc *d)
+/* The first byte of the last character of the edited line. */
+static uint8_t last_char(const struct ldisc *d)
+{
+	uint64_t p = d->head - 1;
+
+	while (utf8_tail(d, d->buf[p % LDISC_BUF]) && p > d->ready)
+		p--;
+	return d->buf[p % LDISC_BUF];
+}
+
+/* As Linux has it: ASCII and Latin-1 letters, digits, '_'. */
+static bool word_char(uint8_t c)
+{
+	return c == '_' || (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
+	       (c >= 0xc0 && c != 0xd7 && c != 0xf7);
+}
+
+/* Takes the last character (all bytes of it) off the edited line, and off the screen; one of many: whatever ECHOE says. */
+static void erase_char(struct ldisc *d, bool one_of_many)
 {
 	unsigned before = column_at(d, d->head);
 	uint8_t c;
@@ -163,7 +189,7 @@ static void erase_char(struct ldisc *d)
 	while (utf8_tail(d, c) && d->head > d->ready);
 	if (!(d->t.lflag & ECHO))
 		return;
-	if (!(d->t.lflag & ECHOE)) {
+	if (!(d->t.lflag & ECHOE) && !one_of_many) {
 		echo(d, d->t.cc[VERASE]);
 		return;
 	}
@@ -180,13 +206,12 @@ static void erase_word(struct ldisc *d)
 	bool seen = false;
 
 	while (d->head > d->ready) {
-		uint8_t c = d->buf[(d->head - 1) % LDISC_BUF];
-		bool word = c == '_' || (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c >= 128;
+		bool word = word_char(last_char(d));
 
 		if (seen && !word)
 			break;
 		seen |= word;
-		erase_char(d);
+		erase_char(d, true);
 	}
 }
 
@@ -194,13 +219,15 @@ static void kill_line(struct ldisc *d)
 {
 	if (lflag(d, ECHO | ECHOK | ECHOKE | ECHOE)) {
 		while (d->head > d->ready)
-			erase_char(d);
+			erase_char(d, true);
 		return;
 	}
+	if (d->head > d->ready) {
+		echo(d, d->t.cc[VKILL]);
+		if (lflag(d, ECHO | ECHOK))
+			out_char(d, '\n');
+	}
 	d->head = d->ready;
-	echo(d, d->t.cc[VKILL]);
-	if (lflag(d, ECHO | ECHOK))
-		out_char(d, '\n');
 }
 
 static void reprint(struct ldisc *d, uint8_t c)
@@ -227,7 +254,10 @@ void ldisc_flush_input(struct ldisc *d)
 /* True when c made a signal. */
 static bool signal_char(struct ldisc *d, uint8_t c)
 {
-	int sig = is_cc(d, c, VINTR) ? SIGINT : is_cc(d, c, VQUIT) ? SIGQUIT : is_cc(d, c, VSUSP) ? SIGTSTP : 0;
+	int sig = is_cc(d, c, VINTR)   ? SIGINT
+	          : is_cc(d, c, VQUIT) ? SIGQUIT
+	          : is_cc(d, c, VSUSP) ? SIGTSTP
+	                               : 0;
 
 	if (!sig)
 		return false;
@@ -258,7 +288,7 @@ static bool edit_char(struct ldisc *d, uint8_t c)
 {
 	if (is_cc(d, c, VERASE)) {
 		if (d->head > d->ready)
-			erase_char(d);
+			erase_char(d, false);
 	} else if (is_cc(d, c, VKILL)) {
 		kill_line(d);
 	} else if (lflag(d, IEXTEN) && is_cc(d, c, VWERASE)) {
@@ -268,7 +298,10 @@ static bool edit_char(struct ldisc *d, uint8_t c)
 	} else if (is_cc(d, c, VEOF)) {
 		end_line(d, 0); /* the reader sees the mark, not the byte */
 	} else if (c == '\n' || is_cc(d, c, VEOL) || (lflag(d, IEXTEN) && is_cc(d, c, VEOL2))) {
-		echo(d, c);
+		if (c != '\n')
+			echo(d, c);
+		else if (d->t.lflag & (ECHO | ECHONL))
+			out_char(d, c);
 		end_line(d, c);
 	} else {
 		return false;
@@ -313,7 +346,8 @@ static void input_char(struct ldisc *d, uint8_t c)
 			return;
 	}
 plain:
-	if (d->head - d->tail >= LDISC_BUF - (lflag(d, ICANON) ? 1 : 0)) { /* one place is for the line's end */
+	if (d->head - d->tail >=
+	    LDISC_BUF - (lflag(d, ICANON) ? 1 : 0)) { /* one place is for the line's end */
 		if (d->t.iflag & IMAXBEL)
 			out_char(d, BEL);
 		return;

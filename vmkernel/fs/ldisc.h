@@ -15,17 +15,66 @@ struct termios { /* struct ktermios as TCGETS gives it */
 };
 ASSERT_SIZE(struct termios, 36);
 
-enum termios_cc { VINTR, VQUIT, VERASE, VKILL, VEOF, VTIME, VMIN, VSWTC, VSTART, VSTOP, VSUSP, VEOL, VREPRINT,
-		  VDISCARD, VWERASE, VLNEXT, VEOL2 };
-enum termios_iflag { IGNBRK = 1, BRKINT = 2, ISTRIP = 0x20, INLCR = 0x40, IGNCR = 0x80, ICRNL = 0x100,
-		     IUCLC = 0x200, IXON = 0x400, IXANY = 0x800, IXOFF = 0x1000, IMAXBEL = 0x2000, IUTF8 = 0x4000 };
-enum termios_oflag { OPOST = 1, OLCUC = 2, ONLCR = 4, OCRNL = 8, ONOCR = 0x10, ONLRET = 0x20, XTABS = 0x1800 };
-enum termios_lflag { ISIG = 1, ICANON = 2, ECHO = 8, ECHOE = 0x10, ECHOK = 0x20, ECHONL = 0x40, NOFLSH = 0x80,
-		     TOSTOP = 0x100, ECHOCTL = 0x200, ECHOKE = 0x800, EXTPROC = 0x10000, IEXTEN = 0x8000 };
+enum termios_cc {
+	VINTR,
+	VQUIT,
+	VERASE,
+	VKILL,
+	VEOF,
+	VTIME,
+	VMIN,
+	VSWTC,
+	VSTART,
+	VSTOP,
+	VSUSP,
+	VEOL,
+	VREPRINT,
+	VDISCARD,
+	VWERASE,
+	VLNEXT,
+	VEOL2
+};
+enum termios_iflag {
+	IGNBRK = 1,
+	BRKINT = 2,
+	ISTRIP = 0x20,
+	INLCR = 0x40,
+	IGNCR = 0x80,
+	ICRNL = 0x100,
+	IUCLC = 0x200,
+	IXON = 0x400,
+	IXANY = 0x800,
+	IXOFF = 0x1000,
+	IMAXBEL = 0x2000,
+	IUTF8 = 0x4000
+};
+enum termios_oflag {
+	OPOST = 1,
+	OLCUC = 2,
+	ONLCR = 4,
+	OCRNL = 8,
+	ONOCR = 0x10,
+	ONLRET = 0x20,
+	XTABS = 0x1800
+};
+enum termios_lflag {
+	ISIG = 1,
+	ICANON = 2,
+	ECHO = 8,
+	ECHOE = 0x10,
+	ECHOK = 0x20,
+	ECHONL = 0x40,
+	NOFLSH = 0x80,
+	TOSTOP = 0x100,
+	ECHOCTL = 0x200,
+	ECHOKE = 0x800,
+	EXTPROC = 0x10000,
+	IEXTEN = 0x8000
+};
 
 struct ldisc_ops {
 	void (*output)(void *arg, const char *s, size_t n); /* final bytes for the screen */
-	void (*signal)(void *arg, int sig);		    /* to the foreground group */
+	void (*signal)(void *arg, int sig);                 /* to the foreground group */
 };
 
 struct ldisc {
@@ -37,8 +86,8 @@ struct ldisc {
 	uint8_t mark[LDISC_BUF / 8]; /* bit: this byte ends a line */
 	uint64_t head, ready, tail;
 	unsigned column, line_column; /* of the screen; where the edited line began */
-	bool quote;   /* VLNEXT came */
-	bool stopped; /* VSTOP came: the writer waits */
+	bool quote;                   /* VLNEXT came */
+	bool stopped;                 /* VSTOP came: the writer waits */
 };
 
 void ldisc_init(struct ldisc *d, const struct ldisc_ops *ops, void *arg);

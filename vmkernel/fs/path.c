@@ -92,6 +92,7 @@ static int run(struct walker *k)
 	for (;;) {
 		char *end;
 		size_t len;
+		bool last;
 
 		while (*k->p == '/')
 			k->p++;
@@ -101,17 +102,19 @@ static int run(struct walker *k)
 		len = end ? (size_t)(end - k->p) : strlen(k->p);
 		if (inode_type(w->at->inode) != INODE_DIR)
 			return -ENOTDIR;
-		if (len > NAME_MAX)
-			return -ENAMETOOLONG;
 		r = inode_permission(w->at->inode, MAY_EXEC);
 		if (r)
 			return r;
-		memcpy(w->name, k->p, len);
-		w->name[len] = 0;
+		memcpy(w->name, k->p, MIN(len, (size_t)NAME_MAX));
+		w->name[MIN(len, (size_t)NAME_MAX)] = 0;
+		w->too_long = len > NAME_MAX;
 		k->p += len;
 		while (end && *end == '/')
 			end++;
-		r = step(k, !end || !*end, end != NULL);
+		last = !end || !*end;
+		if (w->too_long && !(last && (k->flags & WALK_PARENT)))
+			return -ENAMETOOLONG;
+		r = step(k, last, end != NULL);
 		if (r)
 			return r < 0 ? r : 0;
 	}
@@ -157,7 +160,8 @@ int path_walk(struct dentry *base, const char *path, unsigned flags, struct walk
 int path_lookup(struct dentry *base, const char *path, unsigned flags, struct dentry **out)
 {
 	struct walk *w = kmalloc(sizeof(*w));
-	int r = w ? path_walk(base, path, flags & ~(unsigned)(WALK_PARENT | WALK_MAYBE), w) : -ENOMEM;
+	int r = w ? path_walk(base, path, flags & ~(unsigned)(WALK_PARENT | WALK_MAYBE), w)
+	          : -ENOMEM;
 
 	if (!r)
 		*out = w->at;

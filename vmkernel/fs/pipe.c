@@ -13,7 +13,7 @@ enum { PIPE_BUF = 4096, FIRST_SIZE = 4096, NORMAL_SIZE = 65536, SIZE_MAX_PIPE = 
 struct pipe {
 	struct mutex lock;
 	struct waitq wait; /* every change of fill, readers, writers */
-	uint8_t *buf;	   /* buf_size bytes; grows to size when needed */
+	uint8_t *buf;      /* buf_size bytes; grows to size when needed */
 	size_t buf_size, size;
 	uint64_t head, tail; /* bytes ever written and read */
 	uint32_t readers, writers, refs;
@@ -40,7 +40,8 @@ static struct pipe *pipe_new(void)
 /* Gives the ring another size; what is in it moves to the front. */
 static int resize(struct pipe *p, size_t size)
 {
-	size_t n = fill(p), at = p->buf ? p->tail % p->buf_size : 0, first = MIN(n, p->buf_size - at);
+	size_t n = fill(p), at = p->buf ? p->tail % p->buf_size : 0,
+	       first = MIN(n, p->buf_size - at);
 	uint8_t *b = kmalloc(size);
 
 	if (!b)
@@ -150,7 +151,8 @@ static ssize_t pipe_write(struct file *f, struct uio *u, uint64_t *pos)
 		}
 		if (!r && (f->flags & O_NONBLOCK))
 			r = -EAGAIN;
-		if (!r && wait_event_interruptible(&p->wait, room(p, u->left) || !READ_ONCE(p->readers)))
+		if (!r &&
+		    wait_event_interruptible(&p->wait, room(p, u->left) || !READ_ONCE(p->readers)))
 			r = -ERESTARTSYS;
 		if (r)
 			return done ? done : r;
@@ -167,7 +169,8 @@ static unsigned pipe_poll(struct file *f, struct waitq **q)
 	if (acc != O_WRONLY)
 		bits |= (fill(p) ? FPOLLIN : 0) | (!p->writers && p->opened_w ? FPOLLHUP : 0);
 	if (acc != O_RDONLY)
-		bits |= (p->size - MIN(fill(p), p->size) >= PIPE_BUF ? FPOLLOUT : 0) | (!p->readers ? FPOLLERR : 0);
+		bits |= (p->size - MIN(fill(p), p->size) >= PIPE_BUF ? FPOLLOUT : 0) |
+		        (!p->readers ? FPOLLERR : 0);
 	return bits;
 }
 
@@ -234,9 +237,10 @@ static int fifo_wait(struct pipe *p, unsigned flags)
 		return 0;
 	if (flags & O_NONBLOCK)
 		return acc == O_RDONLY ? 0 : -ENXIO;
-	return wait_event_interruptible(&p->wait,
-					READ_ONCE(*(acc == O_RDONLY ? &p->opened_w : &p->opened_r)) != had) ?
-		       -ERESTARTSYS : 0;
+	return wait_event_interruptible(
+		       &p->wait, READ_ONCE(*(acc == O_RDONLY ? &p->opened_w : &p->opened_r)) != had)
+	               ? -ERESTARTSYS
+	               : 0;
 }
 
 int fifo_open(struct inode *i, struct file *f)

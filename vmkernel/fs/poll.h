@@ -5,9 +5,9 @@
 #include "vmk/file.h"
 
 struct poll_item {
-	struct file *f;	 /* with a reference; NULL is never ready */
-	unsigned want;	 /* bits; ERR and HUP always count */
-	unsigned ready;  /* out */
+	struct file *f; /* with a reference; NULL is never ready */
+	unsigned want;  /* bits; ERR and HUP always count */
+	unsigned ready; /* out */
 };
 /* Waits until an item is ready: how many are, 0 at the deadline (0: does not wait), -EINTR, -ENOMEM. */
 long poll_wait(struct poll_item *items, unsigned count, ns_t deadline);

@@ -18,7 +18,8 @@ static struct genfs procfs;
 
 int procfs_add(const char *path, void (*fn)(struct text_buf *t, void *arg), void *arg)
 {
-	return genfs_add(&procfs, path, &(struct gennode){ .text = fn, .arg = arg }, S_IFREG | 0444, 0);
+	return genfs_add(&procfs, path, &(struct gennode){ .text = fn, .arg = arg }, S_IFREG | 0444,
+	                 0);
 }
 
 static void meminfo(struct text_buf *t, void *arg)
@@ -28,23 +29,26 @@ static void meminfo(struct text_buf *t, void *arg)
 
 	mm_totals(&m);
 	free = m.pages[FRAME_FREE] + m.pages[FRAME_CACHE];
-	text_printf(t,
-		    "MemTotal:       %8llu kB\nMemFree:        %8llu kB\nMemAvailable:   %8llu kB\n"
-		    "Buffers:               0 kB\nCached:         %8llu kB\nSwapCached:            0 kB\n"
-		    "Active:                0 kB\nInactive:              0 kB\nSwapTotal:             0 kB\n"
-		    "SwapFree:              0 kB\nAnonPages:      %8llu kB\nShmem:          %8llu kB\n"
-		    "Slab:           %8llu kB\nSReclaimable:          0 kB\nPageTables:     %8llu kB\n",
-		    (unsigned long long)(m.total_pages * kib), (unsigned long long)(free * kib),
-		    (unsigned long long)(free * kib), (unsigned long long)(m.pages[FRAME_MEMOBJ] * kib),
-		    (unsigned long long)(m.pages[FRAME_USER] * kib),
-		    (unsigned long long)(m.pages[FRAME_MEMOBJ] * kib),
-		    (unsigned long long)(m.pages[FRAME_SLAB] * kib),
-		    (unsigned long long)(m.pages[FRAME_PAGETABLE] * kib));
+	text_printf(
+		t,
+		"MemTotal:       %8llu kB\nMemFree:        %8llu kB\nMemAvailable:   %8llu kB\n"
+		"Buffers:               0 kB\nCached:         %8llu kB\nSwapCached:            0 kB\n"
+		"Active:                0 kB\nInactive:              0 kB\nSwapTotal:             0 kB\n"
+		"SwapFree:              0 kB\nAnonPages:      %8llu kB\nShmem:          %8llu kB\n"
+		"Slab:           %8llu kB\nSReclaimable:          0 kB\nPageTables:     %8llu kB\n",
+		(unsigned long long)(m.total_pages * kib), (unsigned long long)(free * kib),
+		(unsigned long long)(free * kib), (unsigned long long)(m.pages[FRAME_MEMOBJ] * kib),
+		(unsigned long long)(m.pages[FRAME_USER] * kib),
+		(unsigned long long)(m.pages[FRAME_MEMOBJ] * kib),
+		(unsigned long long)(m.pages[FRAME_SLAB] * kib),
+		(unsigned long long)(m.pages[FRAME_PAGETABLE] * kib));
 }
 
 static void cpu_regs(uint32_t leaf, uint32_t r[4])
 {
-	__asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(0));
+	__asm__ volatile("cpuid"
+	                 : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
+	                 : "a"(leaf), "c"(0));
 }
 
 static void cpuinfo(struct text_buf *t, void *arg)
@@ -70,14 +74,19 @@ static void cpuinfo(struct text_buf *t, void *arg)
 			model |= r[0] >> 12 & 0xf0;
 		if (family == 15)
 			family += r[0] >> 20 & 0xff;
-		text_printf(t, "processor\t: %u\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\n", cpu,
-			    vendor, family, model);
-		text_printf(t, "model name\t: %s\nstepping\t: %u\ncpu MHz\t\t: %llu.%03llu\n", brand, r[0] & 15,
-			    (unsigned long long)(time_tsc_hz() / 1000000),
-			    (unsigned long long)(time_tsc_hz() / 1000 % 1000));
-		text_printf(t, "physical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\napicid\t\t: %u\n",
-			    cpu_count(), cpu, cpu_count(), cpu_apic_id(cpu));
-		text_printf(t, "flags\t\t: fpu tsc msr pae apic sep cmov mmx fxsr sse sse2 syscall nx lm\n\n");
+		text_printf(t,
+		            "processor\t: %u\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\n",
+		            cpu, vendor, family, model);
+		text_printf(t, "model name\t: %s\nstepping\t: %u\ncpu MHz\t\t: %llu.%03llu\n",
+		            brand, r[0] & 15, (unsigned long long)(time_tsc_hz() / 1000000),
+		            (unsigned long long)(time_tsc_hz() / 1000 % 1000));
+		text_printf(
+			t,
+			"physical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\napicid\t\t: %u\n",
+			cpu_count(), cpu, cpu_count(), cpu_apic_id(cpu));
+		text_printf(
+			t,
+			"flags\t\t: fpu tsc msr pae apic sep cmov mmx fxsr sse sse2 syscall nx lm\n\n");
 	}
 }
 
@@ -85,8 +94,9 @@ static void uptime(struct text_buf *t, void *arg)
 {
 	uint64_t cs = time_now() / TICK_NS;
 
-	text_printf(t, "%llu.%02llu %llu.%02llu\n", (unsigned long long)(cs / 100), (unsigned long long)(cs % 100),
-		    (unsigned long long)(cs / 100), (unsigned long long)(cs % 100));
+	text_printf(t, "%llu.%02llu %llu.%02llu\n", (unsigned long long)(cs / 100),
+	            (unsigned long long)(cs % 100), (unsigned long long)(cs / 100),
+	            (unsigned long long)(cs % 100));
 }
 
 static void loadavg(struct text_buf *t, void *arg)
@@ -129,9 +139,12 @@ static void stat(struct text_buf *t, void *arg)
 	boot = (time_realtime() - time_now()) / NS_PER_S;
 	text_printf(t, "cpu  %llu 0 %llu %llu 0 0 0 0 0 0\n", user, system, idle);
 	for (unsigned i = 0; i < n; i++)
-		text_printf(t, "cpu%u %llu 0 %llu %llu 0 0 0 0 0 0\n", i, user / n, system / n, idle / n);
-	text_printf(t, "intr 0\nctxt %llu\nbtime %llu\nprocesses 0\nprocs_running %u\nprocs_blocked 0\n",
-		    (unsigned long long)c.switches, boot, c.running);
+		text_printf(t, "cpu%u %llu 0 %llu %llu 0 0 0 0 0 0\n", i, user / n, system / n,
+		            idle / n);
+	text_printf(
+		t,
+		"intr 0\nctxt %llu\nbtime %llu\nprocesses 0\nprocs_running %u\nprocs_blocked 0\n",
+		(unsigned long long)c.switches, boot, c.running);
 }
 
 static void version(struct text_buf *t, void *arg)
@@ -181,25 +194,37 @@ void procfs_init(void)
 		void (*fn)(struct text_buf *t, void *arg);
 		const void *arg;
 	} files[] = {
-		{ "meminfo", meminfo, NULL }, { "cpuinfo", cpuinfo, NULL }, { "uptime", uptime, NULL },
-		{ "loadavg", loadavg, NULL }, { "stat", stat, NULL }, { "version", version, NULL },
-		{ "cmdline", cmdline, NULL }, { "filesystems", filesystems, NULL },
-		{ "sys/vm/overcommit_memory", zero, "0" }, { "sys/kernel/pid_max", zero, "32768" },
-		{ "sys/kernel/ostype", zero, "Linux" }, { "sys/kernel/osrelease", zero, "6.1.0-tepui" },
-		{ "sys/kernel/threads-max", zero, "32768" }, { "sys/fs/file-max", zero, "1048576" },
-		{ "sys/fs/pipe-max-size", zero, "1048576" }, { "sys/net/core/somaxconn", zero, "4096" },
-		{ "sys/kernel/random/boot_id", boot_id, boot_uuid }, { "sys/kernel/random/uuid", uuid, NULL },
+		{ "meminfo", meminfo, NULL },
+		{ "cpuinfo", cpuinfo, NULL },
+		{ "uptime", uptime, NULL },
+		{ "loadavg", loadavg, NULL },
+		{ "stat", stat, NULL },
+		{ "version", version, NULL },
+		{ "cmdline", cmdline, NULL },
+		{ "filesystems", filesystems, NULL },
+		{ "sys/vm/overcommit_memory", zero, "0" },
+		{ "sys/kernel/pid_max", zero, "32768" },
+		{ "sys/kernel/ostype", zero, "Linux" },
+		{ "sys/kernel/osrelease", zero, "6.1.0-tepui" },
+		{ "sys/kernel/threads-max", zero, "32768" },
+		{ "sys/fs/file-max", zero, "1048576" },
+		{ "sys/fs/pipe-max-size", zero, "1048576" },
+		{ "sys/net/core/somaxconn", zero, "4096" },
+		{ "sys/kernel/random/boot_id", boot_id, boot_uuid },
+		{ "sys/kernel/random/uuid", uuid, NULL },
 		{ "sys/kernel/cap_last_cap", zero, "40" },
 	};
-	static const char *const links[][2] = { { "mounts", "self/mounts" }, { "net", "self/net" } };
+	static const char *const links[][2] = { { "mounts", "self/mounts" },
+		                                { "net", "self/net" } };
 	int r = genfs_create(&procfs, "proc");
 
 	random_bytes(boot_uuid, sizeof(boot_uuid));
 	for (unsigned i = 0; !r && i < ARRAY_SIZE(files); i++)
 		r = procfs_add(files[i].path, files[i].fn, (void *)(uintptr_t)files[i].arg);
 	for (unsigned i = 0; !r && i < ARRAY_SIZE(links); i++)
-		r = genfs_add(&procfs, links[i][0], &(struct gennode){ .target = (char *)(uintptr_t)links[i][1] },
-			      S_IFLNK | 0777, 0);
+		r = genfs_add(&procfs, links[i][0],
+		              &(struct gennode){ .target = (char *)(uintptr_t)links[i][1] },
+		              S_IFLNK | 0777, 0);
 	procfs.lookup = procpid_lookup;
 	procfs.list = procpid_list;
 	if (!r && vfs_mkdir("/proc", 0555))

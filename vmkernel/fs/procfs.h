@@ -6,7 +6,8 @@
 
 struct proc;
 int procpid_lookup(const char *name, struct inode **out);
-int procpid_list(uint64_t *pos, bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t), void *arg);
+int procpid_list(uint64_t *pos, bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t),
+                 void *arg);
 
 /* proctext.c: about process p; tid: one thread of it, 0 for the process as a whole. */
 typedef void (*proc_text)(struct text_buf *t, struct proc *p, int tid);

@@ -13,9 +13,9 @@ struct pentry {
 	uint32_t mode;
 	proc_text text;
 	struct dentry *(*link)(struct proc *p, int fd); /* where a link leads, with a reference */
-	const struct pentry *dir;			/* entries of a directory; ends with name NULL and mode 0 */
-	int (*next)(struct proc *p, int after);		/* or numbers: the next above, -1 */
-	const struct pentry *each;			/* what a number is */
+	const struct pentry *dir; /* entries of a directory; ends with name NULL and mode 0 */
+	int (*next)(struct proc *p, int after); /* or numbers: the next above, -1 */
+	const struct pentry *each;              /* what a number is */
 };
 
 struct pnode {
@@ -99,14 +99,18 @@ static int next_thread(struct proc *p, int after)
 
 static void text_net_dev(struct text_buf *t, struct proc *p, int tid)
 {
-	text_printf(t, "Inter-|   Receive                                                |  Transmit\n"
-		       " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs "
-		       "drop fifo colls carrier compressed\n");
+	text_printf(
+		t,
+		"Inter-|   Receive                                                |  Transmit\n"
+		" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs "
+		"drop fifo colls carrier compressed\n");
 }
 
 static void text_net_route(struct text_buf *t, struct proc *p, int tid)
 {
-	text_printf(t, "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n");
+	text_printf(
+		t,
+		"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n");
 }
 
 static const struct pentry net_entries[] = {
@@ -116,25 +120,25 @@ static const struct pentry net_entries[] = {
 };
 static const struct pentry fd_each = { NULL, S_IFLNK | 0700, .link = link_fd };
 
-#define COMMON                                                                                     \
-	{ "stat", S_IFREG | 0444, .text = proctext_stat },                                         \
-		{ "statm", S_IFREG | 0444, .text = proctext_statm },                               \
-		{ "status", S_IFREG | 0444, .text = proctext_status },                             \
-		{ "cmdline", S_IFREG | 0444, .text = proctext_cmdline },                           \
-		{ "environ", S_IFREG | 0400, .text = proctext_environ },                           \
-		{ "comm", S_IFREG | 0644, .text = proctext_comm },                                 \
-		{ "maps", S_IFREG | 0444, .text = proctext_maps },                                 \
-		{ "cgroup", S_IFREG | 0444, .text = proctext_cgroup },                             \
-		{ "mountinfo", S_IFREG | 0444, .text = proctext_mountinfo },                       \
-		{ "mounts", S_IFREG | 0444, .text = proctext_mounts },                             \
-		{ "limits", S_IFREG | 0444, .text = proctext_limits },                             \
-		{ "oom_score_adj", S_IFREG | 0644, .text = proctext_zero },                        \
-		{ "exe", S_IFLNK | 0777, .link = link_exe },                                       \
-		{ "cwd", S_IFLNK | 0777, .link = link_cwd },                                       \
-		{ "root", S_IFLNK | 0777, .link = link_root },                                     \
-		{ "net", S_IFDIR | 0555, .dir = net_entries },                                     \
-	{                                                                                          \
-		"fd", S_IFDIR | 0500, .next = next_fd, .each = &fd_each                            \
+#define COMMON                                                               \
+	{ "stat", S_IFREG | 0444, .text = proctext_stat },                   \
+		{ "statm", S_IFREG | 0444, .text = proctext_statm },         \
+		{ "status", S_IFREG | 0444, .text = proctext_status },       \
+		{ "cmdline", S_IFREG | 0444, .text = proctext_cmdline },     \
+		{ "environ", S_IFREG | 0400, .text = proctext_environ },     \
+		{ "comm", S_IFREG | 0644, .text = proctext_comm },           \
+		{ "maps", S_IFREG | 0444, .text = proctext_maps },           \
+		{ "cgroup", S_IFREG | 0444, .text = proctext_cgroup },       \
+		{ "mountinfo", S_IFREG | 0444, .text = proctext_mountinfo }, \
+		{ "mounts", S_IFREG | 0444, .text = proctext_mounts },       \
+		{ "limits", S_IFREG | 0444, .text = proctext_limits },       \
+		{ "oom_score_adj", S_IFREG | 0644, .text = proctext_zero },  \
+		{ "exe", S_IFLNK | 0777, .link = link_exe },                 \
+		{ "cwd", S_IFLNK | 0777, .link = link_cwd },                 \
+		{ "root", S_IFLNK | 0777, .link = link_root },               \
+		{ "net", S_IFDIR | 0555, .dir = net_entries },               \
+	{                                                                    \
+		"fd", S_IFDIR | 0500, .next = next_fd, .each = &fd_each      \
 	}
 
 static const struct pentry thread_entries[] = { COMMON, { 0 } };
@@ -155,7 +159,8 @@ static struct fs pid_fs = { .name = "proc", .ops = &pid_fs_ops, .dev = 4 };
 /* The same number for the same file every time. */
 static uint64_t pnode_ino(int pid, const struct pentry *e, int number)
 {
-	return (uint64_t)(uint32_t)pid << 32 | ((uintptr_t)e & 0xffff) << 16 | ((uint32_t)number & 0xffff);
+	return (uint64_t)(uint32_t)pid << 32 | ((uintptr_t)e & 0xffff) << 16 |
+	       ((uint32_t)number & 0xffff);
 }
 
 static int pnode_new(struct proc *p, const struct pentry *e, int number, struct inode **out)
@@ -167,7 +172,8 @@ static int pnode_new(struct proc *p, const struct pentry *e, int number, struct 
 	n->e = e;
 	n->pid = proc_pid(p);
 	n->number = number;
-	inode_init(&n->i, &pid_fs, e->link ? &pid_link_ops : &pid_inode_ops, pnode_ino(n->pid, e, number), e->mode);
+	inode_init(&n->i, &pid_fs, e->link ? &pid_link_ops : &pid_inode_ops,
+	           pnode_ino(n->pid, e, number), e->mode);
 	n->i.st.uid = p->cred.euid;
 	n->i.st.gid = p->cred.egid;
 	n->i.st.nlink = S_ISTYPE(e->mode, S_IFDIR) ? 2 : 1;
@@ -179,8 +185,10 @@ static int number_of(const char *name)
 {
 	uint64_t v;
 
-	return name[0] >= '0' && name[0] <= '9' && (name[0] != '0' || !name[1]) && !str_to_u64(name, &v) &&
-		       v <= INT32_MAX ? (int)v : -1;
+	return name[0] >= '0' && name[0] <= '9' && (name[0] != '0' || !name[1]) &&
+	                       !str_to_u64(name, &v) && v <= INT32_MAX
+	               ? (int)v
+	               : -1;
 }
 
 static int pid_lookup(struct inode *dir, const char *name, struct inode **out)
@@ -209,8 +217,9 @@ static int self_readlink(struct inode *i, char *buf, size_t size)
 
 	if (!p)
 		return -ENOENT;
-	n = to_pnode(i)->number ? vmk_snprintf(text, sizeof(text), "%d/task/%d", proc_pid(p), uthread_current()->tid) :
-				  vmk_snprintf(text, sizeof(text), "%d", proc_pid(p));
+	n = to_pnode(i)->number ? vmk_snprintf(text, sizeof(text), "%d/task/%d", proc_pid(p),
+	                                       uthread_current()->tid)
+	                        : vmk_snprintf(text, sizeof(text), "%d", proc_pid(p));
 	n = (int)MIN((size_t)n, size);
 	memcpy(buf, text, (size_t)n);
 	return n;
@@ -245,7 +254,8 @@ int procpid_lookup(const char *name, struct inode **out)
 	return r;
 }
 
-int procpid_list(uint64_t *pos, bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t), void *arg)
+int procpid_list(uint64_t *pos, bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t),
+                 void *arg)
 {
 	char name[16];
 
@@ -265,7 +275,7 @@ int procpid_list(uint64_t *pos, bool (*emit)(void *, const char *, uint64_t, uns
 }
 
 static int pid_readdir(struct file *f, uint64_t *pos,
-		       bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t), void *arg)
+                       bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t), void *arg)
 {
 	struct pnode *d = to_pnode(f->inode);
 	struct proc *p = proc_find(d->pid);
@@ -285,7 +295,8 @@ static int pid_readdir(struct file *f, uint64_t *pos,
 		if (d->e->dir ? !e->name : n < 0)
 			break;
 		vmk_snprintf(name, sizeof(name), "%d", n);
-		if (!emit(arg, d->e->dir ? e->name : name, pnode_ino(d->pid, e, n), S_TYPE(e->mode), next))
+		if (!emit(arg, d->e->dir ? e->name : name, pnode_ino(d->pid, e, n), S_TYPE(e->mode),
+		          next))
 			break;
 		*pos = next;
 	}

@@ -76,7 +76,8 @@ static void take(struct proc *p, int tid, struct snapshot *s)
 			continue;
 		if (tid)
 			str_copy(s->comm, t->comm, COMM_LEN);
-		if (s->state == 'S' && (t->world->state == WORLD_RUNNING || t->world->state == WORLD_READY))
+		if (s->state == 'S' &&
+		    (t->world->state == WORLD_RUNNING || t->world->state == WORLD_READY))
 			s->state = 'R';
 		s->blocked |= t->blocked;
 		s->pending |= t->pending.bits;
@@ -106,16 +107,20 @@ void proctext_stat(struct text_buf *t, struct proc *p, int tid)
 		return;
 	take(p, tid, s);
 	tty_session_info(s->sid, &tty, &tpgid);
-	text_printf(t, "%d (%s) %c %d %d %d %llu %d 0 %llu 0 %llu 0 %llu %llu 0 0 %d %d %d 0 %llu %llu %llu ",
-		    tid ? tid : p->pid, s->comm, s->state, s->ppid, s->pgid, s->sid, (ull)tty, tpgid,
-		    (ull)s->usage.minflt, (ull)s->usage.majflt, (ull)(s->usage.user / TICK_NS),
-		    (ull)(s->usage.system / TICK_NS), 20 + s->nice, s->nice, s->threads, (ull)(p->started / TICK_NS),
-		    (ull)(s->pages * PAGE_SIZE), (ull)s->resident);
-	text_printf(t, "18446744073709551615 0 0 %llu 0 0 %llu %llu %llu %llu 0 0 0 %d 0 0 0 0 0 0 0 0 0 %llu %llu %llu "
-		       "%llu 0\n",
-		    (ull)p->start_stack, (ull)(s->pending & 0x7fffffff), (ull)(s->blocked & 0x7fffffff),
-		    (ull)(s->ignored & 0x7fffffff), (ull)(s->caught & 0x7fffffff), s->exit_signal, (ull)p->arg_start,
-		    (ull)p->arg_end, (ull)p->env_start, (ull)p->env_end);
+	text_printf(
+		t,
+		"%d (%s) %c %d %d %d %llu %d 0 %llu 0 %llu 0 %llu %llu 0 0 %d %d %d 0 %llu %llu %llu ",
+		tid ? tid : p->pid, s->comm, s->state, s->ppid, s->pgid, s->sid, (ull)tty, tpgid,
+		(ull)s->usage.minflt, (ull)s->usage.majflt, (ull)(s->usage.user / TICK_NS),
+		(ull)(s->usage.system / TICK_NS), 20 + s->nice, s->nice, s->threads,
+		(ull)(p->started / TICK_NS), (ull)(s->pages * PAGE_SIZE), (ull)s->resident);
+	text_printf(
+		t,
+		"18446744073709551615 0 0 %llu 0 0 %llu %llu %llu %llu 0 0 0 %d 0 0 0 0 0 0 0 0 0 %llu %llu %llu "
+		"%llu 0\n",
+		(ull)p->start_stack, (ull)(s->pending & 0x7fffffff), (ull)(s->blocked & 0x7fffffff),
+		(ull)(s->ignored & 0x7fffffff), (ull)(s->caught & 0x7fffffff), s->exit_signal,
+		(ull)p->arg_start, (ull)p->arg_end, (ull)p->env_start, (ull)p->env_end);
 	kfree(s);
 }
 
@@ -123,8 +128,8 @@ void proctext_statm(struct text_buf *t, struct proc *p, int tid)
 {
 	struct aspace *as = procpid_aspace(p);
 
-	text_printf(t, "%llu %llu 0 0 0 %llu 0\n", as ? (ull)as->areas.pages : 0, as ? (ull)as->resident : 0,
-		    as ? (ull)as->areas.committed : 0);
+	text_printf(t, "%llu %llu 0 0 0 %llu 0\n", as ? (ull)as->areas.pages : 0,
+	            as ? (ull)as->resident : 0, as ? (ull)as->areas.committed : 0);
 	if (as)
 		aspace_put(as);
 }
@@ -134,7 +139,9 @@ void proctext_status(struct text_buf *t, struct proc *p, int tid)
 	static const struct {
 		char c;
 		const char *name;
-	} states[] = { { 'R', "running" }, { 'S', "sleeping" }, { 'T', "stopped" }, { 'Z', "zombie" } };
+	} states[] = {
+		{ 'R', "running" }, { 'S', "sleeping" }, { 'T', "stopped" }, { 'Z', "zombie" }
+	};
 	struct snapshot *s = kmalloc(sizeof(*s));
 	const char *state = "";
 
@@ -144,16 +151,26 @@ void proctext_status(struct text_buf *t, struct proc *p, int tid)
 	for (unsigned i = 0; i < ARRAY_SIZE(states); i++)
 		if (states[i].c == s->state)
 			state = states[i].name;
-	text_printf(t, "Name:\t%s\nUmask:\t0022\nState:\t%c (%s)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n",
-		    s->comm, s->state, state, p->pid, tid ? tid : p->pid, s->ppid);
-	text_printf(t, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t64\nGroups:\t\n", s->cred.uid, s->cred.euid,
-		    s->cred.suid, s->cred.euid, s->cred.gid, s->cred.egid, s->cred.sgid, s->cred.egid);
-	text_printf(t, "VmPeak:\t%8llu kB\nVmSize:\t%8llu kB\nVmHWM:\t%8llu kB\nVmRSS:\t%8llu kB\nThreads:\t%d\n",
-		    (ull)s->pages * 4, (ull)s->pages * 4, (ull)s->peak * 4, (ull)s->resident * 4, s->threads);
-	text_printf(t, "SigQ:\t0/1024\nSigPnd:\t%016llx\nShdPnd:\t%016llx\nSigBlk:\t%016llx\nSigIgn:\t%016llx\nSigCgt:\t%016llx\n",
-		    0ull, (ull)s->pending, (ull)s->blocked, (ull)s->ignored, (ull)s->caught);
-	text_printf(t, "Cpus_allowed_list:\t0-%u\nvoluntary_ctxt_switches:\t%llu\nnonvoluntary_ctxt_switches:\t%llu\n",
-		    cpu_count() - 1, (ull)s->usage.nvcsw, (ull)s->usage.nivcsw);
+	text_printf(
+		t,
+		"Name:\t%s\nUmask:\t0022\nState:\t%c (%s)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n",
+		s->comm, s->state, state, p->pid, tid ? tid : p->pid, s->ppid);
+	text_printf(t, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t64\nGroups:\t\n",
+	            s->cred.uid, s->cred.euid, s->cred.suid, s->cred.euid, s->cred.gid,
+	            s->cred.egid, s->cred.sgid, s->cred.egid);
+	text_printf(
+		t,
+		"VmPeak:\t%8llu kB\nVmSize:\t%8llu kB\nVmHWM:\t%8llu kB\nVmRSS:\t%8llu kB\nThreads:\t%d\n",
+		(ull)s->pages * 4, (ull)s->pages * 4, (ull)s->peak * 4, (ull)s->resident * 4,
+		s->threads);
+	text_printf(
+		t,
+		"SigQ:\t0/1024\nSigPnd:\t%016llx\nShdPnd:\t%016llx\nSigBlk:\t%016llx\nSigIgn:\t%016llx\nSigCgt:\t%016llx\n",
+		0ull, (ull)s->pending, (ull)s->blocked, (ull)s->ignored, (ull)s->caught);
+	text_printf(
+		t,
+		"Cpus_allowed_list:\t0-%u\nvoluntary_ctxt_switches:\t%llu\nnonvoluntary_ctxt_switches:\t%llu\n",
+		cpu_count() - 1, (ull)s->usage.nvcsw, (ull)s->usage.nivcsw);
 	kfree(s);
 }
 
@@ -164,7 +181,8 @@ static void append_memory(struct text_buf *t, struct proc *p, uint64_t from, uin
 	char *buf = kmalloc(PAGE_SIZE);
 
 	while (as && buf && from < to) {
-		ssize_t n = aspace_access(as, from, buf, MIN(to - from, (uint64_t)PAGE_SIZE), false);
+		ssize_t n = aspace_access(as, from, buf, MIN(to - from, (uint64_t)PAGE_SIZE),
+		                          false);
 
 		if (n <= 0)
 			break;
@@ -202,9 +220,10 @@ static void map_line(const struct area *a, void *arg)
 	const char *name = a->flags & AREA_STACK ? "[stack]" : a->flags & AREA_HEAP ? "[heap]" : "";
 
 	text_printf(arg, "%08llx-%08llx %c%c%c%c %08llx 00:00 0 %s%s\n", (ull)a->start, (ull)a->end,
-		    a->flags & AREA_READ ? 'r' : '-', a->flags & AREA_WRITE ? 'w' : '-',
-		    a->flags & AREA_EXEC ? 'x' : '-', a->flags & AREA_SHARED ? 's' : 'p',
-		    a->obj ? (ull)a->obj_page << PAGE_SHIFT : 0, *name ? "                          " : "", name);
+	            a->flags & AREA_READ ? 'r' : '-', a->flags & AREA_WRITE ? 'w' : '-',
+	            a->flags & AREA_EXEC ? 'x' : '-', a->flags & AREA_SHARED ? 's' : 'p',
+	            a->obj ? (ull)a->obj_page << PAGE_SHIFT : 0,
+	            *name ? "                          " : "", name);
 }
 
 void proctext_maps(struct text_buf *t, struct proc *p, int tid)
@@ -238,7 +257,8 @@ static void mount_note(struct dentry *root, void *arg)
 	}
 }
 
-static void each_mount(struct text_buf *t, void (*line)(struct text_buf *, unsigned, struct fs *, const char *))
+static void each_mount(struct text_buf *t,
+                       void (*line)(struct text_buf *, unsigned, struct fs *, const char *))
 {
 	struct mounts m = { .count = 0 };
 	char *path = kmalloc(PATH_MAX);
@@ -254,13 +274,15 @@ static void each_mount(struct text_buf *t, void (*line)(struct text_buf *, unsig
 
 static void mountinfo_line(struct text_buf *t, unsigned i, struct fs *fs, const char *path)
 {
-	text_printf(t, "%u %u 0:%llu / %s %s,relatime - %s %s %s\n", 20 + i, i ? 20 : 1, (ull)fs->dev, path,
-		    fs->read_only ? "ro" : "rw", fs->name, fs->name, fs->read_only ? "ro" : "rw");
+	text_printf(t, "%u %u 0:%llu / %s %s,relatime - %s %s %s\n", 20 + i, i ? 20 : 1,
+	            (ull)fs->dev, path, fs->read_only ? "ro" : "rw", fs->name, fs->name,
+	            fs->read_only ? "ro" : "rw");
 }
 
 static void mounts_line(struct text_buf *t, unsigned i, struct fs *fs, const char *path)
 {
-	text_printf(t, "%s %s %s %s,relatime 0 0\n", fs->name, path, fs->name, fs->read_only ? "ro" : "rw");
+	text_printf(t, "%s %s %s %s,relatime 0 0\n", fs->name, path, fs->name,
+	            fs->read_only ? "ro" : "rw");
 }
 
 void proctext_mountinfo(struct text_buf *t, struct proc *p, int tid)
@@ -284,12 +306,14 @@ static void limit_text(struct text_buf *t, uint64_t v)
 void proctext_limits(struct text_buf *t, struct proc *p, int tid)
 {
 	static const char *const names[RLIMITS][2] = {
-		{ "Max cpu time", "seconds" }, { "Max file size", "bytes" }, { "Max data size", "bytes" },
-		{ "Max stack size", "bytes" }, { "Max core file size", "bytes" }, { "Max resident set", "bytes" },
-		{ "Max processes", "processes" }, { "Max open files", "files" }, { "Max locked memory", "bytes" },
-		{ "Max address space", "bytes" }, { "Max file locks", "locks" }, { "Max pending signals", "signals" },
-		{ "Max msgqueue size", "bytes" }, { "Max nice priority", "" }, { "Max realtime priority", "" },
-		{ "Max realtime timeout", "us" },
+		{ "Max cpu time", "seconds" },     { "Max file size", "bytes" },
+		{ "Max data size", "bytes" },      { "Max stack size", "bytes" },
+		{ "Max core file size", "bytes" }, { "Max resident set", "bytes" },
+		{ "Max processes", "processes" },  { "Max open files", "files" },
+		{ "Max locked memory", "bytes" },  { "Max address space", "bytes" },
+		{ "Max file locks", "locks" },     { "Max pending signals", "signals" },
+		{ "Max msgqueue size", "bytes" },  { "Max nice priority", "" },
+		{ "Max realtime priority", "" },   { "Max realtime timeout", "us" },
 	};
 
 	text_printf(t, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");

@@ -12,8 +12,8 @@ enum { PTY_MAX = 256, OUT_SIZE = 8192 };
 struct pty {
 	struct tty tty; /* the slave */
 	unsigned index;
-	bool locked;	/* TIOCSPTLCK: the slave cannot be opened */
-	bool was_open;	/* by somebody but the master */
+	bool locked;   /* TIOCSPTLCK: the slave cannot be opened */
+	bool was_open; /* by somebody but the master */
 	uint8_t out[OUT_SIZE];
 	uint64_t head, tail;
 };
@@ -53,7 +53,8 @@ static void pty_output(struct tty *t, const char *s, size_t n)
 {
 	struct pty *p = t->priv;
 
-	for (size_t i = 0; i < n && p->head - p->tail < OUT_SIZE; i++) /* echo has nobody to wait for room */
+	for (size_t i = 0; i < n && p->head - p->tail < OUT_SIZE;
+	     i++) /* echo has nobody to wait for room */
 		p->out[p->head++ % OUT_SIZE] = (uint8_t)s[i];
 	waitq_wake_all(&t->wait);
 }
@@ -102,10 +103,13 @@ static ssize_t master_read(struct file *f, struct uio *u, uint64_t *pos)
 		mutex_unlock(&p->tty.lock);
 		if (done || r)
 			break;
-		r = slave_gone(p) ? -EIO : f->flags & O_NONBLOCK ? -EAGAIN :
-		    wait_event_interruptible(&p->tty.wait,
-					     READ_ONCE(p->head) != READ_ONCE(p->tail) || slave_gone(p)) ?
-								   -ERESTARTSYS : 0;
+		r = slave_gone(p)           ? -EIO
+		    : f->flags & O_NONBLOCK ? -EAGAIN
+		    : wait_event_interruptible(&p->tty.wait,
+		                               READ_ONCE(p->head) != READ_ONCE(p->tail) ||
+		                                       slave_gone(p))
+		            ? -ERESTARTSYS
+		            : 0;
 	}
 	if (done)
 		waitq_wake_all(&p->tty.wait);
@@ -124,8 +128,10 @@ static ssize_t master_write(struct file *f, struct uio *u, uint64_t *pos)
 		size_t n = MIN(u->left, sizeof(buf));
 
 		if (ldisc_input_full(&t->ld)) {
-			r = f->flags & O_NONBLOCK ? -EAGAIN :
-			    wait_event_interruptible(&t->wait, !ldisc_input_full(&t->ld)) ? -ERESTARTSYS : 0;
+			r = f->flags & O_NONBLOCK ? -EAGAIN
+			    : wait_event_interruptible(&t->wait, !ldisc_input_full(&t->ld))
+			            ? -ERESTARTSYS
+			            : 0;
 			continue;
 		}
 		n = MIN(n, MAX((size_t)(LDISC_BUF - (t->ld.head - t->ld.tail)), (size_t)1));
@@ -169,22 +175,17 @@ static long master_ioctl(struct file *f, unsigned cmd, uva_t arg)
 	struct file *slave;
 
 	switch (cmd) {
-	case TIOCGPTN:
-		return copy_to_user(arg, &n, sizeof(n));
+	case TIOCGPTN: return copy_to_user(arg, &n, sizeof(n));
 	case TIOCSPTLCK:
 		if (copy_from_user(&n, arg, sizeof(n)))
 			return -EFAULT;
 		p->locked = n != 0;
 		return 0;
-	case TIOCGPTLCK:
-		n = p->locked;
-		return copy_to_user(arg, &n, sizeof(n));
+	case TIOCGPTLCK: n = p->locked; return copy_to_user(arg, &n, sizeof(n));
 	case TIOCGPTPEER:
 		n = open_slave(p, (uint32_t)arg & ~(uint32_t)O_CLOEXEC, &slave);
 		return n ? n : fd_install(slave, arg & O_CLOEXEC);
-	case FIONREAD:
-		n = (int32_t)(p->head - p->tail);
-		return copy_to_user(arg, &n, sizeof(n));
+	case FIONREAD: n = (int32_t)(p->head - p->tail); return copy_to_user(arg, &n, sizeof(n));
 	}
 	return tty_ioctl(&p->tty, cmd, arg, true);
 }

@@ -20,7 +20,9 @@ static int unpack_entry(const struct cpio_entry *e)
 {
 	char target[1024];
 	struct dentry *d;
-	struct vstat to = { .mode = e->mode, .uid = e->uid, .gid = e->gid, .mtime = e->mtime * NS_PER_S };
+	struct vstat to = {
+		.mode = e->mode, .uid = e->uid, .gid = e->gid, .mtime = e->mtime * NS_PER_S
+	};
 	int r;
 
 	if (S_ISTYPE(e->mode, S_IFLNK)) {
@@ -29,7 +31,8 @@ static int unpack_entry(const struct cpio_entry *e)
 		memcpy(target, e->data, e->size);
 		target[e->size] = 0;
 	}
-	r = vfs_make(vfs_root, e->name, e->mode, DEV_MAKE(e->rdev_major, e->rdev_minor), target, &d);
+	r = vfs_make(vfs_root, e->name, e->mode, DEV_MAKE(e->rdev_major, e->rdev_minor), target,
+	             &d);
 	if (r == -EEXIST && S_ISTYPE(e->mode, S_IFDIR))
 		r = path_lookup(vfs_root, e->name, 0, &d);
 	if (r)

@@ -27,8 +27,12 @@ static struct socket *socket_new(unsigned family, unsigned type, unsigned protoc
 
 	if (!s)
 		return NULL;
-	*s = (struct socket){ .family = (uint16_t)family, .type = (uint16_t)type, .protocol = protocol,
-			      .rcvbuf = BUF_DEFAULT, .sndbuf = BUF_DEFAULT, .linger = -1 };
+	*s = (struct socket){ .family = (uint16_t)family,
+		              .type = (uint16_t)type,
+		              .protocol = protocol,
+		              .rcvbuf = BUF_DEFAULT,
+		              .sndbuf = BUF_DEFAULT,
+		              .linger = -1 };
 	waitq_init(&s->wait, "socket");
 	return s;
 }
@@ -112,7 +116,8 @@ static const struct file_ops socket_ops = {
 
 int socket_file(struct socket *s, uint32_t flags, struct file **out)
 {
-	int r = file_alloc_mode(&socket_ops, s, O_RDWR | (flags & O_NONBLOCK), S_IFSOCK | 0777, out);
+	int r = file_alloc_mode(&socket_ops, s, O_RDWR | (flags & O_NONBLOCK), S_IFSOCK | 0777,
+	                        out);
 
 	if (r)
 		socket_free(s);
@@ -155,29 +160,49 @@ int socket_accept(struct socket *s, bool nonblock, uint32_t flags, struct file *
 
 /* Options of SOL_SOCKET; Linux's numbers on x86. */
 enum sock_opt {
-	SO_DEBUG = 1, SO_REUSEADDR, SO_TYPE, SO_ERROR, SO_DONTROUTE, SO_BROADCAST, SO_SNDBUF, SO_RCVBUF,
-	SO_KEEPALIVE, SO_OOBINLINE, SO_NO_CHECK, SO_PRIORITY, SO_LINGER, SO_BSDCOMPAT, SO_REUSEPORT, SO_PASSCRED,
-	SO_PEERCRED, SO_RCVLOWAT, SO_SNDLOWAT, SO_RCVTIMEO, SO_SNDTIMEO, SO_BINDTODEVICE = 25, SO_TIMESTAMP = 29,
-	SO_ACCEPTCONN = 30, SO_PEERSEC = 31, SO_SNDBUFFORCE, SO_RCVBUFFORCE, SO_MARK = 36, SO_PROTOCOL = 38,
-	SO_DOMAIN, SO_INCOMING_CPU = 49,
+	SO_DEBUG = 1,
+	SO_REUSEADDR,
+	SO_TYPE,
+	SO_ERROR,
+	SO_DONTROUTE,
+	SO_BROADCAST,
+	SO_SNDBUF,
+	SO_RCVBUF,
+	SO_KEEPALIVE,
+	SO_OOBINLINE,
+	SO_NO_CHECK,
+	SO_PRIORITY,
+	SO_LINGER,
+	SO_BSDCOMPAT,
+	SO_REUSEPORT,
+	SO_PASSCRED,
+	SO_PEERCRED,
+	SO_RCVLOWAT,
+	SO_SNDLOWAT,
+	SO_RCVTIMEO,
+	SO_SNDTIMEO,
+	SO_BINDTODEVICE = 25,
+	SO_TIMESTAMP = 29,
+	SO_ACCEPTCONN = 30,
+	SO_PEERSEC = 31,
+	SO_SNDBUFFORCE,
+	SO_RCVBUFFORCE,
+	SO_MARK = 36,
+	SO_PROTOCOL = 38,
+	SO_DOMAIN,
+	SO_INCOMING_CPU = 49,
 };
 
 /* The boolean options. */
 static bool *bool_option(struct socket *s, int opt)
 {
 	switch (opt) {
-	case SO_REUSEADDR:
-		return &s->reuse_addr;
-	case SO_REUSEPORT:
-		return &s->reuse_port;
-	case SO_KEEPALIVE:
-		return &s->keep_alive;
-	case SO_BROADCAST:
-		return &s->broadcast;
-	case SO_OOBINLINE:
-		return &s->oob_inline;
-	case SO_PASSCRED:
-		return &s->pass_cred;
+	case SO_REUSEADDR: return &s->reuse_addr;
+	case SO_REUSEPORT: return &s->reuse_port;
+	case SO_KEEPALIVE: return &s->keep_alive;
+	case SO_BROADCAST: return &s->broadcast;
+	case SO_OOBINLINE: return &s->oob_inline;
+	case SO_PASSCRED: return &s->pass_cred;
 	}
 	return NULL;
 }
@@ -193,7 +218,9 @@ static int set_timeout(ns_t *to, const void *val, uint32_t len)
 	memcpy(&tv, val, sizeof(tv));
 	if (tv.usec < 0 || tv.usec >= 1000000)
 		return -EDOM;
-	*to = tv.sec < 0 || tv.sec > INT32_MAX ? 0 : (ns_t)tv.sec * NS_PER_S + (ns_t)tv.usec * NS_PER_US;
+	*to = tv.sec < 0 || tv.sec > INT32_MAX
+	              ? 0
+	              : (ns_t)tv.sec * NS_PER_S + (ns_t)tv.usec * NS_PER_US;
 	return 0;
 }
 
@@ -204,28 +231,24 @@ static int set_other(struct socket *s, int opt, const void *val, uint32_t len, i
 	switch (opt) {
 	case SO_SNDBUF:
 	case SO_SNDBUFFORCE:
-		s->sndbuf = (uint32_t)MAX(2 * MIN((int64_t)(uint32_t)v, (int64_t)BUF_MAX / 2), (int64_t)BUF_MIN);
+		s->sndbuf = (uint32_t)MAX(2 * MIN((int64_t)(uint32_t)v, (int64_t)BUF_MAX / 2),
+		                          (int64_t)BUF_MIN);
 		return 0;
 	case SO_RCVBUF:
 	case SO_RCVBUFFORCE:
-		s->rcvbuf = (uint32_t)MAX(2 * MIN((int64_t)(uint32_t)v, (int64_t)BUF_MAX / 2), (int64_t)BUF_MIN);
+		s->rcvbuf = (uint32_t)MAX(2 * MIN((int64_t)(uint32_t)v, (int64_t)BUF_MAX / 2),
+		                          (int64_t)BUF_MIN);
 		return 0;
-	case SO_PRIORITY:
-		s->priority = (uint32_t)v;
-		return 0;
-	case SO_MARK:
-		s->mark = (uint32_t)v;
-		return 0;
+	case SO_PRIORITY: s->priority = (uint32_t)v; return 0;
+	case SO_MARK: s->mark = (uint32_t)v; return 0;
 	case SO_LINGER:
 		if (len < sizeof(linger))
 			return -EINVAL;
 		memcpy(linger, val, sizeof(linger));
 		s->linger = linger[0] ? linger[1] : -1;
 		return 0;
-	case SO_RCVTIMEO:
-		return set_timeout(&s->rcv_timeout, val, len);
-	case SO_SNDTIMEO:
-		return set_timeout(&s->snd_timeout, val, len);
+	case SO_RCVTIMEO: return set_timeout(&s->rcv_timeout, val, len);
+	case SO_SNDTIMEO: return set_timeout(&s->snd_timeout, val, len);
 	case SO_BINDTODEVICE:
 		memset(s->device, 0, sizeof(s->device));
 		memcpy(s->device, val, MIN(len, (uint32_t)sizeof(s->device) - 1));
@@ -248,7 +271,8 @@ int socket_setopt(struct socket *s, int level, int opt, const void *val, uint32_
 	int r = -ENOPROTOOPT;
 
 	if (level != SOL_SOCKET)
-		return s->ops->setsockopt ? s->ops->setsockopt(s, level, opt, val, len) : -ENOPROTOOPT;
+		return s->ops->setsockopt ? s->ops->setsockopt(s, level, opt, val, len)
+		                          : -ENOPROTOOPT;
 	if (opt != SO_BINDTODEVICE) {
 		if (len < sizeof(v))
 			return -EINVAL;
@@ -275,32 +299,21 @@ static int int_option(struct socket *s, int opt, int32_t *v)
 	if (flag)
 		return *v = *flag, 0;
 	switch (opt) {
-	case SO_TYPE:
-		return *v = s->type, 0;
-	case SO_ERROR:
-		return *v = __atomic_exchange_n(&s->error, 0, __ATOMIC_RELAXED), 0;
-	case SO_SNDBUF:
-		return *v = (int32_t)s->sndbuf, 0;
-	case SO_RCVBUF:
-		return *v = (int32_t)s->rcvbuf, 0;
-	case SO_PRIORITY:
-		return *v = (int32_t)s->priority, 0;
-	case SO_MARK:
-		return *v = (int32_t)s->mark, 0;
-	case SO_ACCEPTCONN:
-		return *v = s->listening, 0;
-	case SO_DOMAIN:
-		return *v = s->family, 0;
-	case SO_PROTOCOL:
-		return *v = (int32_t)s->protocol, 0;
+	case SO_TYPE: return *v = s->type, 0;
+	case SO_ERROR: return *v = __atomic_exchange_n(&s->error, 0, __ATOMIC_RELAXED), 0;
+	case SO_SNDBUF: return *v = (int32_t)s->sndbuf, 0;
+	case SO_RCVBUF: return *v = (int32_t)s->rcvbuf, 0;
+	case SO_PRIORITY: return *v = (int32_t)s->priority, 0;
+	case SO_MARK: return *v = (int32_t)s->mark, 0;
+	case SO_ACCEPTCONN: return *v = s->listening, 0;
+	case SO_DOMAIN: return *v = s->family, 0;
+	case SO_PROTOCOL: return *v = (int32_t)s->protocol, 0;
 	case SO_RCVLOWAT:
-	case SO_SNDLOWAT:
-		return *v = 1, 0;
+	case SO_SNDLOWAT: return *v = 1, 0;
 	case SO_DEBUG:
 	case SO_DONTROUTE:
 	case SO_NO_CHECK:
-	case SO_TIMESTAMP:
-		return *v = 0, 0;
+	case SO_TIMESTAMP: return *v = 0, 0;
 	}
 	return -ENOPROTOOPT;
 }
@@ -319,7 +332,8 @@ int socket_getopt(struct socket *s, int level, int opt, void *val, uint32_t *len
 	ns_t t;
 
 	if (level != SOL_SOCKET)
-		return s->ops->getsockopt ? s->ops->getsockopt(s, level, opt, val, len) : -ENOPROTOOPT;
+		return s->ops->getsockopt ? s->ops->getsockopt(s, level, opt, val, len)
+		                          : -ENOPROTOOPT;
 	switch (opt) {
 	case SO_LINGER:
 		v[0] = s->linger >= 0;
@@ -331,8 +345,7 @@ int socket_getopt(struct socket *s, int level, int opt, void *val, uint32_t *len
 		tv[0] = (int64_t)(t / NS_PER_S);
 		tv[1] = (int64_t)(t % NS_PER_S / NS_PER_US);
 		return give(val, len, tv, sizeof(tv));
-	case SO_PEERCRED:
-		return give(val, len, &s->peer, sizeof(s->peer));
+	case SO_PEERCRED: return give(val, len, &s->peer, sizeof(s->peer));
 	case SO_BINDTODEVICE:
 		return give(val, len, s->device, (uint32_t)strlen(s->device) + (s->device[0] != 0));
 	}

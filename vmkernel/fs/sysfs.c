@@ -11,18 +11,21 @@ static struct genfs sysfs;
 
 int sysfs_add(const char *path, void (*fn)(struct text_buf *t, void *arg), void *arg)
 {
-	return genfs_add(&sysfs, path, &(struct gennode){ .text = fn, .arg = arg }, S_IFREG | 0444, PAGE_SIZE);
+	return genfs_add(&sysfs, path, &(struct gennode){ .text = fn, .arg = arg }, S_IFREG | 0444,
+	                 PAGE_SIZE);
 }
 
-int sysfs_add_bin(const char *path, size_t size, ssize_t (*read)(void *arg, uint64_t off, void *buf, size_t n),
-		  void *arg)
+int sysfs_add_bin(const char *path, size_t size,
+                  ssize_t (*read)(void *arg, uint64_t off, void *buf, size_t n), void *arg)
 {
-	return genfs_add(&sysfs, path, &(struct gennode){ .bin = read, .arg = arg }, S_IFREG | 0444, size);
+	return genfs_add(&sysfs, path, &(struct gennode){ .bin = read, .arg = arg }, S_IFREG | 0444,
+	                 size);
 }
 
 int sysfs_link(const char *path, const char *target)
 {
-	return genfs_add(&sysfs, path, &(struct gennode){ .target = (char *)(uintptr_t)target }, S_IFLNK | 0777, 0);
+	return genfs_add(&sysfs, path, &(struct gennode){ .target = (char *)(uintptr_t)target },
+	                 S_IFLNK | 0777, 0);
 }
 
 void sysfs_remove(const char *path)

@@ -44,7 +44,8 @@ static void pci_revision(struct text_buf *t, void *arg)
 
 static void pci_irq(struct text_buf *t, void *arg)
 {
-	text_printf(t, "%u\n", ((struct pci_dev *)arg)->irq_pin ? ((struct pci_dev *)arg)->irq_line : 0);
+	text_printf(t, "%u\n",
+	            ((struct pci_dev *)arg)->irq_pin ? ((struct pci_dev *)arg)->irq_line : 0);
 }
 
 /* Start, end, flags as linux/ioport.h has them, for the BARs, the ROM and six of a bridge. */
@@ -58,10 +59,12 @@ static void pci_resource(struct text_buf *t, void *arg)
 		uint64_t flags = 0;
 
 		if (b && b->len)
-			flags = 0x40000 | (b->io ? IO | 1 : MEM) | (b->prefetch ? PREFETCH | 8 : 0) |
-				(b->is64 ? MEM64 | 4 : 0);
-		text_printf(t, "0x%016llx 0x%016llx 0x%016llx\n", flags ? (unsigned long long)b->base : 0,
-			    flags ? (unsigned long long)(b->base + b->len - 1) : 0, (unsigned long long)flags);
+			flags = 0x40000 | (b->io ? IO | 1 : MEM) |
+			        (b->prefetch ? PREFETCH | 8 : 0) | (b->is64 ? MEM64 | 4 : 0);
+		text_printf(t, "0x%016llx 0x%016llx 0x%016llx\n",
+		            flags ? (unsigned long long)b->base : 0,
+		            flags ? (unsigned long long)(b->base + b->len - 1) : 0,
+		            (unsigned long long)flags);
 	}
 }
 

@@ -98,11 +98,13 @@ static ssize_t text_file_write(struct file *f, struct uio *u, uint64_t *pos)
 	return -EACCES;
 }
 
-static const struct file_ops text_ops = {
-	.name = "text", .read = text_file_read, .write = text_file_write, .release = text_file_release
-};
+static const struct file_ops text_ops = { .name = "text",
+	                                  .read = text_file_read,
+	                                  .write = text_file_write,
+	                                  .release = text_file_release };
 
-int text_file_open(struct file *f, void (*fill)(struct text_buf *, void *), void *arg, void (*put)(void *))
+int text_file_open(struct file *f, void (*fill)(struct text_buf *, void *), void *arg,
+                   void (*put)(void *))
 {
 	struct text_file *tf = kzalloc(sizeof(*tf));
 

@@ -11,7 +11,8 @@ static const struct inode_ops tmpfs_inode_ops;
 
 static int by_name(const struct tree_node *a, const struct tree_node *b)
 {
-	return strcmp(tree_entry(a, struct tent, by_name)->name, tree_entry(b, struct tent, by_name)->name);
+	return strcmp(tree_entry(a, struct tent, by_name)->name,
+	              tree_entry(b, struct tent, by_name)->name);
 }
 
 static int by_cookie(const struct tree_node *a, const struct tree_node *b)
@@ -46,7 +47,8 @@ static struct tmpfs *tmpfs_of(struct inode *i)
 }
 
 /* One reference, which the entry will take. */
-static int tnode_new(struct tmpfs *fs, uint32_t mode, uint64_t rdev, const char *target, struct tnode **out)
+static int tnode_new(struct tmpfs *fs, uint32_t mode, uint64_t rdev, const char *target,
+                     struct tnode **out)
 {
 	const struct cred *c = cred_current();
 	struct tnode *t = kzalloc(sizeof(*t));
@@ -133,8 +135,8 @@ static int tmpfs_lookup(struct inode *dir, const char *name, struct inode **out)
 	return 0;
 }
 
-static int tmpfs_make(struct inode *dir, const char *name, enum inode_type type, uint32_t mode, uint64_t rdev,
-		      const char *target, struct inode **out)
+static int tmpfs_make(struct inode *dir, const char *name, enum inode_type type, uint32_t mode,
+                      uint64_t rdev, const char *target, struct inode **out)
 {
 	struct tnode *d = to_tnode(dir), *t;
 	struct tent *e;
@@ -201,7 +203,7 @@ static int tmpfs_unlink(struct inode *dir, const char *name, bool directory)
 }
 
 static int tmpfs_rename(struct inode *dir, const char *name, struct inode *to, const char *to_name,
-			unsigned flags)
+                        unsigned flags)
 {
 	struct tnode *a = to_tnode(dir), *b = to_tnode(to);
 	struct tent *e = find(a, name), *old = find(b, to_name), *fresh;
@@ -252,10 +254,12 @@ static int tmpfs_setattr(struct inode *i, const struct vstat *to, unsigned mask)
 }
 
 static int tmpfs_readdir(struct file *f, uint64_t *pos,
-			 bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t), void *arg)
+                         bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t),
+                         void *arg)
 {
 	struct tnode *dir = to_tnode(f->inode);
-	uint64_t up = f->dentry && f->dentry->parent ? f->dentry->parent->inode->st.ino : dir->i.st.ino;
+	uint64_t up = f->dentry && f->dentry->parent ? f->dentry->parent->inode->st.ino
+	                                             : dir->i.st.ino;
 	struct tree_node *n;
 
 	mutex_lock(&dir->i.lock);
@@ -267,7 +271,8 @@ static int tmpfs_readdir(struct file *f, uint64_t *pos,
 		for (n = tree_lower(&dir->cookies, cookie_side, pos); n; n = tree_next(n)) {
 			struct tent *e = tree_entry(n, struct tent, by_cookie);
 
-			if (!emit(arg, e->name, e->to->i.st.ino, inode_type(&e->to->i), e->cookie + 1))
+			if (!emit(arg, e->name, e->to->i.st.ino, inode_type(&e->to->i),
+			          e->cookie + 1))
 				break;
 			*pos = e->cookie + 1;
 		}
@@ -294,8 +299,8 @@ static const struct inode_ops tmpfs_inode_ops = {
 	.setattr = tmpfs_setattr,
 };
 
-static int tmpfs_statfs(struct fs *fs, uint64_t *block_size, uint64_t *blocks, uint64_t *free, uint64_t *inodes,
-			uint64_t *inodes_free, char name[16])
+static int tmpfs_statfs(struct fs *fs, uint64_t *block_size, uint64_t *blocks, uint64_t *free,
+                        uint64_t *inodes, uint64_t *inodes_free, char name[16])
 {
 	struct tmpfs *t = fs->priv;
 
@@ -312,7 +317,8 @@ static void tmpfs_refresh(struct inode *i)
 	struct tnode *t = to_tnode(i);
 
 	if (t->data)
-		i->st.blocks512 = MAX(t->data->pages_used * 8, DIV_UP(t->data->backing_len, 512ull));
+		i->st.blocks512 = MAX(t->data->pages_used * 8,
+		                      DIV_UP(t->data->backing_len, 512ull));
 	if (inode_type(i) == INODE_DIR)
 		i->st.size = (t->names.count + 2) * 20;
 }

@@ -35,10 +35,10 @@ struct tent { /* a name in a directory; the directory's lock */
 
 struct tnode {
 	struct inode i;
-	struct tdata *data; /* regular files */
+	struct tdata *data;         /* regular files */
 	struct tree names, cookies; /* directories */
 	uint64_t next_cookie;
-	char *target; /* links */
+	char *target;   /* links */
 	uint32_t seals; /* F_SEAL_* */
 };
 #define to_tnode(inode) container_of(inode, struct tnode, i)

@@ -40,7 +40,8 @@ static pa_t backing_page(const struct tdata *d, uint64_t index)
 {
 	uint64_t at = index << PAGE_SHIFT;
 
-	if (!d->backing || at + PAGE_SIZE > d->backing_len || !IS_ALIGNED((uintptr_t)d->backing, PAGE_SIZE))
+	if (!d->backing || at + PAGE_SIZE > d->backing_len ||
+	    !IS_ALIGNED((uintptr_t)d->backing, PAGE_SIZE))
 		return PA_NONE;
 	return va_to_pa(d->backing + at);
 }
@@ -56,7 +57,8 @@ static pa_t new_page(struct tdata *d, uint64_t index)
 	if (pa == PA_NONE)
 		goto full;
 	if (d->backing && at < d->backing_len)
-		memcpy(pa_to_va(pa), d->backing + at, MIN(d->backing_len - at, (uint64_t)PAGE_SIZE));
+		memcpy(pa_to_va(pa), d->backing + at,
+		       MIN(d->backing_len - at, (uint64_t)PAGE_SIZE));
 	d->pages_used++;
 	return pa;
 full:
@@ -299,7 +301,7 @@ static ssize_t tmpfs_write(struct file *f, struct uio *u, uint64_t *pos)
 }
 
 static int tmpfs_mmap(struct file *f, uint64_t offset, uint64_t len, unsigned prot, bool shared,
-		      struct memobj **obj, uint64_t *obj_offset)
+                      struct memobj **obj, uint64_t *obj_offset)
 {
 	struct tnode *t = to_tnode(f->inode);
 	enum { PROT_WRITE = 2 };

@@ -211,9 +211,12 @@ static int wait_input(struct tty *t, size_t n, bool nonblock)
 	do { /* with vmin and vtime the clock starts at the first byte and again at each further one */
 		had = ldisc_readable(&t->ld);
 		ns_t deadline = vtime && (!vmin || had) ? time_now() + step : NS_NEVER;
-		r = read_ready(t, want) ? 0 :
-			    wait_event_intr_until(&t->wait, read_ready(t, want) ||
-						  (vtime && ldisc_readable(&t->ld) > had), deadline);
+		r = read_ready(t, want)
+		            ? 0
+		            : wait_event_intr_until(&t->wait,
+		                                    read_ready(t, want) ||
+		                                            (vtime && ldisc_readable(&t->ld) > had),
+		                                    deadline);
 	} while (!r && !read_ready(t, want));
 	return r == -ETIMEDOUT ? 1 : r ? -ERESTARTSYS : 0;
 }
@@ -280,8 +283,9 @@ static ssize_t tty_write(struct file *f, struct uio *u, uint64_t *pos)
 			break;
 		done += (ssize_t)n;
 		if (!n)
-			r = f->flags & O_NONBLOCK ? -EAGAIN :
-						    wait_event_interruptible(&t->wait, can_write(t));
+			r = f->flags & O_NONBLOCK
+			            ? -EAGAIN
+			            : wait_event_interruptible(&t->wait, can_write(t));
 		if (r == -EINTR)
 			r = -ERESTARTSYS;
 	}
@@ -298,7 +302,8 @@ static unsigned tty_poll(struct file *f, struct waitq **q)
 	if (t->hung)
 		bits = FPOLLIN | FPOLLOUT | FPOLLHUP | FPOLLERR;
 	else
-		bits = (read_ready(t, MAX(t->ld.t.cc[VTIME] ? 1 : t->ld.t.cc[VMIN], 1)) ? FPOLLIN : 0) |
+		bits = (read_ready(t, MAX(t->ld.t.cc[VTIME] ? 1 : t->ld.t.cc[VMIN], 1)) ? FPOLLIN
+		                                                                        : 0) |
 		       (can_write(t) ? FPOLLOUT : 0);
 	mutex_unlock(&t->lock);
 	return bits;

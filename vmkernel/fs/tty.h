@@ -21,7 +21,7 @@ struct tty_end { /* all under t->lock */
 	void (*output)(struct tty *t, const char *s, size_t n);
 	void (*input_taken)(struct tty *t); /* a reader made room; may be NULL */
 	void (*set_cflag)(struct tty *t);   /* may be NULL */
-	void (*free)(struct tty *t);	    /* the last reference is gone */
+	void (*free)(struct tty *t);        /* the last reference is gone */
 };
 enum { TTY_ROOM_MIN = 64 };
 
@@ -35,7 +35,7 @@ struct tty {
 	uint64_t rdev;
 	uint32_t refs;
 	struct winsize size;
-	bool hung;	/* the other side is gone */
+	bool hung;      /* the other side is gone */
 	bool exclusive; /* TIOCEXCL */
 	unsigned opens;
 	int sid, pgrp; /* 0: none */

@@ -136,53 +136,35 @@ long tty_ioctl(struct tty *t, unsigned cmd, uva_t arg, bool master)
 	int r;
 
 	switch (cmd) {
-	case TCGETS:
-		return get_termios(t, arg);
+	case TCGETS: return get_termios(t, arg);
 	case TCSETS:
 	case TCSETSW:
-	case TCSETSF:
-		return set_termios(t, cmd, arg);
-	case TIOCGWINSZ:
-		return copy_to_user(arg, &t->size, sizeof(t->size));
-	case TIOCSWINSZ:
-		return set_size(t, arg);
-	case TIOCGPGRP:
-		return is_mine(t, master) ? out_int(arg, t->pgrp) : -ENOTTY;
-	case TIOCSPGRP:
-		return set_pgrp(t, arg, master);
-	case TIOCGSID:
-		return is_mine(t, master) && t->sid ? out_int(arg, t->sid) : -ENOTTY;
-	case TIOCSCTTY:
-		return tty_take(t, arg == 1);
+	case TCSETSF: return set_termios(t, cmd, arg);
+	case TIOCGWINSZ: return copy_to_user(arg, &t->size, sizeof(t->size));
+	case TIOCSWINSZ: return set_size(t, arg);
+	case TIOCGPGRP: return is_mine(t, master) ? out_int(arg, t->pgrp) : -ENOTTY;
+	case TIOCSPGRP: return set_pgrp(t, arg, master);
+	case TIOCGSID: return is_mine(t, master) && t->sid ? out_int(arg, t->sid) : -ENOTTY;
+	case TIOCSCTTY: return tty_take(t, arg == 1);
 	case TIOCNOTTY:
 		if (!is_mine(t, false))
 			return -ENOTTY;
 		if (proc_pid(proc_current()) == t->sid)
 			tty_session_end(t->sid);
 		return 0;
-	case FIONREAD:
-		return readable(t, arg);
-	case TIOCOUTQ:
-		return out_int(arg, 0);
-	case TCFLSH:
-		r = tty_check_change(t, SIGTTOU);
-		return r ? r : flush(t, (unsigned)arg);
-	case TCXONC:
-		r = tty_check_change(t, SIGTTOU);
-		return r ? r : flow(t, (unsigned)arg);
+	case FIONREAD: return readable(t, arg);
+	case TIOCOUTQ: return out_int(arg, 0);
+	case TCFLSH: r = tty_check_change(t, SIGTTOU); return r ? r : flush(t, (unsigned)arg);
+	case TCXONC: r = tty_check_change(t, SIGTTOU); return r ? r : flow(t, (unsigned)arg);
 	case TCSBRK: /* tcdrain, and breaks, which no port here can send */
-	case TCSBRKP:
-		return tty_check_change(t, SIGTTOU);
-	case TIOCSTI:
-		return type_char(t, arg);
+	case TCSBRKP: return tty_check_change(t, SIGTTOU);
+	case TIOCSTI: return type_char(t, arg);
 	case TIOCEXCL:
-	case TIOCNXCL:
-		t->exclusive = cmd == TIOCEXCL;
-		return 0;
-	case TIOCGETD:
-		return out_int(arg, 0);
+	case TIOCNXCL: t->exclusive = cmd == TIOCEXCL; return 0;
+	case TIOCGETD: return out_int(arg, 0);
 	case TIOCMGET:
-		return master || t->end->set_cflag == NULL ? -ENOTTY : out_int(arg, 0x166); /* all lines up */
+		return master || t->end->set_cflag == NULL ? -ENOTTY
+		                                           : out_int(arg, 0x166); /* all lines up */
 	}
 	return -ENOTTY;
 }

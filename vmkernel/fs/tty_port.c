@@ -165,7 +165,8 @@ int tty_port_add(struct tty_port *p)
 	spin_init(&pt->in_lock, "tty_port", RANK_FILE);
 	work_init(&pt->work, port_work);
 	tty_setup(&pt->tty, &port_end, pt, p->rdev);
-	pt->tty.size = (struct winsize){ .rows = p->rows ? p->rows : 24, .cols = p->cols ? p->cols : 80 };
+	pt->tty.size = (struct winsize){ .rows = p->rows ? p->rows : 24,
+		                         .cols = p->cols ? p->cols : 80 };
 	p->tty = &pt->tty;
 	r = devfs_add(p->name, INODE_CHAR, 0620, p->rdev, port_open, p);
 	if (r) {

@@ -258,7 +258,8 @@ static int un_accept(struct socket *s, struct socket *fresh, bool nonblock)
 			return -EINVAL;
 		if (nonblock)
 			return -EAGAIN;
-		r = wait_event_intr_until(&s->wait, !list_empty(&l->pending) || l->rd_shut, deadline);
+		r = wait_event_intr_until(&s->wait, !list_empty(&l->pending) || l->rd_shut,
+		                          deadline);
 		if (r)
 			return r == -ETIMEDOUT ? -EAGAIN : s->rcv_timeout ? -EINTR : -ERESTARTSYS;
 		c = take_pending(l);
@@ -335,7 +336,8 @@ static unsigned un_poll(struct socket *s)
 			bits |= FPOLLIN;
 		if (eof && stream)
 			bits |= FPOLLRDHUP;
-		if (stream && (u->peer_gone || (u->rd_shut && u->wr_shut) || (!u->peer && !u->peer_gone)))
+		if (stream &&
+		    (u->peer_gone || (u->rd_shut && u->wr_shut) || (!u->peer && !u->peer_gone)))
 			bits |= FPOLLHUP;
 		if (!u->peer ? !stream || !u->peer_gone : unix_room(u->peer, u) > 0)
 			bits |= FPOLLOUT;
@@ -356,8 +358,10 @@ static long un_ioctl(struct socket *s, unsigned cmd, uva_t arg)
 		return -ENOTTY;
 	mutex_lock(&u->lock);
 	first = list_first(&u->queue, struct umsg, link);
-	n = cmd == TIOCOUTQ ? (u->peer ? (int32_t)READ_ONCE(u->peer->queued) : 0) :
-	    u->type == SOCK_STREAM ? (int32_t)u->queued : first ? (int32_t)first->len : 0;
+	n = cmd == TIOCOUTQ          ? (u->peer ? (int32_t)READ_ONCE(u->peer->queued) : 0)
+	    : u->type == SOCK_STREAM ? (int32_t)u->queued
+	    : first                  ? (int32_t)first->len
+	                             : 0;
 	mutex_unlock(&u->lock);
 	return copy_to_user(arg, &n, sizeof(n));
 }

@@ -17,7 +17,7 @@ struct umsg {
 	unsigned nfds;
 	struct ucred cred;
 	struct sockaddr_any from; /* datagrams */
-	size_t off, len;	  /* off: already read (streams) */
+	size_t off, len;          /* off: already read (streams) */
 	uint8_t data[];
 };
 
@@ -25,11 +25,11 @@ struct usock {
 	struct mutex lock;
 	uint32_t refs; /* atomic */
 	uint16_t type;
-	struct socket *s; /* NULL: not accepted yet, or closed */
+	struct socket *s;   /* NULL: not accepted yet, or closed */
 	struct usock *peer; /* connected to, with a reference */
 	bool rd_shut, wr_shut, peer_gone, closed;
 	struct list queue; /* umsg */
-	size_t queued;	   /* bytes in queue */
+	size_t queued;     /* bytes in queue */
 	/* Listening. */
 	struct list pending; /* usock.in_pending, with a reference each */
 	struct list in_pending;
@@ -45,9 +45,10 @@ struct usock *unix_new(uint16_t type);
 struct usock *unix_get(struct usock *u);
 void unix_put(struct usock *u);
 void unix_wake(struct usock *u);
-struct ucred unix_cred(void); /* of the current process */
+struct ucred unix_cred(void);             /* of the current process */
 struct usock *unix_peer(struct usock *u); /* with a reference, or NULL */
-size_t unix_room(const struct usock *to, const struct usock *from); /* bytes that still fit into to's queue */
+size_t unix_room(const struct usock *to,
+                 const struct usock *from); /* bytes that still fit into to's queue */
 
 /* unix_name.c */
 int __must_check unix_bind(struct usock *u, const struct sockaddr_any *a, uint32_t mode);

@@ -27,7 +27,8 @@ size_t unix_room(const struct usock *to, const struct usock *from)
 }
 
 /* A message with n bytes of u and, if first, the files and credentials of m. */
-static int umsg_new(struct sock_msg *m, size_t n, bool first, const struct usock *from, struct umsg **out)
+static int umsg_new(struct sock_msg *m, size_t n, bool first, const struct usock *from,
+                    struct umsg **out)
 {
 	struct umsg *um = kmalloc(sizeof(*um) + n);
 
@@ -66,7 +67,8 @@ static int deliver(struct usock *to, struct usock *from, struct umsg *um)
 		r = to->type == SOCK_DGRAM ? -ECONNREFUSED : -EPIPE;
 	else if (to->rd_shut)
 		r = -EPIPE;
-	else if (stream ? !unix_room(to, from) : to->queued && unix_room(to, from) < um->len + OVERHEAD)
+	else if (stream ? !unix_room(to, from)
+	                : to->queued && unix_room(to, from) < um->len + OVERHEAD)
 		r = -EAGAIN;
 	if (!r) {
 		list_push_back(&to->queue, &um->link);
@@ -80,12 +82,14 @@ static int deliver(struct usock *to, struct usock *from, struct umsg *um)
 
 static bool can_send(struct usock *to, const struct usock *from, size_t n)
 {
-	return READ_ONCE(to->closed) || READ_ONCE(to->rd_shut) || READ_ONCE(from->wr_shut) || !READ_ONCE(to->queued) ||
+	return READ_ONCE(to->closed) || READ_ONCE(to->rd_shut) || READ_ONCE(from->wr_shut) ||
+	       !READ_ONCE(to->queued) ||
 	       unix_room(to, from) >= (to->type == SOCK_STREAM ? 1 : n + OVERHEAD);
 }
 
 /* One message; *sent files are the receiver's from then on. */
-static int send_one(struct socket *s, struct usock *to, struct sock_msg *m, size_t n, bool first, ns_t deadline)
+static int send_one(struct socket *s, struct usock *to, struct sock_msg *m, size_t n, bool first,
+                    ns_t deadline)
 {
 	struct usock *u = s->priv;
 	struct umsg *um;
@@ -93,7 +97,8 @@ static int send_one(struct socket *s, struct usock *to, struct sock_msg *m, size
 
 	if (r)
 		return r;
-	while ((r = u->wr_shut ? -EPIPE : deliver(to, u, um)) == -EAGAIN && !(m->flags & MSG_DONTWAIT)) {
+	while ((r = u->wr_shut ? -EPIPE : deliver(to, u, um)) == -EAGAIN &&
+	       !(m->flags & MSG_DONTWAIT)) {
 		struct waitq *q = to->type == SOCK_DGRAM ? &unix_changed : &s->wait;
 
 		r = wait_event_intr_until(q, can_send(to, u, n), deadline);
@@ -140,7 +145,9 @@ ssize_t unix_send(struct socket *s, struct sock_msg *m)
 	else
 		to = unix_peer(u);
 	if (!r && !to)
-		r = u->peer_gone ? -EPIPE : s->type == SOCK_DGRAM && !m->addr.len ? -ENOTCONN : -ENOTCONN;
+		r = u->peer_gone                            ? -EPIPE
+		    : s->type == SOCK_DGRAM && !m->addr.len ? -ENOTCONN
+		                                            : -ENOTCONN;
 	if (!r && (u->wr_shut || (u->peer_gone && s->type != SOCK_DGRAM)))
 		r = -EPIPE;
 	if (!r && s->type == SOCK_STREAM)
@@ -282,14 +289,16 @@ ssize_t unix_recv(struct socket *s, struct sock_msg *m)
 			done += r;
 		if (end || (r < 0 && r != -EAGAIN) || (r >= 0 && s->type != SOCK_STREAM))
 			break;
-		if (done && (!(m->flags & MSG_WAITALL) || !m->u->left || (m->flags & MSG_PEEK) || r == 0))
+		if (done &&
+		    (!(m->flags & MSG_WAITALL) || !m->u->left || (m->flags & MSG_PEEK) || r == 0))
 			break;
 		if (r == -EAGAIN && (m->flags & MSG_DONTWAIT))
 			break;
 		if (r != -EAGAIN)
 			continue;
-		r = wait_event_intr_until(&s->wait, !list_empty(&u->queue) || u->rd_shut || u->peer_gone || s->error,
-					  deadline);
+		r = wait_event_intr_until(
+			&s->wait, !list_empty(&u->queue) || u->rd_shut || u->peer_gone || s->error,
+			deadline);
 		if (r) {
 			r = r == -ETIMEDOUT ? -EAGAIN : s->rcv_timeout ? -EINTR : -ERESTARTSYS;
 			break;

@@ -87,7 +87,8 @@ int unix_bind(struct usock *u, const struct sockaddr_any *a, uint32_t mode)
 		return -EINVAL;
 	if (u->addr.len > PATH_OFFSET)
 		return -EINVAL;
-	return a->len == PATH_OFFSET || !a->bytes[PATH_OFFSET] ? bind_abstract(u, a) : bind_path(u, a, mode);
+	return a->len == PATH_OFFSET || !a->bytes[PATH_OFFSET] ? bind_abstract(u, a)
+	                                                       : bind_path(u, a, mode);
 }
 
 void unix_unbind(struct usock *u)

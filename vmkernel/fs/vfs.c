@@ -56,7 +56,8 @@ static int open_checked(struct dentry *d, unsigned flags, struct file **out)
 {
 	struct inode *i = d->inode;
 	struct file *f;
-	int r = file_alloc_inode(i, flags & ~(unsigned)(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_CLOEXEC), &f);
+	int r = file_alloc_inode(
+		i, flags & ~(unsigned)(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_CLOEXEC), &f);
 
 	if (r)
 		return r;
@@ -73,15 +74,9 @@ static int open_checked(struct dentry *d, unsigned flags, struct file **out)
 		r = device_open(i, f);
 		f->flags &= ~(unsigned)O_NOCTTY;
 		break;
-	case INODE_FIFO:
-		r = fifo_open(i, f);
-		break;
-	case INODE_SOCKET:
-		r = -ENXIO;
-		break;
-	default:
-		f->seekable = true;
-		r = i->ops->open ? i->ops->open(i, f) : -ENXIO;
+	case INODE_FIFO: r = fifo_open(i, f); break;
+	case INODE_SOCKET: r = -ENXIO; break;
+	default: f->seekable = true; r = i->ops->open ? i->ops->open(i, f) : -ENXIO;
 	}
 	if (r) {
 		f->ops = NULL; /* nothing to release */
@@ -115,7 +110,8 @@ int vfs_open_dentry_exec(struct dentry *d, struct file **out)
 }
 
 /* The directory's lock is held. Makes name in w->at; out gets its dentry when it is wanted. */
-static int make_locked(struct walk *w, uint32_t mode, uint64_t rdev, const char *target, struct dentry **out)
+static int make_locked(struct walk *w, uint32_t mode, uint64_t rdev, const char *target,
+                       struct dentry **out)
 {
 	struct inode *dir = w->at->inode, *i;
 	int r = w->at->deleted ? -ENOENT : inode_permission(dir, MAY_WRITE | MAY_EXEC);
@@ -124,7 +120,8 @@ static int make_locked(struct walk *w, uint32_t mode, uint64_t rdev, const char 
 		return r;
 	if (!dir->ops->create)
 		return -EPERM;
-	r = dir->ops->create(dir, w->name, (enum inode_type)S_TYPE(mode), mode & 07777, rdev, target, &i);
+	r = dir->ops->create(dir, w->name, (enum inode_type)S_TYPE(mode), mode & 07777, rdev,
+	                     target, &i);
 	if (r)
 		return r;
 	if (out) {
@@ -153,7 +150,8 @@ static int create_and_open(struct walk *w, unsigned flags, uint32_t mode, struct
 	return r;
 }
 
-static int open_tmpfile(struct dentry *base, const char *path, unsigned flags, uint32_t mode, struct file **out)
+static int open_tmpfile(struct dentry *base, const char *path, unsigned flags, uint32_t mode,
+                        struct file **out)
 {
 	struct dentry *dir, *d;
 	struct inode *i;
@@ -164,7 +162,9 @@ static int open_tmpfile(struct dentry *base, const char *path, unsigned flags, u
 	r = path_lookup(base, path, WALK_FOLLOW, &dir);
 	if (r)
 		return r;
-	r = inode_type(dir->inode) != INODE_DIR ? -ENOTDIR : inode_permission(dir->inode, MAY_WRITE | MAY_EXEC);
+	r = inode_type(dir->inode) != INODE_DIR
+	            ? -ENOTDIR
+	            : inode_permission(dir->inode, MAY_WRITE | MAY_EXEC);
 	if (!r)
 		r = tmpfs_anon_file(dir->inode->fs, mode, &i);
 	dentry_put(dir);
@@ -179,10 +179,12 @@ static int open_tmpfile(struct dentry *base, const char *path, unsigned flags, u
 	return r;
 }
 
-int vfs_open_at(struct dentry *base, const char *path, unsigned flags, uint32_t mode, struct file **out)
+int vfs_open_at(struct dentry *base, const char *path, unsigned flags, uint32_t mode,
+                struct file **out)
 {
-	unsigned follow = flags & O_NOFOLLOW || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL) ?
-				  0 : WALK_FOLLOW;
+	unsigned follow = flags & O_NOFOLLOW || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)
+	                          ? 0
+	                          : WALK_FOLLOW;
 	struct walk *w;
 	int r;
 
@@ -216,8 +218,8 @@ int vfs_open(const char *path, unsigned flags, uint32_t mode, struct file **out)
 	return vfs_open_at(vfs_root, path, flags, mode, out);
 }
 
-int vfs_make(struct dentry *base, const char *path, uint32_t mode, uint64_t rdev, const char *target,
-	     struct dentry **out)
+int vfs_make(struct dentry *base, const char *path, uint32_t mode, uint64_t rdev,
+             const char *target, struct dentry **out)
 {
 	struct dentry *d;
 	struct walk *w;
@@ -227,6 +229,8 @@ int vfs_make(struct dentry *base, const char *path, uint32_t mode, uint64_t rdev
 		return r;
 	if (w->dots) {
 		r = -EEXIST;
+	} else if (w->too_long) {
+		r = -ENAMETOOLONG;
 	} else if (dentry_lookup(w->at, w->name, &d) == 0) {
 		dentry_put(d);
 		r = -EEXIST;
@@ -298,7 +302,12 @@ int vfs_remove(struct dentry *base, const char *path, bool directory)
 	if (r)
 		return r;
 	if (w->dots)
-		r = !directory ? -EISDIR : !strcmp(w->name, ".") ? -EINVAL : w->name[0] ? -ENOTEMPTY : -EBUSY;
+		r = !directory              ? -EISDIR
+		    : !strcmp(w->name, ".") ? -EINVAL
+		    : w->name[0]            ? -ENOTEMPTY
+		                            : -EBUSY;
+	else if (w->too_long)
+		r = -ENAMETOOLONG;
 	if (!r) {
 		mutex_lock(&w->at->inode->lock);
 		r = remove_locked(w, directory);
@@ -324,6 +333,8 @@ int vfs_link(struct dentry *old, struct dentry *base, const char *path)
 
 	if (w->dots)
 		r = -EEXIST;
+	else if (w->too_long)
+		r = -ENAMETOOLONG;
 	else if (inode_type(old->inode) == INODE_DIR)
 		r = -EPERM;
 	else if (w->slash)
@@ -391,7 +402,8 @@ static int rename_locked(struct walk *a, struct walk *b, unsigned flags)
 		r = flags & RENAME_EXCHANGE ? -EINVAL : -ENOTEMPTY;
 	dentry_put(used);
 	if (!r && src != dst) { /* two names of one file: nothing happens */
-		r = from->ops->rename ? from->ops->rename(from, a->name, to, b->name, flags) : -EPERM;
+		r = from->ops->rename ? from->ops->rename(from, a->name, to, b->name, flags)
+		                      : -EPERM;
 		if (!r)
 			r = dentry_renamed(a->at, a->name, b->at, b->name, flags & RENAME_EXCHANGE);
 	}
@@ -400,7 +412,8 @@ static int rename_locked(struct walk *a, struct walk *b, unsigned flags)
 	return r;
 }
 
-int vfs_rename(struct dentry *from, const char *path, struct dentry *to, const char *to_path, unsigned flags)
+int vfs_rename(struct dentry *from, const char *path, struct dentry *to, const char *to_path,
+               unsigned flags)
 {
 	struct walk *a = NULL, *b = NULL;
 	int r;
@@ -413,13 +426,16 @@ int vfs_rename(struct dentry *from, const char *path, struct dentry *to, const c
 		r = walk_new(to, to_path, WALK_PARENT, &b);
 	if (!r && (a->dots || b->dots))
 		r = -EBUSY;
+	if (!r && (a->too_long || b->too_long))
+		r = -ENAMETOOLONG;
 	if (!r && a->at->inode->fs != b->at->inode->fs)
 		r = -EXDEV;
 	if (!r) {
 		mutex_lock(&rename_lock);
 		lock_pair(a->at, b->at);
-		r = a->at->deleted || b->at->deleted || !a->at->inode->ops->lookup ?
-			    -ENOENT : rename_locked(a, b, flags);
+		r = a->at->deleted || b->at->deleted || !a->at->inode->ops->lookup
+		            ? -ENOENT
+		            : rename_locked(a, b, flags);
 		mutex_unlock(&a->at->inode->lock);
 		if (a->at->inode != b->at->inode)
 			mutex_unlock(&b->at->inode->lock);
@@ -441,7 +457,8 @@ int vfs_mount(const char *path, struct fs *fs)
 		r = path_lookup(vfs_root, path, WALK_FOLLOW, &at);
 	if (r)
 		return r;
-	r = at && inode_type(at->inode) != INODE_DIR ? -ENOTDIR : dentry_alone(fs->root, "/", &root);
+	r = at && inode_type(at->inode) != INODE_DIR ? -ENOTDIR
+	                                             : dentry_alone(fs->root, "/", &root);
 	if (!r) {
 		root->deleted = false;
 		r = dentry_mount(at, root);

@@ -20,7 +20,9 @@ static bool dir_emit(void *arg, const char *name, uint64_t ino, unsigned type, u
 {
 	struct dirbuf *b = arg;
 	size_t n = strlen(name), len = ALIGN_UP(sizeof(struct dirent64) + n + 1, (size_t)8);
-	struct dirent64 d = { .ino = ino, .off = (int64_t)next, .reclen = (uint16_t)len, .type = (uint8_t)type };
+	struct dirent64 d = {
+		.ino = ino, .off = (int64_t)next, .reclen = (uint16_t)len, .type = (uint8_t)type
+	};
 
 	if (len > b->size - b->len)
 		return false;
@@ -71,7 +73,8 @@ SYSCALL(217, getdents64)
 /* The directory becomes the working directory or the root; its reference is taken over. */
 static long change_to(struct dentry *d, bool root)
 {
-	long r = inode_type(d->inode) != INODE_DIR ? -ENOTDIR : inode_permission(d->inode, MAY_EXEC);
+	long r = inode_type(d->inode) != INODE_DIR ? -ENOTDIR
+	                                           : inode_permission(d->inode, MAY_EXEC);
 
 	if (r)
 		dentry_put(d);
@@ -92,7 +95,8 @@ SYSCALL(80, chdir)
 
 SYSCALL(81, fchdir)
 {
-	return WITH_FILE((int)a[0], f, f->dentry ? change_to(dentry_get(f->dentry), false) : -ENOTDIR);
+	return WITH_FILE((int)a[0], f,
+	                 f->dentry ? change_to(dentry_get(f->dentry), false) : -ENOTDIR);
 }
 
 SYSCALL(161, chroot)
@@ -117,7 +121,9 @@ SYSCALL(79, getcwd)
 	dentry_put(root);
 	dentry_put(cwd);
 	if (r >= 0)
-		r = (uint64_t)r + 1 > a[1] ? -ERANGE : copy_to_user(a[0], buf, (size_t)r + 1) ? -EFAULT : r + 1;
+		r = (uint64_t)r + 1 > a[1]                   ? -ERANGE
+		    : copy_to_user(a[0], buf, (size_t)r + 1) ? -EFAULT
+		                                             : r + 1;
 	kfree(buf);
 	return r;
 }
@@ -150,5 +156,6 @@ SYSCALL(162, sync)
 
 SYSCALL(306, syncfs)
 {
-	return WITH_FILE((int)a[0], f, f->inode->fs->ops->sync ? f->inode->fs->ops->sync(f->inode->fs) : 0);
+	return WITH_FILE((int)a[0], f,
+	                 f->inode->fs->ops->sync ? f->inode->fs->ops->sync(f->inode->fs) : 0);
 }

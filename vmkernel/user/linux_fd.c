@@ -29,7 +29,8 @@ SYSCALL(436, close_range)
 		return -EINVAL;
 	if (first > INT32_MAX)
 		return 0;
-	for (int fd = (int)first; (fd = fdtable_next(table(), fd)) >= 0 && (unsigned)fd <= last; fd++) {
+	for (int fd = (int)first; (fd = fdtable_next(table(), fd)) >= 0 && (unsigned)fd <= last;
+	     fd++) {
 		if (a[2] & CLOEXEC)
 			fdtable_cloexec(table(), fd, 1);
 		else
@@ -70,7 +71,8 @@ static long set_flags(struct file *f, unsigned flags)
 {
 	uint32_t old = READ_ONCE(f->flags);
 
-	__atomic_store_n(&f->flags, (old & ~(uint32_t)O_SETFL) | (flags & O_SETFL), __ATOMIC_RELAXED);
+	__atomic_store_n(&f->flags, (old & ~(uint32_t)O_SETFL) | (flags & O_SETFL),
+	                 __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -93,16 +95,13 @@ struct owner_ex {
 
 static long owner(struct file *f, int cmd, uint64_t arg)
 {
-	struct owner_ex o = { .type = f->owner < 0 ? 2 : 1, .pid = f->owner < 0 ? -f->owner : f->owner };
+	struct owner_ex o = { .type = f->owner < 0 ? 2 : 1,
+		              .pid = f->owner < 0 ? -f->owner : f->owner };
 
 	switch (cmd) {
-	case F_GETOWN:
-		return f->owner;
-	case F_SETOWN:
-		f->owner = (int32_t)arg;
-		return 0;
-	case F_GETOWN_EX:
-		return copy_to_user(arg, &o, sizeof(o));
+	case F_GETOWN: return f->owner;
+	case F_SETOWN: f->owner = (int32_t)arg; return 0;
+	case F_GETOWN_EX: return copy_to_user(arg, &o, sizeof(o));
 	default:
 		if (copy_from_user(&o, arg, sizeof(o)))
 			return -EFAULT;
@@ -121,36 +120,32 @@ static long do_fcntl(struct file *f, int fd, int cmd, uint64_t arg)
 	case F_DUPFD_CLOEXEC:
 		if (arg >= fd_limit())
 			return -EINVAL;
-		return fdtable_install(table(), file_get(f), (int)arg, cmd == F_DUPFD_CLOEXEC, fd_limit());
-	case F_GETFD:
-		return fdtable_cloexec(table(), fd, -1);
-	case F_SETFD:
-		return MIN(fdtable_cloexec(table(), fd, arg & FD_CLOEXEC), 0);
-	case F_GETFL:
-		return f->flags | O_LARGEFILE;
-	case F_SETFL:
-		return set_flags(f, (unsigned)arg);
+		return fdtable_install(table(), file_get(f), (int)arg, cmd == F_DUPFD_CLOEXEC,
+		                       fd_limit());
+	case F_GETFD: return fdtable_cloexec(table(), fd, -1);
+	case F_SETFD: return MIN(fdtable_cloexec(table(), fd, arg & FD_CLOEXEC), 0);
+	case F_GETFL: return f->flags | O_LARGEFILE;
+	case F_SETFL: return set_flags(f, (unsigned)arg);
 	case F_GETLK:
 	case F_SETLK:
 	case F_SETLKW:
 	case F_OFD_GETLK:
 	case F_OFD_SETLK:
-	case F_OFD_SETLKW:
-		return do_lock(f, cmd, arg);
+	case F_OFD_SETLKW: return do_lock(f, cmd, arg);
 	case F_GETOWN:
 	case F_SETOWN:
 	case F_GETOWN_EX:
-	case F_SETOWN_EX:
-		return owner(f, cmd, arg);
-	case F_GETLEASE:
-		return F_UNLCK;
-	case F_GETPIPE_SZ:
-		return pipe_size(f, 0);
+	case F_SETOWN_EX: return owner(f, cmd, arg);
+	case F_GETLEASE: return F_UNLCK;
+	case F_NOTIFY: /* no events asked for: ends a watch, and there are none */
+		return inode_type(f->inode) != INODE_DIR ? -ENOTDIR
+		       : arg & 0x7fffffff                ? -EINVAL
+		                                         : 0;
+	case F_GETPIPE_SZ: return pipe_size(f, 0);
 	case F_SETPIPE_SZ:
 		return (int64_t)arg <= 0 || arg > 1u << 30 ? -EINVAL : pipe_size(f, (long)arg);
 	case F_ADD_SEALS:
-	case F_GET_SEALS:
-		return tmpfs_seals(f->inode, cmd == F_GET_SEALS ? -1 : (int)arg);
+	case F_GET_SEALS: return tmpfs_seals(f->inode, cmd == F_GET_SEALS ? -1 : (int)arg);
 	}
 	return -EINVAL;
 }
@@ -184,12 +179,9 @@ static long do_ioctl(struct file *f, int fd, unsigned cmd, uint64_t arg)
 		return -EBADF;
 	switch (cmd) {
 	case FIOCLEX:
-	case FIONCLEX:
-		return MIN(fdtable_cloexec(table(), fd, cmd == FIOCLEX), 0);
-	case FIONBIO:
-		return set_bit_from_user(f, O_NONBLOCK, arg);
-	case FIOASYNC:
-		return set_bit_from_user(f, O_ASYNC, arg);
+	case FIONCLEX: return MIN(fdtable_cloexec(table(), fd, cmd == FIOCLEX), 0);
+	case FIONBIO: return set_bit_from_user(f, O_NONBLOCK, arg);
+	case FIOASYNC: return set_bit_from_user(f, O_ASYNC, arg);
 	}
 	if (cmd == FIONREAD && inode_type(f->inode) == INODE_FILE)
 		return file_left(f, arg);

@@ -116,7 +116,8 @@ static int take_cred(struct sock_msg *m, const uint8_t *data, uint64_t len)
 	if (len != sizeof(m->cred))
 		return -EINVAL;
 	memcpy(&m->cred, data, sizeof(m->cred));
-	if (c->euid && (m->cred.pid != proc_pid(proc_current()) || m->cred.uid != c->euid || m->cred.gid != c->egid))
+	if (c->euid && (m->cred.pid != proc_pid(proc_current()) || m->cred.uid != c->euid ||
+	                m->cred.gid != c->egid))
 		return -EPERM;
 	m->has_cred = true;
 	return 0;
@@ -221,7 +222,8 @@ SYSCALL(46, sendmsg)
 }
 
 /* Appends a control message if there is room for at least its header; returns whether all of it fits. */
-static bool add_control(struct call *c, uint64_t *at, int level, int type, const void *data, uint64_t n)
+static bool add_control(struct call *c, uint64_t *at, int level, int type, const void *data,
+                        uint64_t n)
 {
 	struct cmsghdr h = { .len = sizeof(h) + n, .level = level, .type = type };
 	uint64_t room = MIN(c->h.controllen, (uint64_t)CONTROL_MAX);
@@ -239,8 +241,10 @@ static void give_rights(struct call *c, uint64_t *at)
 {
 	uint64_t room = MIN(c->h.controllen, (uint64_t)CONTROL_MAX);
 	int32_t fds[SOCK_FDS_MAX];
-	unsigned n = 0, fit = room > *at + sizeof(struct cmsghdr) ?
-				      (unsigned)MIN((room - *at - sizeof(struct cmsghdr)) / 4, (uint64_t)c->m.nfds) : 0;
+	unsigned n = 0, fit = room > *at + sizeof(struct cmsghdr)
+	                              ? (unsigned)MIN((room - *at - sizeof(struct cmsghdr)) / 4,
+	                                              (uint64_t)c->m.nfds)
+	                              : 0;
 
 	for (; n < fit; n++) {
 		int fd = fd_install(c->fds[n], c->m.flags & MSG_CMSG_CLOEXEC);
@@ -263,18 +267,21 @@ static long finish_recv(struct call *c, uva_t hdr)
 {
 	uint64_t at = 0;
 
-	if (c->m.has_cred && !add_control(c, &at, SOL_SOCKET, SCM_CREDENTIALS, &c->m.cred, sizeof(c->m.cred)))
+	if (c->m.has_cred &&
+	    !add_control(c, &at, SOL_SOCKET, SCM_CREDENTIALS, &c->m.cred, sizeof(c->m.cred)))
 		c->m.flags_out |= MSG_CTRUNC;
 	if (c->m.nfds)
 		give_rights(c, &at);
-	if (c->m.control_len && at + c->m.control_len <= MIN(c->h.controllen, (uint64_t)CONTROL_MAX)) {
+	if (c->m.control_len &&
+	    at + c->m.control_len <= MIN(c->h.controllen, (uint64_t)CONTROL_MAX)) {
 		memcpy(c->user_control + at, c->control, c->m.control_len);
 		at += c->m.control_len;
 	}
 	if (at && copy_to_user(c->h.control, c->user_control, at))
 		return -EFAULT;
-	if (c->h.name && copy_to_user(c->h.name, c->m.addr.bytes,
-				      MIN(MIN(c->h.namelen, c->m.addr.len), (uint32_t)sizeof(c->m.addr.bytes))))
+	if (c->h.name &&
+	    copy_to_user(c->h.name, c->m.addr.bytes,
+	                 MIN(MIN(c->h.namelen, c->m.addr.len), (uint32_t)sizeof(c->m.addr.bytes))))
 		return -EFAULT;
 	c->h.namelen = c->m.addr.len;
 	c->h.controllen = at;
@@ -308,7 +315,7 @@ SYSCALL(47, recvmsg)
 
 /* sendmmsg and recvmmsg: a vector of headers, each followed by the number of bytes. */
 static long many(struct file *f, struct socket *s, const uint64_t a[6],
-		 long (*one)(struct file *, struct socket *, uva_t, uint64_t))
+                 long (*one)(struct file *, struct socket *, uva_t, uint64_t))
 {
 	enum { STRIDE = 64, LEN_AT = 56, MSG_WAITFORONE = 0x10000 };
 	uint32_t n = MIN((uint32_t)a[2], (uint32_t)MMSG_MAX), done = 0;

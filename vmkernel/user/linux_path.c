@@ -63,7 +63,7 @@ static void at_put(struct at *a)
 int path_dentry(int dirfd, uva_t path, unsigned at_flags, struct dentry **out)
 {
 	unsigned flags = (at_flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) |
-			 (at_flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
+	                 (at_flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
 	struct at a;
 	int r = at_get(&a, dirfd, path);
 
@@ -79,8 +79,8 @@ int path_inode(int dirfd, uva_t path, unsigned at_flags, struct inode **out)
 	char first = 1;
 	int r;
 
-	if ((at_flags & AT_EMPTY_PATH) && dirfd != AT_FDCWD && (!path || !copy_from_user(&first, path, 1)) &&
-	    (!path || !first)) {
+	if ((at_flags & AT_EMPTY_PATH) && dirfd != AT_FDCWD &&
+	    (!path || !copy_from_user(&first, path, 1)) && (!path || !first)) {
 		struct file *f = fd_get(dirfd);
 
 		if (!f)
@@ -131,9 +131,9 @@ int vfs_open_exec(int dirfd, const char *path, unsigned at_flags, struct file **
 
 	if (!r)
 		r = path_lookup(base, path,
-				(at_flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) |
-					(at_flags & AT_EMPTY_PATH ? WALK_EMPTY : 0),
-				&d);
+		                (at_flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) |
+		                        (at_flags & AT_EMPTY_PATH ? WALK_EMPTY : 0),
+		                &d);
 	dentry_put(base);
 	if (r)
 		return r;
@@ -183,7 +183,8 @@ static long do_mknod(int dirfd, uva_t path, uint32_t mode, uint64_t rdev)
 		type = S_IFREG;
 	if (type == S_IFDIR)
 		return -EPERM;
-	if (type != S_IFREG && type != S_IFIFO && type != S_IFSOCK && type != S_IFCHR && type != S_IFBLK)
+	if (type != S_IFREG && type != S_IFIFO && type != S_IFSOCK && type != S_IFCHR &&
+	    type != S_IFBLK)
 		return -EINVAL;
 	if ((type == S_IFCHR || type == S_IFBLK) && cred_current()->euid)
 		return -EPERM;
@@ -245,7 +246,8 @@ SYSCALL(87, unlink)
 
 SYSCALL(263, unlinkat)
 {
-	return a[2] & ~(uint64_t)AT_REMOVEDIR ? -EINVAL : do_unlink((int)a[0], a[1], a[2] & AT_REMOVEDIR);
+	return a[2] & ~(uint64_t)AT_REMOVEDIR ? -EINVAL
+	                                      : do_unlink((int)a[0], a[1], a[2] & AT_REMOVEDIR);
 }
 
 static long do_rename(int from_fd, uva_t from, int to_fd, uva_t to, unsigned flags)
@@ -286,7 +288,9 @@ static long do_link(int old_fd, uva_t old, int dirfd, uva_t path, unsigned flags
 	if (flags & ~(unsigned)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
 	r = path_dentry(old_fd, old,
-			(flags & AT_EMPTY_PATH) | (flags & AT_SYMLINK_FOLLOW ? 0 : AT_SYMLINK_NOFOLLOW), &d);
+	                (flags & AT_EMPTY_PATH) |
+	                        (flags & AT_SYMLINK_FOLLOW ? 0 : AT_SYMLINK_NOFOLLOW),
+	                &d);
 	if (r)
 		return r;
 	r = at_get(&b, dirfd, path);

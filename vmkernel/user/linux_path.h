@@ -19,11 +19,11 @@ long fd_install_pair(struct file *one, struct file *two, bool cloexec, uva_t out
 int __must_check vec_from_user(uva_t vec, uint64_t count, struct uio_vec **out);
 
 /* Runs call with `f`, the file of fd, and puts it. */
-#define WITH_FILE(fd, f, call)                                                                     \
-	({                                                                                         \
-		struct file *f = fd_get(fd);                                                       \
-		long with_r_ = f ? (long)(call) : -EBADF;                                          \
-		file_put(f);                                                                       \
-		with_r_;                                                                           \
+#define WITH_FILE(fd, f, call)                            \
+	({                                                \
+		struct file *f = fd_get(fd);              \
+		long with_r_ = f ? (long)(call) : -EBADF; \
+		file_put(f);                              \
+		with_r_;                                  \
 	})
 #endif

@@ -49,7 +49,8 @@ static int deadline_of(uva_t p, int64_t unit, ns_t *out)
 static void time_left(uva_t p, int64_t unit, ns_t deadline)
 {
 	ns_t now = time_now(), left = deadline > now && deadline != NS_NEVER ? deadline - now : 0;
-	struct linux_timespec t = { .sec = (int64_t)(left / NS_PER_S), .nsec = (int64_t)(left % NS_PER_S) / unit };
+	struct linux_timespec t = { .sec = (int64_t)(left / NS_PER_S),
+		                    .nsec = (int64_t)(left % NS_PER_S) / unit };
 
 	if (p && deadline && deadline != NS_NEVER && copy_to_user(p, &t, sizeof(t)))
 		return; /* Linux ignores it too: the time may lie in read-only memory */
@@ -115,7 +116,10 @@ SYSCALL(7, poll)
 {
 	int32_t ms = (int32_t)a[2];
 
-	return poll_fds(a[0], (uint32_t)a[1], ms < 0 ? NS_NEVER : ms ? from_now((ns_t)ms * NS_PER_MS) : 0);
+	return poll_fds(a[0], (uint32_t)a[1],
+	                ms < 0 ? NS_NEVER
+	                : ms   ? from_now((ns_t)ms * NS_PER_MS)
+	                       : 0);
 }
 
 /* The mask of ppoll, pselect6 and epoll_pwait; size must be 8. */
@@ -159,8 +163,9 @@ static bool is_set(const uint64_t *set, unsigned fd)
 static int select_items(struct fd_sets *s, unsigned n, struct poll_item *items)
 {
 	for (unsigned fd = 0; fd < n; fd++) {
-		unsigned want = (is_set(s->in[0], fd) ? FPOLLIN : 0) | (is_set(s->in[1], fd) ? FPOLLOUT : 0) |
-				(is_set(s->in[2], fd) ? FPOLLPRI : 0);
+		unsigned want = (is_set(s->in[0], fd) ? FPOLLIN : 0) |
+		                (is_set(s->in[1], fd) ? FPOLLOUT : 0) |
+		                (is_set(s->in[2], fd) ? FPOLLPRI : 0);
 
 		items[fd].want = want;
 		if (want && !(items[fd].f = fd_get((int)fd)))
@@ -172,7 +177,8 @@ static int select_items(struct fd_sets *s, unsigned n, struct poll_item *items)
 /* Bits that count for each of the three sets. */
 static long select_results(struct fd_sets *s, unsigned n, const struct poll_item *items)
 {
-	static const unsigned counts[3] = { FPOLLIN | FPOLLHUP | FPOLLERR, FPOLLOUT | FPOLLERR, FPOLLPRI };
+	static const unsigned counts[3] = { FPOLLIN | FPOLLHUP | FPOLLERR, FPOLLOUT | FPOLLERR,
+		                            FPOLLPRI };
 	long ready = 0;
 
 	for (unsigned k = 0; k < 3; k++)
@@ -350,8 +356,10 @@ static long do_eventfd(uint64_t count, uint64_t flags)
 {
 	enum { EFD_SEMAPHORE = 1 };
 	struct file *f = NULL;
-	int r = flags & ~(uint64_t)(EFD_SEMAPHORE | O_CLOEXEC | O_NONBLOCK) ? -EINVAL :
-		eventfd_file((uint32_t)count, flags & EFD_SEMAPHORE, flags & O_NONBLOCK, &f);
+	int r = flags & ~(uint64_t)(EFD_SEMAPHORE | O_CLOEXEC | O_NONBLOCK)
+	                ? -EINVAL
+	                : eventfd_file((uint32_t)count, flags & EFD_SEMAPHORE, flags & O_NONBLOCK,
+	                               &f);
 
 	return new_fd(r, f, flags);
 }
@@ -376,8 +384,9 @@ SYSCALL(283, timerfd_create)
 	struct file *f = NULL;
 	int clock = (int)a[0];
 	int r = (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME) ||
-		(a[1] & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK)) ? -EINVAL :
-		timerfd_file(clock == CLOCK_REALTIME, a[1] & O_NONBLOCK, &f);
+	                        (a[1] & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK))
+	                ? -EINVAL
+	                : timerfd_file(clock == CLOCK_REALTIME, a[1] & O_NONBLOCK, &f);
 
 	return new_fd(r, f, a[1]);
 }
@@ -398,8 +407,10 @@ static long timerfd_out(struct file *f, uva_t p)
 
 	if (r || !p)
 		return r;
-	it.value = (struct linux_timespec){ (int64_t)(left / NS_PER_S), (int64_t)(left % NS_PER_S) };
-	it.interval = (struct linux_timespec){ (int64_t)(interval / NS_PER_S), (int64_t)(interval % NS_PER_S) };
+	it.value = (struct linux_timespec){ (int64_t)(left / NS_PER_S),
+		                            (int64_t)(left % NS_PER_S) };
+	it.interval = (struct linux_timespec){ (int64_t)(interval / NS_PER_S),
+		                               (int64_t)(interval % NS_PER_S) };
 	return copy_to_user(p, &it, sizeof(it));
 }
 

@@ -165,8 +165,9 @@ SYSCALL(76, truncate)
 		r = path_inode(AT_FDCWD, a[0], 0, &i);
 	if (r)
 		return r;
-	r = inode_type(i) == INODE_DIR ? -EISDIR : inode_type(i) != INODE_FILE ? -EINVAL :
-						       inode_permission(i, MAY_WRITE);
+	r = inode_type(i) == INODE_DIR    ? -EISDIR
+	    : inode_type(i) != INODE_FILE ? -EINVAL
+	                                  : inode_permission(i, MAY_WRITE);
 	if (!r)
 		r = inode_setattr(i, &to, VSTAT_SIZE);
 	inode_put(i);
@@ -212,7 +213,9 @@ SYSCALL(285, fallocate)
 SYSCALL(221, fadvise64)
 {
 	return WITH_FILE((int)a[0], f,
-			 inode_type(f->inode) == INODE_FIFO ? -ESPIPE : (unsigned)a[3] > 5 ? -EINVAL : 0);
+	                 inode_type(f->inode) == INODE_FIFO ? -ESPIPE
+	                 : (unsigned)a[3] > 5               ? -EINVAL
+	                                                    : 0);
 }
 
 static long do_fsync(int fd, bool data_only)
@@ -231,7 +234,8 @@ SYSCALL(75, fdatasync)
 }
 
 /* Copies through a kernel buffer: positions NULL mean the file's own. */
-static long copy_files(struct file *in, uint64_t *in_pos, struct file *out, uint64_t *out_pos, uint64_t n)
+static long copy_files(struct file *in, uint64_t *in_pos, struct file *out, uint64_t *out_pos,
+                       uint64_t n)
 {
 	enum { BUFFER = 64 * 1024 };
 	char *buf = kmalloc(BUFFER);
@@ -239,7 +243,7 @@ static long copy_files(struct file *in, uint64_t *in_pos, struct file *out, uint
 
 	if (!buf)
 		return -ENOMEM;
-	for (n = MIN(n, (uint64_t)RW_MAX); n; ) {
+	for (n = MIN(n, (uint64_t)RW_MAX); n;) {
 		struct uio u;
 		long got, put;
 
@@ -275,13 +279,15 @@ static long copy_between(int fd_in, uva_t u_in, int fd_out, uva_t u_out, uint64_
 	uint64_t in_pos = 0, out_pos = 0;
 	long r = in && out ? 0 : -EBADF;
 
-	if (!r && ((u_in && copy_from_user(&in_pos, u_in, 8)) || (u_out && copy_from_user(&out_pos, u_out, 8))))
+	if (!r && ((u_in && copy_from_user(&in_pos, u_in, 8)) ||
+	           (u_out && copy_from_user(&out_pos, u_out, 8))))
 		r = -EFAULT;
 	if (!r && ((int64_t)in_pos < 0 || (int64_t)out_pos < 0))
 		r = -EINVAL;
 	if (!r)
 		r = copy_files(in, u_in ? &in_pos : NULL, out, u_out ? &out_pos : NULL, n);
-	if (r >= 0 && ((u_in && copy_to_user(u_in, &in_pos, 8)) || (u_out && copy_to_user(u_out, &out_pos, 8))))
+	if (r >= 0 && ((u_in && copy_to_user(u_in, &in_pos, 8)) ||
+	               (u_out && copy_to_user(u_out, &out_pos, 8))))
 		r = -EFAULT;
 	file_put(in);
 	file_put(out);
@@ -290,7 +296,8 @@ static long copy_between(int fd_in, uva_t u_in, int fd_out, uva_t u_out, uint64_
 
 SYSCALL(40, sendfile)
 {
-	return WITH_FILE((int)a[1], f, f->seekable ? copy_between((int)a[1], a[2], (int)a[0], 0, a[3]) : -EINVAL);
+	return WITH_FILE((int)a[1], f,
+	                 f->seekable ? copy_between((int)a[1], a[2], (int)a[0], 0, a[3]) : -EINVAL);
 }
 
 SYSCALL(326, copy_file_range)
@@ -298,7 +305,7 @@ SYSCALL(326, copy_file_range)
 	if (a[5])
 		return -EINVAL;
 	return WITH_FILE((int)a[0], f,
-			 !f->seekable || inode_type(f->inode) != INODE_FILE ?
-				 (inode_type(f->inode) == INODE_DIR ? -EISDIR : -EINVAL) :
-				 copy_between((int)a[0], a[1], (int)a[2], a[3], a[4]));
+	                 !f->seekable || inode_type(f->inode) != INODE_FILE
+	                         ? (inode_type(f->inode) == INODE_DIR ? -EISDIR : -EINVAL)
+	                         : copy_between((int)a[0], a[1], (int)a[2], a[3], a[4]));
 }

@@ -112,7 +112,8 @@ SYSCALL(42, connect)
 SYSCALL(50, listen)
 {
 	return WITH_SOCKET((int)a[0], f, s,
-			   s->ops->listen ? s->ops->listen(s, MIN((unsigned)a[1], 4096u)) : -EOPNOTSUPP);
+	                   s->ops->listen ? s->ops->listen(s, MIN((unsigned)a[1], 4096u))
+	                                  : -EOPNOTSUPP);
 }
 
 static long do_accept(struct file *f, struct socket *s, uva_t addr, uva_t len, unsigned flags)
@@ -130,7 +131,8 @@ static long do_accept(struct file *f, struct socket *s, uva_t addr, uva_t len, u
 		struct socket *n = socket_of(fresh);
 
 		if (n->ops->getname(n, &peer, true)) /* it may have gone already */
-			peer = (struct sockaddr_any){ .len = sizeof(peer.family), .family = n->family };
+			peer = (struct sockaddr_any){ .len = sizeof(peer.family),
+				                      .family = n->family };
 		r = sockaddr_to_user(&peer, addr, len);
 		if (r) {
 			file_put(fresh);
@@ -172,7 +174,8 @@ SYSCALL(48, shutdown)
 {
 	if ((int)a[1] < SHUT_RD || (int)a[1] > SHUT_RDWR)
 		return -EINVAL;
-	return WITH_SOCKET((int)a[0], f, s, s->ops->shutdown ? s->ops->shutdown(s, (int)a[1]) : -EOPNOTSUPP);
+	return WITH_SOCKET((int)a[0], f, s,
+	                   s->ops->shutdown ? s->ops->shutdown(s, (int)a[1]) : -EOPNOTSUPP);
 }
 
 static long do_setsockopt(struct socket *s, const uint64_t a[6])
@@ -186,7 +189,8 @@ static long do_setsockopt(struct socket *s, const uint64_t a[6])
 	val = kzalloc(OPT_MAX);
 	if (!val)
 		return -ENOMEM;
-	r = copy_from_user(val, a[3], len) ? -EFAULT : socket_setopt(s, (int)a[1], (int)a[2], val, len);
+	r = copy_from_user(val, a[3], len) ? -EFAULT
+	                                   : socket_setopt(s, (int)a[1], (int)a[2], val, len);
 	kfree(val);
 	return r;
 }

@@ -10,12 +10,12 @@ int __must_check sockaddr_to_user(const struct sockaddr_any *a, uva_t p, uva_t l
 bool file_nonblock(const struct file *f);
 
 /* Runs call with `f`, the file of fd, and `s`, its socket. */
-#define WITH_SOCKET(fd, f, s, call)                                                                \
-	({                                                                                         \
-		struct file *f = fd_get(fd);                                                       \
-		struct socket *s = f ? socket_of(f) : NULL;                                        \
-		long with_r_ = s ? (long)(call) : f ? -ENOTSOCK : -EBADF;                          \
-		file_put(f);                                                                       \
-		with_r_;                                                                           \
+#define WITH_SOCKET(fd, f, s, call)                                       \
+	({                                                                \
+		struct file *f = fd_get(fd);                              \
+		struct socket *s = f ? socket_of(f) : NULL;               \
+		long with_r_ = s ? (long)(call) : f ? -ENOTSOCK : -EBADF; \
+		file_put(f);                                              \
+		with_r_;                                                  \
 	})
 #endif

@@ -21,7 +21,8 @@ struct statx {
 ASSERT_SIZE(struct statx, 256);
 
 struct linux_statfs {
-	int64_t type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen, frsize, flags, spare[4];
+	int64_t type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen, frsize, flags,
+		spare[4];
 };
 ASSERT_SIZE(struct linux_statfs, 120);
 
@@ -32,12 +33,22 @@ static long stat_out(struct inode *i, uva_t out)
 
 	inode_stat(i, &v);
 	s = (struct linux_stat){
-		.st_dev = v.dev, .st_ino = v.ino, .st_nlink = v.nlink, .st_mode = v.mode, .st_uid = v.uid,
-		.st_gid = v.gid, .st_rdev = v.rdev, .st_size = (int64_t)v.size, .st_blksize = v.blksize,
+		.st_dev = v.dev,
+		.st_ino = v.ino,
+		.st_nlink = v.nlink,
+		.st_mode = v.mode,
+		.st_uid = v.uid,
+		.st_gid = v.gid,
+		.st_rdev = v.rdev,
+		.st_size = (int64_t)v.size,
+		.st_blksize = v.blksize,
 		.st_blocks = (int64_t)v.blocks512,
-		.atime = (int64_t)(v.atime / NS_PER_S), .atime_nsec = (int64_t)(v.atime % NS_PER_S),
-		.mtime = (int64_t)(v.mtime / NS_PER_S), .mtime_nsec = (int64_t)(v.mtime % NS_PER_S),
-		.ctime = (int64_t)(v.ctime / NS_PER_S), .ctime_nsec = (int64_t)(v.ctime % NS_PER_S),
+		.atime = (int64_t)(v.atime / NS_PER_S),
+		.atime_nsec = (int64_t)(v.atime % NS_PER_S),
+		.mtime = (int64_t)(v.mtime / NS_PER_S),
+		.mtime_nsec = (int64_t)(v.mtime % NS_PER_S),
+		.ctime = (int64_t)(v.ctime / NS_PER_S),
+		.ctime_nsec = (int64_t)(v.ctime % NS_PER_S),
 	};
 	return copy_to_user(out, &s, sizeof(s));
 }
@@ -47,7 +58,8 @@ static long do_stat(int dirfd, uva_t path, unsigned flags, uva_t out)
 	struct inode *i;
 	long r;
 
-	if (flags & ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC))
+	if (flags &
+	    ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC))
 		return -EINVAL;
 	r = path_inode(dirfd, path, flags, &i);
 	if (r)
@@ -79,7 +91,8 @@ SYSCALL(262, newfstatat)
 
 static struct statx_timestamp stamp(ns_t t)
 {
-	return (struct statx_timestamp){ .sec = (int64_t)(t / NS_PER_S), .nsec = (uint32_t)(t % NS_PER_S) };
+	return (struct statx_timestamp){ .sec = (int64_t)(t / NS_PER_S),
+		                         .nsec = (uint32_t)(t % NS_PER_S) };
 }
 
 SYSCALL(332, statx)
@@ -91,8 +104,8 @@ SYSCALL(332, statx)
 	unsigned flags = (unsigned)a[2];
 	int r;
 
-	if (a[3] & 0x80000000u ||
-	    (flags & ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC)))
+	if (a[3] & 0x80000000u || (flags & ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT |
+	                                               AT_EMPTY_PATH | AT_STATX_SYNC)))
 		return -EINVAL;
 	r = path_inode((int)a[0], a[1], flags, &i);
 	if (r)
@@ -100,11 +113,22 @@ SYSCALL(332, statx)
 	inode_stat(i, &v);
 	inode_put(i);
 	s = (struct statx){
-		.mask = STATX_BASIC_STATS, .blksize = v.blksize, .nlink = v.nlink, .uid = v.uid, .gid = v.gid,
-		.mode = (uint16_t)v.mode, .ino = v.ino, .size = v.size, .blocks = v.blocks512,
-		.atime = stamp(v.atime), .ctime = stamp(v.ctime), .mtime = stamp(v.mtime),
-		.rdev_major = (uint32_t)(v.rdev >> 8), .rdev_minor = v.rdev & 0xff,
-		.dev_major = (uint32_t)(v.dev >> 8), .dev_minor = v.dev & 0xff,
+		.mask = STATX_BASIC_STATS,
+		.blksize = v.blksize,
+		.nlink = v.nlink,
+		.uid = v.uid,
+		.gid = v.gid,
+		.mode = (uint16_t)v.mode,
+		.ino = v.ino,
+		.size = v.size,
+		.blocks = v.blocks512,
+		.atime = stamp(v.atime),
+		.ctime = stamp(v.ctime),
+		.mtime = stamp(v.mtime),
+		.rdev_major = (uint32_t)(v.rdev >> 8),
+		.rdev_minor = v.rdev & 0xff,
+		.dev_major = (uint32_t)(v.dev >> 8),
+		.dev_minor = v.dev & 0xff,
 	};
 	return copy_to_user(a[4], &s, sizeof(s));
 }
@@ -115,11 +139,12 @@ static long statfs_out(struct fs *fs, uva_t out)
 		const char *name;
 		int64_t magic;
 	} magic[] = { { "tmpfs", 0x01021994 }, { "rootfs", 0x01021994 }, { "devtmpfs", 0x01021994 },
-		      { "proc", 0x9fa0 }, { "sysfs", 0x62656572 }, { "devpts", 0x1cd1 } };
+		      { "proc", 0x9fa0 },      { "sysfs", 0x62656572 },  { "devpts", 0x1cd1 } };
 	uint64_t bsize = PAGE_SIZE, blocks = 0, bfree = 0, files = 0, ffree = 0;
 	struct linux_statfs s = { 0 };
 	char name[16] = "";
-	int r = fs->ops->statfs ? fs->ops->statfs(fs, &bsize, &blocks, &bfree, &files, &ffree, name) : 0;
+	int r = fs->ops->statfs ? fs->ops->statfs(fs, &bsize, &blocks, &bfree, &files, &ffree, name)
+	                        : 0;
 
 	if (r)
 		return r;
@@ -191,7 +216,7 @@ static long change(struct inode *i, struct vstat *to, unsigned mask)
 	const struct cred *c = cred_current();
 
 	if (c->euid && (c->euid != i->st.uid || (mask & VSTAT_UID && to->uid != i->st.uid) ||
-			(mask & VSTAT_GID && !cred_in_group(to->gid))))
+	                (mask & VSTAT_GID && !cred_in_group(to->gid))))
 		return -EPERM;
 	return inode_setattr(i, to, mask);
 }
@@ -219,7 +244,8 @@ SYSCALL(91, fchmod)
 {
 	struct vstat to = { .mode = (uint32_t)a[1] };
 
-	return WITH_FILE((int)a[0], f, f->flags & O_PATH ? -EBADF : change(f->inode, &to, VSTAT_MODE));
+	return WITH_FILE((int)a[0], f,
+	                 f->flags & O_PATH ? -EBADF : change(f->inode, &to, VSTAT_MODE));
 }
 
 SYSCALL(268, fchmodat)
@@ -263,7 +289,8 @@ SYSCALL(94, lchown)
 
 SYSCALL(260, fchownat)
 {
-	return do_chown((int)a[0], a[1], a[2], a[3], (unsigned)a[4] & (AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
+	return do_chown((int)a[0], a[1], a[2], a[3],
+	                (unsigned)a[4] & (AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
 }
 
 /* times NULL: now, for which write permission is enough. */
@@ -279,10 +306,13 @@ static long set_times(int dirfd, uva_t path, unsigned flags, const struct linux_
 	for (unsigned n = 0; times && n < 2; n++) {
 		if (times[n].nsec == UTIME_OMIT)
 			mask &= n ? ~(unsigned)VSTAT_MTIME : ~(unsigned)VSTAT_ATIME;
-		else if (times[n].nsec != UTIME_NOW && (times[n].nsec < 0 || times[n].nsec >= (int64_t)NS_PER_S))
+		else if (times[n].nsec != UTIME_NOW &&
+		         (times[n].nsec < 0 || times[n].nsec >= (int64_t)NS_PER_S))
 			return -EINVAL;
 		else if (times[n].nsec != UTIME_NOW)
-			*member[n] = times[n].sec < 0 ? 0 : (ns_t)times[n].sec * NS_PER_S + (ns_t)times[n].nsec;
+			*member[n] = times[n].sec < 0
+			                     ? 0
+			                     : (ns_t)times[n].sec * NS_PER_S + (ns_t)times[n].nsec;
 	}
 	r = path_inode(dirfd, path, flags, &i);
 	if (r)
