@@ -22,6 +22,7 @@ help: ## this list
 include iso/workshop/image.mk
 include iso/workshop/python.mk
 include iso/workshop/userworld.mk
+include iso/workshop/hcl.mk
 include iso/workshop/iso.mk
 include iso/workshop/check.mk
 

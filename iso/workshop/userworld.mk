@@ -17,7 +17,7 @@ build/wheels/.fetched: packages.lock $(VENV)/pins
 build/gen/_abi.py: build/gen/abi.txt shell/abi.py $(VENV)/project
 	@$(BIN)/python -m tepui.shell.abi build/gen >/dev/null
 
-$(USERWORLD): build/debs/.fetched build/wheels/.fetched build/gen/_abi.py $(USERWORLD_FILES)
+$(USERWORLD): hcl/hcl.json build/debs/.fetched build/wheels/.fetched build/gen/_abi.py $(USERWORLD_FILES)
 	@echo "  image   $@"
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m tepui.iso.userworld \
 		--debs build/debs --wheels build/wheels --abi build/gen/_abi.py -o $@
