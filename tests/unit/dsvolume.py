@@ -98,44 +98,19 @@ class Disk:
         return int(found[0])
 
     def create(self, name: str) -> int:
-        page = self.ffi.new("struct ds_page **")
-        self.ok(self.lib.ds_begin(self.ds))
-        self.ok(self.lib.ds_inode_create(self.ds, 0o100644, page))
-        inode = int(page[0].page)
-        self.lib.ds_page_put(self.ds, page[0])
-        self.ok(self.lib.ds_dir_add(self.ds, self.root(), name.encode(), inode, 8))
-        return inode
+        found = self.ffi.new("uint64_t *")
+        root = self.root()
+        encoded = name.encode()
+        self.ok(self.lib.ds_create(self.ds, root, encoded, 0o100644, self.ffi.NULL, found))
+        return int(found[0])
 
     def unlink(self, name: str) -> None:
-        inode = self.find(name)
-        page = self.ffi.new("struct ds_page **")
-        self.ok(self.lib.ds_begin(self.ds))
-        self.ok(self.lib.ds_dir_remove(self.ds, self.root(), name.encode()))
-        self.drop_link(inode, page)
-
-    def drop_link(self, inode: int, page: Any) -> None:
-        self.ok(self.lib.ds_page_get(self.ds, inode, self.lib.DS_INODE, page))
-        self.lib.ds_page_dirty(self.ds, page[0])
-        self.ffi.cast("struct ds_inode *", page[0].data).nlink -= 1
-        self.ok(self.lib.ds_inode_unlinked(self.ds, page[0]))
-        self.lib.ds_page_put(self.ds, page[0])
-        if inode not in self.open_files:
-            self.ok(self.lib.ds_inode_destroy(self.ds, inode))
+        self.ok(self.lib.ds_unlink(self.ds, self.root(), name.encode(), False))
 
     def rename(self, old: str, new: str) -> None:
-        """Over an existing name or not, in one transaction."""
-        inode = self.find(old)
-        self.ok(self.lib.ds_begin(self.ds))
-        try:
-            target = self.find(new)
-        except OSError:
-            target = 0
-            self.ok(self.lib.ds_dir_add(self.ds, self.root(), new.encode(), inode, 8))
-        if target:
-            self.ok(self.lib.ds_dir_replace(self.ds, self.root(), new.encode(), inode, 8))
-        self.ok(self.lib.ds_dir_remove(self.ds, self.root(), old.encode()))
-        if target:
-            self.drop_link(target, self.ffi.new("struct ds_page **"))
+        """Over an existing name or not."""
+        root = self.root()
+        self.ok(self.lib.ds_rename(self.ds, root, old.encode(), root, new.encode()))
 
     def open(self, inode: int) -> Any:
         if inode not in self.open_files:

@@ -140,6 +140,14 @@ int ds_dir_walk(struct ds *ds, uint64_t dir, uint64_t *pos,
                 void *arg);
 int __must_check ds_dir_free(struct ds *ds, struct ds_page *ino_page);
 
+/* names.c: one transaction each; these take ds->lock. directory: only a directory, only an empty one. */
+int __must_check ds_create(struct ds *ds, uint64_t dir, const char *name, uint32_t mode,
+                           const char *target, uint64_t *inode);
+int __must_check ds_link(struct ds *ds, uint64_t dir, const char *name, uint64_t inode);
+int __must_check ds_unlink(struct ds *ds, uint64_t dir, const char *name, bool directory);
+int __must_check ds_rename(struct ds *ds, uint64_t dir, const char *name, uint64_t to,
+                           const char *to_name);
+
 /* inode.c: open files. One ds_file an inode, shared by all who have it open. */
 enum { DS_CHUNK = 512, DS_CHUNKS = 256, DS_GROUPS = 512 }; /* 512 * 256 * 512 blocks = 64 TiB */
 #define DS_ALL_WRITTEN (1ull << 63)
