@@ -77,15 +77,16 @@ def _from_vmm(text: str) -> Iterator[PciFunction]:
             found = re.search(r"(?:\[|^)([0-9a-fA-F]{4})\]?\s*$", tags.get(tag, ""))
             return int(found[1], 16) if found else 0
 
-        progif = tags.get("ProgIf")
+        progif = tags.get("ProgIf", "")
+        known = re.fullmatch("[0-9a-fA-F]{2}", progif) is not None
         yield PciFunction(
             _full(tags["Slot"]),
             number("Vendor"),
             number("Device"),
-            number("Class") << 8 | (int(progif, 16) if progif else 0),
+            number("Class") << 8 | (int(progif, 16) if known else 0),
             number("SVendor"),
             number("SDevice"),
-            progif is not None,
+            known,
             re.sub(r" \[[0-9a-f]{4}\]$", "", tags["Device"]),
         )
 
