@@ -71,7 +71,7 @@ def image_figures() -> list[Figure]:
 
 def measure(name: str) -> list[Figure]:
     """Boots the vmkernel to measure itself."""
-    config = Config(cpus=1, memory=1024, icount=0, options=f"bench={name}")
+    config = Config(cpus=1, memory=1024, icount=0, options=f"bench={name} tsc=reliable")
     with Machine(config, LOGS / name) as machine:
         machine.console.expect(r"bench: done", 600)
         return parse(machine.console.transcript)

@@ -17,3 +17,11 @@ def test_memory_and_scheduler(boot: Boot, cpus: int) -> None:
     assert done["failed"] == "0", console.transcript
     for name in ("pages", "heap", "kmap", "locks", "waits", "timers", "worlds", "work"):
         assert f"selftest: {name}: ok" in console.transcript
+
+
+def test_sixty_worlds_get_their_shares_of_two_cpus(boot: Boot) -> None:
+    """Within 3% by the worlds' own counters; virtual time, so the host's load has no part in it."""
+    console = boot(cpus=2, icount=7, options="selftest=share").console
+    done = console.expect(r"selftest: done, (?P<failed>\d+) failed", 240)
+    assert done["failed"] == "0", console.transcript
+    assert "selftest: share: ok" in console.transcript

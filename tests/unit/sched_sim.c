@@ -6,6 +6,7 @@
 #include "sched_sim.h"
 #include "sched/runq.h"
 #include "seam.h"
+#include "vmk/log.h"
 #include "x86/percpu.h"
 
 #include <stdlib.h>
@@ -64,7 +65,8 @@ void sim_end(void)
 	for (unsigned i = 0; i < world_count; i++)
 		group_leave(&worlds[i].w);
 	while (group_count > 1)
-		group_destroy(groups[--group_count]);
+		if (group_destroy(groups[--group_count]))
+			panic("sim: a group still has members");
 	free(worlds);
 }
 
@@ -152,10 +154,12 @@ static void decide(unsigned cpu)
 	struct share_entity *e;
 
 	sim_decisions++;
-	group_refill(seam_now);
+	if (seam_now >= group_fill_due)
+		group_refill(seam_now);
 	if (rq->share.running)
 		stop(rq);
-	balance(rq, seam_now);
+	if (seam_now >= rq->balance_at || !rq->share.count)
+		balance(rq, seam_now);
 	if (watch_waits)
 		note_waits(rq);
 	if (rq->fills != group_fills) {

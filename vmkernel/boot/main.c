@@ -60,6 +60,7 @@ static void init_main(void *arg)
 	         (unsigned long long)(time_now() / NS_PER_MS), cpu_count(),
 	         (unsigned long long)(t.total_pages * PAGE_SIZE / MiB));
 	selftest_run();
+	bench_run();
 	disktest_run();
 	panictest();
 }

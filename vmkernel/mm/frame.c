@@ -26,7 +26,7 @@ void frame_block_set(uint32_t pfn, unsigned order, enum frame_owner owner, unsig
 	struct frame *f = pfn_frame(pfn), *end = f + (1u << order);
 
 	for (; f < end; f++)
-		*f = (struct frame){ .owner = owner, .order = order, .node = node };
+		frame_set(f, owner, order, node);
 }
 
 struct frame *frame_of(pa_t pa)

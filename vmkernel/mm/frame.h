@@ -63,6 +63,15 @@ static inline enum zone pfn_zone(uint64_t pfn)
 	return pfn >= MiB >> PAGE_SHIFT ? ZONE_LOW24 : ZONE_LOW20;
 }
 
+/* All of a frame in two stores: owner, order and node; the rest is zero. */
+static inline void frame_set(struct frame *f, unsigned owner, unsigned order, unsigned node)
+{
+	uint64_t *words = (uint64_t *)f;
+
+	words[0] = owner | order << 8 | node << 24;
+	words[1] = 0;
+}
+
 /* Makes the table's section usable; its memory, all absent frames at first, is mapped by the caller. */
 void frame_section_add(uint64_t pfn);
 /* Writes owner and order into every frame of a block and clears flags, pins and the union. */

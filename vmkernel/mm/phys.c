@@ -11,14 +11,16 @@
 #include "vmk/log.h"
 #include "vmk/stat.h"
 #include "vmk/string.h"
+#include "x86/percpu.h"
 
 enum { PCP_MAX = 64, PCP_BATCH = 32, ALLOC_LOW = ALLOC_LOW32 | ALLOC_LOW24 | ALLOC_LOW20 };
 
 struct pcp {
-	struct spinlock lock;
+	struct spinlock lock; /* raw: interrupts are off around it */
 	uint32_t count;
+	uint8_t node; /* of its CPU; NODES_MAX until the first page comes */
 	uint32_t pfn[PCP_MAX]; /* a stack: the page used last is the warmest */
-	int64_t pages[FRAME_OWNERS];
+	int64_t pages[FRAME_OWNERS]; /* FRAME_CACHE is count */
 } __aligned(CACHE_LINE);
 
 struct node {
@@ -54,7 +56,7 @@ void phys_init(unsigned count)
 {
 	node_count = count;
 	for (unsigned i = 0; i < CPUS_MAX; i++) {
-		pcps[i] = (struct pcp){ 0 };
+		pcps[i] = (struct pcp){ .node = NODES_MAX };
 		spin_init(&pcps[i].lock, "pcp", RANK_FRAME);
 	}
 	for (unsigned i = 0; i < count; i++) {
@@ -160,9 +162,43 @@ static uint32_t take_near(unsigned order, enum frame_owner owner, unsigned flags
 	return PFN_NONE;
 }
 
-/* Under the cache's lock. Counts pages of one block that are split among the free places. */
-static __noinline bool pcp_refill(struct pcp *c, struct node *n)
+static __noinline struct pcp *attach_pcp(void)
 {
+	struct pcp *c = &pcps[cpu_id()];
+
+	c->node = (uint8_t)cpu_node(cpu_id());
+#ifndef VMK_HOST
+	percpu_write(mm, c);
+#endif
+	return c;
+}
+
+/* This CPU's cache, locked; interrupts off. */
+static inline struct pcp *lock_pcp(void)
+{
+#ifdef VMK_HOST
+	struct pcp *c = attach_pcp();
+#else
+	struct pcp *c = percpu_read(mm);
+
+	if (unlikely(!c))
+		c = attach_pcp();
+#endif
+	spin_lock_raw(&c->lock);
+	return c;
+}
+
+static inline void unlock_pcp(struct pcp *c, uint64_t irq)
+{
+	spin_unlock_raw(&c->lock);
+	irq_restore(irq);
+}
+
+/* Under the cache's lock. Counts pages of one block that are split among the free places. */
+static __noinline bool pcp_refill(struct pcp *c)
+{
+	struct node *n = &nodes[c->node];
+
 	spin_lock(&n->lock);
 	while (c->count < PCP_BATCH) {
 		uint32_t pfn = PFN_NONE;
@@ -174,7 +210,6 @@ static __noinline bool pcp_refill(struct pcp *c, struct node *n)
 		pfn_frame(pfn)->owner = FRAME_CACHE;
 		c->pfn[c->count++] = pfn;
 		n->pages[FRAME_FREE]--;
-		n->pages[FRAME_CACHE]++;
 	}
 	spin_unlock(&n->lock);
 	stat_inc(refill);
@@ -189,7 +224,6 @@ static __noinline void pcp_drain(struct pcp *c, struct node *n, unsigned count)
 		pfn_frame(c->pfn[i])->owner = FRAME_FREE;
 		buddy_give(&n->buddy, c->pfn[i], 0);
 	}
-	n->pages[FRAME_CACHE] -= count;
 	n->pages[FRAME_FREE] += count;
 	spin_unlock(&n->lock);
 	c->count -= count;
@@ -200,11 +234,12 @@ static __noinline void pcp_drain(struct pcp *c, struct node *n, unsigned count)
 void phys_drain(void)
 {
 	for (unsigned i = 0; i < cpu_count(); i++) {
-		uint64_t flags = spin_lock_irq(&pcps[i].lock);
+		uint64_t irq = irq_save();
 
+		spin_lock_raw(&pcps[i].lock);
 		if (pcps[i].count)
-			pcp_drain(&pcps[i], &nodes[cpu_node(i)], pcps[i].count);
-		spin_unlock_irq(&pcps[i].lock, flags);
+			pcp_drain(&pcps[i], &nodes[pcps[i].node], pcps[i].count);
+		unlock_pcp(&pcps[i], irq);
 	}
 }
 
@@ -230,30 +265,47 @@ static __noinline pa_t alloc_slow(unsigned order, enum frame_owner owner, unsign
 	return (pa_t)pfn << PAGE_SHIFT;
 }
 
+/* The rest of page_alloc(), so that the common case needs no stack frame. */
+static __noinline pa_t alloc_more(unsigned order, enum frame_owner owner, unsigned flags)
+{
+	uint64_t irq;
+	struct pcp *c;
+	bool filled;
+	pa_t pa;
+
+	if (order || (flags & ALLOC_LOW))
+		return alloc_slow(order, owner, flags, -1);
+	if (flags & ALLOC_ZERO) {
+		pa = page_alloc(0, owner, flags & ~ALLOC_ZERO);
+		if (pa != PA_NONE)
+			memset(pa_to_va(pa), 0, PAGE_SIZE);
+		return pa;
+	}
+	irq = irq_save();
+	c = lock_pcp();
+	filled = c->count || pcp_refill(c);
+	unlock_pcp(c, irq);
+	return filled ? page_alloc(0, owner, flags) : alloc_slow(0, owner, flags, -1);
+}
+
 pa_t page_alloc(unsigned order, enum frame_owner owner, unsigned flags)
 {
 	struct pcp *c;
 	uint64_t irq;
 	uint32_t pfn;
-	struct frame *f;
 
-	if (order || (flags & ALLOC_LOW))
-		return alloc_slow(order, owner, flags, -1);
+	if (unlikely(order | (flags & (ALLOC_ZERO | ALLOC_LOW))))
+		return alloc_more(order, owner, flags);
 	irq = irq_save();
-	c = &pcps[cpu_id()];
-	spin_lock(&c->lock);
-	if (unlikely(!c->count) && !pcp_refill(c, &nodes[cpu_node(cpu_id())])) {
-		spin_unlock_irq(&c->lock, irq);
-		return alloc_slow(order, owner, flags, -1);
+	c = lock_pcp();
+	if (unlikely(!c->count)) {
+		unlock_pcp(c, irq);
+		return alloc_more(order, owner, flags);
 	}
 	pfn = c->pfn[--c->count];
-	c->pages[FRAME_CACHE]--;
 	c->pages[owner]++;
-	f = pfn_frame(pfn);
-	*f = (struct frame){ .owner = owner, .node = f->node };
-	spin_unlock_irq(&c->lock, irq);
-	if (flags & ALLOC_ZERO)
-		memset(pa_to_va((pa_t)pfn << PAGE_SHIFT), 0, PAGE_SIZE);
+	frame_set(pfn_frame(pfn), owner, 0, c->node);
+	unlock_pcp(c, irq);
 	return (pa_t)pfn << PAGE_SHIFT;
 }
 
@@ -314,7 +366,7 @@ static void free_block(uint32_t pfn, unsigned order)
 			node_give(pfn, 0);
 }
 
-void page_free(pa_t pa, unsigned order)
+static __noinline void free_more(pa_t pa, unsigned order)
 {
 	uint32_t pfn = pa >> PAGE_SHIFT;
 	struct frame *f = pfn_frame(pfn);
@@ -326,23 +378,45 @@ void page_free(pa_t pa, unsigned order)
 		free_block(pfn, order);
 		return;
 	}
-	if (unlikely(free_deferred(f)))
+	if (free_deferred(f))
 		return;
 	irq = irq_save();
-	if (unlikely(f->node != cpu_node(cpu_id()) || pa < 16 * MiB)) {
-		irq_restore(irq);
+	c = lock_pcp();
+	if (f->node != c->node || pa < 16 * MiB) {
+		unlock_pcp(c, irq);
 		node_give(pfn, 0);
 		return;
 	}
-	c = &pcps[cpu_id()];
-	spin_lock(&c->lock);
-	if (unlikely(c->count == PCP_MAX))
+	if (c->count == PCP_MAX)
 		pcp_drain(c, &nodes[f->node], PCP_BATCH);
-	c->pages[f->owner]--;
-	c->pages[FRAME_CACHE]++;
+	unlock_pcp(c, irq);
+	page_free(pa, 0);
+}
+
+void page_free(pa_t pa, unsigned order)
+{
+	uint32_t pfn = pa >> PAGE_SHIFT;
+	struct frame *f = pfn_frame(pfn);
+	unsigned owner = f->owner;
+	struct pcp *c;
+	uint64_t irq;
+
+	if (unlikely(order || f->pins || owner == FRAME_FREE || owner == FRAME_CACHE ||
+		     pa < 16 * MiB)) {
+		free_more(pa, order);
+		return;
+	}
+	irq = irq_save();
+	c = lock_pcp();
+	if (unlikely(c->count == PCP_MAX || f->node != c->node)) {
+		unlock_pcp(c, irq);
+		free_more(pa, 0);
+		return;
+	}
+	c->pages[owner]--;
 	f->owner = FRAME_CACHE;
 	c->pfn[c->count++] = pfn;
-	spin_unlock_irq(&c->lock, irq);
+	unlock_pcp(c, irq);
 }
 
 unsigned mm_nodes(void)
@@ -359,7 +433,7 @@ void mm_node_totals(unsigned node, struct mm_totals *t)
 
 	for (unsigned i = 0; i < cpus; i++)
 		if (cpu_node(i) == node)
-			spin_lock(&pcps[i].lock);
+			spin_lock_raw(&pcps[i].lock);
 	spin_lock(&n->lock);
 	memcpy(sum, n->pages, sizeof sum);
 	spin_unlock(&n->lock);
@@ -367,7 +441,8 @@ void mm_node_totals(unsigned node, struct mm_totals *t)
 		if (cpu_node(i) == node) {
 			for (unsigned o = 0; o < FRAME_OWNERS; o++)
 				sum[o] += pcps[i].pages[o];
-			spin_unlock(&pcps[i].lock);
+			sum[FRAME_CACHE] += pcps[i].count;
+			spin_unlock_raw(&pcps[i].lock);
 		}
 	irq_restore(flags);
 	t->total_pages = 0;

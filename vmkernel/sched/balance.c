@@ -127,8 +127,6 @@ void balance(struct runq *rq, ns_t now)
 	bool idle = !rq->share.count;
 	struct runq *from;
 
-	if (!idle && now < rq->balance_at)
-		return;
 	rq->balance_at = now + BALANCE_PERIOD;
 	from = slowest(rq, idle);
 	if (idle) {

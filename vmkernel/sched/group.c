@@ -33,7 +33,8 @@ static struct group system_group = {
 		  .max = RATE_NO_MAX, .rate = RATE_ONE },
 	.name = "system",
 };
-static ns_t fill_last, fill_due;
+static ns_t fill_last;
+ns_t group_fill_due;
 uint32_t group_fills;
 
 STAT(fills, "sched.fills", "passes that computed entitlements");
@@ -75,7 +76,7 @@ static void attach(struct group *parent, struct fill_node *n)
 	fill_attach(&parent->fill, n);
 	parent->members++;
 	fill_guess(n);
-	fill_due = 0;
+	group_fill_due = 0;
 }
 
 int group_create(struct group *parent, const char *name, const struct sched_params *p,
@@ -112,7 +113,7 @@ int group_set(struct group *g, const struct sched_params *p)
 		return -EINVAL;
 	flags = spin_lock_irq(&groups_lock);
 	apply(&g->fill, p);
-	fill_due = 0;
+	group_fill_due = 0;
 	spin_unlock_irq(&groups_lock, flags);
 	return 0;
 }
@@ -123,14 +124,18 @@ static void detach(struct fill_node *n)
 	fill_detach(n);
 }
 
-void group_destroy(struct group *g)
+int group_destroy(struct group *g)
 {
 	uint64_t flags = spin_lock_irq(&groups_lock);
+	bool busy = g->members != 0;
 
-	ASSERT(!g->members);
-	detach(&g->fill);
+	if (!busy)
+		detach(&g->fill);
 	spin_unlock_irq(&groups_lock, flags);
+	if (busy)
+		return -EBUSY;
 	kfree(g);
+	return 0;
 }
 
 void group_enter(struct group *g, struct world *w, const struct sched_params *p)
@@ -156,13 +161,11 @@ void group_refill(ns_t now)
 {
 	unsigned count;
 
-	if (likely(now < READ_ONCE(fill_due) || now < READ_ONCE(fill_last) + NS_PER_MS))
-		return;
-	if (!spin_trylock(&groups_lock))
+	if (now < READ_ONCE(fill_last) + NS_PER_MS || !spin_trylock(&groups_lock))
 		return;
 	count = fill_pass(&root.fill, (uint64_t)cpu_count() * RATE_ONE, now, now - fill_last);
 	fill_last = now;
-	fill_due = now + MAX(FILL_PERIOD, count * FILL_PERIOD_PER_NODE);
+	group_fill_due = now + MAX(FILL_PERIOD, count * FILL_PERIOD_PER_NODE);
 	stat_inc(fills);
 	store_release(&group_fills, group_fills + 1);
 	spin_unlock(&groups_lock);

@@ -167,7 +167,8 @@ static struct world *pick(struct runq *rq, ns_t now)
 	struct share_entity *e;
 	struct world *w = rq->idle;
 
-	balance(rq, now);
+	if (unlikely(now >= rq->balance_at || !rq->share.count))
+		balance(rq, now);
 	if (rq->fills != load_acquire(&group_fills)) {
 		rq->fills = group_fills;
 		share_refresh(&rq->share);
@@ -195,7 +196,8 @@ static void schedule(enum share_leave how)
 	struct world *prev = p->current, *next;
 	ns_t now = time_now();
 
-	group_refill(now);
+	if (unlikely(now >= READ_ONCE(group_fill_due)))
+		group_refill(now);
 	spin_lock(&rq->lock);
 	if (p->preempt_count != 1)
 		panic("world %s switches with %u locks held", prev->name, p->preempt_count - 1);

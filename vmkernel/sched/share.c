@@ -106,10 +106,11 @@ static void new_request(const struct share_queue *q, struct share_entity *e)
 static void take_rate(const struct share_queue *q, struct share_entity *e)
 {
 	uint32_t new = MAX(READ_ONCE(e->new_rate), 1u);
-	int64_t time = average(q);
+	int64_t time;
 
-	if (new == e->rate)
+	if (likely(new == e->rate))
 		return;
+	time = average(q);
 	e->node.start = time + (e->node.start - time) * (int64_t)e->rate / (int64_t)new;
 	e->rate = new;
 }

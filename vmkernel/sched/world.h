@@ -69,8 +69,9 @@ void world_reap(struct world *w);
 /* Under groups_lock: attaches a new world to its group and guesses its rate. */
 void group_enter(struct group *g, struct world *w, const struct sched_params *p);
 void group_leave(struct world *w);
-/* The entitlements again when they are due. Interrupts off, no run queue locked. */
+/* Computes the entitlements again, from group_fill_due on. Interrupts off, no run queue locked. */
 void group_refill(ns_t now);
+extern ns_t group_fill_due;
 extern uint32_t group_fills; /* counts the passes */
 struct group *group_system(void);
 #endif

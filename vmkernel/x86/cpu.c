@@ -138,21 +138,3 @@ uint32_t cpu_apic_id(unsigned cpu)
 	return percpu[cpu]->apic_id;
 }
 
-uint64_t irq_save(void)
-{
-	uint64_t flags = read_rflags();
-
-	cpu_cli();
-	return flags;
-}
-
-void irq_restore(uint64_t flags)
-{
-	if (flags & RFLAGS_IF)
-		cpu_sti();
-}
-
-bool irq_enabled(void)
-{
-	return read_rflags() & RFLAGS_IF;
-}

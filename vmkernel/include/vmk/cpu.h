@@ -12,9 +12,32 @@ unsigned cpu_node(unsigned cpu); /* NUMA node index */
 uint32_t cpu_apic_id(unsigned cpu);
 
 /* One word of per-CPU data per slot, for the subsystems (allocated at boot order, see percpu.h). */
+#ifdef VMK_HOST
 uint64_t irq_save(void); /* disables interrupts, returns RFLAGS */
 void irq_restore(uint64_t flags);
 bool irq_enabled(void);
+#else
+#define RFLAGS_INTERRUPTS BIT(9)
+static inline uint64_t irq_save(void)
+{
+	uint64_t flags;
+
+	__asm__ volatile("pushfq; pop %0; cli" : "=r"(flags)::"memory");
+	return flags;
+}
+static inline void irq_restore(uint64_t flags)
+{
+	if (flags & RFLAGS_INTERRUPTS)
+		__asm__ volatile("sti" ::: "memory");
+}
+static inline bool irq_enabled(void)
+{
+	uint64_t flags;
+
+	__asm__ volatile("pushfq; pop %0" : "=r"(flags)::"memory");
+	return flags & RFLAGS_INTERRUPTS;
+}
+#endif
 
 /*
  * fn runs on the CPU with interrupts off; waits for all. From worlds, with interrupts on and no lock held: not

@@ -13,7 +13,10 @@
 enum world_kind { WORLD_KERNEL, WORLD_USER, WORLD_VCPU, WORLD_IDLE };
 enum world_state { WORLD_NEW, WORLD_READY, WORLD_RUNNING, WORLD_WAITING, WORLD_COSTOP, WORLD_DEAD };
 
-/* Called with interrupts off under no lock, on the CPU that switches. */
+/*
+ * Called with interrupts off, on the CPU that switches. switch_out is called under the run queue's lock: it takes no
+ * lock and wakes nobody.
+ */
 struct world_hooks {
 	void (*switch_in)(struct world *w);
 	void (*switch_out)(struct world *w);
@@ -78,7 +81,8 @@ void world_for_each(void (*fn)(struct world *w, void *arg), void *arg);
 int __must_check group_create(struct group *parent, const char *name, const struct sched_params *p,
                               struct group **out);
 int __must_check group_set(struct group *g, const struct sched_params *p);
-void group_destroy(struct group *g); /* no worlds left in it */
+/* 0, or -EBUSY while worlds or groups are in it. */
+int __must_check group_destroy(struct group *g);
 struct group *group_root(void);
 
 void preempt_disable(void);
