@@ -161,6 +161,7 @@ struct socket *t_accept(struct socket *s, bool nonblock, int *err)
 {
 	struct socket *f = fresh(s->family, s->type, s->protocol);
 	f->ops = s->ops;
+	ASSERT(s->listening); /* the socket layer refuses otherwise */
 	*err = s->ops->accept(s, f, nonblock);
 	if (*err) {
 		free(f);

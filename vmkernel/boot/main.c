@@ -10,6 +10,7 @@
 #include "sched/sched.h"
 #include "vmk/boot.h"
 #include "vmk/file.h"
+#include "vmk/ip.h"
 #include "vmk/irq.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
@@ -17,6 +18,7 @@
 #include "vmk/platform.h"
 #include "vmk/random.h"
 #include "vmk/user.h"
+#include "vmk/vswitch.h"
 #include "vmk/world.h"
 #include "x86/clock.h"
 #include "x86/cpu.h"
@@ -53,7 +55,9 @@ static void init_main(void *arg)
 	ps2_init();
 	random_init();
 	init_devices();
+	net_init();
 	fs_init();
+	ipstack_init();
 	user_init();
 	mm_totals(&t);
 	log_info("ready in %llu ms, %u CPUs, %llu MiB",

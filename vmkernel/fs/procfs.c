@@ -214,8 +214,7 @@ void procfs_init(void)
 		{ "sys/kernel/random/uuid", uuid, NULL },
 		{ "sys/kernel/cap_last_cap", zero, "40" },
 	};
-	static const char *const links[][2] = { { "mounts", "self/mounts" },
-		                                { "net", "self/net" } };
+	static const char *const links[][2] = { { "mounts", "self/mounts" } };
 	int r = genfs_create(&procfs, "proc");
 
 	random_bytes(boot_uuid, sizeof(boot_uuid));

@@ -97,27 +97,6 @@ static int next_thread(struct proc *p, int after)
 	return best;
 }
 
-static void text_net_dev(struct text_buf *t, struct proc *p, int tid)
-{
-	text_printf(
-		t,
-		"Inter-|   Receive                                                |  Transmit\n"
-		" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs "
-		"drop fifo colls carrier compressed\n");
-}
-
-static void text_net_route(struct text_buf *t, struct proc *p, int tid)
-{
-	text_printf(
-		t,
-		"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n");
-}
-
-static const struct pentry net_entries[] = {
-	{ "dev", S_IFREG | 0444, .text = text_net_dev },
-	{ "route", S_IFREG | 0444, .text = text_net_route },
-	{ 0 },
-};
 static const struct pentry fd_each = { NULL, S_IFLNK | 0700, .link = link_fd };
 
 #define COMMON                                                               \
@@ -136,7 +115,6 @@ static const struct pentry fd_each = { NULL, S_IFLNK | 0700, .link = link_fd };
 		{ "exe", S_IFLNK | 0777, .link = link_exe },                 \
 		{ "cwd", S_IFLNK | 0777, .link = link_cwd },                 \
 		{ "root", S_IFLNK | 0777, .link = link_root },               \
-		{ "net", S_IFDIR | 0555, .dir = net_entries },               \
 	{                                                                    \
 		"fd", S_IFDIR | 0500, .next = next_fd, .each = &fd_each      \
 	}

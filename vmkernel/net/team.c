@@ -13,7 +13,7 @@
 
 static struct work rechoose;
 void (*team_notify)(void);
-static bool take_all; /* the fresh host's vSwitch0 takes every NIC that appears */
+static bool started, take_all; /* the fresh host's vSwitch0 takes every NIC that appears */
 
 static void link_changed(struct uplink *u)
 {
@@ -94,6 +94,8 @@ void team_take_all(bool on)
 void vswitch_nic_added(struct uplink *u)
 {
 	struct vswitch *vs;
+	if (!started)
+		return; /* team_init() looks at all that are there by then */
 	mutex_lock(&net_config);
 	list_for_each(vs, &vswitches, link)
 		for (unsigned i = 0; i < vs->uplinks; i++)
@@ -109,6 +111,8 @@ void vswitch_nic_added(struct uplink *u)
 
 void vswitch_nic_removed(struct uplink *u)
 {
+	if (!started)
+		return;
 	mutex_lock(&net_config);
 	struct vswitch *vs = u->owner;
 	for (unsigned i = 0; vs && i < vs->uplinks; i++)
@@ -128,6 +132,7 @@ static void claim_present(struct uplink *u, void *arg)
 void team_init(void)
 {
 	work_init(&rechoose, rechoose_all);
+	started = true;
 	uplink_watch(vswitch_nic_added, vswitch_nic_removed);
 	uplink_for_each(claim_present, NULL);
 }

@@ -4,4 +4,5 @@
 #include "abi/device.h"
 #include "abi/hcl.h"
 #include "abi/host.h"
+#include "abi/net.h"
 #include "abi/sched.h"

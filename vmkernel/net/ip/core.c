@@ -213,4 +213,5 @@ void ip_core_start(void)
 	if (err)
 		panic("net world: error %d", -err);
 	world_start(w);
+	world_put(w);
 }

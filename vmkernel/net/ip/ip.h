@@ -21,6 +21,7 @@ struct vmknic {
 	uint8_t mac[ETH_ALEN];
 	unsigned index; /* interface index: lo is 1 */
 	bool dhcp;
+	uint32_t logged; /* the IPv4 address that the log knows */
 	uint64_t rx_packets, rx_bytes, rx_dropped, tx_packets, tx_bytes, tx_dropped;
 };
 

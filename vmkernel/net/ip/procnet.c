@@ -100,7 +100,7 @@ static void tcp(struct text_buf *t, void *arg)
 			text_printf(t, " %02X %08X:%08X 00:00000000 00000000     0        0 0\n",
 			            states[p->state],
 			            listens ? 0 : TCP_SND_BUF - (unsigned)p->snd_buf,
-			            listens ? 0 : TCP_WND - (unsigned)p->rcv_wnd);
+			            listens ? 0 : TCP_WND_MAX(p) - (unsigned)p->rcv_wnd);
 		}
 	mutex_unlock(&ip_lock);
 }

@@ -79,6 +79,7 @@ static int tcp_sock_listen(struct socket *s, unsigned backlog)
 			if (l) {
 				c->pcb = l;
 				c->state = TCP_LISTENING;
+				s->listening = true;
 				tcp_arg(l, c);
 				tcp_accept(l, conn_accepted);
 			}

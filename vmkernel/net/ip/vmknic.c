@@ -158,9 +158,12 @@ static err_t netif_setup(struct netif *n)
 
 static void status_changed(struct netif *n)
 {
-	const struct vmknic *nic = n->state;
+	struct vmknic *nic = n->state;
 	const ip4_addr_t *a = netif_ip4_addr(n), *g = netif_ip4_gw(n);
-	if (!ip4_addr_isany(a))
+	/* Called for every change of IPv6 addresses too. */
+	bool changed = a->addr != nic->logged;
+	nic->logged = a->addr;
+	if (changed && !ip4_addr_isany(a))
 		log_info("%s: %u.%u.%u.%u/%u gateway %u.%u.%u.%u%s", nic->name, ip4_addr1(a), ip4_addr2(a),
 			 ip4_addr3(a), ip4_addr4(a),
 			 ip_prefix(ip4_addr_get_u32(netif_ip4_netmask(n))), ip4_addr1(g),

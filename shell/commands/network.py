@@ -1,0 +1,483 @@
+# SPDX-License-Identifier: Apache-2.0
+"""esxcli network ...: NICs, switches, port groups, vmk NICs, routes, name servers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from tepui.shell.command import FailedError, Opt, Role, UsageError, command
+from tepui.shell.netclient import Counters, Network, Nic, Policy, Vmknic
+from tepui.shell.output import Style, named
+from tepui.shell.run import Context
+
+T = TypeVar("T")
+
+ADMIN = Role.ADMINISTRATOR
+NicName = Annotated[str, Opt("-n", "The name of the NIC.", complete="nic")]
+SwitchName = Annotated[str, Opt("-v", "The name of the virtual switch.", complete="vswitch")]
+GroupName = Annotated[str, Opt("-p", "The name of the port group.", complete="portgroup")]
+InterfaceName = Annotated[str, Opt("-i", "The name of the vmk NIC.", complete="vmknic")]
+
+
+def _up(value: bool) -> str:
+    return "Up" if value else "Down"
+
+
+def _one(rows: list[T], wanted: Callable[[T], bool], what: str) -> T:
+    for row in rows:
+        if wanted(row):
+            return row
+    raise FailedError(f"{what}: not found")
+
+
+@dataclass(frozen=True, slots=True)
+class NicRow:
+    name: str = named("Name")
+    pci_device: str = named("PCI Device")
+    driver: str = named("Driver")
+    admin_status: str = named("Admin Status")
+    link_status: str = named("Link Status")
+    speed: int = named("Speed")
+    duplex: str = named("Duplex")
+    mac_address: str = named("MAC Address")
+    mtu: int = named("MTU")
+    description: str = named("Description")
+
+
+def _nic_row(n: Nic) -> NicRow:
+    duplex = "Full" if n.full_duplex else "Half"
+    link = (_up(n.admin_up), _up(n.link_up), n.speed_mbps, duplex)
+    return NicRow(n.name, n.pci, n.driver, *link, n.mac, n.mtu, n.desc)
+
+
+@command("network nic list", "This command will list the Physical NICs.", style=Style.TABLE)
+def nic_list(ctx: Context) -> list[NicRow]:
+    return [_nic_row(n) for n in Network(ctx.host).nics()]
+
+
+@dataclass(frozen=True, slots=True)
+class NicStats:
+    packets_received: int
+    packets_sent: int
+    bytes_received: int
+    bytes_sent: int
+    receive_packets_dropped: int
+    transmit_packets_dropped: int
+    multicast_packets_received: int
+    broadcast_packets_received: int
+    multicast_packets_sent: int
+    broadcast_packets_sent: int
+    total_receive_errors: int
+    receive_length_errors: int
+    receive_crc_errors: int = named("Receive CRC errors")
+    total_transmit_errors: int = named("Total transmit errors")
+
+
+def _traffic(c: Counters) -> dict[str, int]:
+    """The columns that NICs and ports share."""
+    return {
+        "packets_received": c.rx_packets,
+        "packets_sent": c.tx_packets,
+        "bytes_received": c.rx_bytes,
+        "bytes_sent": c.tx_bytes,
+        "receive_packets_dropped": c.rx_dropped,
+        "transmit_packets_dropped": c.tx_dropped,
+        "multicast_packets_received": c.rx_multicast,
+        "broadcast_packets_received": c.rx_broadcast,
+        "multicast_packets_sent": c.tx_multicast,
+        "broadcast_packets_sent": c.tx_broadcast,
+    }
+
+
+@command("network nic stats get", "Get NIC statistics for a given interface.")
+def nic_stats(ctx: Context, nic_name: NicName) -> NicStats:
+    n = _one(Network(ctx.host).nics(), lambda n: n.name == nic_name, nic_name)
+    return NicStats(
+        **_traffic(n.counters),
+        total_receive_errors=n.rx_errors,
+        receive_length_errors=n.rx_length_errors,
+        receive_crc_errors=n.rx_crc_errors,
+        total_transmit_errors=n.tx_errors,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchBlock:
+    name: str
+    switch_class: str = named("Class")
+    num_ports: int = named("Num Ports")
+    used_ports: int = named("Used Ports")
+    configured_ports: int = named("Configured Ports")
+    mtu: int = named("MTU")
+    cdp_status: str = named("CDP Status")
+    beacon_enabled: bool = named("Beacon Enabled")
+    uplinks: list[str] = named("Uplinks")  # noqa: RUF009
+    portgroups: list[str] = named("Portgroups")  # noqa: RUF009
+
+
+@command(
+    "network vswitch standard list",
+    "List the virtual switches current on the ESXi host.",
+    header="{Name}",
+)
+def switch_list(ctx: Context) -> list[SwitchBlock]:
+    net = Network(ctx.host)
+    groups = net.portgroups()
+    return [
+        SwitchBlock(
+            v.name,
+            "cswitch",
+            v.ports_max,
+            v.ports,
+            v.ports_max,
+            v.mtu,
+            "listen",
+            False,
+            list(v.uplinks),
+            [g.name for g in groups if g.vswitch == v.name],
+        )
+        for v in net.vswitches()
+    ]
+
+
+@command("network vswitch standard add", "Add a new virtual switch.", role=ADMIN)
+def switch_add(
+    ctx: Context,
+    vswitch_name: SwitchName,
+    ports: Annotated[int, Opt("-P", "The number of ports.")] = 128,
+) -> None:
+    Network(ctx.host).vswitch_add(vswitch_name, ports)
+
+
+@command("network vswitch standard remove", "Remove a virtual switch.", role=ADMIN)
+def switch_remove(ctx: Context, vswitch_name: SwitchName) -> None:
+    Network(ctx.host).vswitch_remove(vswitch_name)
+
+
+@command("network vswitch standard set", "Set the MTU of a virtual switch.", role=ADMIN)
+def switch_set(
+    ctx: Context, vswitch_name: SwitchName, mtu: Annotated[int, Opt("-m", "1280 to 9000 bytes.")]
+) -> None:
+    Network(ctx.host).vswitch_set(vswitch_name, mtu)
+
+
+UplinkName = Annotated[str, Opt("-u", "The name of the NIC.", complete="nic")]
+
+
+@command("network vswitch standard uplink add", "Add an uplink to a switch.", role=ADMIN)
+def uplink_add(ctx: Context, vswitch_name: SwitchName, uplink_name: UplinkName) -> None:
+    Network(ctx.host).uplink_add(vswitch_name, uplink_name)
+
+
+@command("network vswitch standard uplink remove", "Remove an uplink.", role=ADMIN)
+def uplink_remove(ctx: Context, vswitch_name: SwitchName, uplink_name: UplinkName) -> None:
+    Network(ctx.host).uplink_remove(vswitch_name, uplink_name)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    name: str
+    virtual_switch: str
+    active_clients: int
+    vlan_id: int = named("VLAN ID")
+
+
+@command(
+    "network vswitch standard portgroup list", "List all of the port groups.", style=Style.TABLE
+)
+def group_list(ctx: Context) -> list[GroupRow]:
+    rows = Network(ctx.host).portgroups()
+    return [GroupRow(g.name, g.vswitch, g.clients, g.vlan) for g in rows]
+
+
+@command("network vswitch standard portgroup add", "Add a port group.", role=ADMIN)
+def group_add(ctx: Context, portgroup_name: GroupName, vswitch_name: SwitchName) -> None:
+    Network(ctx.host).portgroup_add(vswitch_name, portgroup_name)
+
+
+@command("network vswitch standard portgroup remove", "Remove a port group.", role=ADMIN)
+def group_remove(ctx: Context, portgroup_name: GroupName, vswitch_name: SwitchName) -> None:
+    Network(ctx.host).portgroup_remove(vswitch_name, portgroup_name)
+
+
+@command("network vswitch standard portgroup set", "Set the VLAN of a port group.", role=ADMIN)
+def group_set(
+    ctx: Context,
+    portgroup_name: GroupName,
+    vlan_id: Annotated[int, Opt("", "0: none, 1 to 4094, 4095: every VLAN, tagged.")],
+) -> None:
+    Network(ctx.host).portgroup_vlan(portgroup_name, vlan_id)
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityBlock:
+    allow_promiscuous: bool
+    allow_mac_address_change: bool = named("Allow MAC Address Change")
+    allow_forged_transmits: bool = named("Allow Forged Transmits")
+
+
+@command("network vswitch standard policy security get", "Get the security policy.")
+def security_get(ctx: Context, vswitch_name: SwitchName) -> SecurityBlock:
+    switches = Network(ctx.host).vswitches()
+    p = _one(switches, lambda v: v.name == vswitch_name, vswitch_name).policy
+    return SecurityBlock(p.promiscuous, p.mac_changes, p.forged)
+
+
+@command("network vswitch standard policy security set", "Set the security policy.", role=ADMIN)
+def security_set(
+    ctx: Context,
+    vswitch_name: SwitchName,
+    allow_promiscuous: Annotated[bool | None, Opt("-p", "Ports may see all traffic.")] = None,
+    allow_mac_change: Annotated[bool | None, Opt("-m", "Guests may change MACs.")] = None,
+    allow_forged_transmits: Annotated[bool | None, Opt("-f", "Any source MAC.")] = None,
+) -> None:
+    net = Network(ctx.host)
+    p = _one(net.vswitches(), lambda v: v.name == vswitch_name, vswitch_name).policy
+    new = Policy(
+        p.promiscuous if allow_promiscuous is None else allow_promiscuous,
+        p.mac_changes if allow_mac_change is None else allow_mac_change,
+        p.forged if allow_forged_transmits is None else allow_forged_transmits,
+    )
+    net.policy_set(vswitch_name, new, portgroup=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PortRow:
+    port_id: int = named("Port ID")
+    client: str = named("Client")
+    portgroup: str = named("Portgroup")
+    vswitch: str = named("vSwitch")
+    mac_address: str = named("MAC Address")
+    team_uplink: str = named("Team Uplink")
+
+
+@command("network port list", "List the ports in use.", style=Style.TABLE, own=True)
+def port_list(ctx: Context) -> list[PortRow]:
+    return [
+        PortRow(p.id, p.client, p.portgroup, p.vswitch, p.mac, p.uplink)
+        for p in Network(ctx.host).ports()
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class PortStats:
+    packets_received: int
+    packets_sent: int
+    bytes_received: int
+    bytes_sent: int
+    receive_packets_dropped: int
+    transmit_packets_dropped: int
+    multicast_packets_received: int
+    broadcast_packets_received: int
+    multicast_packets_sent: int
+    broadcast_packets_sent: int
+
+
+@command("network port stats get", "Packet statistics for a given port.")
+def port_stats(ctx: Context, port_id: Annotated[int, Opt("-p", "The port.")]) -> PortStats:
+    ports = Network(ctx.host).ports()
+    port = _one(ports, lambda p: p.id == port_id, f"port {port_id}")
+    return PortStats(**_traffic(port.counters))
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceBlock:
+    name: str
+    mac_address: str = named("MAC Address")
+    enabled: bool = named("Enabled")
+    portset: str = named("Portset")
+    portgroup: str = named("Portgroup")
+    mtu: int = named("MTU")
+    port_id: int = named("Port ID")
+
+
+@command("network ip interface list", "List the vmk NICs.", header="{Name}")
+def interface_list(ctx: Context) -> list[InterfaceBlock]:
+    net = Network(ctx.host)
+    switch = {g.name: g.vswitch for g in net.portgroups()}
+    return [
+        InterfaceBlock(v.name, v.mac, v.up, switch.get(v.portgroup, ""), v.portgroup, v.mtu, v.port)
+        for v in net.vmknics()
+    ]
+
+
+@command("network ip interface add", "Add a vmk NIC.", role=ADMIN)
+def interface_add(
+    ctx: Context,
+    interface_name: InterfaceName,
+    portgroup_name: GroupName,
+    mac_address: Annotated[str, Opt("-M", "Its MAC address.")] = "",
+) -> None:
+    Network(ctx.host).vmknic_add(interface_name, portgroup_name, mac_address)
+
+
+@command("network ip interface remove", "Remove a vmk NIC.", role=ADMIN)
+def interface_remove(ctx: Context, interface_name: InterfaceName) -> None:
+    Network(ctx.host).vmknic_remove(interface_name)
+
+
+@dataclass(frozen=True, slots=True)
+class Ipv4Row:
+    name: str
+    ipv4_address: str = named("IPv4 Address")
+    ipv4_netmask: str = named("IPv4 Netmask")
+    ipv4_broadcast: str = named("IPv4 Broadcast")
+    address_type: str = named("Address Type")
+    gateway: str = named("Gateway")
+    dhcp_dns: bool = named("DHCP DNS")
+
+
+def _broadcast(v: Vmknic) -> str:
+    if not v.ipv4:
+        return "0.0.0.0"
+    pairs = zip(v.ipv4.split("."), v.mask.split("."), strict=True)
+    return ".".join(str(int(a) | (~int(m) & 255)) for a, m in pairs)
+
+
+@command("network ip interface ipv4 get", "IPv4 addresses of the vmk NICs.", style=Style.TABLE)
+def ipv4_get(ctx: Context) -> list[Ipv4Row]:
+    none = "0.0.0.0"
+    return [
+        Ipv4Row(
+            v.name,
+            v.ipv4 or none,
+            v.mask or none,
+            _broadcast(v),
+            "DHCP" if v.dhcp else "STATIC" if v.ipv4 else "NONE",
+            v.gateway or none,
+            v.dhcp,
+        )
+        for v in Network(ctx.host).vmknics()
+    ]
+
+
+@command("network ip interface ipv4 set", "Set the IPv4 address of a vmk NIC.", role=ADMIN)
+def ipv4_set(
+    ctx: Context,
+    interface_name: InterfaceName,
+    type_: Annotated[str, Opt("-t", "static or dhcp.", name="type")],
+    ipv4: Annotated[str, Opt("-I", "The address.")] = "",
+    netmask: Annotated[str, Opt("-N", "The netmask.")] = "",
+    gateway: Annotated[str, Opt("-g", "The gateway.")] = "0.0.0.0",
+) -> None:
+    net = Network(ctx.host)
+    if type_ == "dhcp":
+        net.vmknic_dhcp(interface_name)
+    elif type_ == "static" and ipv4 and netmask:
+        net.vmknic_ipv4(interface_name, ipv4, netmask, gateway)
+    else:
+        raise UsageError("--type is dhcp, or static with --ipv4 and --netmask")
+
+
+@dataclass(frozen=True, slots=True)
+class Ipv6Row:
+    interface: str
+    address: str
+    netmask: int
+    type: str
+    status: str
+
+
+@command("network ip interface ipv6 address list", "IPv6 addresses of vmk NICs.", style=Style.TABLE)
+def ipv6_list(ctx: Context) -> list[Ipv6Row]:
+    return [
+        Ipv6Row(v.name, address, 64, "STATIC" if not address.startswith("fe80") else "LINK", state)
+        for v in Network(ctx.host).vmknics()
+        for address, state in v.ipv6
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRow:
+    network: str
+    netmask: str
+    gateway: str
+    interface: str
+    source: str
+
+
+@command("network ip route ipv4 list", "List configured IPv4 routes.", style=Style.TABLE)
+def route_list(ctx: Context) -> list[RouteRow]:
+    def mask(prefix: int) -> str:
+        bits = (0xFFFFFFFF << (32 - prefix)) & 0xFFFFFFFF
+        return ".".join(str(b) for b in bits.to_bytes(4, "big"))
+
+    rows = []
+    for r in Network(ctx.host).routes():
+        address, _, prefix = r.network.partition("/")
+        if ":" not in address:
+            name = "default" if prefix == "0" else address
+            gateway = r.gateway or "0.0.0.0"
+            rows.append(RouteRow(name, mask(int(prefix)), gateway, r.vmknic, r.source))
+    return rows
+
+
+Gateway = Annotated[str, Opt("-g", "The gateway.")]
+Prefix = Annotated[str, Opt("-n", "ADDRESS/PREFIX or default.", name="network")]
+
+
+@command("network ip route ipv4 add", "Add an IPv4 route.", role=ADMIN)
+def route_add(ctx: Context, gateway: Gateway, network_: Prefix) -> None:
+    Network(ctx.host).route(network_, gateway)
+
+
+@command("network ip route ipv4 remove", "Remove an IPv4 route.", role=ADMIN)
+def route_remove(ctx: Context, gateway: Gateway, network_: Prefix) -> None:
+    Network(ctx.host).route(network_, gateway, remove=True)
+
+
+@dataclass(frozen=True, slots=True)
+class DnsBlock:
+    dns_servers: list[str] = named("DNSServers")  # noqa: RUF009
+
+
+@command("network ip dns server list", "List the name servers.")
+def dns_list(ctx: Context) -> DnsBlock:
+    return DnsBlock(Network(ctx.host).dns())
+
+
+Server = Annotated[str, Opt("-s", "The server's IPv4 address.")]
+
+
+@command("network ip dns server add", "Add a name server.", role=ADMIN)
+def dns_add(ctx: Context, server: Server) -> None:
+    net = Network(ctx.host)
+    net.dns_set([*net.dns(), server])
+
+
+@command("network ip dns server remove", "Remove a name server.", role=ADMIN)
+def dns_remove(ctx: Context, server: Server) -> None:
+    net = Network(ctx.host)
+    net.dns_set([s for s in net.dns() if s != server])
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRow:
+    proto: str
+    recv_q: int = named("Recv Q")
+    send_q: int = named("Send Q")
+    local_address: str = named("Local Address")
+    foreign_address: str = named("Foreign Address")
+    state: str = named("State")
+
+
+@command("network ip connection list", "List active TCP/IP connections.", style=Style.TABLE)
+def connection_list(ctx: Context) -> list[ConnectionRow]:
+    return [
+        ConnectionRow(c.proto, c.recv_queue, c.send_queue, c.local, c.foreign, c.state)
+        for c in Network(ctx.host).connections()
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class NeighborRow:
+    neighbor: str
+    mac_address: str = named("Mac Address")
+    vmknic: str = named("Vmknic")
+    state: str = named("State")
+
+
+@command("network ip neighbor list", "List ARP and ND entries.", style=Style.TABLE)
+def neighbor_list(ctx: Context) -> list[NeighborRow]:
+    rows = Network(ctx.host).neighbors()
+    return [NeighborRow(n.address, n.mac, n.vmknic, n.state) for n in rows]

@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Typed calls on the host's network (vmkernel/include/abi/net.h); part of what `Client` offers.
+
+Addresses are text here; "" stands for none.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any
+
+from tepui.shell import abi
+from tepui.shell.client import Client
+
+LINUX_STATES = (
+    "",
+    "ESTABLISHED",
+    "SYN_SENT",
+    "SYN_RCVD",
+    "FIN_WAIT_1",
+    "FIN_WAIT_2",
+    "TIME_WAIT",
+    "CLOSED",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "LISTEN",
+    "CLOSING",
+)
+ROUTE_SOURCES = ("MANUAL", "MANUAL", "DHCP")
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    rx_packets: int
+    rx_bytes: int
+    rx_multicast: int
+    rx_broadcast: int
+    rx_dropped: int
+    tx_packets: int
+    tx_bytes: int
+    tx_multicast: int
+    tx_broadcast: int
+    tx_dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    name: str
+    driver: str
+    pci: str
+    desc: str
+    mac: str
+    admin_up: bool
+    link_up: bool
+    full_duplex: bool
+    speed_mbps: int
+    mtu: int
+    caps: int
+    counters: Counters
+    rx_errors: int
+    rx_length_errors: int
+    rx_crc_errors: int
+    tx_errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Of a switch; of a port group where inherited names nothing."""
+
+    promiscuous: bool
+    mac_changes: bool
+    forged: bool
+    inherited: tuple[bool, bool, bool] = (False, False, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Vswitch:
+    name: str
+    ports_max: int
+    ports: int
+    mtu: int
+    uplinks: tuple[str, ...]
+    active: str
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Portgroup:
+    name: str
+    vswitch: str
+    vlan: int
+    clients: int
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    id: int
+    world: int
+    client: str
+    portgroup: str
+    vswitch: str
+    uplink: str
+    mac: str
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True)
+class Vmknic:
+    name: str
+    portgroup: str
+    mac: str
+    dhcp: bool
+    up: bool
+    mtu: int
+    port: int
+    ipv4: str
+    mask: str
+    gateway: str
+    ipv6: tuple[tuple[str, str], ...]  # address, state
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    network: str  # 10.0.0.0/24
+    gateway: str
+    vmknic: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    proto: str
+    recv_queue: int
+    send_queue: int
+    local: str
+    foreign: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbor:
+    address: str
+    mac: str
+    vmknic: str
+    state: str
+
+
+def _mac(c: Any) -> str:
+    return ":".join(f"{b:02x}" for b in bytes(c))
+
+
+def _ip(c: Any, v6: bool = False) -> str:
+    """Text of an address; "" for all zero."""
+    raw = bytes(c)[: 16 if v6 else 4]
+    return str(ipaddress.ip_address(raw)) if any(raw) else ""
+
+
+def _end(c: Any, v6: bool, port: int) -> str:
+    host = _ip(c, v6) or ("::" if v6 else "0.0.0.0")
+    return f"[{host}]:{port}" if v6 else f"{host}:{port}"
+
+
+def _counters(c: Any) -> Counters:
+    return abi.decode(Counters, c)
+
+
+def _policy(c: Any) -> Policy:
+    inherited = (c.inherit_promiscuous, c.inherit_mac_changes, c.inherit_forged)
+    own = bool(c.promiscuous), bool(c.mac_changes), bool(c.forged)
+    return Policy(*own, (bool(inherited[0]), bool(inherited[1]), bool(inherited[2])))
+
+
+class Network:
+    """A host's network, over the Client's link."""
+
+    def __init__(self, host: Client) -> None:
+        self.host, self.op = host, host.op
+
+    def _set(self, operation: int, struct: str, **fields: Any) -> None:
+        self.host.call(operation, None, abi.pack(struct, **fields))
+
+    def nics(self) -> list[Nic]:
+        return [
+            Nic(
+                abi.value(c.name),
+                abi.value(c.driver),
+                abi.value(c.pci),
+                abi.value(c.desc),
+                _mac(c.mac),
+                bool(c.admin_up),
+                bool(c.link_up),
+                bool(c.full_duplex),
+                c.speed_mbps,
+                c.mtu,
+                c.caps,
+                _counters(c.counters),
+                c.rx_errors,
+                c.rx_length_errors,
+                c.rx_crc_errors,
+                c.tx_errors,
+            )
+            for c in self.host.pages(self.op.CTL_NET_NICS, "ctl_net_nics", "nic")
+        ]
+
+    def vswitches(self) -> list[Vswitch]:
+        return [
+            Vswitch(
+                abi.value(c.name),
+                c.ports_max,
+                c.ports,
+                c.mtu,
+                tuple(abi.value(c.uplink[i]) for i in range(c.uplinks)),
+                abi.value(c.active),
+                _policy(c.policy),
+            )
+            for c in self.host.pages(self.op.CTL_NET_VSWITCHES, "ctl_net_vswitches", "vswitch")
+        ]
+
+    def portgroups(self) -> list[Portgroup]:
+        rows = self.host.pages(self.op.CTL_NET_PORTGROUPS, "ctl_net_portgroups", "portgroup")
+        return [
+            Portgroup(abi.value(c.name), abi.value(c.vswitch), c.vlan, c.clients, _policy(c.policy))
+            for c in rows
+        ]
+
+    def ports(self) -> list[Port]:
+        return [
+            Port(
+                c.id,
+                c.world,
+                abi.value(c.client),
+                abi.value(c.portgroup),
+                abi.value(c.vswitch),
+                abi.value(c.uplink),
+                _mac(c.mac),
+                _counters(c.counters),
+            )
+            for c in self.host.pages(self.op.CTL_NET_PORTS, "ctl_net_ports", "port")
+        ]
+
+    def vswitch_add(self, name: str, ports: int = 128, mtu: int = 1500) -> None:
+        fields = {"name": name, "ports_max": ports, "mtu": mtu}
+        self._set(self.op.CTL_NET_VSWITCH_ADD, "ctl_net_vswitch_set", **fields)
+
+    def vswitch_remove(self, name: str) -> None:
+        self._set(self.op.CTL_NET_VSWITCH_REMOVE, "ctl_net_name", name=name)
+
+    def vswitch_set(self, name: str, mtu: int) -> None:
+        fields = {"name": name, "mtu": mtu}
+        self._set(self.op.CTL_NET_VSWITCH_SET, "ctl_net_vswitch_set", **fields)
+
+    def _member(self, operation: int, vswitch: str, name: str) -> None:
+        fields = {"vswitch": vswitch, "name": name}
+        self._set(operation, "ctl_net_member", **fields)
+
+    def uplink_add(self, vswitch: str, nic: str) -> None:
+        self._member(self.op.CTL_NET_UPLINK_ADD, vswitch, nic)
+
+    def uplink_remove(self, vswitch: str, nic: str) -> None:
+        self._member(self.op.CTL_NET_UPLINK_REMOVE, vswitch, nic)
+
+    def portgroup_add(self, vswitch: str, name: str) -> None:
+        self._member(self.op.CTL_NET_PORTGROUP_ADD, vswitch, name)
+
+    def portgroup_remove(self, vswitch: str, name: str) -> None:
+        self._member(self.op.CTL_NET_PORTGROUP_REMOVE, vswitch, name)
+
+    def portgroup_vlan(self, name: str, vlan: int) -> None:
+        self._set(self.op.CTL_NET_PORTGROUP_VLAN, "ctl_net_vlan", name=name, vlan=vlan)
+
+    def policy_set(self, name: str, policy: Policy, *, portgroup: bool) -> None:
+        inherit = ("inherit_promiscuous", "inherit_mac_changes", "inherit_forged")
+        plain = {
+            "promiscuous": policy.promiscuous,
+            "mac_changes": policy.mac_changes,
+            "forged": policy.forged,
+            **dict(zip(inherit, policy.inherited, strict=True)),
+        }
+        fields = {"name": name, "portgroup": portgroup, "policy": plain}
+        self._set(self.op.CTL_NET_POLICY, "ctl_net_policy_set", **fields)
+
+    def vmknics(self) -> list[Vmknic]:
+        states = ("TENTATIVE", "VALID", "PREFERRED", "DUPLICATE")
+        return [
+            Vmknic(
+                abi.value(c.name),
+                abi.value(c.portgroup),
+                _mac(c.mac),
+                bool(c.dhcp),
+                bool(c.up),
+                c.mtu,
+                c.port,
+                _ip(c.ipv4),
+                _ip(c.mask),
+                _ip(c.gateway),
+                tuple((_ip(c.ipv6[i], True), states[c.ipv6_state[i]]) for i in range(c.ipv6_count)),
+            )
+            for c in self.host.pages(self.op.CTL_NET_VMKNICS, "ctl_net_vmknics", "vmknic")
+        ]
+
+    def vmknic_add(self, name: str, portgroup: str, mac: str = "") -> None:
+        fields = {"name": name, "portgroup": portgroup}
+        raw = bytes.fromhex(mac.replace(":", "")) or bytes(6)
+        self._set(self.op.CTL_NET_VMKNIC_ADD, "ctl_net_vmknic_add", **fields, mac=raw)
+
+    def vmknic_remove(self, name: str) -> None:
+        self._set(self.op.CTL_NET_VMKNIC_REMOVE, "ctl_net_name", name=name)
+
+    def vmknic_dhcp(self, name: str) -> None:
+        self._set(self.op.CTL_NET_VMKNIC_IPV4, "ctl_net_ipv4", name=name, dhcp=1)
+
+    def vmknic_ipv4(self, name: str, address: str, mask: str, gateway: str = "0.0.0.0") -> None:
+        raw = [ipaddress.IPv4Address(text).packed for text in (address, mask, gateway)]
+        fields = dict(zip(("addr", "mask", "gateway"), raw, strict=True))
+        self._set(self.op.CTL_NET_VMKNIC_IPV4, "ctl_net_ipv4", name=name, **fields)
+
+    def vmknic_ipv6(self, name: str, address: str, *, remove: bool = False) -> None:
+        operation = (
+            self.op.CTL_NET_VMKNIC_IPV6_REMOVE if remove else self.op.CTL_NET_VMKNIC_IPV6_ADD
+        )
+        raw = ipaddress.IPv6Address(address).packed
+        self._set(operation, "ctl_net_ipv6", name=name, addr=raw)
+
+    def routes(self) -> list[Route]:
+        def network(c: Any) -> str:
+            raw = bytes(c.dest)[: 16 if c.v6 else 4]
+            return f"{ipaddress.ip_address(raw)}/{c.prefix}"
+
+        rows = self.host.pages(self.op.CTL_NET_ROUTES, "ctl_net_routes", "route")
+        return [
+            Route(network(c), _ip(c.gateway, c.v6), abi.value(c.vmknic), ROUTE_SOURCES[c.source])
+            for c in rows
+        ]
+
+    def route(self, network: str, gateway: str, *, remove: bool = False) -> None:
+        """network: ADDRESS/PREFIX or "default"; raises ValueError for what is no address."""
+        gw = ipaddress.ip_address(gateway)
+        everything = "::/0" if gw.version == 6 else "0.0.0.0/0"
+        net = ipaddress.ip_network(everything if network == "default" else network)
+        if net.version != gw.version:
+            raise ValueError("network and gateway are of different families")
+        operation = self.op.CTL_NET_ROUTE_REMOVE if remove else self.op.CTL_NET_ROUTE_ADD
+        self._set(
+            operation,
+            "ctl_net_route",
+            v6=net.version == 6,
+            prefix=net.prefixlen,
+            dest=net.network_address.packed.ljust(16, b"\0"),
+            gateway=gw.packed.ljust(16, b"\0"),
+        )
+
+    def dns(self) -> list[str]:
+        c = self.host.call(self.op.CTL_NET_DNS, "ctl_net_dns")
+        return [_ip(c.ipv4[i]) for i in range(c.count)]
+
+    def dns_set(self, servers: list[str]) -> None:
+        raw = [ipaddress.IPv4Address(s).packed for s in servers]
+        self._set(self.op.CTL_NET_DNS_SET, "ctl_net_dns", count=len(raw), ipv4=raw)
+
+    def connections(self) -> list[Connection]:
+        rows = self.host.pages(self.op.CTL_NET_CONNECTIONS, "ctl_net_connections", "connection")
+        return [
+            Connection(
+                "tcp" if c.proto == self.op.CTL_CONN_TCP else "udp",
+                c.recv_queue,
+                c.send_queue,
+                _end(c.local, c.v6, c.local_port),
+                _end(c.remote, c.v6, c.remote_port),
+                LINUX_STATES[c.state],
+            )
+            for c in rows
+        ]
+
+    def neighbors(self) -> list[Neighbor]:
+        rows = self.host.pages(self.op.CTL_NET_NEIGHBORS, "ctl_net_neighbors", "neighbor")
+        return [
+            Neighbor(
+                _ip(c.addr, c.v6), _mac(c.mac), abi.value(c.vmknic), "" if c.state else "PROBE"
+            )
+            for c in rows
+        ]
