@@ -79,8 +79,7 @@ static unsigned describe(struct vblk_queue *q, struct vblk_slot *s, const struct
 	buf[n++] = (struct virtq_buf){ at + offsetof(struct vblk_slot, header), sizeof(s->header) };
 	if (r->op == BLK_DISCARD || r->op == BLK_WRITE_ZEROES) {
 		s->range = (struct vblk_range){ .sector = r->pos >> VBLK_SECTOR_SHIFT,
-			                        .sectors = (uint32_t)(r->len >>
-			                                              VBLK_SECTOR_SHIFT) };
+			                        .sectors = (uint32_t)(r->len >> VBLK_SECTOR_SHIFT) };
 		buf[n++] = (struct virtq_buf){ at + offsetof(struct vblk_slot, range),
 			                       sizeof(s->range) };
 	}

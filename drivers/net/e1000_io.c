@@ -252,9 +252,8 @@ static void tx_pieces(struct e1000 *e, struct pkt *p)
 		for (uint32_t off = 0; off < p->sg[i].len; off += E1000_TX_BYTES_MAX) {
 			uint32_t len = MIN(p->sg[i].len - off, (uint32_t)E1000_TX_BYTES_MAX);
 			d = tx_slot(e);
-			*d = (struct e1000_tx_desc){ .addr = dma_map(&e->pci->dev,
-				                                     p->sg[i].pa + off, len,
-				                                     DMA_TO_DEVICE),
+			*d = (struct e1000_tx_desc){ .addr = dma_map(&e->pci->dev, p->sg[i].pa + off,
+				                                     len, DMA_TO_DEVICE),
 				                     .command = command | len,
 				                     .options = options,
 				                     .special = p->vlan_tci };

@@ -27,8 +27,7 @@ struct virtq {
 	void *memory;
 	size_t memory_size;
 	iova_t iova, indirect_iova;
-	struct vring_desc (
-		*indirect)[VIRTQ_INDIRECT]; /* a table for each head; NULL: not offered */
+	struct vring_desc (*indirect)[VIRTQ_INDIRECT]; /* a table for each head; NULL: not offered */
 	volatile uint16_t *notify;
 	void *token[VIRTQ_SIZE_MAX]; /* by head; NULL: not with the device */
 	/* The user's, before virtq_create. */

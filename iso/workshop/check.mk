@@ -9,7 +9,10 @@ PYTEST := $(BIN)/python -m pytest
 C_FILES := $(shell find vmkernel drivers tests -name '*.[ch]' 2>/dev/null)
 
 .PHONY: lint
-lint: python-lint format-check ## ruff, mypy --strict, clang-format, layers and sizes; counts lines
+lint: structure format-check ## ruff, mypy --strict, clang-format, layers and sizes; counts lines
+
+.PHONY: structure
+structure: python-lint
 	@$(PYTEST) -q tests/unit/test_structure.py
 	@$(PYTHON) iso/workshop/lines.py
 
@@ -21,7 +24,7 @@ python-lint: $(VENV)/project
 
 .PHONY: format-check
 format-check:
-	@$(if $(C_FILES),clang-format --dry-run -Werror $(C_FILES) || { echo 'run: make format' >&2; exit 1; })
+	@$(if $(C_FILES),clang-format --dry-run -Werror $(C_FILES) || { echo 'run: make format (yours) or make format-all' >&2; exit 1; })
 
 # Only what this branch changed, so that a landing never carries others' layout.
 CHANGED := { git diff --name-only --diff-filter=d $$(git merge-base main HEAD) 2>/dev/null || true; git ls-files -o --exclude-standard; }
@@ -31,6 +34,10 @@ format: $(VENV)/project ## lay out the changed C and Python files as the style w
 	@$(CHANGED) | { grep '\.[ch]$$' || true; } | sort -u | xargs -r clang-format -i
 	@$(CHANGED) | { grep '\.py$$' || true; } | sort -u | xargs -r $(BIN)/ruff check --quiet --fix-only || true
 	@$(CHANGED) | { grep '\.py$$' || true; } | sort -u | xargs -r $(BIN)/ruff format --quiet
+
+.PHONY: format-all
+format-all: ## lay out every C file
+	@clang-format -i $(C_FILES)
 
 .PHONY: unit
 unit: $(VENV)/project image ## unit tests on the host
@@ -42,7 +49,7 @@ deps:
 	@iso/workshop/deps.sh
 
 test: deps ## install what is missing, then lint, unit tests, system tests
-	@$(MAKE) --no-print-directory lint unit system
+	@$(MAKE) --no-print-directory structure unit system
 
 demo: deps ## install what is missing, build, boot the ISO and show it
 	@$(MAKE) --no-print-directory $(ISO)

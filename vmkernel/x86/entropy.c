@@ -12,7 +12,7 @@ bool hardware_word(uint64_t *out)
 
 	if (have < 0)
 		have = (int8_t)((cpuid(1, 0).c >> 30 & 1) |
-				(cpuid(0, 0).a >= 7 ? cpuid(7, 0).b >> 18 & 1 : 0) << 1);
+		                (cpuid(0, 0).a >= 7 ? cpuid(7, 0).b >> 18 & 1 : 0) << 1);
 	for (unsigned i = 0; i < TRIES && !ok && have; i++) {
 		if (have & 2)
 			__asm__ volatile("rdseed %0" : "=r"(*out), "=@ccc"(ok));

@@ -18,7 +18,7 @@ int __must_check vmknic_remove(const char *name);
 int __must_check vmknic_set_dhcp(const char *name);
 /* Gateway all zero: none. */
 int __must_check vmknic_set_ipv4(const char *name, const uint8_t addr[4], const uint8_t mask[4],
-				 const uint8_t gw[4]);
+                                 const uint8_t gw[4]);
 int __must_check vmknic_add_ipv6(const char *name, const uint8_t addr[16]);
 int __must_check vmknic_remove_ipv6(const char *name, const uint8_t addr[16]);
 /* prefix 0: the default route. The gateway must be reachable through a vmk NIC (-ENETUNREACH). */

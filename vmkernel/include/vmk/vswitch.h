@@ -10,12 +10,18 @@
 
 struct file;
 
-enum { NET_NAME_MAX = 64, VSWITCHES_MAX = 64, VSWITCH_UPLINKS_MAX = 8, VLAN_NONE = 0, VLAN_TRUNK = 4095 };
+enum {
+	NET_NAME_MAX = 64,
+	VSWITCHES_MAX = 64,
+	VSWITCH_UPLINKS_MAX = 8,
+	VLAN_NONE = 0,
+	VLAN_TRUNK = 4095
+};
 
 struct net_policy {
 	bool promiscuous;  /* ports may see everything of their VLAN */
 	bool mac_changes;  /* a port with another MAC than it was made with receives */
-	bool forged;	   /* a port may send from another MAC than its current one */
+	bool forged;       /* a port may send from another MAC than its current one */
 	bool inherited[3]; /* a port group: which of them come from its switch */
 };
 

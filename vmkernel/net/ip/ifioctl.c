@@ -8,7 +8,13 @@
 #include "vmk/errno.h"
 #include "vmk/user.h"
 
-enum { IFF_UP = 1, IFF_BROADCAST = 2, IFF_LOOPBACK = 8, IFF_RUNNING = 0x40, IFF_MULTICAST = 0x1000 };
+enum {
+	IFF_UP = 1,
+	IFF_BROADCAST = 2,
+	IFF_LOOPBACK = 8,
+	IFF_RUNNING = 0x40,
+	IFF_MULTICAST = 0x1000
+};
 enum { ARPHRD_ETHER = 1, ARPHRD_LOOPBACK = 772, RTF_GATEWAY = 2 };
 
 struct sockaddr4 {
@@ -89,35 +95,22 @@ static int get(const struct netif *n, unsigned cmd, struct ifreq *r)
 	uint32_t addr = netif_ip4_addr(n)->addr, mask = netif_ip4_netmask(n)->addr;
 	memset(r->bytes, 0, sizeof(r->bytes));
 	switch (cmd) {
-	case 0x8913: /* SIOCGIFFLAGS */
-		r->flags = (int16_t)ip_netif_flags(n);
-		return 0;
+	case 0x8913: /* SIOCGIFFLAGS */ r->flags = (int16_t)ip_netif_flags(n); return 0;
 	case 0x8915: /* SIOCGIFADDR */
-	case 0x8917: /* SIOCGIFDSTADDR */
-		put4(r, addr);
-		return addr ? 0 : -EADDRNOTAVAIL;
+	case 0x8917: /* SIOCGIFDSTADDR */ put4(r, addr); return addr ? 0 : -EADDRNOTAVAIL;
 	case 0x8919: /* SIOCGIFBRDADDR */
 		put4(r, n == &ip_loop ? 0 : addr | ~mask);
 		return addr ? 0 : -EADDRNOTAVAIL;
-	case 0x891b: /* SIOCGIFNETMASK */
-		put4(r, mask);
-		return addr ? 0 : -EADDRNOTAVAIL;
+	case 0x891b: /* SIOCGIFNETMASK */ put4(r, mask); return addr ? 0 : -EADDRNOTAVAIL;
 	case 0x891d: /* SIOCGIFMETRIC */
-	case 0x8970: /* SIOCGIFMAP */
-		return 0;
-	case 0x8921: /* SIOCGIFMTU */
-		r->number = n->mtu;
-		return 0;
+	case 0x8970: /* SIOCGIFMAP */ return 0;
+	case 0x8921: /* SIOCGIFMTU */ r->number = n->mtu; return 0;
 	case 0x8927: /* SIOCGIFHWADDR */
 		r->hw.family = n == &ip_loop ? ARPHRD_LOOPBACK : ARPHRD_ETHER;
 		memcpy(r->hw.mac, n->hwaddr, n->hwaddr_len);
 		return 0;
-	case 0x8933: /* SIOCGIFINDEX */
-		r->number = (int32_t)ip_netif_index(n);
-		return 0;
-	case 0x8942: /* SIOCGIFTXQLEN */
-		r->number = 1000;
-		return 0;
+	case 0x8933: /* SIOCGIFINDEX */ r->number = (int32_t)ip_netif_index(n); return 0;
+	case 0x8942: /* SIOCGIFTXQLEN */ r->number = 1000; return 0;
 	}
 	return -ENOTTY;
 }
@@ -205,7 +198,8 @@ static long change_route(uva_t arg, bool add)
 	unsigned prefix = ip_prefix(rt.mask.addr);
 	memcpy(dest, &rt.dest.addr, 4);
 	memcpy(gw, &rt.gateway.addr, 4);
-	return add ? ip_route_add(false, dest, prefix, gw) : ip_route_remove(false, dest, prefix, gw);
+	return add ? ip_route_add(false, dest, prefix, gw)
+	           : ip_route_remove(false, dest, prefix, gw);
 }
 
 long inet_ioctl(struct socket *s, unsigned cmd, uva_t arg)
@@ -224,7 +218,8 @@ long inet_ioctl(struct socket *s, unsigned cmd, uva_t arg)
 	if (cmd == 0x8914 || cmd == 0x8916 || cmd == 0x891a || cmd == 0x891c)
 		return set(r.name, cmd, &r);
 	mutex_lock(&ip_lock);
-	struct netif *n = cmd == 0x8910 ? ip_netif_by_index((unsigned)r.number) : ip_netif_by_name(r.name);
+	struct netif *n = cmd == 0x8910 ? ip_netif_by_index((unsigned)r.number)
+	                                : ip_netif_by_name(r.name);
 	int err = n ? 0 : -ENODEV;
 	if (n && cmd == 0x8910) /* SIOCGIFNAME */
 		str_copy(r.name, ip_netif_name(n), sizeof(r.name));

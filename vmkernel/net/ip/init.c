@@ -31,6 +31,8 @@ void ipstack_init(void)
 	must(netlink_register(), "socket family netlink");
 	procnet_init();
 	uplink_for_each(first_mac, mac);
-	must(vmknic_add("vmk0", "Management Network", mac[0] | mac[1] | mac[2] | mac[5] ? mac : NULL), "vmk0");
+	must(vmknic_add("vmk0", "Management Network",
+	                mac[0] | mac[1] | mac[2] | mac[5] ? mac : NULL),
+	     "vmk0");
 	must(vmknic_set_dhcp("vmk0"), "DHCP on vmk0");
 }

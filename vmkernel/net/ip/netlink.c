@@ -9,10 +9,32 @@
 #include "vmk/user.h"
 
 enum { NETLINK_ROUTE = 0, NLMSG_ERROR = 2, NLMSG_DONE = 3, NLM_F_MULTI = 2, NLM_F_DUMP = 0x300 };
-enum { RTM_NEWLINK = 16, RTM_GETLINK = 18, RTM_NEWADDR = 20, RTM_GETADDR = 22, RTM_NEWROUTE = 24, RTM_GETROUTE = 26 };
-enum { IFLA_ADDRESS = 1, IFLA_IFNAME = 3, IFLA_MTU = 4, IFA_ADDRESS = 1, IFA_LOCAL = 2, IFA_LABEL = 3,
-       IFA_BROADCAST = 4, RTA_OIF = 4, RTA_GATEWAY = 5 };
-enum { ARPHRD_ETHER = 1, ARPHRD_LOOPBACK = 772, RT_SCOPE_LINK = 253, RT_SCOPE_HOST = 254, BUFFER = 16384 };
+enum {
+	RTM_NEWLINK = 16,
+	RTM_GETLINK = 18,
+	RTM_NEWADDR = 20,
+	RTM_GETADDR = 22,
+	RTM_NEWROUTE = 24,
+	RTM_GETROUTE = 26
+};
+enum {
+	IFLA_ADDRESS = 1,
+	IFLA_IFNAME = 3,
+	IFLA_MTU = 4,
+	IFA_ADDRESS = 1,
+	IFA_LOCAL = 2,
+	IFA_LABEL = 3,
+	IFA_BROADCAST = 4,
+	RTA_OIF = 4,
+	RTA_GATEWAY = 5
+};
+enum {
+	ARPHRD_ETHER = 1,
+	ARPHRD_LOOPBACK = 772,
+	RT_SCOPE_LINK = 253,
+	RT_SCOPE_HOST = 254,
+	BUFFER = 16384
+};
 
 struct nlmsghdr {
 	uint32_t len;
@@ -38,7 +60,8 @@ static void *put(struct nl *n, size_t size)
 	return p;
 }
 
-static uint32_t begin(struct nl *n, uint16_t type, const struct nlmsghdr *req, const void *body, size_t size)
+static uint32_t begin(struct nl *n, uint16_t type, const struct nlmsghdr *req, const void *body,
+                      size_t size)
 {
 	uint32_t at = n->used;
 	struct nlmsghdr *h = put(n, sizeof(*h));
@@ -73,7 +96,9 @@ static void put_link(struct nl *n, const struct nlmsghdr *req, const struct neti
 		uint16_t type;
 		uint32_t index, flags, change;
 	} m = { .type = i == &ip_loop ? ARPHRD_LOOPBACK : ARPHRD_ETHER,
-		.index = ip_netif_index(i), .flags = ip_netif_flags(i), .change = 0xffffffff };
+		.index = ip_netif_index(i),
+		.flags = ip_netif_flags(i),
+		.change = 0xffffffff };
 	static const uint8_t none[ETH_ALEN];
 	const char *name = ip_netif_name(i);
 	uint32_t mtu = i->mtu;
@@ -89,11 +114,14 @@ struct ifaddrmsg {
 	uint32_t index;
 };
 
-static void put_addrs(struct nl *n, const struct nlmsghdr *req, const struct netif *i, uint8_t family)
+static void put_addrs(struct nl *n, const struct nlmsghdr *req, const struct netif *i,
+                      uint8_t family)
 {
 	const char *name = ip_netif_name(i);
-	uint32_t addr = netif_ip4_addr(i)->addr, mask = netif_ip4_netmask(i)->addr, bcast = addr | ~mask;
-	struct ifaddrmsg m = { .index = ip_netif_index(i), .scope = i == &ip_loop ? RT_SCOPE_HOST : 0 };
+	uint32_t addr = netif_ip4_addr(i)->addr, mask = netif_ip4_netmask(i)->addr,
+		 bcast = addr | ~mask;
+	struct ifaddrmsg m = { .index = ip_netif_index(i),
+		               .scope = i == &ip_loop ? RT_SCOPE_HOST : 0 };
 	if (addr && (family == AF_UNSPEC || family == AF_INET)) {
 		m.family = AF_INET;
 		m.prefix = (uint8_t)ip_prefix(mask);
@@ -128,7 +156,8 @@ static void put_default_route(struct nl *n, const struct nlmsghdr *req)
 	} m = { .family = AF_INET, .table = 254, .protocol = 4, .type = 1 };
 	if (!netif_default || ip4_addr_isany_val(*netif_ip4_gw(netif_default)))
 		return;
-	uint32_t index = ip_netif_index(netif_default), at = begin(n, RTM_NEWROUTE, req, &m, sizeof(m));
+	uint32_t index = ip_netif_index(netif_default),
+		 at = begin(n, RTM_NEWROUTE, req, &m, sizeof(m));
 	attribute(n, RTA_GATEWAY, &netif_ip4_gw(netif_default)->addr, 4);
 	attribute(n, RTA_OIF, &index, 4);
 	end(n, at);
@@ -158,7 +187,8 @@ static void answer(struct nl *n, const struct nlmsghdr *req, uint8_t family)
 		int32_t error;
 		struct nlmsghdr req;
 	} e = { err, *req };
-	uint32_t at = err ? begin(n, NLMSG_ERROR, req, &e, sizeof(e)) : begin(n, NLMSG_DONE, req, &err, sizeof(err));
+	uint32_t at = err ? begin(n, NLMSG_ERROR, req, &e, sizeof(e))
+	                  : begin(n, NLMSG_DONE, req, &err, sizeof(err));
 	end(n, at);
 	if (err && at != BUFFER)
 		((struct nlmsghdr *)(n->buf + at))->flags = 0;
@@ -220,7 +250,7 @@ static ssize_t nl_recv(struct socket *s, struct sock_msg *m)
 		if (m->flags & MSG_DONTWAIT)
 			return -EAGAIN;
 		err = wait_event_intr_until(&s->wait, load_acquire(&n->events) & FPOLLIN,
-					    socket_deadline(s->rcv_timeout));
+		                            socket_deadline(s->rcv_timeout));
 		if (err)
 			return err == -ETIMEDOUT ? -EAGAIN : err;
 	}
