@@ -21,8 +21,28 @@ from tests.system.machine import ROOT, Config, Machine
 OUTPUT = ROOT / "build/bench.json"
 LOGS = ROOT / "build/logs/bench"
 FIGURE = re.compile(r"bench: (?P<name>[\w.]+) +(?P<value>-?\d+(?:\.\d+)?) *(?P<unit>\S*)$", re.M)
-#: What is booted for figures: the boot option's value.
-BOOTS = ("ground",)
+#: Disks that cost nothing, and NICs in pairs on one wire.
+DISKS = ("nvme,serial=S1", "virtio-blk-pci", "ide-hd,bus=ide.3")
+NICS = ("virtio-net-pci", "e1000", "e1000e")
+
+
+def devices() -> tuple[str, ...]:
+    """One disk of each model, two NICs of each model on a hub."""
+    out: list[str] = []
+    for number, disk in enumerate(DISKS):
+        drive = f"driver=null-co,size=64M,read-zeroes=on,if=none,id=disk{number}"
+        out += ["-drive", drive, "-device", f"{disk},drive=disk{number}"]
+    for number in range(2 * len(NICS)):
+        hub = f"hubport,id=net{number},hubid={number % len(NICS)}"
+        out += ["-netdev", hub]
+    for model, nic in enumerate(NICS):
+        for number in (model, model + len(NICS)):
+            out += ["-device", f"{nic},netdev=net{number}"]
+    return tuple(out)
+
+
+#: What is booted for figures: the boot option's value, and the machine's devices.
+BOOTS: dict[str, tuple[str, ...]] = {"ground": (), "drivers": devices()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +91,8 @@ def image_figures() -> list[Figure]:
 
 def measure(name: str) -> list[Figure]:
     """Boots the vmkernel to measure itself."""
-    config = Config(cpus=1, memory=1024, icount=0, options=f"bench={name} tsc=reliable")
+    options, arguments = f"bench={name} tsc=reliable", BOOTS[name]
+    config = Config(cpus=1, memory=1024, icount=0, options=options, arguments=arguments)
     with Machine(config, LOGS / name) as machine:
         machine.console.expect(r"bench: done", 600)
         return parse(machine.console.transcript)

@@ -26,4 +26,8 @@ GOALS: dict[str, Goal] = {
     "mm.page_alloc.4k": Goal(target=60),
     "mm.used": Goal(target=(16 + 2 + 0.004 * 1024) * 2**20),
     "sched.switch.10": Goal(target=300),
+    "nvme.read4k.depth1": Goal(target=1500),
+    "nvme.read4k.depth32": Goal(target=800),
+    "virtio_net.send": Goal(target=1000),
+    "virtio_net.receive": Goal(target=1000),
 }

@@ -66,6 +66,7 @@ static void init_main(void *arg)
 	selftest_run();
 	bench_run();
 	disktest_run();
+	bench_drivers_run();
 	panictest();
 }
 
