@@ -54,8 +54,7 @@ static uint64_t stat_value(const char *driver, const char *what)
 {
 	char name[48];
 	vmk_snprintf(name, sizeof(name), "%s.%s", driver, what);
-	SECTION_FOR_EACH(struct stat_entry, s, stats)
-	{
+	SECTION_FOR_EACH(struct stat_entry, s, stats) {
 		if (!strcmp(s->name, name))
 			return *s->value;
 	}
