@@ -133,7 +133,7 @@ SYSCALL(38, setitimer)
 {
 	struct itimerval new = { 0 }, old;
 
-	if (a[0] > ITIMER_PROF)
+	if ((unsigned)a[0] > ITIMER_PROF)
 		return -EINVAL;
 	if (a[1] && user_read(&new, a[1]))
 		return -EFAULT;
@@ -149,7 +149,7 @@ SYSCALL(36, getitimer)
 	struct itimerval now;
 	uint64_t flags;
 
-	if (a[0] > ITIMER_PROF)
+	if ((unsigned)a[0] > ITIMER_PROF)
 		return -EINVAL;
 	flags = spin_lock_irq(&proc_lock);
 	get_locked(p, (int)a[0], &now);

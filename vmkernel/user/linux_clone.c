@@ -96,6 +96,7 @@ static void copy_thread(struct uthread *t, struct uthread *from, const struct cl
 	if (c->flags & CLONE_SETTLS)
 		t->fs_base = c->tls;
 	t->blocked = from->blocked;
+	memcpy(t->cpus_avoided, from->cpus_avoided, sizeof(t->cpus_avoided));
 	memcpy(t->comm, from->comm, COMM_LEN);
 	/* A copy of the stack goes with fork and vfork; a thread brings its own. */
 	if (!(c->flags & CLONE_VM) || c->flags & CLONE_VFORK) {

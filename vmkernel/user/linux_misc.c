@@ -81,7 +81,7 @@ SYSCALL(318, getrandom)
 	uint8_t piece[256];
 	size_t len = MIN(a[1], (uint64_t)INT32_MAX), done = 0;
 
-	if (a[2] & ~(uint64_t)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) ||
+	if ((unsigned)a[2] & ~(unsigned)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) ||
 	    (a[2] & (GRND_RANDOM | GRND_INSECURE)) == (GRND_RANDOM | GRND_INSECURE))
 		return -EINVAL;
 	while (!random_ready() && !(a[2] & GRND_INSECURE)) {
@@ -206,34 +206,49 @@ static bool task_exists(int pid)
 	return r;
 }
 
+/* A thread by id (0: the caller); proc_lock is held. */
+static struct uthread *thread_by_id(int tid)
+{
+	return tid ? ids_thread(tid) : uthread_current();
+}
+
 /* Bytes of a CPU set: whole words that hold all CPUs. */
 SYSCALL(204, sched_getaffinity)
 {
-	uint64_t set[CPUS_MAX / 64] = { 0 };
+	uint64_t set[CPUS_MAX / 64] = { 0 }, flags;
 	size_t bytes = DIV_UP(cpu_count(), 64) * 8;
+	struct uthread *t;
 
-	if (a[1] < bytes || a[1] % 8)
+	if ((unsigned)a[1] < bytes || a[1] % 8)
 		return -EINVAL;
-	if (!task_exists((int)a[0]))
+	flags = spin_lock_irq(&proc_lock);
+	t = thread_by_id((int)a[0]);
+	for (unsigned i = 0; t && i < cpu_count(); i++)
+		if (!(t->cpus_avoided[i / 64] >> (i % 64) & 1))
+			set[i / 64] |= BIT(i % 64);
+	spin_unlock_irq(&proc_lock, flags);
+	if (!t)
 		return -ESRCH;
-	for (unsigned i = 0; i < cpu_count(); i++)
-		set[i / 64] |= BIT(i % 64);
 	return copy_to_user(a[2], set, bytes) ? -EFAULT : (long)bytes;
 }
 
-/* The scheduler balances by itself: any set with a CPU that exists is taken as a hint. */
+/* Remembered and told again; the scheduler balances by itself. */
 SYSCALL(203, sched_setaffinity)
 {
-	uint64_t set[CPUS_MAX / 64] = { 0 };
+	uint64_t set[CPUS_MAX / 64] = { 0 }, flags;
+	struct uthread *t;
 	bool any = false;
 
-	if (!task_exists((int)a[0]))
-		return -ESRCH;
-	if (copy_from_user(set, a[2], MIN(a[1], sizeof(set))))
+	if (copy_from_user(set, a[2], MIN((unsigned)a[1], sizeof(set))))
 		return -EFAULT;
 	for (unsigned i = 0; i < cpu_count(); i++)
 		any |= set[i / 64] >> (i % 64) & 1;
-	return any ? 0 : -EINVAL;
+	flags = spin_lock_irq(&proc_lock);
+	t = thread_by_id((int)a[0]);
+	for (unsigned i = 0; t && any && i < ARRAY_SIZE(set); i++)
+		t->cpus_avoided[i] = ~set[i];
+	spin_unlock_irq(&proc_lock, flags);
+	return !t ? -ESRCH : any ? 0 : -EINVAL;
 }
 
 SYSCALL(145, sched_getscheduler)
@@ -249,7 +264,9 @@ SYSCALL(144, sched_setscheduler)
 		return -ESRCH;
 	if (user_read(&priority, a[2]))
 		return -EFAULT;
-	return (a[1] == 0 || a[1] == 3 || a[1] == 5) && priority == 0 ? 0 : a[1] == 1 || a[1] == 2 ? -EPERM : -EINVAL;
+	if ((int)a[1] == 1 || (int)a[1] == 2)
+		return -EPERM; /* real-time */
+	return ((int)a[1] == 0 || (int)a[1] == 3 || (int)a[1] == 5) && priority == 0 ? 0 : -EINVAL;
 }
 
 SYSCALL(143, sched_getparam)
@@ -270,12 +287,16 @@ SYSCALL(142, sched_setparam)
 
 SYSCALL(146, sched_get_priority_max)
 {
-	return a[0] == 1 || a[0] == 2 ? 99 : a[0] <= 5 ? 0 : -EINVAL;
+	unsigned policy = (unsigned)a[0];
+
+	return policy == 1 || policy == 2 ? 99 : policy <= 5 ? 0 : -EINVAL;
 }
 
 SYSCALL(147, sched_get_priority_min)
 {
-	return a[0] == 1 || a[0] == 2 ? 1 : a[0] <= 5 ? 0 : -EINVAL;
+	unsigned policy = (unsigned)a[0];
+
+	return policy == 1 || policy == 2 ? 1 : policy <= 5 ? 0 : -EINVAL;
 }
 
 SYSCALL(148, sched_rr_get_interval)
@@ -291,7 +312,7 @@ SYSCALL(324, membarrier)
 {
 	enum { QUERY = 0, GLOBAL = 1, GLOBAL_EXPEDITED = 2, REGISTER_GLOBAL = 4, PRIVATE = 8, REGISTER_PRIVATE = 16 };
 
-	if (a[1])
+	if ((int)a[1])
 		return -EINVAL;
 	switch ((int)a[0]) {
 	case QUERY:
@@ -303,6 +324,28 @@ SYSCALL(324, membarrier)
 		return 0;
 	case REGISTER_GLOBAL:
 	case REGISTER_PRIVATE:
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+SYSCALL(169, reboot)
+{
+	enum { MAGIC1 = (int)0xfee1dead, MAGIC2 = 672274793, CAD_OFF = 0, CAD_ON = (int)0x89abcdef };
+
+	if (!proc_is_root())
+		return -EPERM;
+	if ((int)a[0] != MAGIC1 || (int)a[1] != MAGIC2)
+		return -EINVAL;
+	switch ((uint32_t)a[2]) {
+	case 0x01234567:
+		machine_reboot();
+	case 0x4321fedc:
+	case 0xcdef0123:
+		machine_poweroff();
+	case (uint32_t)CAD_OFF:
+	case (uint32_t)CAD_ON:
 		return 0;
 	default:
 		return -EINVAL;

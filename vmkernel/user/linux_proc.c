@@ -248,7 +248,7 @@ SYSCALL(115, getgroups)
 {
 	struct proc *p = proc_current();
 
-	if (!a[0])
+	if (!(int)a[0])
 		return p->group_count;
 	if ((int)a[0] < (int)p->group_count)
 		return -EINVAL;
@@ -262,11 +262,11 @@ SYSCALL(116, setgroups)
 
 	if (!proc_is_root())
 		return -EPERM;
-	if (a[0] > GROUPS_MAX)
+	if ((unsigned)a[0] > GROUPS_MAX)
 		return -EINVAL;
-	if (copy_from_user(groups, a[1], a[0] * 4))
+	if (copy_from_user(groups, a[1], (unsigned)a[0] * 4))
 		return -EFAULT;
-	memcpy(p->groups, groups, a[0] * 4);
+	memcpy(p->groups, groups, (unsigned)a[0] * 4);
 	p->group_count = (unsigned)a[0];
 	return 0;
 }
@@ -312,13 +312,13 @@ SYSCALL(160, setrlimit)
 
 SYSCALL(302, prlimit64)
 {
-	struct proc *p = a[0] ? proc_find((int)a[0]) : proc_current();
+	struct proc *p = (int)a[0] ? proc_find((int)a[0]) : proc_current();
 	long r;
 
 	if (!p)
 		return -ESRCH;
-	r = !a[0] || p == proc_current() || proc_is_root() ? do_limit(p, (unsigned)a[1], a[2], a[3]) : -EPERM;
-	if (a[0])
+	r = !(int)a[0] || p == proc_current() || proc_is_root() ? do_limit(p, (unsigned)a[1], a[2], a[3]) : -EPERM;
+	if ((int)a[0])
 		proc_put(p);
 	return r;
 }
@@ -367,7 +367,7 @@ SYSCALL(140, getpriority)
 {
 	struct priority q = { 0 };
 
-	if (a[0] > PRIO_USER)
+	if ((unsigned)a[0] > PRIO_USER)
 		return -EINVAL;
 	find_priority(&q, a);
 	return q.found ? 20 - q.best : -ESRCH;
@@ -377,7 +377,7 @@ SYSCALL(141, setpriority)
 {
 	struct priority q = { .set = true, .nice = MAX(MIN((int)a[2], (int)NICE_MAX), (int)NICE_MIN) };
 
-	if (a[0] > PRIO_USER)
+	if ((unsigned)a[0] > PRIO_USER)
 		return -EINVAL;
 	find_priority(&q, a);
 	return q.error ? q.error : q.found ? 0 : -ESRCH;

@@ -52,9 +52,9 @@ SYSCALL(14, rt_sigprocmask)
 	if (a[1]) {
 		if (user_read(&set, a[1]))
 			return -EFAULT;
-		if (a[0] > SIG_SETMASK)
+		if ((unsigned)a[0] > SIG_SETMASK)
 			return -EINVAL;
-		signal_set_mask(a[0] == SIG_BLOCK ? old | set : a[0] == SIG_UNBLOCK ? old & ~set : set);
+		signal_set_mask((int)a[0] == SIG_BLOCK ? old | set : (int)a[0] == SIG_UNBLOCK ? old & ~set : set);
 	}
 	return a[2] ? user_write(a[2], &old) : 0;
 }

@@ -110,7 +110,7 @@ SYSCALL(227, clock_settime)
 	ns_t t;
 	int r;
 
-	if (a[0] != CLOCK_REALTIME)
+	if ((int)a[0] != CLOCK_REALTIME)
 		return -EINVAL;
 	if (!proc_is_root())
 		return -EPERM;
@@ -182,11 +182,11 @@ SYSCALL(230, clock_nanosleep)
 		r = timespec_get(a[2], &t);
 	if (r)
 		return r;
-	if (a[0] == CLOCK_THREAD_CPUTIME_ID || a[0] == CLOCK_PROCESS_CPUTIME_ID || (int)a[0] < 0)
+	if ((int)a[0] == CLOCK_THREAD_CPUTIME_ID || (int)a[0] == CLOCK_PROCESS_CPUTIME_ID || (int)a[0] < 0)
 		return -EOPNOTSUPP;
 	if (!(a[1] & TIMER_ABSTIME))
 		return sleep_until(uthread_current(), ns_add(time_now(), t), a[3]);
-	if (a[0] == CLOCK_REALTIME || a[0] == CLOCK_TAI)
+	if ((int)a[0] == CLOCK_REALTIME || (int)a[0] == CLOCK_TAI)
 		t = realtime_to_monotonic(t);
 	r = sleep_until(uthread_current(), t, 0);
 	return r == -ERESTART_RESTARTBLOCK ? -ERESTARTNOHAND : r;

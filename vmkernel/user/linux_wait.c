@@ -134,7 +134,7 @@ SYSCALL(247, waitid)
 				    (unsigned)WCLONE) ||
 	    !(w.options & (WEXITED | WSTOPPED | WCONTINUED)))
 		return -EINVAL;
-	switch (a[0]) {
+	switch ((int)a[0]) {
 	case P_ALL:
 		w.id = -1;
 		break;
@@ -144,7 +144,7 @@ SYSCALL(247, waitid)
 		w.id = (int)a[1];
 		break;
 	case P_PGID:
-		w.id = a[1] ? -(int)a[1] : -proc_current()->pgid;
+		w.id = (int)a[1] ? -(int)a[1] : -proc_current()->pgid;
 		break;
 	default:
 		return -EINVAL;

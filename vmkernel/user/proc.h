@@ -98,6 +98,7 @@ struct uthread {
 	long (*restart)(struct uthread *t);
 	uint64_t restart_arg[4];
 	struct trap_frame start; /* first entry to ring 3 */
+	uint64_t cpus_avoided[CPUS_MAX / 64]; /* the complement of sched_setaffinity's set; proc_lock */
 };
 
 extern struct spinlock proc_lock;
