@@ -19,19 +19,19 @@ enum {
 
 static struct aspace *loaded[CPUS_MAX]; /* written by its CPU only, interrupts off */
 
-/* Memory that the kernel keeps for itself: user pages are refused below it. */
-static uint64_t user_reserve_pages(const struct mm_totals *t)
+bool user_memory_low(void)
 {
-	return MIN(t->total_pages / 16, 32 * MiB / PAGE_SIZE);
+	struct mm_totals t;
+
+	mm_totals(&t);
+	return t.pages[FRAME_FREE] + t.pages[FRAME_CACHE] < MIN(t.total_pages / 16, 32 * MiB / PAGE_SIZE);
 }
 
 pa_t user_page_new(enum frame_owner owner, bool zero)
 {
-	struct mm_totals t;
 	pa_t pa;
 
-	mm_totals(&t);
-	if (t.pages[FRAME_FREE] + t.pages[FRAME_CACHE] < user_reserve_pages(&t))
+	if (user_memory_low())
 		return PA_NONE;
 	pa = page_alloc(ORDER_4K, owner, zero ? ALLOC_ZERO : 0);
 	if (pa != PA_NONE && owner == FRAME_USER)

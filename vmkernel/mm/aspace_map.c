@@ -172,7 +172,7 @@ static bool within_limits(const struct aspace *as, uint64_t pages, unsigned flag
 {
 	struct mm_totals t;
 
-	if (as->areas.pages + pages > as->limit_pages || as->areas.count >= AREAS_MAX)
+	if (as->areas.pages + pages > as->limit_pages || as->areas.count >= AREAS_MAX || user_memory_low())
 		return false;
 	if ((flags & (AREA_WRITE | AREA_SHARED | AREA_NORESERVE)) != AREA_WRITE)
 		return true;

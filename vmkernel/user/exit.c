@@ -126,7 +126,14 @@ void proc_notify_parent(struct proc *p, int code, int status)
 	waitq_wake_all(&parent->child_waitq);
 }
 
-/* The children go to the first process; zombies among them are its to collect. */
+static bool parent_ignores(const struct proc *p)
+{
+	const struct sigaction *a = p->parent ? &p->parent->actions[SIGCHLD - 1] : NULL;
+
+	return !a || (p->exit_signal == SIGCHLD && (a->handler == SIG_IGN || a->flags & SA_NOCLDWAIT));
+}
+
+/* The children go to the first process, or end with it; zombies that nobody will collect end here. */
 static void give_away_children(struct proc *p)
 {
 	struct proc *init = ids_proc(1), *c, *n;
@@ -134,19 +141,17 @@ static void give_away_children(struct proc *p)
 	list_for_each_safe(c, n, &p->children, sibling) {
 		list_remove(&c->sibling);
 		c->parent = init == p ? NULL : init;
-		if (!c->parent) {
-			if (c->zombie) {
-				proc_unpublish(c);
-				proc_put(c);
-			} else {
-				proc_exit_group_locked(c, SIGKILL);
-			}
-			continue;
-		}
 		c->exit_signal = SIGCHLD;
-		list_push_back(&init->children, &c->sibling);
-		if (c->zombie)
-			proc_notify_parent(c, CLD_EXITED, 0);
+		if (c->parent)
+			list_push_back(&init->children, &c->sibling);
+		else
+			proc_exit_group_locked(c, SIGKILL);
+		if (c->zombie && parent_ignores(c)) {
+			proc_unpublish(c);
+			proc_put(c);
+		} else if (c->zombie) {
+			proc_notify_parent(c, CLD_EXITED, c->exit_status >> 8);
+		}
 	}
 }
 
@@ -201,13 +206,6 @@ static void proc_release_resources(struct proc *p)
 	if (exe)
 		file_put(exe);
 	proc_vfork_done(p);
-}
-
-static bool parent_ignores(const struct proc *p)
-{
-	const struct sigaction *a = p->parent ? &p->parent->actions[SIGCHLD - 1] : NULL;
-
-	return !a || (p->exit_signal == SIGCHLD && (a->handler == SIG_IGN || a->flags & SA_NOCLDWAIT));
 }
 
 static void proc_end(struct proc *p)

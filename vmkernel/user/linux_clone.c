@@ -131,6 +131,8 @@ static long do_clone(const struct clone_args *c)
 
 	if (r)
 		return r;
+	if (user_memory_low())
+		return -ENOMEM;
 	if (!thread) {
 		r = proc_create(parent, &p);
 		if (!r)

@@ -86,6 +86,12 @@ struct trap_frame *uthread_frame(void)
 	return (struct trap_frame *)(uintptr_t)percpu_read(kernel_rsp) - 1;
 }
 
+/* Whether the kernel is in usercopy.S: a data access with interrupts on and, where there is SMAP, user memory open. */
+static bool is_copying(const struct trap_frame *f)
+{
+	return !(f->error & PF_FETCH) && f->rflags & RFLAGS_IF && (!cpu_features.smap || f->rflags & RFLAGS_AC);
+}
+
 /* A page fault: of ring 3, or of the kernel's copying on behalf of the current process. */
 static bool page_fault(struct trap_frame *f)
 {
@@ -95,7 +101,7 @@ static bool page_fault(struct trap_frame *f)
 	unsigned access = f->error & PF_FETCH ? AREA_EXEC : f->error & PF_WRITE ? AREA_WRITE : AREA_READ;
 	enum fault_result r;
 
-	if (!p || !p->as || va >= USER_END || (!user && (access == AREA_EXEC || !(f->rflags & RFLAGS_IF))))
+	if (!p || !p->as || va >= USER_END || (!user && !is_copying(f)))
 		goto unresolved;
 	cpu_sti();
 	stat_inc(user_faults);

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Programs that a kernel must survive: hostile sigframe (bad frames for rt_sigreturn), fork (a fork bomb),
+ * memory (a memory bomb), lives N (so many process lives). Each prints "hostile NAME: ..." when it is over.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+static int variant;
+
+/* Spoils what the kernel will take its registers from. */
+static void handler(int sig, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+	uint8_t *fp = (uint8_t *)uc->uc_mcontext.fpregs;
+
+	(void)sig, (void)info;
+	switch (variant) {
+	case 0: uc->uc_mcontext.gregs[REG_RIP] = (greg_t)0x8000000000000000; break;
+	case 1: uc->uc_mcontext.gregs[REG_RIP] = (greg_t)0xffffffff80000000; break;
+	case 2: uc->uc_mcontext.gregs[REG_RSP] = (greg_t)0x8000000000000000; break;
+	case 3: uc->uc_mcontext.fpregs = (void *)0xffff800000000000; break;
+	case 4: memset(fp + 512, 0xff, 64); break; /* XSAVE header */
+	case 5: memset(fp + 24, 0xff, 4); break;   /* MXCSR: reserved bits are dropped, not fatal */
+	case 6: uc->uc_mcontext.gregs[REG_EFL] = -1; break;
+	case 7: uc->uc_mcontext.gregs[REG_CSGSFS] = 0; break;
+	case 8: memset(fp + 464, 0xff, 48); break; /* sizes */
+	default: break;
+	}
+}
+
+static int run_child(void (*fn)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		fn();
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void raise_it(void)
+{
+	struct sigaction a = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO };
+
+	sigaction(SIGUSR1, &a, NULL);
+	raise(SIGUSR1);
+}
+
+static void sigframe(void)
+{
+	printf("hostile sigframe:");
+	for (variant = 0; variant < 9; variant++)
+		printf(" %d", run_child(raise_it));
+	printf("\n");
+}
+
+static void fork_bomb(void)
+{
+	long made = 0;
+
+	for (;;) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			pause();
+			_exit(0);
+		}
+		if (pid < 0)
+			break;
+		made++;
+	}
+	printf("hostile fork: %s after %s\n", strerror(errno), made > 100 ? "many" : "few");
+	fflush(stdout);
+	signal(SIGTERM, SIG_IGN);
+	kill(0, SIGTERM);
+	while (wait(NULL) > 0 || errno == EINTR)
+		;
+}
+
+static void memory_bomb(void)
+{
+	for (;;) {
+		char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (p != MAP_FAILED)
+			memset(p, 1, 1 << 20);
+	}
+}
+
+static void nothing(void)
+{
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (!strcmp(what, "sigframe")) {
+		sigframe();
+	} else if (!strcmp(what, "fork")) {
+		setpgid(0, 0);
+		fork_bomb();
+	} else if (!strcmp(what, "memory")) {
+		printf("hostile memory: ended with %d\n", run_child(memory_bomb));
+	} else if (!strcmp(what, "lives")) {
+		for (long i = 0; i < atol(argv[2]); i++)
+			run_child(nothing);
+		printf("hostile lives: over\n");
+	}
+	return 0;
+}

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Userworlds on the running vmkernel: busybox, and programs that mean no good."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tepui.iso import cpio, image
+from tests.system.console import Console
+from tests.system.machine import ROOT, Machine
+
+Boot = Callable[..., Machine]
+BUSYBOX = Path("/bin/busybox")
+APPLETS = (
+    "sh cat ls ps kill sleep grep wc seq head tail sort tr mkdir rm mv cp ln dd sha256sum true"
+)
+PROGRAMS = ("fuzz", "hostile")
+INIT = """#!/bin/sh
+while :; do setsid sh -c 'PS1="ready> " exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'; done
+"""
+
+
+@pytest.fixture(scope="session")
+def busybox_iso(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ISO whose userworld image holds busybox and this folder's programs."""
+    folder = tmp_path_factory.mktemp("userworld")
+    root = folder / "root"
+    for name in ("bin", "sbin", "dev", "proc", "sys", "tmp", "etc", "root"):
+        (root / name).mkdir(parents=True)
+    shutil.copyfile(BUSYBOX, root / "bin/busybox")
+    (root / "bin/busybox").chmod(0o755)
+    for applet in (APPLETS + " setsid id free test uname tar gzip vi stty").split():
+        (root / "bin" / applet).symlink_to("/bin/busybox")
+    (root / "sbin/init").write_text(INIT)
+    (root / "sbin/init").chmod(0o755)
+    for name in PROGRAMS:
+        source = str(ROOT / f"tests/system/programs/{name}.c")
+        command = [
+            "gcc",
+            "-std=gnu11",
+            "-O1",
+            "-static",
+            "-Wall",
+            "-o",
+            str(root / "bin" / name),
+            str(source),
+        ]
+        subprocess.run(command, check=True)
+    with (folder / "userworld").open("wb") as out:
+        cpio.write(root, out, 0)
+    iso = folder / "tepui.iso"
+    image.build(iso, ROOT / "build/vmkernel.elf", {"userworld": folder / "userworld"})
+    return iso
+
+
+@pytest.fixture
+def shell(boot: Boot, busybox_iso: Path) -> Console:
+    console = boot(iso=busybox_iso, cpus=2).console
+    console.expect("ready> ")
+    return console
+
+
+def run(console: Console, command: str, timeout: float = 60) -> str:
+    """A command's output, between its echo and the next prompt."""
+    console.send(command + "; echo end=$?\n")
+    answer = console.expect(r"\n(?P<out>[^$]*?)end=(?P<status>\d+)\s", timeout)
+    console.expect("ready> ")
+    return answer["out"]
+
+
+def test_files_and_pipes(shell: Console) -> None:
+    assert run(shell, "seq 1000 | sort -rn | head -1").strip() == "1000"
+    zeros = run(shell, "dd if=/dev/zero bs=1000 count=300 2>/dev/null | sha256sum")
+    assert zeros.split()[0] == hashlib.sha256(bytes(300_000)).hexdigest()
+    run(shell, "mkdir /tmp/d; seq 100000 >/tmp/d/x; cp /tmp/d/x /tmp/d/y; mv /tmp/d/y /tmp/z")
+    assert run(shell, "cat /tmp/z | wc -l").strip() == "100000"
+    assert run(shell, "tar cf - /tmp/d 2>/dev/null | gzip | gzip -d | tar tf -").split() == [
+        "tmp/d/",
+        "tmp/d/x",
+    ]
+
+
+def test_processes_and_signals(shell: Console) -> None:
+    assert run(shell, "(exit 7); echo $?").strip() == "7"
+    assert run(shell, "sh -c 'kill -9 $$'; echo $?").split()[-1] == "137"
+    assert run(shell, "sleep 100 & p=$!; kill $p; wait $p; echo $?").split()[-1] == "143"
+    shell.send("echo begin; sleep 100\n")
+    shell.expect(r"\nbegin")  # the line editor is over: keys are signals now
+    shell.send("\x03")
+    shell.expect("ready> ")
+    shell.send("echo begin; sleep 100\n")
+    shell.expect(r"\nbegin")
+    shell.send("\x1a")
+    shell.expect("Stopped")
+    assert "sleep 100" in run(shell, "jobs")
+    assert run(shell, "kill %1; wait; echo gone").split()[-1] == "gone"
+
+
+def test_bad_signal_frames(shell: Console) -> None:
+    """Only the process suffers: SIGSEGV (139), SIGTRAP (133) of a trap flag, or nothing where
+    the value is corrected."""
+    out = re.search(r"sigframe:((?: \d+){9})", run(shell, "hostile sigframe"))
+    assert out
+    assert [int(n) for n in out[1].split()] == [139, 139, 139, 139, 139, 0, 133, 0, 0]
+
+
+def test_fork_bomb(shell: Console) -> None:
+    assert "temporarily unavailable after many" in run(shell, "hostile fork", 120)
+    assert run(shell, "echo alive").strip() == "alive"
+
+
+def test_memory_bomb(shell: Console) -> None:
+    assert "ended with 137" in run(shell, "hostile memory", 180)
+    assert run(shell, "echo alive").strip() == "alive"
+
+
+def test_nothing_leaks(shell: Console) -> None:
+    """Free memory is the same after 1,000 more process lives."""
+
+    def free() -> int:
+        return int(run(shell, "grep MemFree /proc/meminfo").split()[1])
+
+    run(shell, "hostile lives 200", 120)
+    before = free()
+    run(shell, "hostile lives 1000", 300)
+    assert before - free() < 256
+
+
+def test_random_calls(shell: Console) -> None:
+    """100,000 from two userworlds at once."""
+    for seed in (1, 2):
+        run(shell, f"fuzz {seed} 50000 </dev/null >/tmp/fuzz{seed} 2>&1 &")
+    out = run(shell, "wait; cat /tmp/fuzz1 /tmp/fuzz2", 600)
+    assert "fuzz 1: 50000 calls" in out and "fuzz 2: 50000 calls" in out
+    assert run(shell, "echo alive").strip() == "alive"
