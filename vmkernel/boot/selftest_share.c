@@ -11,7 +11,7 @@
 
 #define LOG_MODULE "selftest"
 
-enum { WORLDS = 60, GROUPS = 4, SECONDS = 12 };
+enum { WORLDS = 60, GROUPS = 4, SECONDS = 20 };
 
 /* Shares, maximum in percent of a CPU. Group 3 lies within group 2. */
 static const struct sched_params group_params[GROUPS] = {
@@ -24,12 +24,13 @@ struct spinner {
 	uint32_t shares;
 };
 static struct spinner spinners[WORLDS];
-static bool stop;
+static bool go, stop;
 static uint32_t living;
-static struct waitq ended;
+static struct waitq gate, ended;
 
 static void spin(void *arg)
 {
+	wait_event(&gate, READ_ONCE(go));
 	while (!READ_ONCE(stop))
 		cpu_relax();
 	if (!__atomic_sub_fetch(&living, 1, __ATOMIC_ACQ_REL))
@@ -117,12 +118,17 @@ static const char *test_share(void)
 
 	if (cpu_count() != 2)
 		return NULL; /* the figures below are those of two CPUs */
-	stop = false;
+	go = stop = false;
 	living = WORLDS;
+	waitq_init(&gate, "share");
 	waitq_init(&ended, "share");
 	why = start(groups);
 	if (why)
 		return why;
+	/* All begin together, once they are asleep. */
+	world_sleep_until(time_now() + 100 * NS_PER_MS);
+	go = true;
+	waitq_wake_all(&gate);
 	world_sleep_until(time_now() + SECONDS * NS_PER_S);
 	why = judge(groups);
 	stop = true;

@@ -3,7 +3,7 @@
 #include "sched/share.h"
 
 enum {
-	SLEEP_SLICES = 4,   /* of credit or debt that a sleeper keeps */
+	SLEEP_SLICES = 1,   /* of credit or debt that a sleeper keeps */
 	MOVE_SLICES = 64,   /* that a move to another CPU keeps */
 	CANDIDATES = 16,    /* looked at for one move */
 };
