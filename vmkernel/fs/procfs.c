@@ -214,15 +214,14 @@ void procfs_init(void)
 		{ "sys/kernel/random/uuid", uuid, NULL },
 		{ "sys/kernel/cap_last_cap", zero, "40" },
 	};
-	static const char *const links[][2] = { { "mounts", "self/mounts" } };
+	static char mounts[] = "self/mounts";
 	int r = genfs_create(&procfs, "proc");
 
 	random_bytes(boot_uuid, sizeof(boot_uuid));
 	for (unsigned i = 0; !r && i < ARRAY_SIZE(files); i++)
 		r = procfs_add(files[i].path, files[i].fn, (void *)(uintptr_t)files[i].arg);
-	for (unsigned i = 0; !r && i < ARRAY_SIZE(links); i++)
-		r = genfs_add(&procfs, links[i][0],
-		              &(struct gennode){ .target = (char *)(uintptr_t)links[i][1] },
+	if (!r)
+		r = genfs_add(&procfs, "mounts", &(struct gennode){ .target = mounts },
 		              S_IFLNK | 0777, 0);
 	procfs.lookup = procpid_lookup;
 	procfs.list = procpid_list;

@@ -212,11 +212,15 @@ static const struct file_ops master_ops = {
 
 static int slave_open(struct inode *i, struct file *f)
 {
-	struct pty *p = f->priv;
-	int r = p->locked ? -EIO : tty_open(&p->tty, f);
+	/* Not by the node's own pointer: the master may be closing, and only a reference keeps the pty. */
+	struct tty *t = tty_find(i->st.rdev);
+	struct pty *p = t ? t->priv : NULL;
+	int r = !p || p->locked ? -EIO : tty_open(t, f);
 
 	if (!r)
 		p->was_open = true;
+	if (t)
+		tty_put(t);
 	return r;
 }
 

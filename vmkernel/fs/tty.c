@@ -61,18 +61,29 @@ void tty_put(struct tty *t)
 		t->end->free(t);
 }
 
-struct tty *tty_of_session(int sid)
+/* The tty of the session, or with sid 0 the one with the device number; with a reference. */
+static struct tty *find(int sid, uint64_t rdev)
 {
 	struct tty *t, *found = NULL;
 
 	spin_lock(&list_lock);
 	list_for_each(t, &ttys, link)
-		if (sid > 0 && t->sid == sid && !found) {
+		if (!found && (sid ? t->sid == sid : t->rdev == rdev)) {
 			found = t;
 			t->refs++;
 		}
 	spin_unlock(&list_lock);
 	return found;
+}
+
+struct tty *tty_of_session(int sid)
+{
+	return sid > 0 ? find(sid, 0) : NULL;
+}
+
+struct tty *tty_find(uint64_t rdev)
+{
+	return find(0, rdev);
 }
 
 int tty_take(struct tty *t, bool force)

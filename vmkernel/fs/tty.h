@@ -50,6 +50,7 @@ void tty_input_locked(struct tty *t, const uint8_t *s, size_t n);
 void tty_hangup(struct tty *t);
 void tty_resize(struct tty *t, const struct winsize *w);
 struct tty *tty_of_session(int sid); /* with a reference, or NULL */
+struct tty *tty_find(uint64_t rdev); /* likewise */
 /* TIOCSCTTY: force takes it away from another session. */
 int __must_check tty_take(struct tty *t, bool force);
 /* ioctls that slave and master have in common; -ENOTTY. */

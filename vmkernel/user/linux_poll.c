@@ -306,14 +306,14 @@ SYSCALL(233, epoll_ctl)
 
 static long do_epoll_wait(int fd, uva_t out, int max, ns_t deadline)
 {
-	enum { AT_ONCE = 256 };
+	enum { AT_ONCE = 32768 };
 	struct epoll_event *ev;
 	long r;
 
 	if (max <= 0 || max > INT32_MAX / (int)sizeof(*ev))
 		return -EINVAL;
 	max = MIN(max, (int)AT_ONCE);
-	ev = kcalloc((size_t)max, sizeof(*ev));
+	ev = kmalloc((size_t)max * sizeof(*ev));
 	if (!ev)
 		return -ENOMEM;
 	r = WITH_FILE(fd, f, epoll_collect(f, ev, max, deadline));
