@@ -75,6 +75,7 @@ struct proc *proc_current(void) { return NULL; }
 int proc_pid(const struct proc *p) { return 7; }
 int world_create(const struct world_attr *a, struct world **out) { return 0; }
 void world_start(struct world *w) {}
+void world_put(struct world *w) {}
 static uint64_t seed = 88172645463325252ull;
 uint64_t random_u64(void)
 {

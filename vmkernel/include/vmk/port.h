@@ -34,7 +34,7 @@ struct port_ops {
 	int (*deliver)(void *arg, struct pkt *p);
 	/* After one or more deliver: raise the interrupt now. May be NULL. */
 	void (*flush)(void *arg);
-	/* port_link_up() changed; a work world. May be NULL. */
+	/* port_link_up() changed; in the context of port_set_connected. May be NULL. */
 	void (*link_changed)(void *arg, bool up);
 };
 
