@@ -201,21 +201,24 @@ static void find_disk(struct blk_dev *d, void *arg)
 		f->disk[f->count++] = d;
 }
 
-void bench_drivers_run(void)
+static struct nics nics; /* taken before the switches took them */
+
+void bench_drivers_take(void)
 {
 	char which[16];
+	if (boot_option("bench", which, sizeof(which)) && !strcmp(which, "drivers"))
+		uplink_for_each(find_nic, &nics);
+}
+
+void bench_drivers_run(void)
+{
 	struct disks f = { .count = 0 };
-	struct nics n = { .count = 0 };
-	if (!boot_option("bench", which, sizeof(which)) || strcmp(which, "drivers"))
-		return;
 	(void)irq_save();
 	calibrate();
 	irq_restore(RFLAGS_IF);
 	blk_for_each(find_disk, &f);
 	for (unsigned i = 0; i < f.count; i++)
 		bench_disk(f.disk[i]);
-	uplink_for_each(find_nic, &n);
-	for (unsigned i = 0; i + 1 < n.count; i += 2)
-		bench_pair(n.nic[i], n.nic[i + 1]);
-	log_info("done");
+	for (unsigned i = 0; i + 1 < nics.count; i += 2)
+		bench_pair(nics.nic[i], nics.nic[i + 1]);
 }

@@ -43,6 +43,7 @@ static void init_devices(void)
 	pci_scan();
 	pci_attach();
 	nictest_run(); /* before the switches take the NICs */
+	bench_drivers_take();
 }
 
 /* The rest of the boot, in a world: it may sleep. */
@@ -66,7 +67,6 @@ static void init_main(void *arg)
 	selftest_run();
 	bench_run();
 	disktest_run();
-	bench_drivers_run();
 	panictest();
 }
 
