@@ -8,6 +8,8 @@
 #include "vmk/boot.h"
 #include "vmk/string.h"
 
+enum { CHUNK = 128 };
+
 static struct console *consoles;
 static void (*input)(const char *text, size_t len);
 static struct log_lock output_lock;
@@ -40,7 +42,19 @@ void console_emit(const char *text, size_t len)
 		c->write(c, text, len);
 }
 
+/* At most a chunk with interrupts off: a serial line needs 11 ms for it. */
 void console_write(const char *text, size_t len)
+{
+	while (len > 0) {
+		size_t n = MIN(len, (size_t)CHUNK);
+
+		console_write_whole(text, n);
+		text += n;
+		len -= n;
+	}
+}
+
+void console_write_whole(const char *text, size_t len)
 {
 	uint64_t flags = log_lock_take(&output_lock);
 

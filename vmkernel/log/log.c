@@ -10,7 +10,6 @@
 #include "vmk/cpu.h"
 #include "vmk/string.h"
 #include "vmk/time.h"
-#include "x86/percpu.h"
 
 enum { RING_SIZE = 256 * 1024, LINE_MAX = 512, MODULE_MAX = 24 };
 
@@ -25,6 +24,9 @@ struct record {
 	uint8_t module_len; /* the module's name comes first in the text */
 	char text[];
 };
+
+enum { RECORD_MAX = sizeof(struct record) + MODULE_MAX + LINE_MAX };
+STATIC_ASSERT(RECORD_MAX % 8 == 0);
 
 static struct log_lock ring_lock;
 static uint8_t ring[RING_SIZE] __aligned(8);
@@ -83,7 +85,7 @@ static void append(enum log_level level, const char *module, const char *text, s
 	*r = (struct record){
 		.seq = next_seq++,
 		.time = time_now(),
-		.world = percpu_read(world_id),
+		.world = cpu_world_id(),
 		.cpu = (uint16_t)cpu_id(),
 		.size = (uint16_t)size,
 		.len = (uint16_t)len,
@@ -103,9 +105,9 @@ static void show(const char *module, const char *text, size_t len)
 
 	n = vmk_snprintf(line, sizeof(line), "%4llu.%06llu cpu%u:%u)%s: %.*s\n",
 	                 (unsigned long long)(now / NS_PER_S),
-	                 (unsigned long long)(now % NS_PER_S / NS_PER_US), cpu_id(),
-	                 percpu_read(world_id), module, (int)len, text);
-	console_write(line, MIN((size_t)n, sizeof(line) - 1));
+	                 (unsigned long long)(now % NS_PER_S / NS_PER_US), cpu_id(), cpu_world_id(),
+	                 module, (int)len, text);
+	console_write_whole(line, MIN((size_t)n, sizeof(line) - 1));
 }
 
 /* Option loglevel=: a name or its number. */
@@ -165,23 +167,41 @@ static size_t format(const struct record *r, char *buf, size_t size)
 		r->text, r->len, r->text + r->module_len);
 }
 
-size_t log_read(uint64_t *seq, char *buf, size_t size)
+/*
+ * A copy of the first record from *at on with a number of at least seq; *at moves behind it. The lock is held for one
+ * record at a time: formatting with interrupts off would be long.
+ */
+static bool copy_record(uint64_t *at, uint64_t seq, struct record *out)
 {
 	uint64_t flags = log_lock_take(&ring_lock);
+	bool found = false;
+
+	*at = MAX(*at, tail);
+	while (!found && (*at = skip_end(*at)) < head) {
+		const struct record *r = record_at(*at);
+
+		found = r->seq >= seq;
+		if (found)
+			memcpy(out, r, MIN((size_t)r->size, (size_t)RECORD_MAX));
+		*at += r->size;
+	}
+	log_lock_give(&ring_lock, flags);
+	return found;
+}
+
+size_t log_read(uint64_t *seq, char *buf, size_t size)
+{
+	uint64_t words[RECORD_MAX / 8], at = 0;
+	struct record *r = (struct record *)words;
 	size_t used = 0;
 
-	for (uint64_t at = tail; (at = skip_end(at)) < head; at += record_at(at)->size) {
-		const struct record *r = record_at(at);
-		size_t n;
+	while (copy_record(&at, *seq, r)) {
+		size_t n = format(r, buf + used, size - used);
 
-		if (r->seq < *seq)
-			continue;
-		n = format(r, buf + used, size - used);
 		if (n >= size - used)
 			break;
 		used += n;
 		*seq = r->seq + 1;
 	}
-	log_lock_give(&ring_lock, flags);
 	return used;
 }

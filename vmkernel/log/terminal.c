@@ -274,8 +274,7 @@ static void in_csi(char c)
 {
 	if (c >= '0' && c <= '9') {
 		unsigned *p =
-			&term.parameter[MIN(MAX(term.parameters, 1u), (unsigned)PARAMETERS_MAX) -
-		                        1];
+			&term.parameter[MIN(MAX(term.parameters, 1u), (unsigned)PARAMETERS_MAX) - 1];
 
 		term.parameters = MAX(term.parameters, 1u);
 		*p = MIN(*p * 10 + (unsigned)(c - '0'), 9999u);

@@ -84,8 +84,7 @@ void cpu_patch_smap(void)
 {
 	if (!cpu_features.smap)
 		return;
-	SECTION_FOR_EACH(struct smap_patch, p, smap)
-	{
+	SECTION_FOR_EACH(struct smap_patch, p, smap) {
 		/* The boot tables map everything writable. */
 		memcpy(p->at, &p->insn, 3);
 	}
@@ -126,6 +125,11 @@ void __stack_chk_fail(void)
 unsigned cpu_id(void)
 {
 	return percpu_read(id);
+}
+
+uint32_t cpu_world_id(void)
+{
+	return percpu_read(world_id);
 }
 
 unsigned cpu_node(unsigned cpu)

@@ -26,8 +26,7 @@ static void serve(struct percpu *p)
 		uint64_t bits = __atomic_exchange_n(&p->callers[w], 0, __ATOMIC_ACQ_REL);
 
 		while (bits != 0) {
-			struct cpu_slot *s =
-				&percpu[w * 64 + (unsigned)__builtin_ctzll(bits)]->slot;
+			struct cpu_slot *s = &percpu[w * 64 + (unsigned)__builtin_ctzll(bits)]->slot;
 
 			bits &= bits - 1;
 			s->fn(s->arg);

@@ -19,6 +19,8 @@ struct console {
 void console_add(struct console *c);
 /* Output of the service console; the text goes to every console. */
 void console_write(const char *text, size_t len);
+/* The same with nothing in between: a log line. */
+void console_write_whole(const char *text, size_t len);
 /* Bytes that a person typed at any console; interrupt context. */
 void console_input(const char *text, size_t len);
 /* Who gets them; interrupt context. Without a receiver they are dropped. */

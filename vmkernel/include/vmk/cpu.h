@@ -7,6 +7,7 @@
 struct percpu; /* x86/percpu.h; reached through GS */
 
 unsigned cpu_id(void);           /* 0 .. cpu_count()-1, stable while preemption is off */
+uint32_t cpu_world_id(void);     /* of the world that runs here; 0 before there are worlds */
 unsigned cpu_count(void);        /* that came up */
 unsigned cpu_node(unsigned cpu); /* NUMA node index */
 uint32_t cpu_apic_id(unsigned cpu);
