@@ -13,8 +13,8 @@
 enum {
 	UART_COM1 = 0x3f8,
 	UART_IRQ = 4,
-	UART_DIVISOR = 1, /* 115200 baud */
-	UART_TX_POLLS = 100000,
+	UART_DIVISOR = 1,        /* 115200 baud */
+	UART_TX_POLLS = 3000000, /* some seconds: a virtual machine's reader may be slow */
 	UART_FIFO = 16,
 	UART_IRQ_BYTES = 256, /* the most one interrupt reads: a stuck LSR.DR must not hang us */
 };
@@ -47,7 +47,7 @@ static struct uart {
 	struct console console;
 	uint16_t base;
 	uint8_t room; /* in the transmit FIFO */
-	bool dead;    /* never became ready: further output is dropped */
+	bool stalled; /* nobody takes its output: dropped until it is ready again */
 } com1;
 
 static uint8_t uart_read(const struct uart *u, unsigned reg)
@@ -60,15 +60,20 @@ static void uart_write(const struct uart *u, unsigned reg, uint64_t v)
 	out8((uint16_t)(u->base + reg), (uint8_t)v);
 }
 
+static bool uart_ready(const struct uart *u)
+{
+	return uart_read(u, LSR) & LSR_THRE;
+}
+
 static void uart_put(struct uart *u, char c)
 {
-	if (u->room == 0) {
-		for (int i = 0; !(uart_read(u, LSR) & LSR_THRE); i++)
-			if (i == UART_TX_POLLS) {
-				u->dead = true;
-				return;
-			}
-		u->room = UART_FIFO;
+	for (int i = 0; u->room == 0; i++) {
+		if (uart_ready(u))
+			u->room = UART_FIFO;
+		else if (i == UART_TX_POLLS)
+			u->stalled = true;
+		if (u->stalled)
+			return;
 	}
 	uart_write(u, THR, (uint8_t)c);
 	u->room--;
@@ -78,7 +83,9 @@ static void uart_console_write(struct console *c, const char *text, size_t len)
 {
 	struct uart *u = container_of(c, struct uart, console);
 
-	for (size_t i = 0; i < len && !u->dead; i++) {
+	if (u->stalled && uart_ready(u))
+		u->stalled = false;
+	for (size_t i = 0; i < len && !u->stalled; i++) {
 		if (text[i] == '\n')
 			uart_put(u, '\r');
 		uart_put(u, text[i]);

@@ -56,6 +56,20 @@ void cpu_identify(void)
 	}
 }
 
+/*
+ * AMD before Zen 3: LFENCE orders RDTSC and stops speculation only when told to (Software techniques for
+ * managing speculation on AMD processors, G-2).
+ */
+static void serialise_lfence(void)
+{
+	uint64_t v;
+
+	if ((strcmp(cpu_features.vendor, "AuthenticAMD") == 0 ||
+	     strcmp(cpu_features.vendor, "HygonGenuine") == 0) &&
+	    rdmsr_safe(MSR_AMD_DE_CFG, &v))
+		wrmsr_safe(MSR_AMD_DE_CFG, v | DE_CFG_LFENCE_SERIALISES);
+}
+
 void cpu_init_control(void)
 {
 	const struct cpu_features *f = &cpu_features;
@@ -69,6 +83,7 @@ void cpu_init_control(void)
 	write_cr0((read_cr0() | CR0_MP | CR0_NE | CR0_WP) &
 	          ~(CR0_EM | CR0_TS | CR0_AM | CR0_CD | CR0_NW));
 	write_cr4(cr4);
+	serialise_lfence();
 	if (f->xsave) {
 		xsetbv(0, f->xcr0);
 		cpu_features.xsave_size = cpuid(0xd, 0).b;
