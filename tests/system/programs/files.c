@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Files, terminals and sockets as several processes use them: files CASE ends with 0 when the case holds. Every case also holds
+ * on Linux, where the test runs it first.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#define CHECK(c)                                                                    \
+	do {                                                                        \
+		if (!(c)) {                                                         \
+			printf("line %d: %s: %s\n", __LINE__, #c, strerror(errno)); \
+			exit(1);                                                    \
+		}                                                                   \
+	} while (0)
+
+static void reap(pid_t child)
+{
+	int status;
+
+	CHECK(waitpid(child, &status, 0) == child);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* A file travels to another process, which reads through it at the shared position. */
+static void rights(void)
+{
+	union {
+		struct cmsghdr h;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { .h = { .cmsg_len = CMSG_LEN(sizeof(int)),
+		             .cmsg_level = SOL_SOCKET,
+		             .cmsg_type = SCM_RIGHTS } };
+	char byte = 'x', text[8] = "";
+	struct iovec io = { &byte, 1 };
+	struct msghdr m = { .msg_iov = &io,
+		            .msg_iovlen = 1,
+		            .msg_control = &control,
+		            .msg_controllen = sizeof(control) };
+	int pair[2], fd = memfd_create("passed", MFD_CLOEXEC);
+	pid_t child;
+
+	CHECK(fd >= 0 && write(fd, "abcdef", 6) == 6 && lseek(fd, 2, SEEK_SET) == 2);
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	child = fork();
+	if (child == 0) {
+		int got;
+
+		close(fd);
+		CHECK(recvmsg(pair[1], &m, MSG_CMSG_CLOEXEC) == 1);
+		memcpy(&got, CMSG_DATA(&control.h), sizeof(got));
+		CHECK(read(got, text, sizeof(text)) == 4 && memcmp(text, "cdef", 4) == 0);
+		CHECK(fcntl(got, F_GETFD) == FD_CLOEXEC);
+		exit(0);
+	}
+	memcpy(CMSG_DATA(&control.h), &fd, sizeof(fd));
+	CHECK(sendmsg(pair[0], &m, 0) == 1);
+	reap(child);
+	CHECK(lseek(fd, 0, SEEK_CUR) == 6);
+}
+
+/* A named socket: credentials of the peer, an end that is seen, a name that stays behind. */
+static void named_socket(void)
+{
+	struct sockaddr_un a = { AF_UNIX, "/tmp/files.sock" };
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	char text[16] = "";
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0), peer;
+	pid_t child;
+
+	unlink(a.sun_path);
+	CHECK(bind(listener, (void *)&a, sizeof(a)) == 0 && listen(listener, 4) == 0);
+	child = fork();
+	if (child == 0) {
+		int s = socket(AF_UNIX, SOCK_STREAM, 0);
+
+		CHECK(connect(s, (void *)&a, sizeof(a)) == 0);
+		CHECK(write(s, "hello", 5) == 5);
+		CHECK(read(s, text, sizeof(text)) == 2);
+		exit(0);
+	}
+	peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	CHECK(peer >= 0 && getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0);
+	CHECK(cred.pid == child && cred.uid == getuid());
+	CHECK(read(peer, text, sizeof(text)) == 5 && write(peer, "ok", 2) == 2);
+	reap(child);
+	CHECK(read(peer, text, 1) == 0);
+	signal(SIGPIPE, SIG_IGN);
+	CHECK(write(peer, "x", 1) < 0 && errno == EPIPE);
+	close(listener);
+	CHECK(connect(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&a, sizeof(a)) < 0 &&
+	      errno == ECONNREFUSED);
+	CHECK(unlink(a.sun_path) == 0);
+}
+
+/* What is written shows in mappings and the other way round, also across fork; truncation takes pages away. */
+static void mappings(void)
+{
+	char *shared, *own, byte;
+	int fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+	pid_t child;
+
+	CHECK(fd >= 0 && ftruncate(fd, 3 * 4096) == 0);
+	shared = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	own = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	CHECK(shared != MAP_FAILED && own != MAP_FAILED);
+	CHECK(pwrite(fd, "F", 1, 4096) == 1 && shared[4096] == 'F' && own[4096] == 'F');
+	own[4096] = 'P';
+	child = fork();
+	if (child == 0) {
+		shared[0] = 'S';
+		own[1] = 'Q';
+		exit(own[4096] == 'P' ? 0 : 1);
+	}
+	reap(child);
+	CHECK(shared[0] == 'S' && own[1] == 0);
+	CHECK(pread(fd, &byte, 1, 0) == 1 && byte == 'S');
+	CHECK(pread(fd, &byte, 1, 4096) == 1 && byte == 'F');
+	CHECK(ftruncate(fd, 4096) == 0);
+	child = fork();
+	if (child == 0) {
+		signal(SIGBUS, SIG_DFL);
+		_exit(shared[4096]);
+	}
+	int status;
+	CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) &&
+	      WTERMSIG(status) == SIGBUS);
+}
+
+static volatile sig_atomic_t last;
+static void note(int sig)
+{
+	last = sig;
+}
+
+/* A session on a pty: its keys are signals, its size is told, its end is heard. */
+static void terminal(void)
+{
+	struct winsize size = { .ws_row = 33, .ws_col = 99 }, seen;
+	int master, tick[2];
+	char text[256], c;
+	pid_t child;
+
+	CHECK(pipe(tick) == 0);
+	child = forkpty(&master, text, NULL, &size);
+	CHECK(child >= 0);
+	if (child == 0) {
+		struct sigaction act = { .sa_handler = note };
+
+		sigaction(SIGINT, &act, NULL);
+		sigaction(SIGWINCH, &act, NULL);
+		sigaction(SIGHUP, &act, NULL);
+		CHECK(ioctl(0, TIOCGWINSZ, &seen) == 0 && seen.ws_col == 99);
+		CHECK(tcgetpgrp(0) == getpid() && tcgetsid(0) == getpid());
+		CHECK(open("/dev/tty", O_RDWR) >= 0);
+		for (unsigned i = 0; i < 3; i++) {
+			const int expected[] = { SIGINT, SIGWINCH, SIGHUP };
+			sigset_t none;
+
+			sigset_t all;
+			sigemptyset(&none);
+			sigfillset(&all);
+			sigprocmask(SIG_SETMASK, &all, NULL);
+			last = 0;
+			CHECK(write(tick[1], "t", 1) == 1);
+			sigsuspend(&none);
+			if (last != expected[i])
+				_exit(10 + (int)i);
+		}
+		_exit(0);
+	}
+	CHECK(read(tick[0], &c, 1) == 1 && write(master, "\003", 1) == 1);
+	CHECK(read(tick[0], &c, 1) == 1);
+	size.ws_row = 10;
+	CHECK(ioctl(master, TIOCSWINSZ, &size) == 0);
+	CHECK(read(tick[0], &c, 1) == 1);
+	close(master);
+	reap(child);
+}
+
+/* A reader in the background is stopped, and goes on in the foreground. */
+static void background(void)
+{
+	int master, status;
+	char text[64], c;
+	pid_t leader = forkpty(&master, text, NULL, NULL);
+
+	CHECK(leader >= 0);
+	if (leader == 0) {
+		pid_t child;
+
+		signal(SIGTTOU, SIG_IGN);
+		child = fork();
+		if (child == 0) {
+			setpgid(0, 0);
+			_exit(read(0, &c, 1) == 1 && c == 'k' ? 0 : 1);
+		}
+		setpgid(child, child);
+		if (waitpid(child, &status, WUNTRACED) != child || !WIFSTOPPED(status) ||
+		    WSTOPSIG(status) != SIGTTIN)
+			_exit(2);
+		tcsetpgrp(0, child);
+		kill(-child, SIGCONT);
+		CHECK(write(1, "go", 2) == 2);
+		_exit(waitpid(child, &status, 0) == child && status == 0 ? 0 : 3);
+	}
+	CHECK(read(master, text, 2) == 2 && memcmp(text, "go", 2) == 0);
+	CHECK(write(master, "k\n", 2) == 2);
+	reap(leader);
+}
+
+/* Everything that becomes ready by itself or by another process, through one epoll set. */
+static void readiness(void)
+{
+	struct itimerspec soon = { .it_value = { .tv_nsec = 20000000 } };
+	struct epoll_event ev = { .events = EPOLLIN }, got;
+	int ep = epoll_create1(0), timer = timerfd_create(CLOCK_MONOTONIC, 0),
+	    event = eventfd(0, 0), sig, pipes[2];
+	unsigned seen = 0;
+	sigset_t usr1;
+	pid_t child;
+
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, NULL);
+	sig = signalfd(-1, &usr1, 0);
+	CHECK(pipe(pipes) == 0 && timerfd_settime(timer, 0, &soon, NULL) == 0);
+	const int fds[] = { timer, event, sig, pipes[0] };
+	for (unsigned i = 0; i < 4; i++) {
+		ev.data.u32 = i;
+		CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, fds[i], &ev) == 0);
+	}
+	child = fork();
+	if (child == 0) {
+		unsigned long long one = 1;
+
+		CHECK(write(event, &one, 8) == 8 && write(pipes[1], "x", 1) == 1);
+		kill(getppid(), SIGUSR1);
+		_exit(0);
+	}
+	while (seen != 15) {
+		char buf[128];
+
+		CHECK(epoll_wait(ep, &got, 1, 10000) == 1);
+		seen |= 1u << got.data.u32;
+		CHECK(read(fds[got.data.u32], buf, sizeof(buf)) > 0);
+	}
+	reap(child);
+	CHECK(epoll_wait(ep, &got, 1, 0) == 0);
+}
+
+/* flock and record locks make processes wait; a lock ends with its holder. */
+static void locks(void)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_start = 10, .l_len = 5 };
+	int fd = open("/tmp/files.lock", O_RDWR | O_CREAT, 0600), ready[2];
+	char c;
+	pid_t child;
+
+	CHECK(fd >= 0 && pipe(ready) == 0);
+	child = fork();
+	if (child == 0) {
+		int own = open("/tmp/files.lock", O_RDWR);
+
+		CHECK(flock(own, LOCK_EX) == 0 && fcntl(own, F_SETLK, &l) == 0);
+		CHECK(write(ready[1], "r", 1) == 1);
+		poll(NULL, 0, 100);
+		_exit(0);
+	}
+	CHECK(read(ready[0], &c, 1) == 1);
+	CHECK(flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK);
+	l.l_start = 14;
+	CHECK(fcntl(fd, F_GETLK, &l) == 0 && l.l_pid == child && l.l_start == 10 && l.l_len == 5);
+	l = (struct flock){ .l_type = F_RDLCK, .l_start = 0, .l_len = 10 };
+	CHECK(fcntl(fd, F_SETLK, &l) == 0);
+	l.l_start = 12;
+	CHECK(fcntl(fd, F_SETLKW, &l) == 0 && flock(fd, LOCK_EX) == 0);
+	reap(child);
+	CHECK(unlink("/tmp/files.lock") == 0);
+}
+
+/* A FIFO between processes; its opens wait for each other. */
+static void fifo(void)
+{
+	char text[8];
+	int fd;
+	pid_t child;
+
+	unlink("/tmp/files.fifo");
+	CHECK(mkfifo("/tmp/files.fifo", 0600) == 0);
+	child = fork();
+	if (child == 0) {
+		fd = open("/tmp/files.fifo", O_WRONLY);
+		_exit(write(fd, "through", 7) == 7 ? 0 : 1);
+	}
+	fd = open("/tmp/files.fifo", O_RDONLY);
+	CHECK(read(fd, text, sizeof(text)) == 7 && read(fd, text, sizeof(text)) == 0);
+	reap(child);
+	CHECK(unlink("/tmp/files.fifo") == 0);
+}
+
+/* /proc tells of this process what is true. */
+static void proc(void)
+{
+	char path[64], text[256], expected[64];
+	int fd = open("/tmp/files.proc", O_RDWR | O_CREAT, 0600);
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, text, sizeof(text));
+	CHECK(n == 15 && memcmp(text, "/tmp/files.proc", 15) == 0);
+	CHECK(rename("/tmp/files.proc", "/tmp/files.renamed") == 0);
+	CHECK(readlink(path, text, sizeof(text)) == 18);
+	CHECK(unlink("/tmp/files.renamed") == 0);
+	n = readlink(path, text, sizeof(text));
+	CHECK(n == 28 && memcmp(text + 18, " (deleted)", 10) == 0);
+	CHECK(write(fd, "kept", 4) == 4);
+	CHECK(open(path, O_RDONLY) >= 0); /* leads to the file itself, which has no name any more */
+	CHECK(chdir("/proc/self") == 0 && readlink("exe", text, sizeof(text)) > 0);
+	fd = open("stat", O_RDONLY);
+	n = read(fd, text, sizeof(text) - 1);
+	CHECK(n > 0);
+	text[n] = 0;
+	snprintf(expected, sizeof(expected), "%d (files) R %d ", getpid(), getppid());
+	CHECK(strncmp(text, expected, strlen(expected)) == 0);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*fn)(void);
+	} cases[] = { { "rights", rights },
+		      { "named_socket", named_socket },
+		      { "mappings", mappings },
+		      { "terminal", terminal },
+		      { "background", background },
+		      { "readiness", readiness },
+		      { "locks", locks },
+		      { "fifo", fifo },
+		      { "proc", proc } };
+
+	setvbuf(stdout, NULL, _IONBF, 0);
+	alarm(60);
+	for (unsigned i = 0; argc == 2 && i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (strcmp(argv[1], cases[i].name) == 0) {
+			cases[i].fn();
+			return 0;
+		}
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		puts(cases[i].name);
+	return argc == 1 ? 0 : 2;
+}
