@@ -72,7 +72,7 @@ static void read_framebuffer(const struct mb2_tag *tag)
 		.bpp = f->bpp,
 		.text = f->type == 2,
 	};
-	if (f->type != 1 || tag->size < sizeof(*f))
+	if (f->type != 1 || tag->size <= offsetof(struct mb2_tag_framebuffer, blue_size))
 		return;
 	boot_info.fb.red_pos = f->red_pos;
 	boot_info.fb.red_size = f->red_size;
