@@ -111,6 +111,8 @@ void watchdog_init(void)
 	limit = (unsigned)MIN(seconds, 1000ull);
 	nmi_set_watchdog(watchdog_nmi);
 	if (cpu_count() == 1) {
+		/* The comparator may match the moment it is enabled: that NMI is ours as well. */
+		last_nmi = time_now() - PERIOD;
 		if (!hpet_start_nmi(PERIOD))
 			log_info("no HPET line that could send NMIs: no watchdog");
 		return;
