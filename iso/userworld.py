@@ -58,7 +58,7 @@ EMPTY = (
     "run",
     "var/log",
     "var/lib",
-    "vmfs",
+    "vmfs/volumes",
     "root",
     "mnt",
     "etc/tepui",

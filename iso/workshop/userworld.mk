@@ -24,3 +24,7 @@ $(USERWORLD): hcl/hcl.json build/debs/.fetched build/wheels/.fetched build/gen/_
 
 .PHONY: userworld
 userworld: $(USERWORLD) ## build the userworld image: build/userworld.img
+
+# GRUB loads it as the module "userworld".
+ISO_MODULES += userworld=$(USERWORLD)
+ISO_FILES += $(USERWORLD)

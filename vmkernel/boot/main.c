@@ -9,6 +9,7 @@
 #include "mm/mm.h"
 #include "sched/sched.h"
 #include "vmk/boot.h"
+#include "vmk/ctl.h"
 #include "vmk/file.h"
 #include "vmk/ip.h"
 #include "vmk/irq.h"
@@ -59,6 +60,7 @@ static void init_main(void *arg)
 	net_init();
 	fs_init();
 	ipstack_init();
+	ctl_init();
 	user_init();
 	mm_totals(&t);
 	log_info("ready in %llu ms, %u CPUs, %llu MiB",

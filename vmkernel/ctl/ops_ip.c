@@ -12,13 +12,13 @@
 #include "vmk/string.h"
 
 /* The entry of a page's array for item number page->total, or NULL when it is on another page. */
-#define NEXT(c, r, member)                                                                         \
-	({                                                                                         \
-		const struct ctl_page_req *q_ = (c)->req;                                          \
-		uint32_t at_ = (r)->page.total++;                                                  \
-		at_ < q_->first || (r)->page.count == ARRAY_SIZE((r)->member)                      \
-			? NULL                                                                     \
-			: &(r)->member[(r)->page.count++];                                         \
+#define NEXT(c, r, member)                                                    \
+	({                                                                    \
+		const struct ctl_page_req *q_ = (c)->req;                     \
+		uint32_t at_ = (r)->page.total++;                             \
+		at_ < q_->first || (r)->page.count == ARRAY_SIZE((r)->member) \
+			? NULL                                                \
+			: &(r)->member[(r)->page.count++];                    \
 	})
 
 static bool named(const char *name, size_t size)
@@ -55,18 +55,27 @@ static void fill_vmknic(struct ctl_vmknic *o, const struct vmknic *nic)
 		if (ip6_addr_isinvalid(state))
 			continue;
 		memcpy(o->ipv6[o->ipv6_count], netif_ip6_addr(n, i)->addr, 16);
-		o->ipv6_state[o->ipv6_count++] = ip6_addr_ispreferred(state)   ? 2
-						 : ip6_addr_isduplicated(state) ? 3
-						 : ip6_addr_isvalid(state)	? 1
-										: 0;
+		o->ipv6_state[o->ipv6_count++] = ip6_addr_ispreferred(state)    ? 2
+		                                 : ip6_addr_isduplicated(state) ? 3
+		                                 : ip6_addr_isvalid(state)      ? 1
+		                                                                : 0;
 	}
 	o->counters = (struct ctl_net_counters){
-		s.rx_packets, s.rx_bytes, s.rx_multicast, s.rx_broadcast, s.rx_dropped + nic->rx_dropped,
-		s.tx_packets, s.tx_bytes, s.tx_multicast, s.tx_broadcast, s.tx_dropped + nic->tx_dropped,
+		s.rx_packets,
+		s.rx_bytes,
+		s.rx_multicast,
+		s.rx_broadcast,
+		s.rx_dropped + nic->rx_dropped,
+		s.tx_packets,
+		s.tx_bytes,
+		s.tx_multicast,
+		s.tx_broadcast,
+		s.tx_dropped + nic->tx_dropped,
 	};
 }
 
-CTL_OP(CTL_NET_VMKNICS, net_vmknics, sizeof(struct ctl_page_req), sizeof(struct ctl_net_vmknics), CTL_READ)
+CTL_OP(CTL_NET_VMKNICS, net_vmknics, sizeof(struct ctl_page_req), sizeof(struct ctl_net_vmknics),
+       CTL_READ)
 {
 	struct ctl_net_vmknics *r = c->reply;
 	struct vmknic *nic;
@@ -100,7 +109,8 @@ CTL_OP(CTL_NET_VMKNIC_IPV4, net_vmknic_ipv4, sizeof(struct ctl_net_ipv4), 0, CTL
 	const struct ctl_net_ipv4 *r = c->req;
 	if (!named(r->name, sizeof(r->name)))
 		return -EINVAL;
-	return r->dhcp ? vmknic_set_dhcp(r->name) : vmknic_set_ipv4(r->name, r->addr, r->mask, r->gateway);
+	return r->dhcp ? vmknic_set_dhcp(r->name)
+	               : vmknic_set_ipv4(r->name, r->addr, r->mask, r->gateway);
 }
 
 CTL_OP(CTL_NET_VMKNIC_IPV6_ADD, net_vmknic_ipv6_add, sizeof(struct ctl_net_ipv6), 0, CTL_ADMIN)
@@ -109,14 +119,15 @@ CTL_OP(CTL_NET_VMKNIC_IPV6_ADD, net_vmknic_ipv6_add, sizeof(struct ctl_net_ipv6)
 	return named(r->name, sizeof(r->name)) ? vmknic_add_ipv6(r->name, r->addr) : -EINVAL;
 }
 
-CTL_OP(CTL_NET_VMKNIC_IPV6_REMOVE, net_vmknic_ipv6_remove, sizeof(struct ctl_net_ipv6), 0, CTL_ADMIN)
+CTL_OP(CTL_NET_VMKNIC_IPV6_REMOVE, net_vmknic_ipv6_remove, sizeof(struct ctl_net_ipv6), 0,
+       CTL_ADMIN)
 {
 	const struct ctl_net_ipv6 *r = c->req;
 	return named(r->name, sizeof(r->name)) ? vmknic_remove_ipv6(r->name, r->addr) : -EINVAL;
 }
 
-static void put_route4(struct ctl_net_route *o, const struct vmknic *nic, uint32_t dest, uint32_t mask,
-		       uint32_t gw, enum ctl_route_source source)
+static void put_route4(struct ctl_net_route *o, const struct vmknic *nic, uint32_t dest,
+                       uint32_t mask, uint32_t gw, enum ctl_route_source source)
 {
 	if (!o)
 		return;
@@ -127,7 +138,8 @@ static void put_route4(struct ctl_net_route *o, const struct vmknic *nic, uint32
 	o->source = source;
 }
 
-CTL_OP(CTL_NET_ROUTES, net_routes, sizeof(struct ctl_page_req), sizeof(struct ctl_net_routes), CTL_READ)
+CTL_OP(CTL_NET_ROUTES, net_routes, sizeof(struct ctl_page_req), sizeof(struct ctl_net_routes),
+       CTL_READ)
 {
 	struct ctl_net_routes *r = c->reply;
 	const struct ip_route *route;
@@ -135,9 +147,11 @@ CTL_OP(CTL_NET_ROUTES, net_routes, sizeof(struct ctl_page_req), sizeof(struct ct
 	mutex_lock(&ip_lock);
 	list_for_each(nic, &vmknics, link) {
 		const struct netif *n = &nic->netif;
-		uint32_t a = netif_ip4_addr(n)->addr, m = netif_ip4_netmask(n)->addr, g = netif_ip4_gw(n)->addr;
+		uint32_t a = netif_ip4_addr(n)->addr, m = netif_ip4_netmask(n)->addr,
+			 g = netif_ip4_gw(n)->addr;
 		if (g && n == netif_default)
-			put_route4(NEXT(c, r, route), nic, 0, 0, g, nic->dhcp ? CTL_ROUTE_DHCP : CTL_ROUTE_STATIC);
+			put_route4(NEXT(c, r, route), nic, 0, 0, g,
+			           nic->dhcp ? CTL_ROUTE_DHCP : CTL_ROUTE_STATIC);
 		if (a)
 			put_route4(NEXT(c, r, route), nic, a & m, m, 0, CTL_ROUTE_INTERFACE);
 	}
@@ -186,7 +200,8 @@ CTL_OP(CTL_NET_DNS_SET, net_dns_set, sizeof(struct ctl_net_dns), 0, CTL_ADMIN)
 	return ip_dns_set(r->ipv4, r->count);
 }
 
-CTL_OP(CTL_NET_CONNECTIONS, net_connections, sizeof(struct ctl_page_req), sizeof(struct ctl_net_connections), CTL_READ)
+CTL_OP(CTL_NET_CONNECTIONS, net_connections, sizeof(struct ctl_page_req),
+       sizeof(struct ctl_net_connections), CTL_READ)
 {
 	/* lwIP's states in Linux's numbers. */
 	static const uint8_t states[] = { 7, 10, 2, 3, 1, 4, 5, 8, 11, 9, 6 };
@@ -224,7 +239,8 @@ CTL_OP(CTL_NET_CONNECTIONS, net_connections, sizeof(struct ctl_page_req), sizeof
 	return 0;
 }
 
-CTL_OP(CTL_NET_NEIGHBORS, net_neighbors, sizeof(struct ctl_page_req), sizeof(struct ctl_net_neighbors), CTL_READ)
+CTL_OP(CTL_NET_NEIGHBORS, net_neighbors, sizeof(struct ctl_page_req),
+       sizeof(struct ctl_net_neighbors), CTL_READ)
 {
 	struct ctl_net_neighbors *r = c->reply;
 	mutex_lock(&ip_lock);
@@ -232,7 +248,8 @@ CTL_OP(CTL_NET_NEIGHBORS, net_neighbors, sizeof(struct ctl_page_req), sizeof(str
 		ip4_addr_t *ip;
 		struct netif *n;
 		struct eth_addr *mac;
-		struct ctl_neighbor *o = etharp_get_entry(i, &ip, &n, &mac) ? NEXT(c, r, neighbor) : NULL;
+		struct ctl_neighbor *o = etharp_get_entry(i, &ip, &n, &mac) ? NEXT(c, r, neighbor)
+		                                                            : NULL;
 		if (!o)
 			continue;
 		memcpy(o->addr, &ip->addr, 4);
@@ -242,7 +259,8 @@ CTL_OP(CTL_NET_NEIGHBORS, net_neighbors, sizeof(struct ctl_page_req), sizeof(str
 	}
 	for (int i = 0; i < LWIP_ND6_NUM_NEIGHBORS; i++) {
 		const struct nd6_neighbor_cache_entry *e = &neighbor_cache[i];
-		struct ctl_neighbor *o = e->state != ND6_NO_ENTRY && e->netif ? NEXT(c, r, neighbor) : NULL;
+		struct ctl_neighbor *o = e->state != ND6_NO_ENTRY && e->netif ? NEXT(c, r, neighbor)
+		                                                              : NULL;
 		if (!o)
 			continue;
 		memcpy(o->addr, e->next_hop_address.addr, 16);

@@ -86,8 +86,10 @@ PAGED(CTL_NET_NICS, net_nics, ctl_net_nics, nic)
 
 static struct ctl_net_policy policy_out(const struct net_policy *p)
 {
-	return (struct ctl_net_policy){ p->promiscuous, p->mac_changes, p->forged, p->inherited[0],
-					p->inherited[1], p->inherited[2], { 0 } };
+	return (struct ctl_net_policy){
+		p->promiscuous,  p->mac_changes,  p->forged, p->inherited[0],
+		p->inherited[1], p->inherited[2], { 0 }
+	};
 }
 
 PAGED(CTL_NET_VSWITCHES, net_vswitches, ctl_net_vswitches, vswitch)
@@ -156,7 +158,8 @@ PAGED(CTL_NET_PORTS, net_ports, ctl_net_ports, port)
 CTL_OP(CTL_NET_VSWITCH_ADD, net_vswitch_add, sizeof(struct ctl_net_vswitch_set), 0, CTL_ADMIN)
 {
 	const struct ctl_net_vswitch_set *r = c->req;
-	return named(r->name, sizeof(r->name)) ? vswitch_add(r->name, r->ports_max, r->mtu) : -EINVAL;
+	return named(r->name, sizeof(r->name)) ? vswitch_add(r->name, r->ports_max, r->mtu)
+	                                       : -EINVAL;
 }
 
 CTL_OP(CTL_NET_VSWITCH_REMOVE, net_vswitch_remove, sizeof(struct ctl_net_name), 0, CTL_ADMIN)
@@ -211,18 +214,22 @@ CTL_OP(CTL_NET_POLICY, net_policy, sizeof(struct ctl_net_policy_set), 0, CTL_ADM
 	const struct ctl_net_policy_set *r = c->req;
 	const struct ctl_net_policy *p = &r->policy;
 	const struct net_policy pol = {
-		p->promiscuous, p->mac_changes, p->forged,
+		p->promiscuous,
+		p->mac_changes,
+		p->forged,
 		{ p->inherit_promiscuous, p->inherit_mac_changes, p->inherit_forged },
 	};
 	if (!named(r->name, sizeof(r->name)))
 		return -EINVAL;
-	return r->portgroup ? portgroup_policy_set(r->name, &pol) : vswitch_policy_set(r->name, &pol);
+	return r->portgroup ? portgroup_policy_set(r->name, &pol)
+	                    : vswitch_policy_set(r->name, &pol);
 }
 
 CTL_OP(CTL_NET_CAPTURE, net_capture, sizeof(struct ctl_net_capture), 0, CTL_ADMIN)
 {
 	const struct ctl_net_capture *r = c->req;
-	int err = named(r->what, sizeof(r->what)) ? capture_open(r->what, r->snap, &c->fds[0]) : -EINVAL;
+	int err = named(r->what, sizeof(r->what)) ? capture_open(r->what, r->snap, &c->fds[0])
+	                                          : -EINVAL;
 	if (!err)
 		c->nfds = 1;
 	return err;

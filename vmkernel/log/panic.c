@@ -107,15 +107,20 @@ static void show_registers(const struct trap_frame *f)
 #undef U
 }
 
-static void show_build_id(void)
+const char *log_build_id(void)
 {
 	extern const uint32_t image_build_id[]; /* an ELF note: sizes, type, "GNU", digest */
 	const uint8_t *digest = (const uint8_t *)image_build_id + 16;
+	static char text[41];
 
-	out("build ");
 	for (uint32_t i = 0; i < MIN(image_build_id[1], 20u); i++)
-		out("%02x", digest[i]);
-	out("\n");
+		vmk_snprintf(text + 2 * i, 3, "%02x", digest[i]);
+	return text;
+}
+
+static void show_build_id(void)
+{
+	out("build %s\n", log_build_id());
 }
 
 /* The first caller goes on; another CPU stops; a panic inside the panic counts up to NESTED_MAX. */

@@ -202,6 +202,16 @@ uint32_t world_id(const struct world *w)
 	return w->id;
 }
 
+enum world_kind world_kind(const struct world *w)
+{
+	return w->kind;
+}
+
+enum world_state world_state(const struct world *w)
+{
+	return READ_ONCE(w->state);
+}
+
 const char *world_name(const struct world *w)
 {
 	return w->name;

@@ -65,6 +65,13 @@ static void uthread_released(struct world *w)
 	uthread_discard(world_arg(w));
 }
 
+int world_pid(const struct world *w)
+{
+	const struct uthread *t = world_kind(w) == WORLD_USER ? world_arg(w) : NULL;
+
+	return t && t->proc ? t->proc->pid : 0;
+}
+
 const struct world_hooks uthread_hooks = {
 	.switch_in = uthread_switch_in, .switch_out = uthread_switch_out, .released = uthread_released
 };

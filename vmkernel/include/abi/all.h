@@ -6,3 +6,4 @@
 #include "abi/host.h"
 #include "abi/net.h"
 #include "abi/sched.h"
+#include "abi/storage.h"

@@ -13,20 +13,20 @@ enum ctl_net_op {
 	CTL_NET_VSWITCHES,
 	CTL_NET_PORTGROUPS,
 	CTL_NET_PORTS,
-	CTL_NET_VSWITCH_ADD,	/* ctl_net_vswitch_set */
+	CTL_NET_VSWITCH_ADD,    /* ctl_net_vswitch_set */
 	CTL_NET_VSWITCH_REMOVE, /* ctl_net_name */
-	CTL_NET_VSWITCH_SET,	/* ctl_net_vswitch_set: the MTU */
-	CTL_NET_UPLINK_ADD,	/* ctl_net_member */
+	CTL_NET_VSWITCH_SET,    /* ctl_net_vswitch_set: the MTU */
+	CTL_NET_UPLINK_ADD,     /* ctl_net_member */
 	CTL_NET_UPLINK_REMOVE,
 	CTL_NET_PORTGROUP_ADD, /* ctl_net_member */
 	CTL_NET_PORTGROUP_REMOVE,
 	CTL_NET_PORTGROUP_VLAN, /* ctl_net_vlan */
-	CTL_NET_POLICY,		/* ctl_net_policy_set */
-	CTL_NET_CAPTURE,	/* ctl_net_capture; the reply carries a file: a pcap stream */
+	CTL_NET_POLICY,         /* ctl_net_policy_set */
+	CTL_NET_CAPTURE,        /* ctl_net_capture; the reply carries a file: a pcap stream */
 	CTL_NET_VMKNICS = CTL_BASE_NET + 0x40,
-	CTL_NET_VMKNIC_ADD,	/* ctl_net_vmknic_add */
-	CTL_NET_VMKNIC_REMOVE,	/* ctl_net_name */
-	CTL_NET_VMKNIC_IPV4,	/* ctl_net_ipv4 */
+	CTL_NET_VMKNIC_ADD,      /* ctl_net_vmknic_add */
+	CTL_NET_VMKNIC_REMOVE,   /* ctl_net_name */
+	CTL_NET_VMKNIC_IPV4,     /* ctl_net_ipv4 */
 	CTL_NET_VMKNIC_IPV6_ADD, /* ctl_net_ipv6 */
 	CTL_NET_VMKNIC_IPV6_REMOVE,
 	CTL_NET_ROUTES,
@@ -38,7 +38,13 @@ enum ctl_net_op {
 	CTL_NET_NEIGHBORS,
 };
 
-enum ctl_net_limits { CTL_NET_NAME = 64, CTL_NET_PAGE = 64, CTL_NET_UPLINKS = 8, CTL_NET_IPV6 = 4, CTL_NET_DNS_MAX = 3 };
+enum ctl_net_limits {
+	CTL_NET_NAME = 64,
+	CTL_NET_PAGE = 64,
+	CTL_NET_UPLINKS = 8,
+	CTL_NET_IPV6 = 4,
+	CTL_NET_DNS_MAX = 3
+};
 
 struct ctl_net_name {
 	char name[64];

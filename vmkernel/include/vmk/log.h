@@ -22,6 +22,9 @@ void log_write(enum log_level level, const char *module, const char *fmt, ...) _
  */
 size_t log_read(uint64_t *seq, char *buf, size_t size);
 
+/* The image's build id, 40 hexadecimal digits. */
+const char *log_build_id(void);
+
 /* Broken invariant of the host: stops all CPUs, shows the purple screen, never returns. */
 void panic(const char *fmt, ...) __printf(1, 2) __noreturn __cold;
 

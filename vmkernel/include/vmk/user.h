@@ -14,6 +14,7 @@ struct uthread; /* user/proc.h: one thread, embeds the world's argument */
 struct proc *proc_current(void); /* NULL in a kernel world */
 struct uthread *uthread_current(void);
 int proc_pid(const struct proc *p);
+int world_pid(const struct world *w); /* of a userworld's thread; 0 for other worlds */
 
 /* What fs/ asks of the process layer (vmkernel/user/). The current process's unless said otherwise. */
 struct fdtable *proc_fdtable(struct proc *p);

@@ -61,6 +61,8 @@ void world_exit(void) __noreturn;
 struct world *world_current(void);
 uint32_t world_id(const struct world *w);
 const char *world_name(const struct world *w);
+enum world_kind world_kind(const struct world *w);
+enum world_state world_state(const struct world *w); /* at this moment */
 void world_set_name(struct world *w, const char *name);
 void *world_arg(const struct world *w);
 

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""esxcli storage ...: adapters, devices, partitions, datastores."""
+
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tepui.shell import pciids
+from tepui.shell.command import Flag, Opt, Role, command
+from tepui.shell.link import RefusedError
+from tepui.shell.output import Style, named
+from tepui.shell.run import Context
+from tepui.shell.storageclient import Block, Storage
+
+READ_ONLY, SSD, REMOVABLE, OPEN = 1, 2, 4, 8
+VOLUMES = Path("/vmfs/volumes")
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    hba_name: str = named("HBA Name")
+    driver: str = named("Driver")
+    link_state: str = named("Link State")
+    uid: str = named("UID")
+    capabilities: str = named("Capabilities")
+    description: str = named("Description")
+
+
+@command("storage core adapter list", "List all the storage adapters.", style=Style.TABLE)
+def adapter_list(ctx: Context) -> list[Adapter]:
+    names = pciids.load()
+    rows = []
+    for p in ctx.host.pci():
+        if p.vmk_name.startswith("vmhba"):
+            text = f"({p.address}) {names.vendor(p.vendor)} {names.device(p.vendor, p.device)}"
+            rows.append(Adapter(p.vmk_name, p.driver, "link-n/a", f"pci.{p.address}", "", text))
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    id: str = named("Device")
+    display_name: str = named("Display Name")
+    size: int = named("Size")
+    device_type: str = named("Device Type")
+    devfs_path: str = named("Devfs Path")
+    vendor: str = named("Vendor")
+    model: str = named("Model")
+    revision: str = named("Revision")
+    status: str = named("Status")
+    is_local: bool = named("Is Local")
+    is_removable: bool = named("Is Removable")
+    is_ssd: bool = named("Is SSD")
+    is_offline: bool = named("Is Offline")
+    queue_depth: int = named("Device Max Queue Depth")
+
+
+def _device(b: Block) -> Device:
+    name = f"Local {b.vendor} Disk ({b.id})".replace("  ", " ")
+    return Device(
+        b.id, name, b.size >> 20, "Direct-Access", f"/vmfs/devices/disks/{b.id}", b.vendor,
+        b.model, b.revision, "on", True, bool(b.flags & REMOVABLE), bool(b.flags & SSD), False,
+        b.depth,
+    )  # fmt: skip
+
+
+@command("storage core device list", "List the storage devices.", header="{Device}")
+def device_list(
+    ctx: Context, device: Annotated[str, Opt("-d", "Only this device.")] = ""
+) -> list[Device]:
+    disks = [b for b in Storage(ctx.host).devices() if not b.partition]
+    return [_device(b) for b in disks if device in ("", b.id, b.node)]
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    device: str = named("Device")
+    partition: int = named("Partition")
+    start_sector: int = named("Start Sector")
+    end_sector: int = named("End Sector")
+    type: str = named("Type GUID")
+    size: int = named("Size")
+
+
+@command("storage core device partition list", "List the partitions.", style=Style.TABLE)
+def partition_list(ctx: Context) -> list[Partition]:
+    return [
+        Partition(
+            b.id,
+            b.partition,
+            b.start // b.block_size,
+            b.start // b.block_size + b.blocks - 1,
+            str(b.type),
+            b.size,
+        )
+        for b in Storage(ctx.host).devices()
+        if b.partition
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Filesystem:
+    mount_point: str = named("Mount Point")
+    volume_name: str = named("Volume Name")
+    uuid: str = named("UUID")
+    mounted: bool = named("Mounted")
+    type: str = named("Type")
+    size: int = named("Size")
+    free: int = named("Free")
+
+
+@command("storage filesystem list", "List the volumes known to the host.", style=Style.TABLE)
+def filesystem_list(ctx: Context) -> list[Filesystem]:
+    labels = {str(p.readlink()): p.name for p in VOLUMES.iterdir() if p.is_symlink()}
+    rows = []
+    for path in sorted(VOLUMES.iterdir()):
+        if path.is_symlink() or not path.is_dir():
+            continue
+        st = os.statvfs(path)
+        label = labels.get(path.name, "")
+        rows.append(
+            Filesystem(
+                str(path),
+                label,
+                path.name,
+                True,
+                "TepuiDS-1",
+                st.f_blocks * st.f_frsize,
+                st.f_bfree * st.f_frsize,
+            )
+        )
+    return rows
+
+
+@command("storage filesystem automount", "Mount every datastore that is found.", role=Role.OPERATOR)
+def filesystem_automount(ctx: Context) -> None:
+    storage = Storage(ctx.host)
+    devices = storage.devices()
+    divided = {b.node.split(":P")[0] for b in devices if b.partition}
+    for b in devices:
+        if b.flags & OPEN or (not b.partition and b.node in divided):
+            continue
+        try:
+            storage.mount(b.id)
+        except RefusedError as e:
+            if "holds no datastore" not in str(e):
+                ctx.host.log_mark(f"{b.id}: not mounted: {e}")
+
+
+@command(
+    "storage filesystem create", "Make a datastore on a device.", role=Role.ADMINISTRATOR, own=True
+)
+def filesystem_create(
+    ctx: Context,
+    device: Annotated[str, Opt("-d", "The device; everything on it is lost.")],
+    label: Annotated[str, Opt("-l", "The datastore's name.")],
+    mount: Annotated[bool, Flag("-m", "Mount it as well.")] = False,
+) -> str:
+    identity = uuid.uuid4()
+    storage = Storage(ctx.host)
+    storage.format(device, label, identity)
+    if mount:
+        storage.mount(device)
+    return str(identity)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A datastore on an NVMe disk: made, filled and mounted by the console, read by the checker."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tepui.shell.datastore.check import check
+from tepui.shell.datastore.volume import Volume
+from tests.system.machine import Machine
+from tests.system.test_service_console import Shell
+
+MIB = 1 << 20
+
+
+class ImageFile:
+    """A raw disk image as the checker reads it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        with self.path.open("rb") as f:
+            f.seek(offset)
+            data = f.read(length)
+        if len(data) != length:
+            raise OSError(f"{self.path}: {length} bytes at {offset}: the image ends")
+        return data
+
+
+@pytest.mark.slow
+def test_files_survive(boot: Callable[..., Machine], tmp_path: Path) -> None:
+    image = tmp_path / "disk"
+    image.touch()
+    with image.open("r+b") as f:
+        f.truncate(128 * MIB)
+    drive = f"if=none,id=disk,format=raw,file={image}"
+    arguments = ("-drive", drive, "-device", "nvme,drive=disk,serial=S1")
+
+    shell = Shell(boot(cpus=2, memory=1024, arguments=arguments))
+    disk = shell.json("storage core device list")[0]
+    assert disk["Size"] == 128
+    rc, text = shell.run(f"esxcli storage filesystem create -m -d '{disk['Device']}' -l datastore1")
+    assert rc == 0, text
+    volume = shell.json("storage filesystem list")[0]
+    assert volume["VolumeName"] == "datastore1" and volume["UUID"] == text.split()[0]
+    fill = "head -c 5000000 /dev/urandom > a && mkdir d && echo small > d/b && ln -s d/b c"
+    rc, text = shell.run(f"cd /vmfs/volumes/datastore1 && {fill} && sync && sha256sum a")
+    assert rc == 0, text
+    digest = text.split()[0]
+    shell.console.send("esxcli system shutdown poweroff -r test\r")
+    assert shell.machine.wait_exit(60) == 0
+
+    assert check(ImageFile(image)).problems == []
+    reader = Volume(ImageFile(image))
+    assert hashlib.sha256(reader.read(reader.find("/a"), 0, 1 << 30)).hexdigest() == digest
+    assert reader.read(reader.find("/d/b"), 0, 100) == b"small\n"
+
+    shell = Shell(boot(cpus=2, memory=1024, arguments=arguments))
+    rc, text = shell.run(
+        "esxcli storage filesystem automount && sha256sum /vmfs/volumes/datastore1/a"
+    )
+    assert rc == 0 and text.split()[0] == digest
+    rc, text = shell.run("cat /vmfs/volumes/datastore1/c")
+    assert (rc, text) == (0, "small\n")

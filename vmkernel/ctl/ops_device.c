@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Control operations on PCI functions and the drivers of the image. */
+#include "abi/device.h"
+
+#include "vmk/ctl.h"
+#include "vmk/pci.h"
+#include "vmk/string.h"
+
+struct walk {
+	uint32_t first, index;
+	struct ctl_device_pci *r;
+	const struct pci_dev *parent;
+	int parent_index;
+};
+
+static void find_parent(struct pci_dev *p, void *arg)
+{
+	struct walk *w = arg;
+
+	if (p == w->parent)
+		w->parent_index = (int)w->index;
+	w->index++;
+}
+
+static int parent_index(const struct pci_dev *p)
+{
+	struct walk w = { .parent = p->parent, .parent_index = -1 };
+
+	if (p->parent)
+		pci_for_each(find_parent, &w);
+	return w.parent_index;
+}
+
+static void fill_pci(struct pci_dev *p, void *arg)
+{
+	struct walk *w = arg;
+	struct ctl_pci *o;
+
+	if (w->r->page.total++ < w->first || w->r->page.count == CTL_PCI_PAGE)
+		return;
+	o = &w->r->pci[w->r->page.count++];
+	o->segment = p->segment;
+	o->bus = p->bus;
+	o->slot = p->slot;
+	o->func = p->func;
+	o->revision = p->revision;
+	o->irq_line = p->irq_line;
+	o->irq_pin = p->irq_pin;
+	o->vendor = p->vendor;
+	o->device = p->device;
+	o->subvendor = p->subvendor;
+	o->subdevice = p->subdevice;
+	o->class_code = p->class_code;
+	o->secondary = p->secondary;
+	o->parent = (int16_t)parent_index(p);
+	str_copy(o->vmk_name, p->dev.vmk_name, sizeof(o->vmk_name));
+	str_copy(o->driver, p->dev.driver ? p->dev.driver->name : "", sizeof(o->driver));
+	str_copy(o->reason, p->dev.reason ? p->dev.reason : "", sizeof(o->reason));
+}
+
+CTL_OP(CTL_DEVICE_PCI, device_pci, sizeof(struct ctl_page_req), 0, CTL_READ)
+{
+	const struct ctl_page_req *q = c->req;
+	struct walk w = { .first = q->first, .r = c->reply };
+
+	pci_for_each(fill_pci, &w);
+	c->reply_len = offsetof(struct ctl_device_pci, pci) + w.r->page.count * sizeof(w.r->pci[0]);
+	return 0;
+}
+
+struct bound {
+	const struct hcl_driver *driver;
+	uint32_t count;
+};
+
+static void count_bound(struct pci_dev *p, void *arg)
+{
+	struct bound *b = arg;
+
+	b->count += p->dev.driver == b->driver;
+}
+
+CTL_OP(CTL_DEVICE_DRIVERS, device_drivers, sizeof(struct ctl_page_req), 0, CTL_READ)
+{
+	const struct ctl_page_req *q = c->req;
+	struct ctl_device_drivers *r = c->reply;
+
+	SECTION_FOR_EACH(struct hcl_driver, d, drivers) {
+		uint32_t i = r->page.total++;
+		struct bound b = { d, 0 };
+
+		if (i < q->first || r->page.count == CTL_DRIVERS_PAGE)
+			continue;
+		struct ctl_driver *o = &r->driver[r->page.count++];
+
+		pci_for_each(count_bound, &b);
+		str_copy(o->name, d->name, sizeof(o->name));
+		str_copy(o->desc, d->desc, sizeof(o->desc));
+		str_copy(o->spec, d->spec ? d->spec : "", sizeof(o->spec));
+		o->bound = b.count;
+		o->rows = d->match_count;
+	}
+	c->reply_len = offsetof(struct ctl_device_drivers, driver) +
+	               r->page.count * sizeof(r->driver[0]);
+	return 0;
+}

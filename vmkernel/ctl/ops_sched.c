@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Control operations on worlds. */
+#include "abi/sched.h"
+
+#include "vmk/ctl.h"
+#include "vmk/string.h"
+#include "vmk/user.h"
+#include "vmk/world.h"
+
+struct fill {
+	uint32_t first;
+	struct ctl_sched_worlds *r;
+};
+
+static void fill_world(struct world *w, void *arg)
+{
+	struct fill *f = arg;
+	struct world_times t;
+	struct ctl_world *o;
+
+	if (f->r->page.total++ < f->first || f->r->page.count == CTL_WORLDS_PAGE)
+		return;
+	o = &f->r->world[f->r->page.count++];
+	world_times_get(w, &t);
+	o->id = world_id(w);
+	o->kind = world_kind(w);
+	o->state = world_state(w);
+	o->pid = (uint32_t)world_pid(w);
+	o->used_ns = t.used;
+	o->ready_ns = t.ready;
+	o->wait_ns = t.wait;
+	o->costop_ns = t.costop;
+	o->switches = t.switches;
+	o->migrations = t.migrations;
+	str_copy(o->name, world_name(w), sizeof(o->name));
+}
+
+CTL_OP(CTL_SCHED_WORLDS, sched_worlds, sizeof(struct ctl_page_req), 0, CTL_READ)
+{
+	const struct ctl_page_req *q = c->req;
+	struct fill f = { q->first, c->reply };
+
+	world_for_each(fill_world, &f);
+	c->reply_len = offsetof(struct ctl_sched_worlds, world) +
+	               f.r->page.count * sizeof(f.r->world[0]);
+	return 0;
+}

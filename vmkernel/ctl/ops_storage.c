@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Control operations on block devices and datastores. */
+#include "abi/storage.h"
+
+#include "fs/dsfs.h"
+#include "storage/ds/ds.h"
+#include "vmk/blk.h"
+#include "vmk/ctl.h"
+#include "vmk/driver.h"
+#include "vmk/string.h"
+
+struct walk {
+	uint32_t first;
+	struct ctl_storage_devices *r;
+};
+
+static void fill(struct blk_dev *d, void *arg)
+{
+	struct walk *w = arg;
+	struct ctl_blk *o;
+
+	if (w->r->page.total++ < w->first || w->r->page.count == CTL_BLKS_PAGE)
+		return;
+	o = &w->r->blk[w->r->page.count++];
+	str_copy(o->id, d->id, sizeof(o->id));
+	str_copy(o->node, d->node, sizeof(o->node));
+	str_copy(o->vendor, d->vendor, sizeof(o->vendor));
+	str_copy(o->model, d->model, sizeof(o->model));
+	str_copy(o->serial, d->serial, sizeof(o->serial));
+	str_copy(o->revision, d->revision, sizeof(o->revision));
+	str_copy(o->part_name, d->part_name, sizeof(o->part_name));
+	if (d->device) {
+		str_copy(o->adapter, d->device->vmk_name, sizeof(o->adapter));
+		str_copy(o->pci, d->device->name, sizeof(o->pci));
+		str_copy(o->driver, d->device->driver ? d->device->driver->name : "",
+		         sizeof(o->driver));
+	}
+	o->blocks = d->limits.blocks;
+	o->block_size = d->limits.block_size;
+	o->depth = d->limits.depth;
+	o->start = d->start;
+	o->partition = d->partition;
+	o->flags = (d->limits.read_only ? CTL_BLK_READ_ONLY : 0) |
+	           (d->limits.rotational ? 0 : CTL_BLK_SSD) |
+	           (d->limits.removable ? CTL_BLK_REMOVABLE : 0) | (d->opens ? CTL_BLK_OPEN : 0);
+	memcpy(o->type_guid, d->type_guid, sizeof(o->type_guid));
+	memcpy(o->part_guid, d->part_guid, sizeof(o->part_guid));
+}
+
+CTL_OP(CTL_STORAGE_DEVICES, storage_devices, sizeof(struct ctl_page_req), 0, CTL_READ)
+{
+	const struct ctl_page_req *q = c->req;
+	struct walk w = { q->first, c->reply };
+
+	blk_for_each(fill, &w);
+	c->reply_len = offsetof(struct ctl_storage_devices, blk) +
+	               w.r->page.count * sizeof(w.r->blk[0]);
+	return 0;
+}
+
+/* The device that a request names, opened. */
+static int find(struct ctl_call *c, const char name[96], struct blk_dev **out)
+{
+	if (!memchr(name, 0, 96))
+		return ctl_error(c, -EINVAL, "the device's name has no end");
+	*out = blk_find(name);
+	return *out ? 0 : ctl_error(c, -ENOENT, "no device %s", name);
+}
+
+CTL_OP(CTL_STORAGE_RESCAN, storage_rescan, sizeof(struct ctl_storage_device), 0, CTL_OPERATE)
+{
+	const struct ctl_storage_device *q = c->req;
+	struct blk_dev *d;
+	int r = find(c, q->id, &d);
+
+	if (r)
+		return r;
+	r = blk_rescan(d);
+	blk_close(d, false);
+	return r == -EBUSY ? ctl_error(c, r, "a partition of %s is in use", q->id) : r;
+}
+
+CTL_OP(CTL_STORAGE_FORMAT, storage_format, sizeof(struct ctl_storage_format), 0, CTL_ADMIN)
+{
+	const struct ctl_storage_format *q = c->req;
+	struct blk_dev *d;
+	int r;
+
+	if (!memchr(q->label, 0, sizeof(q->label)) || strchr(q->label, '/'))
+		return ctl_error(c, -EINVAL, "a label has at most 63 bytes and no '/'");
+	r = find(c, q->id, &d);
+	if (r)
+		return r;
+	blk_close(d, false);
+	r = blk_open(d, true);
+	if (r)
+		return ctl_error(c, r, "%s is in use", q->id);
+	r = ds_format(d, q->label, q->uuid);
+	blk_close(d, true);
+	return r == -ENOSPC ? ctl_error(c, r, "%s is too small for a datastore", q->id) : r;
+}
+
+CTL_OP(CTL_STORAGE_MOUNT, storage_mount, sizeof(struct ctl_storage_device), 0, CTL_OPERATE)
+{
+	const struct ctl_storage_device *q = c->req;
+	struct blk_dev *d;
+	int r = find(c, q->id, &d);
+
+	if (r)
+		return r;
+	blk_close(d, false);
+	r = blk_open(d, true);
+	if (r)
+		return ctl_error(c, r, "%s is in use", q->id);
+	r = dsfs_mount(d);
+	if (r == 0)
+		return 0;
+	blk_close(d, true);
+	return r == -EINVAL ? ctl_error(c, r, "%s holds no datastore", q->id) : r;
+}
+
+CTL_OP(CTL_STORAGE_STATS, storage_stats, sizeof(struct ctl_storage_device),
+       sizeof(struct ctl_storage_stats), CTL_READ)
+{
+	const struct ctl_storage_device *q = c->req;
+	struct ctl_storage_stats *o = c->reply;
+	struct blk_stats s;
+	struct blk_dev *d;
+	int r = find(c, q->id, &d);
+
+	if (r)
+		return r;
+	blk_stats_get(d, &s);
+	blk_close(d, false);
+	STATIC_ASSERT(BLK_OPS == 5);
+	memcpy(o->ops, s.ops, sizeof(o->ops));
+	memcpy(o->bytes, s.bytes, sizeof(o->bytes));
+	memcpy(o->latency_us_log2, s.latency_us_log2, sizeof(o->latency_us_log2));
+	o->errors = s.errors;
+	o->retries = s.retries;
+	o->timeouts = s.timeouts;
+	o->inflight = s.inflight;
+	o->max_inflight = s.max_inflight;
+	return 0;
+}

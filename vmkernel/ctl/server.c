@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The control server: one world accepts, one world a connection reads frames, runs the operation
+ * and answers. A connection's `send` mutex keeps replies and events whole; the list of connections
+ * is guarded by `lock`. Events go through one bounded ring, emptied by a work item, so that any context may
+ * raise them; a subscriber that does not read loses its connection, never others' events.
+ */
+#include "dispatch.h"
+
+#include "vmk/boot.h"
+#include "vmk/log.h"
+#include "vmk/mm.h"
+#include "vmk/socket.h"
+#include "vmk/stat.h"
+#include "vmk/string.h"
+#include "vmk/work.h"
+#include "vmk/world.h"
+
+#define LOG_MODULE "ctl"
+#define CTL_SOCKET "/run/vmkernel.sock"
+
+STAT(connections, "ctl.connections", "connections accepted");
+STAT(too_many, "ctl.too_many", "connections refused because too many were open");
+STAT(events, "ctl.events", "events raised");
+STAT(events_lost, "ctl.events_lost", "events dropped because the ring was full");
+STAT(bad_frames, "ctl.bad_frames", "connections closed for a frame that is too long or cut off");
+
+enum { CONNS_MAX = 64, EVENTS_MAX = 256, EVENT_BYTES = 112 };
+
+struct ctl_conn {
+	struct list link;
+	struct file *sock;
+	struct ctl_peer peer;
+	struct mutex send;
+	bool missed; /* an event came while a reply was on its way: CTL_EVENT says so after it */
+	struct ctl_header head;
+	uint8_t request[CTL_PAYLOAD_MAX];
+	uint8_t reply[CTL_PAYLOAD_MAX];
+};
+
+struct event {
+	struct ctl_header head;
+	uint8_t data[EVENT_BYTES];
+};
+
+static struct mutex lock;
+static struct list conns;
+static unsigned conn_count;
+
+static struct spinlock event_lock = SPINLOCK_INIT("ctl events", RANK_LEAF);
+static struct event ring[EVENTS_MAX];
+static unsigned ring_head, ring_count;
+static struct work event_work;
+
+static int recv_all(struct file *f, void *buf, size_t n)
+{
+	uint8_t *p = buf;
+
+	while (n) {
+		ssize_t got = socket_recv_kernel(f, p, n, true);
+
+		if (got <= 0)
+			return got < 0 ? (int)got : -ECONNRESET;
+		p += got;
+		n -= (size_t)got;
+	}
+	return 0;
+}
+
+/* Header and payload in one message: the descriptors travel with the first byte. */
+static int answer(struct ctl_conn *conn, struct ctl_call *c, int status)
+{
+	struct ctl_header h = { c->reply_len, conn->head.operation, conn->head.sequence, status };
+	int r;
+
+	mutex_lock(&conn->send);
+	r = socket_send_kernel(conn->sock, &h, sizeof(h), c->fds, c->nfds);
+	if (r == 0 && c->reply_len)
+		r = socket_send_kernel(conn->sock, conn->reply, c->reply_len, NULL, 0);
+	if (r == 0 && __atomic_exchange_n(&conn->missed, false, __ATOMIC_ACQ_REL)) {
+		struct ctl_header lost = { .operation = CTL_EVENT };
+
+		r = socket_send_kernel(conn->sock, &lost, sizeof(lost), NULL, 0);
+	}
+	mutex_unlock(&conn->send);
+	return r;
+}
+
+static void serve(struct ctl_conn *conn)
+{
+	for (;;) {
+		struct ctl_call c = { .req = conn->request, .reply = conn->reply, .conn = conn };
+		enum ctl_verdict verdict;
+		int status;
+
+		if (recv_all(conn->sock, &conn->head, sizeof(conn->head)) != 0)
+			return;
+		if (!ctl_length_ok(&conn->head) || conn->head.sequence == 0 ||
+		    recv_all(conn->sock, conn->request, conn->head.length) != 0) {
+			stat_inc(bad_frames);
+			return;
+		}
+		memset(conn->reply, 0, sizeof(conn->reply));
+		verdict = ctl_dispatch(&conn->peer, &conn->head, &c, &status);
+		if (answer(conn, &c, status) != 0 || verdict == CTL_CLOSE)
+			return;
+	}
+}
+
+static void conn_main(void *arg)
+{
+	struct ctl_conn *conn = arg;
+
+	serve(conn);
+	mutex_lock(&lock);
+	list_remove(&conn->link);
+	conn_count--;
+	mutex_unlock(&lock);
+	file_put(conn->sock);
+	vfree(conn);
+}
+
+static int conn_start(struct file *sock, const struct ucred *peer)
+{
+	struct ctl_conn *conn = vmalloc(sizeof(*conn));
+	struct world_attr attr = {
+		.name = "ctl-conn", .kind = WORLD_KERNEL, .cpu = -1, .fn = conn_main, .arg = conn
+	};
+	struct world *w;
+	int r;
+
+	if (!conn)
+		return -ENOMEM;
+	conn->sock = sock;
+	conn->peer.priv = peer->uid == 0 ? CTL_ADMIN : CTL_READ;
+	mutex_init(&conn->send, "ctl send");
+	r = world_create(&attr, &w);
+	if (r) {
+		vfree(conn);
+		return r;
+	}
+	mutex_lock(&lock);
+	list_push_back(&conns, &conn->link);
+	conn_count++;
+	mutex_unlock(&lock);
+	world_start(w);
+	world_put(w);
+	return 0;
+}
+
+static void listen_main(void *arg)
+{
+	struct file *listener = arg;
+
+	for (;;) {
+		struct file *sock;
+		struct ucred peer;
+		int r = unix_accept_kernel(listener, &sock, &peer);
+
+		if (r) {
+			log_warn("accept: error %d", -r);
+			world_sleep_until(time_now() + 100 * NS_PER_MS);
+			continue;
+		}
+		stat_inc(connections);
+		if (READ_ONCE(conn_count) >= CONNS_MAX) {
+			stat_inc(too_many);
+			file_put(sock);
+		} else if (conn_start(sock, &peer) != 0) {
+			file_put(sock);
+		}
+	}
+}
+
+void ctl_event(uint32_t kind, const void *data, uint32_t len)
+{
+	uint64_t flags = spin_lock_irq(&event_lock);
+
+	stat_inc(events);
+	if (ring_count == EVENTS_MAX || len > EVENT_BYTES) {
+		stat_inc(events_lost);
+	} else {
+		struct event *e = &ring[(ring_head + ring_count++) % EVENTS_MAX];
+
+		e->head = (struct ctl_header){ .length = len, .operation = kind };
+		memcpy(e->data, data, len);
+	}
+	spin_unlock_irq(&event_lock, flags);
+	work_queue(&event_work);
+}
+
+static bool next_event(struct event *e)
+{
+	uint64_t flags = spin_lock_irq(&event_lock);
+	bool any = ring_count > 0;
+
+	if (any) {
+		*e = ring[ring_head];
+		ring_head = (ring_head + 1) % EVENTS_MAX;
+		ring_count--;
+	}
+	spin_unlock_irq(&event_lock, flags);
+	return any;
+}
+
+/* Events are small: a socket without room for one belongs to a client that has stopped reading. */
+static void send_event(struct ctl_conn *conn, struct event *e)
+{
+	struct waitq *q;
+
+	if (!conn->peer.subscribed)
+		return;
+	if (!mutex_trylock(&conn->send)) {
+		store_release(&conn->missed, true);
+		return;
+	}
+	if (!(conn->sock->ops->poll(conn->sock, &q) & FPOLLOUT) ||
+	    socket_send_kernel(conn->sock, &e->head, sizeof(e->head) + e->head.length, NULL, 0) != 0)
+		socket_shutdown_kernel(conn->sock, SHUT_RDWR);
+	mutex_unlock(&conn->send);
+}
+
+static void send_events(struct work *w __maybe_unused)
+{
+	struct event e;
+
+	while (next_event(&e)) {
+		struct ctl_conn *conn;
+
+		mutex_lock(&lock);
+		list_for_each(conn, &conns, link)
+			send_event(conn, &e);
+		mutex_unlock(&lock);
+	}
+}
+
+void ctl_init(void)
+{
+	struct world_attr attr = {
+		.name = "ctl-listen", .kind = WORLD_KERNEL, .cpu = -1, .fn = listen_main
+	};
+	struct file *listener;
+	struct world *w;
+	int r;
+
+	ctl_dispatch_init();
+	mutex_init(&lock, "ctl connections");
+	list_init(&conns);
+	work_init(&event_work, send_events);
+	r = unix_listen_kernel(CTL_SOCKET, 0600, 16, &listener);
+	if (r == 0) {
+		attr.arg = listener;
+		r = world_create(&attr, &w);
+	}
+	if (r) {
+		log_err("%s: error %d: the host has no control socket", CTL_SOCKET, -r);
+		return;
+	}
+	world_start(w);
+	world_put(w);
+	log_info("control socket %s", CTL_SOCKET);
+}

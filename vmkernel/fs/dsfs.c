@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The datastore as a file system below /vmfs/volumes. An inode in memory exists while somebody uses
+ * it: `live` finds it by number (under `live_lock`), so that one file has one inode. The datastore does its own locking; no page
+ * cache: reads and writes pass through a bounce buffer of at most 256 KiB.
+ */
+#include "fs/dsfs.h"
+
+#include "fs/vfs.h"
+#include "storage/ds/ds.h"
+#include "vmk/mm.h"
+#include "vmk/string.h"
+
+enum { WINDOW = 256 * 1024, COOKIE_FIRST = 2 };
+
+struct dnode {
+	struct inode i;
+	struct list link;
+	struct dsfs *fs;
+	uint64_t page;
+};
+
+struct dsfs {
+	struct fs fs;
+	struct ds *ds;
+	struct mutex live_lock;
+	struct list live;
+};
+
+static const struct inode_ops dsfs_inode_ops;
+
+static struct dnode *to_dnode(struct inode *i)
+{
+	return container_of(i, struct dnode, i);
+}
+
+static struct ds *ds_of(struct inode *i)
+{
+	return to_dnode(i)->fs->ds;
+}
+
+/* Brings the attributes up to date with the datastore's inode. */
+static int load(struct dnode *d)
+{
+	struct ds *ds = d->fs->ds;
+	const struct ds_inode *ino;
+	struct ds_page *p;
+	int r;
+
+	mutex_lock(&ds->lock);
+	r = ds_page_get(ds, d->page, DS_INODE, &p);
+	if (r == 0) {
+		ino = p->data;
+		d->i.st.mode = ino->mode;
+		d->i.st.nlink = ino->nlink;
+		d->i.st.uid = ino->uid;
+		d->i.st.gid = ino->gid;
+		d->i.st.size = S_ISTYPE(ino->mode, S_IFDIR) ? DS_PAGE : ino->size;
+		d->i.st.blocks512 = ino->blocks * (DS_BLOCK / 512) + DS_PAGE / 512;
+		d->i.st.mtime = d->i.st.atime = ino->mtime;
+		d->i.st.ctime = ino->ctime;
+		ds_page_put(ds, p);
+	}
+	mutex_unlock(&ds->lock);
+	return r;
+}
+
+static int dnode_get(struct dsfs *fs, uint64_t page, struct inode **out)
+{
+	struct dnode *d;
+	int r;
+
+	mutex_lock(&fs->live_lock);
+	list_for_each(d, &fs->live, link) {
+		if (d->page == page && d->i.refs) {
+			*out = inode_get(&d->i);
+			mutex_unlock(&fs->live_lock);
+			return load(d);
+		}
+	}
+	d = kzalloc(sizeof(*d));
+	if (!d) {
+		mutex_unlock(&fs->live_lock);
+		return -ENOMEM;
+	}
+	inode_init(&d->i, &fs->fs, &dsfs_inode_ops, page, 0);
+	d->fs = fs;
+	d->page = page;
+	list_push_back(&fs->live, &d->link);
+	mutex_unlock(&fs->live_lock);
+	r = load(d);
+	if (r)
+		inode_put(&d->i);
+	else
+		*out = &d->i;
+	return r;
+}
+
+static void dsfs_inode_release(struct inode *i)
+{
+	struct dnode *d = to_dnode(i);
+
+	mutex_lock(&d->fs->live_lock);
+	list_remove(&d->link);
+	mutex_unlock(&d->fs->live_lock);
+	kfree(d);
+}
+
+static int dsfs_lookup(struct inode *dir, const char *name, struct inode **out)
+{
+	struct ds *ds = ds_of(dir);
+	uint64_t page;
+	int r;
+
+	mutex_lock(&ds->lock);
+	r = ds_dir_find(ds, to_dnode(dir)->page, name, &page);
+	mutex_unlock(&ds->lock);
+	return r ? r : dnode_get(to_dnode(dir)->fs, page, out);
+}
+
+static int dsfs_create(struct inode *dir, const char *name, enum inode_type type, uint32_t mode,
+                       uint64_t rdev, const char *target, struct inode **out)
+{
+	uint64_t page;
+	int r;
+
+	if (type != INODE_FILE && type != INODE_DIR && type != INODE_LINK)
+		return -EPERM;
+	r = ds_create(ds_of(dir), to_dnode(dir)->page, name, (uint32_t)type << 12 | mode, target,
+	              &page);
+	if (r == 0)
+		r = dnode_get(to_dnode(dir)->fs, page, out);
+	return r ? r : load(to_dnode(dir));
+}
+
+static int dsfs_link(struct inode *dir, const char *name, struct inode *old)
+{
+	int r = ds_link(ds_of(dir), to_dnode(dir)->page, name, to_dnode(old)->page);
+
+	return r ? r : load(to_dnode(old));
+}
+
+static int dsfs_unlink(struct inode *dir, const char *name, bool directory)
+{
+	int r = ds_unlink(ds_of(dir), to_dnode(dir)->page, name, directory);
+
+	return r ? r : load(to_dnode(dir));
+}
+
+static int dsfs_rename(struct inode *dir, const char *name, struct inode *to, const char *to_name,
+                       unsigned flags)
+{
+	int r = flags & ~RENAME_NOREPLACE ? -EINVAL : 0;
+
+	if (r == 0)
+		r = ds_rename(ds_of(dir), to_dnode(dir)->page, name, to_dnode(to)->page, to_name);
+	if (r == 0)
+		r = load(to_dnode(dir));
+	return r ? r : load(to_dnode(to));
+}
+
+static int dsfs_readlink(struct inode *i, char *buf, size_t size)
+{
+	struct ds *ds = ds_of(i);
+	struct ds_page *p;
+	size_t n = 0;
+	int r;
+
+	mutex_lock(&ds->lock);
+	r = ds_page_get(ds, to_dnode(i)->page, DS_INODE, &p);
+	if (r == 0) {
+		n = MIN(size,
+		        MIN((size_t)((struct ds_inode *)p->data)->size, (size_t)DS_INLINE_MAX));
+		memcpy(buf, ((struct ds_inode *)p->data)->data, n);
+		ds_page_put(ds, p);
+	}
+	mutex_unlock(&ds->lock);
+	return r ? r : (int)n;
+}
+
+static int set_size(struct inode *i, uint64_t size)
+{
+	struct ds *ds = ds_of(i);
+	struct ds_file *f;
+	int r;
+
+	mutex_lock(&ds->lock);
+	r = ds_file_open(ds, to_dnode(i)->page, &f);
+	mutex_unlock(&ds->lock);
+	if (r)
+		return r;
+	r = ds_truncate(f, size);
+	ds_file_close(f);
+	return r;
+}
+
+static int dsfs_setattr(struct inode *i, const struct vstat *to, unsigned mask)
+{
+	struct ds *ds = ds_of(i);
+	struct ds_page *p;
+	int r = 0;
+
+	if (mask & VSTAT_SIZE)
+		r = inode_type(i) == INODE_FILE ? set_size(i, to->size) : -EISDIR;
+	if (r == 0 && mask & (VSTAT_MODE | VSTAT_UID | VSTAT_GID | VSTAT_MTIME)) {
+		mutex_lock(&ds->lock);
+		r = ds_begin(ds);
+		if (r == 0)
+			r = ds_page_get(ds, to_dnode(i)->page, DS_INODE, &p);
+		if (r == 0) {
+			struct ds_inode *ino = p->data;
+
+			ds_page_dirty(ds, p);
+			if (mask & VSTAT_MODE)
+				ino->mode = (ino->mode & 0170000) | (to->mode & 07777);
+			ino->uid = mask & VSTAT_UID ? to->uid : ino->uid;
+			ino->gid = mask & VSTAT_GID ? to->gid : ino->gid;
+			ino->mtime = mask & VSTAT_MTIME ? to->mtime : ino->mtime;
+			ds_page_put(ds, p);
+		}
+		mutex_unlock(&ds->lock);
+	}
+	return r ? r : load(to_dnode(i));
+}
+
+/* One window at a time through kernel memory. */
+static ssize_t transfer(struct file *f, struct uio *u, uint64_t *pos, bool write)
+{
+	size_t room = MIN(u->left, (size_t)WINDOW), done = 0;
+	uint8_t *buf = room ? vmalloc(room) : NULL;
+	ssize_t n = 0;
+
+	if (room && !buf)
+		return -ENOMEM;
+	while (u->left) {
+		size_t want = MIN(u->left, room);
+
+		n = write ? uio_read(u, buf, want) : 0;
+		if (n == 0)
+			n = write ? ds_write(f->priv, *pos, buf, want)
+			          : ds_read(f->priv, *pos, buf, want);
+		if (n > 0 && !write) {
+			int r = uio_write(u, buf, (size_t)n);
+
+			n = r ? r : n;
+		}
+		if (n <= 0)
+			break;
+		*pos += (size_t)n;
+		done += (size_t)n;
+		if ((size_t)n < want)
+			break;
+	}
+	vfree(buf);
+	if (write && done)
+		(void)!load(to_dnode(f->inode)); /* the attributes only; the next stat asks again */
+	return done ? (ssize_t)done : n;
+}
+
+static ssize_t dsfs_read(struct file *f, struct uio *u, uint64_t *pos)
+{
+	return transfer(f, u, pos, false);
+}
+
+static ssize_t dsfs_write(struct file *f, struct uio *u, uint64_t *pos)
+{
+	if (f->flags & O_APPEND)
+		*pos = ((struct ds_file *)f->priv)->size;
+	return transfer(f, u, pos, true);
+}
+
+static int dsfs_fsync(struct file *f, bool data_only)
+{
+	return ds_sync(ds_of(f->inode));
+}
+
+static void dsfs_release(struct file *f)
+{
+	ds_file_close(f->priv);
+}
+
+static const struct file_ops dsfs_file_ops = {
+	.name = "datastore",
+	.read = dsfs_read,
+	.write = dsfs_write,
+	.fsync = dsfs_fsync,
+	.release = dsfs_release,
+};
+
+struct walk_arg {
+	bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t);
+	void *arg;
+};
+
+static bool emit_shifted(void *arg, const char *name, uint64_t ino, unsigned type, uint64_t next)
+{
+	struct walk_arg *w = arg;
+
+	return w->emit(w->arg, name, ino, type, next + COOKIE_FIRST);
+}
+
+static int dsfs_readdir(struct file *f, uint64_t *pos,
+                        bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t), void *arg)
+{
+	struct dnode *d = to_dnode(f->inode);
+	struct walk_arg w = { emit, arg };
+	uint64_t up = f->dentry && f->dentry->parent ? f->dentry->parent->inode->st.ino : d->page,
+		 at;
+	int r;
+
+	if (*pos == 0 && emit(arg, ".", d->page, INODE_DIR, 1))
+		*pos = 1;
+	if (*pos == 1 && emit(arg, "..", up, INODE_DIR, 2))
+		*pos = COOKIE_FIRST;
+	if (*pos < COOKIE_FIRST)
+		return 0;
+	at = *pos - COOKIE_FIRST;
+	mutex_lock(&d->fs->ds->lock);
+	r = ds_dir_walk(d->fs->ds, d->page, &at, emit_shifted, &w);
+	mutex_unlock(&d->fs->ds->lock);
+	*pos = at + COOKIE_FIRST;
+	return r;
+}
+
+static int dsfs_sync_dir(struct file *f, bool data_only)
+{
+	return ds_sync(ds_of(f->inode));
+}
+
+static const struct file_ops dsfs_dir_ops = {
+	.name = "datastore",
+	.readdir = dsfs_readdir,
+	.fsync = dsfs_sync_dir,
+};
+
+static int dsfs_open(struct inode *i, struct file *f)
+{
+	struct ds *ds = ds_of(i);
+	struct ds_file *file;
+	int r;
+
+	if (inode_type(i) == INODE_DIR) {
+		f->ops = &dsfs_dir_ops;
+		return 0;
+	}
+	mutex_lock(&ds->lock);
+	r = ds_file_open(ds, to_dnode(i)->page, &file);
+	mutex_unlock(&ds->lock);
+	if (r)
+		return r;
+	f->ops = &dsfs_file_ops;
+	f->priv = file;
+	f->seekable = true;
+	return 0;
+}
+
+static const struct inode_ops dsfs_inode_ops = {
+	.lookup = dsfs_lookup,
+	.create = dsfs_create,
+	.link = dsfs_link,
+	.unlink = dsfs_unlink,
+	.rename = dsfs_rename,
+	.readlink = dsfs_readlink,
+	.open = dsfs_open,
+	.setattr = dsfs_setattr,
+};
+
+static int dsfs_statfs(struct fs *fs, uint64_t *block_size, uint64_t *blocks, uint64_t *free,
+                       uint64_t *inodes, uint64_t *inodes_free, char name[16])
+{
+	struct ds *ds = ((struct dsfs *)fs->priv)->ds;
+	struct ds_page *p;
+	int r;
+
+	mutex_lock(&ds->lock);
+	r = ds_page_get(ds, ds->super.state_page, DS_STATE, &p);
+	if (r == 0) {
+		const struct ds_state *s = p->data;
+
+		*block_size = DS_BLOCK;
+		*blocks = ds->blocks;
+		*free = ds->blocks - s->used;
+		*inodes = s->inodes + *free * (DS_BLOCK_PAGES - 1);
+		*inodes_free = *free * (DS_BLOCK_PAGES - 1);
+		ds_page_put(ds, p);
+	}
+	mutex_unlock(&ds->lock);
+	str_copy(name, fs->name, 16);
+	return r;
+}
+
+static void dsfs_refresh(struct inode *i)
+{
+	(void)!load(to_dnode(i)); /* a failure has marked the volume damaged and logged it */
+}
+
+static int dsfs_sync(struct fs *fs)
+{
+	return ds_sync(((struct dsfs *)fs->priv)->ds);
+}
+
+static const struct fs_ops dsfs_ops = {
+	.statfs = dsfs_statfs,
+	.inode_release = dsfs_inode_release,
+	.refresh = dsfs_refresh,
+	.sync = dsfs_sync,
+};
+
+static void uuid_text(const uint8_t u[16], char text[40])
+{
+	vmk_snprintf(text, 40,
+	             "%02x%02x%02x%02x-%02x%02x%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0],
+	             u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12],
+	             u[13], u[14], u[15]);
+}
+
+static int mount_at(struct dsfs *fs)
+{
+	char path[80] = "/vmfs/volumes/", link[96] = "/vmfs/volumes/";
+	uint64_t root;
+	struct ds_page *p;
+	int r;
+
+	mutex_lock(&fs->ds->lock);
+	r = ds_page_get(fs->ds, fs->ds->super.state_page, DS_STATE, &p);
+	if (r == 0) {
+		root = ((struct ds_state *)p->data)->root;
+		ds_page_put(fs->ds, p);
+	}
+	mutex_unlock(&fs->ds->lock);
+	if (r == 0)
+		r = dnode_get(fs, root, &fs->fs.root);
+	if (r)
+		return r;
+	uuid_text(fs->ds->uuid, path + strlen(path));
+	r = vfs_mkdir(path, 0755);
+	if (r == 0)
+		r = vfs_mount(path, &fs->fs);
+	str_copy(link + strlen(link), fs->ds->label, sizeof(link) - strlen(link));
+	if (r == 0 && fs->ds->label[0])
+		r = vfs_symlink(path + strlen("/vmfs/volumes/"), link);
+	return r;
+}
+
+int dsfs_mount(struct blk_dev *dev)
+{
+	struct dsfs *fs = kzalloc(sizeof(*fs));
+	int r = fs ? ds_mount(dev, &fs->ds) : -ENOMEM;
+
+	if (r) {
+		kfree(fs);
+		return r;
+	}
+	fs->fs.name = "tepuifs";
+	fs->fs.ops = &dsfs_ops;
+	fs->fs.dev = fs_next_dev();
+	fs->fs.read_only = fs->ds->read_only;
+	fs->fs.priv = fs;
+	mutex_init(&fs->live_lock, "datastore inodes");
+	list_init(&fs->live);
+	return mount_at(fs);
+}
