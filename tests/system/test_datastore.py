@@ -9,25 +9,11 @@ import pytest
 
 from tepui.shell.datastore.check import check
 from tepui.shell.datastore.volume import Volume
+from tests.system.image import ImageFile
 from tests.system.machine import Machine
-from tests.system.test_service_console import Shell
+from tests.system.shell import Shell
 
 MIB = 1 << 20
-
-
-class ImageFile:
-    """A raw disk image as the checker reads it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        with self.path.open("rb") as f:
-            f.seek(offset)
-            data = f.read(length)
-        if len(data) != length:
-            raise OSError(f"{self.path}: {length} bytes at {offset}: the image ends")
-        return data
 
 
 @pytest.mark.slow

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A person at the serial console: logs in, runs lines, reads what they print."""
+
+import json
+from typing import Any
+
+from tests.system.machine import READY, Machine
+
+
+class Shell:
+    """A logged-in session on a machine's serial console."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.console = machine.console
+        self.marks = 0
+        self.console.expect(READY, 120)
+        self.console.expect("login: ", 120)
+        self.console.send("root\r")
+        self.console.expect(r"\] ", 120)
+
+    def run(self, command: str, timeout: float = 120) -> tuple[int, str]:
+        """Exit status and output of a line of the shell."""
+        self.marks += 1
+        mark = f"mark-{self.marks}"
+        self.console.send(f"echo {mark}-begin; {command}; echo {mark}-end-$?\r")
+        found = self.console.expect(
+            rf"(?s)\n{mark}-begin\r?\n(?P<text>.*?){mark}-end-(?P<rc>\d+)", timeout
+        )
+        return int(found["rc"]), found["text"].replace("\r\n", "\n")
+
+    def json(self, command: str) -> Any:
+        rc, text = self.run(f"esxcli --formatter=json {command}")
+        assert rc == 0, text
+        return json.loads(text)
