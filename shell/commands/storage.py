@@ -163,4 +163,5 @@ def filesystem_create(
     storage.format(device, label, identity)
     if mount:
         storage.mount(device)
-    return str(identity)
+    digits = identity.hex
+    return "-".join((digits[:8], digits[8:16], digits[16:20], digits[20:]))
