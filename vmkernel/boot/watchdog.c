@@ -35,7 +35,7 @@ static struct {
 	bool suspect;     /* the NMI on its way means: you are stuck */
 } seen[CPUS_MAX];
 static unsigned limit; /* periods */
-static ns_t last_nmi;  /* of the HPET, one CPU */
+static ns_t last_nmi, armed; /* of the HPET, one CPU */
 
 static void look_at(unsigned cpu)
 {
@@ -81,8 +81,9 @@ static bool watchdog_nmi(struct trap_frame *f)
 {
 	ns_t now = time_now(), since = now - last_nmi;
 
+	/* The comparator may match while it is being set: those NMIs are ours as well. */
 	if (cpu_count() == 1 && since < EARLIEST)
-		return false;
+		return now - armed < EARLIEST;
 	last_nmi = now;
 	if (is_stuck(f))
 		panic_frame(f, "cpu%u has been stuck with interrupts off for %u s", cpu_id(),
@@ -111,8 +112,7 @@ void watchdog_init(void)
 	limit = (unsigned)MIN(seconds, 1000ull);
 	nmi_set_watchdog(watchdog_nmi);
 	if (cpu_count() == 1) {
-		/* The comparator may match the moment it is enabled: that NMI is ours as well. */
-		last_nmi = time_now() - PERIOD;
+		last_nmi = armed = time_now();
 		if (!hpet_start_nmi(PERIOD))
 			log_info("no HPET line that could send NMIs: no watchdog");
 		return;
