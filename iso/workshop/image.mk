@@ -20,7 +20,7 @@ CODEGEN := -ffreestanding -fno-pic -no-pie -mcmodel=kernel -mno-red-zone -mgener
 DEBUGGING := $(if $(DEBUG),-DVMK_DEBUG -fsanitize=undefined -fsanitize-undefined-trap-on-error)
 INCLUDES := -Ivmkernel/include -Ivmkernel -Idrivers -Ibuild/gen
 DEFINES := -DVMK_VERSION='"$(VERSION)"'
-CFLAGS := -std=gnu11 -O2 -g $(CODEGEN) $(DEBUGGING) $(INCLUDES) $(DEFINES)
+CFLAGS = -std=gnu11 -O2 -g $(CODEGEN) $(DEBUGGING) $(INCLUDES) $(DEFINES)
 LDFLAGS := -nostdlib -static -no-pie -Wl,-T,$(LDSCRIPT) -Wl,--build-id=sha1 -Wl,--gc-sections \
 	-Wl,-z,max-page-size=0x1000 -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
 

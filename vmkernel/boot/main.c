@@ -20,6 +20,7 @@
 #include "vmk/random.h"
 #include "vmk/user.h"
 #include "vmk/vswitch.h"
+#include "vmk/vm.h"
 #include "vmk/world.h"
 #include "x86/clock.h"
 #include "x86/cpu.h"
@@ -69,6 +70,7 @@ static void init_main(void *arg)
 	selftest_run();
 	bench_run();
 	disktest_run();
+	vmm_init();
 	panictest();
 }
 

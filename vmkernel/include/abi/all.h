@@ -7,3 +7,4 @@
 #include "abi/net.h"
 #include "abi/sched.h"
 #include "abi/storage.h"
+#include "abi/vm.h"

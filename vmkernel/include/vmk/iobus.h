@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A guest's ports and MMIO (vmkernel/vmm/iobus.c): which model answers an address. Ranges belong to their device and
+ * live until the VM's end; a BAR that moves is removed and added again. Lookup takes no lock; changes take the
+ * bus's. Handlers run on the vCPU's world with no lock held and take the device's own.
+ */
+#ifndef VMK_IOBUS_H
+#define VMK_IOBUS_H
+#include "vmk/lock.h"
+
+struct io_range;
+struct io_ops {
+	/* off + size <= len; size 1, 2, 4 (MMIO: 8 too). Bits beyond size are ignored. */
+	uint64_t (*read)(struct io_range *r, uint64_t off, unsigned size);
+	void (*write)(struct io_range *r, uint64_t off, unsigned size, uint64_t value);
+};
+
+struct io_range {
+	const struct io_ops *ops;
+	void *dev;
+	uint64_t base, len;
+	uint8_t slot; /* iobus.c */
+	bool mapped;  /* iobus.c */
+};
+
+enum { IOBUS_PORT_RANGES = 128, IOBUS_MMIO_RANGES = 128 };
+
+struct iobus {
+	struct spinlock lock;
+	uint32_t version; /* odd while mmio[] changes */
+	unsigned mmio_count;
+	struct io_range *mmio[IOBUS_MMIO_RANGES]; /* by base */
+	struct io_range *port[IOBUS_PORT_RANGES]; /* [0] stays NULL */
+	uint8_t *port_map;                        /* 65536: index into port[] */
+};
+
+int __must_check iobus_init(struct iobus *b); /* -ENOMEM */
+void iobus_destroy(struct iobus *b);
+/* r->base and r->len are set. 0, -EBUSY (overlap), -ENOSPC, -EINVAL. */
+int __must_check iobus_add_ports(struct iobus *b, struct io_range *r);
+int __must_check iobus_add_mmio(struct iobus *b, struct io_range *r);
+void iobus_remove(struct iobus *b, struct io_range *r, bool ports); /* no effect when not mapped */
+
+/* The device that claims all of the access, or NULL. */
+struct io_range *iobus_find_port(struct iobus *b, uint16_t port, unsigned size);
+struct io_range *iobus_find_mmio(struct iobus *b, gpa_t gpa, unsigned size);
+
+/* An access of the guest's: unclaimed reads give all ones, unclaimed writes vanish, both counted. */
+uint32_t iobus_port_read(struct iobus *b, uint16_t port, unsigned size);
+void iobus_port_write(struct iobus *b, uint16_t port, unsigned size, uint32_t value);
+uint64_t iobus_mmio_read(struct iobus *b, gpa_t gpa, unsigned size);
+void iobus_mmio_write(struct iobus *b, gpa_t gpa, unsigned size, uint64_t value);
+#endif

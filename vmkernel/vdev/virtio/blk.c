@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * virtio block device on a block device of the host's. A request is one blk_req whose scatter list is the guest's own
+ * pages; the completion writes the status byte and the used ring in the bottom half. The device's lock guards the
+ * queues, the free list and failed requests. Spec: VIRTIO 1.2, 5.2.
+ */
+#include "vdev/virtio/virtio.h"
+#include "vmk/blk.h"
+#include "vmk/errno.h"
+#include "vmk/mm.h"
+#include "vmk/stat.h"
+#include "vmk/string.h"
+
+STAT(requests, "vm.virtio_blk.requests", "requests of guests");
+STAT(errors, "vm.virtio_blk.errors", "requests that failed");
+STAT(no_memory, "vm.virtio_blk.no_memory", "requests that waited for memory");
+
+enum {
+	TYPE_BLOCK = 2,
+	CLASS_STORAGE = 0x010000,
+	SECTOR = 512,
+	SG_MAX = VCHAIN_PIECES + 8,
+	SEG_MAX = VCHAIN_PIECES - 2
+};
+enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11, T_WRITE_ZEROES = 13 };
+enum {
+	S_OK = 0,
+	S_IOERR = 1,
+	S_UNSUPPORTED = 2,
+	ID_LENGTH = 20,
+	RANGES_MAX = 1,
+	MULTI_QUEUES = 16
+};
+#define F_SEG_MAX      BIT(2)
+#define F_RO           BIT(5)
+#define F_BLK_SIZE     BIT(6)
+#define F_FLUSH        BIT(9)
+#define F_TOPOLOGY     BIT(10)
+#define F_MQ           BIT(12)
+#define F_DISCARD      BIT(13)
+#define F_WRITE_ZEROES BIT(14)
+
+struct vblk_config {
+	uint64_t capacity; /* sectors of 512 bytes */
+	uint32_t size_max, seg_max;
+	uint16_t cylinders;
+	uint8_t heads, sectors;
+	uint32_t blk_size;
+	uint8_t physical_exp, alignment_offset;
+	uint16_t min_io;
+	uint32_t opt_io;
+	uint8_t writeback, unused;
+	uint16_t num_queues;
+	uint32_t max_discard_sectors, max_discard_seg, discard_alignment;
+	uint32_t max_write_zeroes_sectors, max_write_zeroes_seg;
+	uint8_t write_zeroes_may_unmap, unused2[3];
+};
+ASSERT_SIZE(struct vblk_config, 64);
+ASSERT_OFFSET(struct vblk_config, blk_size, 20);
+ASSERT_OFFSET(struct vblk_config, num_queues, 34);
+
+struct vblk_header {
+	uint32_t type, reserved;
+	uint64_t sector;
+};
+struct vblk_range {
+	uint64_t sector;
+	uint32_t sectors, flags;
+};
+
+struct vblk {
+	struct virtio d;
+	struct blk_dev *dev;
+	bool read_only;
+	char serial[ID_LENGTH];
+};
+
+struct vblk_request {
+	struct blk_req r;
+	struct vblk *b;
+	uint16_t queue;
+	bool pinned;
+	struct vchain chain;
+	struct sg sg[SG_MAX];
+};
+
+/* Gives the chain back: status is its last byte. Any context. */
+static void complete(struct vblk_request *q, uint8_t status)
+{
+	struct vblk *b = q->b;
+	struct virtio *d = &b->d;
+	struct vqueue *vq = &d->queue[q->queue];
+	const struct vchain *c = &q->chain;
+	bool reads = q->r.op == BLK_READ && status == S_OK;
+	uint64_t flags;
+	uint32_t written = 1 + (reads ? c->write_bytes - 1 : 0);
+	int err = vchain_write(d->gmem, c, c->write_bytes - 1, &status, 1);
+
+	if (q->pinned)
+		gmem_unpin(d->gmem);
+	if (status != S_OK)
+		stat_inc(errors);
+	flags = spin_lock_irq(&d->lock);
+	if (!d->resetting) {
+		if (err != 1 || vqueue_done(vq, c->head, written))
+			virtio_broken(d);
+		else
+			virtio_signal(d, vq);
+	}
+	spin_unlock_irq(&d->lock, flags);
+	kfree(q);
+	virtio_put(d);
+}
+
+static void done(struct blk_req *r)
+{
+	struct vblk_request *q = container_of(r, struct vblk_request, r);
+
+	complete(q, !r->status ? S_OK : r->status == -EOPNOTSUPP ? S_UNSUPPORTED : S_IOERR);
+}
+
+static uint64_t sectors_of(const struct vblk *b)
+{
+	return blk_size(b->dev) / SECTOR;
+}
+
+/* A range that the guest named, in bytes; false: outside, or not whole blocks. */
+static bool range(const struct vblk *b, uint64_t sector, uint64_t bytes, struct blk_req *r)
+{
+	uint64_t size = sectors_of(b);
+
+	if (sector > size || bytes > (size - sector) * SECTOR)
+		return false;
+	r->offset = sector * SECTOR;
+	r->len = bytes;
+	return IS_ALIGNED(r->offset | bytes, (uint64_t)b->dev->limits.block_size);
+}
+
+static uint8_t data_request(struct vblk_request *q, const struct vblk_header *h)
+{
+	struct vblk *b = q->b;
+	bool read = h->type == T_IN;
+	uint32_t bytes = read ? q->chain.write_bytes - 1
+	                      : q->chain.read_bytes - (uint32_t)sizeof(*h);
+	int n;
+
+	if (!bytes || !range(b, h->sector, bytes, &q->r))
+		return S_IOERR;
+	n = vchain_pin(b->d.gmem, &q->chain, read, read ? 0 : sizeof(*h), bytes, q->sg, SG_MAX);
+	if (n < 0)
+		return S_IOERR;
+	q->pinned = true;
+	q->r.op = read ? BLK_READ : BLK_WRITE;
+	q->r.sg = q->sg;
+	q->r.sg_count = (uint16_t)n;
+	return S_OK;
+}
+
+static uint8_t range_request(struct vblk_request *q, const struct vblk_header *h)
+{
+	struct vblk_range x;
+
+	if (q->chain.read_bytes != sizeof(*h) + sizeof(x) ||
+	    vchain_read(q->b->d.gmem, &q->chain, sizeof(*h), &x, sizeof(x)) != sizeof(x))
+		return S_UNSUPPORTED;
+	if (!x.sectors || !range(q->b, x.sector, (uint64_t)x.sectors * SECTOR, &q->r))
+		return S_IOERR;
+	q->r.op = h->type == T_DISCARD ? BLK_DISCARD : BLK_WRITE_ZEROES;
+	return S_OK;
+}
+
+/* Starts a request, or completes it at once. */
+static void start(struct vblk_request *q)
+{
+	struct vblk *b = q->b;
+	struct vblk_header h;
+	uint8_t status = S_UNSUPPORTED;
+
+	stat_inc(requests);
+	if (vchain_read(b->d.gmem, &q->chain, 0, &h, sizeof(h)) != sizeof(h)) {
+		complete(q, S_IOERR);
+		return;
+	}
+	if (b->read_only && (h.type == T_OUT || h.type == T_DISCARD || h.type == T_WRITE_ZEROES)) {
+		status = S_IOERR;
+	} else if (h.type == T_IN || h.type == T_OUT) {
+		status = data_request(q, &h);
+	} else if (h.type == T_FLUSH) {
+		q->r.op = BLK_FLUSH;
+		status = S_OK;
+	} else if (h.type == T_DISCARD || h.type == T_WRITE_ZEROES) {
+		status = range_request(q, &h);
+	} else if (h.type == T_GET_ID) {
+		complete(q, vchain_write(b->d.gmem, &q->chain, 0, b->serial, ID_LENGTH) >= 0
+		                    ? S_OK
+		                    : S_IOERR);
+		return;
+	}
+	if (status != S_OK) {
+		complete(q, status);
+		return;
+	}
+	q->r.done = done;
+	blk_submit(&q->r, b->dev);
+}
+
+/* One chain off the queue: NULL when there is none. */
+static struct vblk_request *next(struct vblk *b, unsigned queue)
+{
+	struct virtio *d = &b->d;
+	struct vblk_request *q = kmalloc(sizeof(*q));
+	uint64_t flags;
+	int got = 0;
+
+	if (!q) {
+		stat_inc(no_memory);
+		virtio_again(d, queue);
+		return NULL;
+	}
+	memset(&q->r, 0, sizeof(q->r));
+	q->b = b;
+	q->queue = (uint16_t)queue;
+	q->pinned = false;
+	flags = spin_lock_irq(&d->lock);
+	if (virtio_live(d))
+		got = vqueue_next(&d->queue[queue], &q->chain);
+	/* Header and status are the least that a request has. */
+	if (got < 0 ||
+	    (got && (q->chain.read_bytes < sizeof(struct vblk_header) || !q->chain.write_bytes))) {
+		virtio_broken(d);
+		got = 0;
+	}
+	if (got)
+		virtio_get(d);
+	spin_unlock_irq(&d->lock, flags);
+	if (got)
+		return q;
+	kfree(q);
+	return NULL;
+}
+
+static bool kicks(struct virtio *d, unsigned queue, bool on)
+{
+	uint64_t flags = spin_lock_irq(&d->lock);
+	bool more = virtio_live(d) && vqueue_kicks(&d->queue[queue], on);
+
+	spin_unlock_irq(&d->lock, flags);
+	return more;
+}
+
+static void kick(struct virtio *d, unsigned queue)
+{
+	struct vblk *b = container_of(d, struct vblk, d);
+	struct vblk_request *q;
+	unsigned n = 0;
+
+	kicks(d, queue, false);
+	do {
+		while ((q = next(b, queue))) {
+			start(q);
+			if (++n == VIRTIO_BUDGET) {
+				virtio_again(d, queue);
+				return;
+			}
+		}
+	} while (kicks(d, queue, true));
+}
+
+static const struct virtio_kind kind = { .type = TYPE_BLOCK,
+	                                 .class_code = CLASS_STORAGE,
+	                                 .kick = kick };
+
+static void fill_config(struct vblk *b, unsigned queues)
+{
+	const struct blk_limits *l = &b->dev->limits;
+	struct vblk_config c = {
+		.capacity = sectors_of(b),
+		.seg_max = SEG_MAX,
+		.blk_size = l->block_size,
+		.physical_exp = (uint8_t)(l->phys_block > l->block_size
+		                                  ? log2_floor(l->phys_block / l->block_size)
+		                                  : 0),
+		.min_io = (uint16_t)MAX(l->phys_block / l->block_size, 1u),
+		.writeback = l->write_cache,
+		.num_queues = (uint16_t)queues,
+		.max_discard_sectors = l->discard_max / SECTOR,
+		.max_discard_seg = RANGES_MAX,
+		.discard_alignment = l->block_size / SECTOR,
+		.max_write_zeroes_sectors = 1 * MiB / SECTOR * 16,
+		.max_write_zeroes_seg = RANGES_MAX,
+	};
+
+	memcpy(b->d.config, &c, sizeof(c));
+}
+
+static int create(struct vm *vm, struct vpci_bus *bus, const struct vm_device *cfg,
+                  struct vdev **out)
+{
+	unsigned queues = cfg->queues ? MIN(cfg->queues, (unsigned)MULTI_QUEUES) : 1;
+	uint64_t features = F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_TOPOLOGY | F_WRITE_ZEROES;
+	struct vblk *b = kzalloc(sizeof(*b));
+	int err = -ENOENT;
+
+	if (!b)
+		return -ENOMEM;
+	b->dev = blk_find(cfg->backend);
+	if (!b->dev)
+		goto free;
+	b->read_only = (cfg->flags & VM_DEV_READ_ONLY) || b->dev->limits.read_only;
+	err = b->read_only ? 0 : blk_open(b->dev, true);
+	if (err)
+		goto close;
+	str_copy(b->serial, cfg->serial[0] ? cfg->serial : b->dev->serial, sizeof(b->serial));
+	features |= b->read_only ? F_RO : 0;
+	features |= queues > 1 ? F_MQ : 0;
+	features |= b->dev->limits.discard_max ? F_DISCARD : 0;
+	err = virtio_init(&b->d, vm, bus, cfg->slot, &kind, features, queues,
+	                  sizeof(struct vblk_config));
+	if (err)
+		goto close_writer;
+	fill_config(b, queues);
+	*out = &b->d.vdev;
+	return 0;
+close_writer:
+	if (!b->read_only)
+		blk_close(b->dev, true);
+close:
+	blk_close(b->dev, false); /* blk_find's */
+free:
+	kfree(b);
+	return err;
+}
+
+static void stop(struct vdev *v)
+{
+	virtio_stop(container_of(v, struct virtio, vdev));
+}
+
+static void destroy(struct vdev *v)
+{
+	struct vblk *b = container_of(v, struct vblk, d.vdev);
+
+	if (!b->read_only)
+		blk_close(b->dev, true);
+	blk_close(b->dev, false);
+	kfree(b);
+}
+
+VDEV_CLASS(virtio_blk, .kind = VM_DEV_VIRTIO_BLK, .name = "virtio-blk", .create = create,
+           .stop = stop, .destroy = destroy);

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * virtio network device on a port of a virtual switch. What the guest sends goes on from its own pages; what it receives is
+ * copied into its buffers, over several of them when they are merged. The device's lock guards the queues.
+ * Spec: VIRTIO 1.2, 5.1.
+ */
+#include "vdev/virtio/net.h"
+#include "vmk/errno.h"
+#include "vmk/mm.h"
+#include "vmk/stat.h"
+#include "vmk/string.h"
+
+STAT(tx_packets, "vm.virtio_net.tx", "packets that guests sent");
+STAT(tx_refused, "vm.virtio_net.tx_refused",
+     "packets with a header that makes no sense, or too long");
+STAT(tx_copied, "vm.virtio_net.tx_copied", "packets in too many pieces: copied");
+STAT(rx_packets, "vm.virtio_net.rx", "packets that guests received");
+STAT(rx_full, "vm.virtio_net.rx_full", "packets dropped because the guest had no buffers");
+
+enum { TYPE_NET = 1, CLASS_ETHERNET = 0x020000, QUEUES = 3, MTU_MAX = 65535 };
+enum {
+	HDR_NEEDS_CSUM = 1,
+	HDR_DATA_VALID = 2,
+	GSO_NONE = 0,
+	GSO_TCPV4 = 1,
+	GSO_TCPV6 = 4,
+	GSO_ECN = 0x80
+};
+enum { STATUS_LINK_UP = 1 };
+#define F_CSUM       BIT(0)
+#define F_GUEST_CSUM BIT(1)
+#define F_MAC        BIT(5)
+#define F_GUEST_TSO4 BIT(7)
+#define F_GUEST_TSO6 BIT(8)
+#define F_HOST_TSO4  BIT(11)
+#define F_HOST_TSO6  BIT(12)
+#define F_MRG_RXBUF  BIT(15)
+#define F_STATUS     BIT(16)
+#define F_CTRL_VQ    BIT(17)
+#define F_CTRL_RX    BIT(18)
+#define F_CTRL_MAC   BIT(23)
+#define FEATURES                                                                                   \
+	(F_CSUM | F_GUEST_CSUM | F_MAC | F_GUEST_TSO4 | F_GUEST_TSO6 | F_HOST_TSO4 | F_HOST_TSO6 | \
+	 F_MRG_RXBUF | F_STATUS | F_CTRL_VQ | F_CTRL_RX | F_CTRL_MAC)
+
+struct vnet_header {
+	uint8_t flags, gso_type;
+	uint16_t hdr_len, gso_size, csum_start, csum_offset, num_buffers;
+};
+ASSERT_SIZE(struct vnet_header, 12);
+
+struct vnet_config {
+	uint8_t mac[ETH_ALEN];
+	uint16_t status;
+};
+
+/* A packet of the guest's own pages. */
+struct vnet_tx {
+	struct pkt p;
+	struct vnet *n;
+	uint16_t head;
+	bool pinned;
+};
+
+static void tx_release(struct pkt *p)
+{
+	struct vnet_tx *t = container_of(p, struct vnet_tx, p);
+	struct virtio *d = &t->n->d;
+	uint64_t flags;
+
+	if (t->pinned)
+		gmem_unpin(d->gmem);
+	flags = spin_lock_irq(&d->lock);
+	if (!d->resetting) {
+		if (vqueue_done(&d->queue[VNET_TX], t->head, 0))
+			virtio_broken(d);
+		else
+			virtio_signal(d, &d->queue[VNET_TX]);
+	}
+	spin_unlock_irq(&d->lock, flags);
+	kfree(t);
+	virtio_put(d);
+}
+
+/* The header's wishes into the packet; false: they make no sense. */
+static bool tx_offloads(struct pkt *p, const struct vnet_header *h)
+{
+	unsigned gso = h->gso_type & ~GSO_ECN;
+
+	if (h->flags & HDR_NEEDS_CSUM) {
+		if ((uint32_t)h->csum_start + h->csum_offset + 2 > p->len)
+			return false;
+		p->flags |= PKT_CSUM_PARTIAL;
+		p->csum_start = h->csum_start;
+		p->csum_offset = h->csum_offset;
+	}
+	if (gso == GSO_NONE)
+		return true;
+	if (!h->gso_size || !(h->flags & HDR_NEEDS_CSUM) || (gso != GSO_TCPV4 && gso != GSO_TCPV6))
+		return false;
+	p->flags |= gso == GSO_TCPV4 ? PKT_TSO4 : PKT_TSO6;
+	p->gso_size = h->gso_size;
+	p->hdr_len = h->hdr_len;
+	return true;
+}
+
+/* The chain's bytes into pages of the packet's own. */
+static struct pkt *tx_copy(struct vnet *n, const struct vchain *c, uint32_t len)
+{
+	struct pkt *p = pkt_alloc(len);
+	uint32_t off = sizeof(struct vnet_header);
+
+	for (unsigned i = 0; p && i < p->sg_count; i++) {
+		if (vchain_read(n->d.gmem, c, off, pa_to_va(p->sg[i].pa), p->sg[i].len) !=
+		    (int)p->sg[i].len) {
+			pkt_done(p);
+			return NULL;
+		}
+		off += p->sg[i].len;
+	}
+	stat_inc(tx_copied);
+	return p;
+}
+
+/* Sends one chain; it comes back at once, or when the packet's last holder lets go. */
+static void tx_one(struct vnet *n, struct vnet_tx *t, const struct vchain *c)
+{
+	struct vnet_header h;
+	uint32_t len = c->read_bytes - (uint32_t)sizeof(h);
+	struct pkt *p = &t->p, *copy = NULL;
+	int pieces;
+
+	memset(p, 0, offsetof(struct pkt, sg));
+	p->len = len;
+	p->refs = 1;
+	p->release = tx_release;
+	t->n = n;
+	t->head = c->head;
+	t->pinned = false;
+	if (c->read_bytes <= sizeof(h) + ETH_HLEN || len > PKT_LEN_MAX ||
+	    vchain_read(n->d.gmem, c, 0, &h, sizeof(h)) != sizeof(h) || !tx_offloads(p, &h))
+		goto refused;
+	pieces = vchain_pin(n->d.gmem, c, false, sizeof(h), len, p->sg, PKT_SG_MAX);
+	if (pieces == -E2BIG) {
+		copy = tx_copy(n, c, len);
+		if (!copy || !tx_offloads(copy, &h))
+			goto refused;
+	} else if (pieces < 0) {
+		goto refused;
+	} else {
+		t->pinned = true;
+		p->sg_count = (uint16_t)pieces;
+	}
+	stat_inc(tx_packets);
+	if (copy)
+		pkt_done(p); /* the chain is free again, the copy travels */
+	port_send(n->port, copy ? copy : p);
+	return;
+refused:
+	stat_inc(tx_refused);
+	if (copy)
+		pkt_done(copy);
+	pkt_done(p);
+}
+
+static void tx_kick(struct vnet *n)
+{
+	struct virtio *d = &n->d;
+	struct vqueue *q = &d->queue[VNET_TX];
+
+	for (unsigned sent = 0;; sent++) {
+		struct vnet_tx *t = kmalloc(sizeof(*t));
+		uint64_t flags;
+		int got = 0;
+
+		if (!t || sent == VIRTIO_BUDGET) {
+			kfree(t);
+			virtio_again(d, VNET_TX);
+			return;
+		}
+		flags = spin_lock_irq(&d->lock);
+		if (virtio_live(d)) {
+			got = vqueue_next(q, &n->tx_chain);
+			if (!got && vqueue_kicks(q, true))
+				got = vqueue_next(q, &n->tx_chain);
+		}
+		if (got < 0)
+			virtio_broken(d);
+		if (got > 0) {
+			virtio_get(d);
+			n->tx_current = n->tx_chain;
+		}
+		spin_unlock_irq(&d->lock, flags);
+		if (got <= 0) {
+			kfree(t);
+			return;
+		}
+		tx_one(n, t, &n->tx_current);
+	}
+}
+
+static void kick(struct virtio *d, unsigned queue)
+{
+	struct vnet *n = container_of(d, struct vnet, d);
+
+	if (queue == VNET_CONTROL) {
+		vnet_control(n);
+	} else if (queue == VNET_TX) {
+		/* One sender at a time: order, and the chain is the device's. */
+		mutex_lock(&n->tx_lock);
+		tx_kick(n);
+		mutex_unlock(&n->tx_lock);
+	}
+}
+
+/* Receive: bottom half. */
+
+static void rx_header(const struct vnet *n, const struct pkt *p, struct vnet_header *h)
+{
+	*h = (struct vnet_header){ .num_buffers = 1 };
+	if ((p->flags & PKT_CSUM_PARTIAL) && (n->d.features & F_GUEST_CSUM)) {
+		h->flags = HDR_NEEDS_CSUM;
+		h->csum_start = p->csum_start;
+		h->csum_offset = p->csum_offset;
+	} else if ((p->flags & PKT_CSUM_VALID) && (n->d.features & F_GUEST_CSUM)) {
+		h->flags = HDR_DATA_VALID;
+	}
+	if (p->flags & (PKT_TSO4 | PKT_TSO6)) {
+		h->gso_type = p->flags & PKT_TSO4 ? GSO_TCPV4 : GSO_TCPV6;
+		h->gso_size = p->gso_size;
+		h->hdr_len = p->hdr_len;
+	}
+}
+
+/* Bytes [from, from + len) of the packet to the chain at off. */
+static bool rx_copy(struct vnet *n, const struct vchain *c, uint32_t off, const struct pkt *p,
+                    uint32_t from, uint32_t len)
+{
+	for (unsigned i = 0; i < p->sg_count && len; i++) {
+		const struct sg *s = &p->sg[i];
+		uint32_t part;
+
+		if (from >= s->len) {
+			from -= s->len;
+			continue;
+		}
+		part = MIN(s->len - from, len);
+		if (vchain_write(n->d.gmem, c, off, (char *)pa_to_va(s->pa) + from, part) !=
+		    (int)part)
+			return false;
+		off += part;
+		len -= part;
+		from = 0;
+	}
+	return !len;
+}
+
+/* Under lock. 0, -ENOBUFS, -EPROTO. */
+static int rx_one(struct vnet *n, const struct pkt *p)
+{
+	struct virtio *d = &n->d;
+	struct vqueue *q = &d->queue[VNET_RX];
+	bool merge = d->features & F_MRG_RXBUF;
+	struct vnet_header h;
+	uint32_t done = 0, head = sizeof(h);
+	uint16_t count = 0;
+
+	rx_header(n, p, &h);
+	while (done < p->len || !count) {
+		struct vchain *c = count ? &n->rx_more : &n->rx_first;
+		int got = vqueue_next(q, c);
+		uint32_t part;
+
+		if (got <= 0 || (count && !merge)) {
+			q->next_avail -= count + (got > 0);
+			return got < 0 ? got : -ENOBUFS;
+		}
+		if (c->write_bytes <= head)
+			return -EPROTO;
+		part = MIN(c->write_bytes - head, p->len - done);
+		if (!rx_copy(n, c, head, p, done, part) ||
+		    vqueue_fill(q, count, c->head, head + part))
+			return -EPROTO;
+		done += part;
+		head = 0;
+		count++;
+	}
+	h.num_buffers = count;
+	if (vchain_write(d->gmem, &n->rx_first, 0, &h, sizeof(h)) != sizeof(h))
+		return -EPROTO;
+	return vqueue_publish(q, count);
+}
+
+static int deliver(void *arg, struct pkt *p)
+{
+	struct vnet *n = arg;
+	struct virtio *d = &n->d;
+	uint64_t flags = spin_lock_irq(&d->lock);
+	int err = virtio_live(d) && d->queue[VNET_RX].enabled ? rx_one(n, p) : -ENOBUFS;
+
+	if (err == -EPROTO)
+		virtio_broken(d);
+	spin_unlock_irq(&d->lock, flags);
+	if (err)
+		stat_inc(rx_full);
+	else
+		stat_inc(rx_packets);
+	pkt_done(p);
+	return err ? -ENOBUFS : 0;
+}
+
+static void flush(void *arg)
+{
+	struct vnet *n = arg;
+	uint64_t flags = spin_lock_irq(&n->d.lock);
+
+	if (virtio_live(&n->d))
+		virtio_signal(&n->d, &n->d.queue[VNET_RX]);
+	spin_unlock_irq(&n->d.lock, flags);
+}
+
+static void put_config(struct vnet *n, bool up)
+{
+	struct vnet_config c = { .status = up ? STATUS_LINK_UP : 0 };
+
+	memcpy(c.mac, n->mac, sizeof(c.mac));
+	memcpy(n->d.config, &c, sizeof(c));
+}
+
+static void link_changed(void *arg, bool up)
+{
+	struct vnet *n = arg;
+	uint64_t flags = spin_lock_irq(&n->d.lock);
+
+	put_config(n, up);
+	virtio_config_changed(&n->d);
+	spin_unlock_irq(&n->d.lock, flags);
+}
+
+static const struct port_ops port_ops = { .deliver = deliver,
+	                                  .flush = flush,
+	                                  .link_changed = link_changed };
+
+/* The driver is ready: what it takes in unfinished form is known. */
+static void started(struct virtio *d)
+{
+	struct vnet *n = container_of(d, struct vnet, d);
+	uint32_t caps = PORT_VOLATILE;
+
+	if (d->features & F_GUEST_CSUM) {
+		caps |= PORT_CSUM;
+		caps |= d->features & F_GUEST_TSO4 ? PORT_TSO4 : 0;
+		caps |= d->features & F_GUEST_TSO6 ? PORT_TSO6 : 0;
+	}
+	port_set_caps(n->port, caps);
+	vqueue_kicks(&d->queue[VNET_RX], false); /* buffers are looked for when packets come */
+}
+
+static const struct virtio_kind kind = {
+	.type = TYPE_NET,
+	.class_code = CLASS_ETHERNET,
+	.kick = kick,
+	.started = started,
+};
+
+/* As ESXi makes them: VMware's prefix and the end of the VM's UUID; NICs differ by their slot. */
+static void choose_mac(struct vnet *n, struct vm *vm, const struct vm_device *cfg, uint32_t slot)
+{
+	static const uint8_t prefix[3] = { 0x00, 0x0c, 0x29 }, none[ETH_ALEN];
+	const uint8_t *uuid = vm_config(vm)->uuid;
+
+	if (memcmp(cfg->mac, none, ETH_ALEN)) {
+		memcpy(n->mac, cfg->mac, ETH_ALEN);
+		return;
+	}
+	memcpy(n->mac, prefix, 3);
+	memcpy(n->mac + 3, uuid + 13, 3);
+	n->mac[5] += (uint8_t)(10 * slot);
+}
+
+static int create(struct vm *vm, struct vpci_bus *bus, const struct vm_device *cfg,
+                  struct vdev **out)
+{
+	struct vnet *n = kzalloc(sizeof(*n));
+	struct port_attr attr = {
+		.client = vm_config(vm)->name,
+		.group = cfg->backend,
+		.caps = PORT_VOLATILE,
+		.ops = &port_ops,
+		.arg = n,
+	};
+	int err;
+
+	if (!n)
+		return -ENOMEM;
+	mutex_init(&n->tx_lock, "vnet-tx");
+	err = virtio_init(&n->d, vm, bus, cfg->slot, &kind, FEATURES, QUEUES,
+	                  sizeof(struct vnet_config));
+	if (err)
+		goto free;
+	choose_mac(n, vm, cfg, n->d.vdev.slot);
+	memcpy(attr.mac, n->mac, ETH_ALEN);
+	err = port_open(&attr, &n->port);
+	if (err)
+		goto remove;
+	put_config(n, port_link_up(n->port));
+	*out = &n->d.vdev;
+	return 0;
+remove:
+	vpci_remove(&n->d.pci);
+free:
+	kfree(n);
+	return err;
+}
+
+static void stop(struct vdev *v)
+{
+	struct vnet *n = container_of(v, struct vnet, d.vdev);
+
+	port_set_connected(n->port, false);
+	virtio_stop(&n->d);
+}
+
+static void destroy(struct vdev *v)
+{
+	struct vnet *n = container_of(v, struct vnet, d.vdev);
+
+	port_close(n->port);
+	kfree(n);
+}
+
+VDEV_CLASS(virtio_net, .kind = VM_DEV_VIRTIO_NET, .name = "virtio-net", .create = create,
+           .stop = stop, .destroy = destroy);

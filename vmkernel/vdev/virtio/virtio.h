@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A virtio device on PCI: what its kinds have in common. lock guards status, queues and features; a kind's callbacks run
+ * without it unless they say otherwise. A reset waits for what is in flight: until then the status that
+ * the driver reads is not 0. Spec: VIRTIO 1.2, 2.1, 4.1.
+ */
+#ifndef VIRTIO_VIRTIO_H
+#define VIRTIO_VIRTIO_H
+#include "vdev/virtio/vqueue.h"
+#include "vdev/vpci.h"
+#include "vmk/work.h"
+
+enum { VIRTIO_QUEUES = 17, VIRTIO_CONFIG_MAX = 64, VIRTIO_BUDGET = 64 };
+enum {
+	VIRTIO_ACKNOWLEDGE = 1,
+	VIRTIO_DRIVER = 2,
+	VIRTIO_DRIVER_OK = 4,
+	VIRTIO_FEATURES_OK = 8,
+	VIRTIO_NEEDS_RESET = 64,
+	VIRTIO_FAILED = 128
+};
+#define VIRTIO_F_INDIRECT    BIT(28)
+#define VIRTIO_F_EVENT_INDEX BIT(29)
+#define VIRTIO_F_VERSION_1   BIT(32)
+
+struct virtio;
+struct virtio_kind {
+	uint16_t type; /* 2: block ... */
+	uint32_t class_code;
+	/* The driver's kick, on its vCPU's world, or a work world that goes on. */
+	void (*kick)(struct virtio *d, unsigned queue);
+	/* The driver is ready (features are agreed). May be NULL. */
+	void (*started)(struct virtio *d);
+	/* A reset, under lock: what is queued is dropped; what is in flight comes back by virtio_put. May be NULL. */
+	void (*reset)(struct virtio *d);
+	/* The driver wrote to the configuration; config[] has been updated. May be NULL. */
+	void (*config_written)(struct virtio *d, unsigned off, unsigned size);
+};
+
+struct virtio {
+	struct vdev vdev;
+	struct vpci_dev pci;
+	struct vm *vm;
+	struct gmem *gmem;
+	const struct virtio_kind *kind;
+	struct spinlock lock;
+	uint64_t offered, features;
+	uint32_t feature_select, driver_select;
+	uint16_t queue_select, config_vector;
+	uint8_t status, isr, generation;
+	bool resetting;
+	uint32_t inflight, queues;
+	struct waitq idle; /* inflight is 0 */
+	struct vqueue queue[VIRTIO_QUEUES];
+	struct work work; /* kicks beyond the budget */
+	uint32_t again;   /* queues that the work is to look at, atomic */
+	uint8_t config[VIRTIO_CONFIG_MAX], config_writable[VIRTIO_CONFIG_MAX];
+	uint8_t config_len;
+};
+
+/* Fills everything but the kind's own part. config_len bytes of config[] are the kind's to fill. */
+int __must_check virtio_init(struct virtio *d, struct vm *vm, struct vpci_bus *bus, uint32_t slot,
+                             const struct virtio_kind *kind, uint64_t features, unsigned queues,
+                             unsigned config_len);
+void virtio_stop(struct virtio *d); /* no driver any more: waits until nothing is in flight */
+
+/* A request is on its way (under lock), and back (without). */
+static inline void virtio_get(struct virtio *d)
+{
+	d->inflight++;
+}
+void virtio_put(struct virtio *d);
+static inline bool virtio_live(const struct virtio *d) /* under lock */
+{
+	return (d->status & VIRTIO_DRIVER_OK) && !(d->status & VIRTIO_NEEDS_RESET) && !d->resetting;
+}
+/* The driver broke the rules: it is told to reset the device. Under lock. */
+void virtio_broken(struct virtio *d);
+/* Interrupts as the driver wants them. Under lock. */
+void virtio_signal(struct virtio *d, struct vqueue *q);
+void virtio_config_changed(struct virtio *d); /* under lock */
+/* More than the budget waits in the queue: a work world goes on. */
+void virtio_again(struct virtio *d, unsigned queue);
+#endif

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A split virtqueue, the device's side. */
+#include "vdev/virtio/vqueue.h"
+#include "vmk/errno.h"
+#include "vmk/string.h"
+
+enum {
+	DESC_NEXT = 1,
+	DESC_WRITE = 2,
+	DESC_INDIRECT = 4,
+	AVAIL_NO_INTERRUPT = 1,
+	USED_NO_NOTIFY = 1
+};
+enum { RING_FLAGS = 0, RING_INDEX = 2, RING_ENTRIES = 4, USED_ENTRY = 8, DESC_SIZE = 16 };
+
+struct descriptor {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags, next;
+};
+ASSERT_SIZE(struct descriptor, DESC_SIZE);
+
+void vqueue_reset(struct vqueue *q)
+{
+	*q = (struct vqueue){
+		.gmem = q->gmem, .size_max = q->size_max, .size = q->size_max, .vector = 0xffff
+	};
+}
+
+static bool get16(struct vqueue *q, gpa_t gpa, uint16_t *v)
+{
+	const uint16_t *p = gmem_ptr(q->gmem, gpa, 2);
+
+	if (p)
+		*v = READ_ONCE(*p);
+	return p;
+}
+
+static bool put16(struct vqueue *q, gpa_t gpa, uint16_t v)
+{
+	uint16_t *p = gmem_ptr(q->gmem, gpa, 2);
+
+	if (p)
+		WRITE_ONCE(*p, v);
+	return p;
+}
+
+int vqueue_enable(struct vqueue *q)
+{
+	uint16_t probe;
+	gpa_t avail_end = q->avail + RING_ENTRIES + 2ull * q->size;
+	gpa_t used_end = q->used + RING_ENTRIES + (uint64_t)USED_ENTRY * q->size;
+
+	if (!q->size || q->size > q->size_max || !IS_POW2(q->size) || q->desc & 15 ||
+	    q->avail & 1 || q->used & 3)
+		return -EINVAL;
+	/* Both ends of each; the middle is checked at every access. */
+	if (!get16(q, q->desc, &probe) ||
+	    !get16(q, q->desc + (uint64_t)DESC_SIZE * q->size - 2, &probe) ||
+	    !get16(q, q->avail, &probe) || !get16(q, avail_end, &probe) ||
+	    !get16(q, q->used, &probe) || !get16(q, used_end, &probe))
+		return -EINVAL;
+	q->enabled = true;
+	return 0;
+}
+
+/* Appends one descriptor's memory to the chain. */
+static bool append(struct vchain *c, const struct descriptor *d)
+{
+	uint32_t *bytes = d->flags & DESC_WRITE ? &c->write_bytes : &c->read_bytes;
+
+	if (c->count == VCHAIN_PIECES || add_overflow(*bytes, d->len, bytes))
+		return false;
+	if (!(d->flags & DESC_WRITE)) {
+		if (c->readable != c->count) /* readable behind writable */
+			return false;
+		c->readable++;
+	}
+	c->piece[c->count++] = (struct vpiece){ d->addr, d->len };
+	return true;
+}
+
+/* Follows a table of n descriptors from index on; at most n steps, so a loop ends. */
+static int follow(struct vqueue *q, struct vchain *c, gpa_t table, uint32_t n, uint32_t index,
+                  bool nested)
+{
+	struct descriptor d;
+
+	for (uint32_t steps = 0; steps < n; steps++) {
+		if (index >= n ||
+		    gmem_read(q->gmem, table + (uint64_t)DESC_SIZE * index, &d, sizeof(d)))
+			return -EPROTO;
+		if (d.flags & DESC_INDIRECT) {
+			if (nested || !q->indirect || (d.flags & DESC_NEXT) || !d.len ||
+			    d.len % DESC_SIZE || d.len / DESC_SIZE > q->size)
+				return -EPROTO;
+			return follow(q, c, d.addr, d.len / DESC_SIZE, 0, true);
+		}
+		if (!append(c, &d))
+			return -EPROTO;
+		if (!(d.flags & DESC_NEXT))
+			return 0;
+		index = d.next;
+	}
+	return -EPROTO;
+}
+
+int vqueue_next(struct vqueue *q, struct vchain *c)
+{
+	uint16_t index;
+	int err;
+
+	if (!q->enabled)
+		return 0;
+	if (!get16(q, q->avail + RING_INDEX, &index) || (uint16_t)(index - q->next_avail) > q->size)
+		return -EPROTO;
+	if (index == q->next_avail)
+		return 0;
+	barrier(); /* x86 keeps loads in order */
+	c->readable = c->count = 0;
+	c->read_bytes = c->write_bytes = 0;
+	if (!get16(q, q->avail + RING_ENTRIES + 2ull * (q->next_avail & (q->size - 1)), &c->head))
+		return -EPROTO;
+	err = follow(q, c, q->desc, q->size, c->head, false);
+	if (err)
+		return err;
+	q->next_avail++;
+	return 1;
+}
+
+void vqueue_unget(struct vqueue *q)
+{
+	q->next_avail--;
+}
+
+int vqueue_fill(struct vqueue *q, uint16_t offset, uint16_t head, uint32_t written)
+{
+	uint16_t at = (uint16_t)(q->next_used + offset) & (q->size - 1);
+	uint32_t entry[2] = { head, written };
+
+	return gmem_write(q->gmem, q->used + RING_ENTRIES + (uint64_t)USED_ENTRY * at, entry,
+	                  sizeof(entry))
+	               ? -EPROTO
+	               : 0;
+}
+
+int vqueue_publish(struct vqueue *q, uint16_t count)
+{
+	q->next_used += count;
+	barrier(); /* the entries before the index; x86 keeps stores in order */
+	return put16(q, q->used + RING_INDEX, q->next_used) ? 0 : -EPROTO;
+}
+
+int vqueue_done(struct vqueue *q, uint16_t head, uint32_t written)
+{
+	int err = vqueue_fill(q, 0, head, written);
+
+	return err ? err : vqueue_publish(q, 1);
+}
+
+bool vqueue_wants_signal(struct vqueue *q)
+{
+	uint16_t old = q->signalled, event, flags;
+	bool first = !q->signalled_valid;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the index before what the driver wants */
+	if (!q->event_index)
+		return get16(q, q->avail + RING_FLAGS, &flags) && !(flags & AVAIL_NO_INTERRUPT);
+	if (!get16(q, q->avail + RING_ENTRIES + 2ull * q->size, &event))
+		return false;
+	q->signalled = q->next_used;
+	q->signalled_valid = true;
+	return first || (uint16_t)(q->next_used - event - 1) < (uint16_t)(q->next_used - old);
+}
+
+bool vqueue_kicks(struct vqueue *q, bool on)
+{
+	uint16_t index;
+
+	if (!q->enabled)
+		return false;
+	if (!q->event_index)
+		put16(q, q->used + RING_FLAGS, on ? 0 : USED_NO_NOTIFY);
+	else if (on)
+		put16(q, q->used + RING_ENTRIES + (uint64_t)USED_ENTRY * q->size, q->next_avail);
+	if (!on)
+		return false;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return get16(q, q->avail + RING_INDEX, &index) && index != q->next_avail;
+}
+
+/* Calls fn for the parts of [off, off + len) of one side of the chain; bytes covered or fn's error. */
+static int walk(const struct vchain *c, bool writable, uint32_t off, uint32_t len,
+                int (*fn)(void *arg, gpa_t gpa, uint32_t n), void *arg)
+{
+	unsigned i = writable ? c->readable : 0, end = writable ? c->count : c->readable;
+	uint32_t done = 0;
+
+	for (; i < end && done < len; i++) {
+		const struct vpiece *p = &c->piece[i];
+		uint32_t n;
+		int err;
+
+		if (off >= p->len) {
+			off -= p->len;
+			continue;
+		}
+		n = MIN(p->len - off, len - done);
+		err = fn(arg, p->gpa + off, n);
+		if (err < 0)
+			return err;
+		done += n;
+		off = 0;
+	}
+	return (int)done;
+}
+
+struct copy {
+	struct gmem *g;
+	char *buf;
+};
+
+static int copy_from(void *arg, gpa_t gpa, uint32_t n)
+{
+	struct copy *c = arg;
+
+	if (gmem_read(c->g, gpa, c->buf, n))
+		return -EPROTO;
+	c->buf += n;
+	return 0;
+}
+
+static int copy_to(void *arg, gpa_t gpa, uint32_t n)
+{
+	struct copy *c = arg;
+
+	if (gmem_write(c->g, gpa, c->buf, n))
+		return -EPROTO;
+	c->buf += n;
+	return 0;
+}
+
+int vchain_read(struct gmem *g, const struct vchain *c, uint32_t off, void *dst, uint32_t len)
+{
+	return walk(c, false, off, len, copy_from, &(struct copy){ g, dst });
+}
+
+int vchain_write(struct gmem *g, const struct vchain *c, uint32_t off, const void *src,
+                 uint32_t len)
+{
+	return walk(c, true, off, len, copy_to, &(struct copy){ g, (char *)(uintptr_t)src });
+}
+
+struct pin {
+	struct gmem *g;
+	struct sg *sg;
+	unsigned used, max;
+	bool pinned;
+};
+
+static int pin_piece(void *arg, gpa_t gpa, uint32_t n)
+{
+	struct pin *p = arg;
+	int pieces = gmem_pin(p->g, gpa, n, p->sg + p->used, p->max - p->used);
+
+	if (pieces < 0)
+		return pieces;
+	p->used += (unsigned)pieces;
+	if (p->pinned) /* one pin holds them all */
+		gmem_unpin(p->g);
+	p->pinned = true;
+	return 0;
+}
+
+int vchain_pin(struct gmem *g, const struct vchain *c, bool writable, uint32_t off, uint32_t len,
+               struct sg *sg, unsigned max)
+{
+	struct pin p = { .g = g, .sg = sg, .max = max };
+	int done = walk(c, writable, off, len, pin_piece, &p);
+
+	if (done == (int)len && p.pinned)
+		return (int)p.used;
+	if (p.pinned)
+		gmem_unpin(g);
+	return done < 0 ? done : -EFAULT;
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A guest's own page tables: none, 32-bit, PAE, 4 levels. */
+#include "vmm/gva.h"
+#include "vmk/errno.h"
+#include "x86/insn.h"
+
+#define PTE_P    BIT(0)
+#define PTE_W    BIT(1)
+#define PTE_U    BIT(2)
+#define PTE_A    BIT(5)
+#define PTE_D    BIT(6)
+#define PTE_PS   BIT(7)
+#define PTE_NX   BIT(63)
+#define PTE_ADDR BITS(51, 12)
+#define CR0_PG   BIT(31)
+#define CR4_PSE  BIT(4)
+#define CR4_PAE  BIT(5)
+#define EFER_LMA BIT(10)
+enum { ERROR_PRESENT = 1, ERROR_RESERVED = 8 };
+
+struct walk {
+	unsigned levels, index_bits, entry_size;
+	uint64_t root;
+};
+
+static struct walk walk_of(const struct vcpu_context *c)
+{
+	if (c->efer & EFER_LMA)
+		return (struct walk){ 4, 9, 8, c->cr3 & PTE_ADDR };
+	if (c->cr4 & CR4_PAE)
+		return (struct walk){ 3, 9, 8, c->cr3 & 0xffffffe0 };
+	return (struct walk){ 2, 10, 4, c->cr3 & 0xfffff000 };
+}
+
+/* Whether the rights collected on the way allow the access. */
+static bool allowed(const struct vcpu_context *c, uint64_t rights, unsigned access, bool ac)
+{
+	bool user_page = rights & PTE_U, nx = (rights & PTE_NX) && (c->efer & EFER_NXE);
+
+	if (access & GVA_USER) {
+		if (!user_page || ((access & GVA_WRITE) && !(rights & PTE_W)))
+			return false;
+	} else {
+		if ((access & GVA_WRITE) && !(rights & PTE_W) && (c->cr0 & CR0_WP))
+			return false;
+		if (user_page && (access & GVA_FETCH) && (c->cr4 & CR4_SMEP))
+			return false;
+		if (user_page && !(access & GVA_FETCH) && (c->cr4 & CR4_SMAP) && !ac)
+			return false;
+	}
+	return !((access & GVA_FETCH) && nx);
+}
+
+static uint64_t entry_read(const void *p, unsigned size)
+{
+	return size == 8 ? READ_ONCE(*(const uint64_t *)p) : READ_ONCE(*(const uint32_t *)p);
+}
+
+/* The address in a leaf of the level; 4 MiB pages keep bits 39-32 of it in bits 20-13. */
+static gpa_t leaf_address(const struct walk *w, uint64_t e, unsigned shift, gva_t gva)
+{
+	gpa_t base = e & PTE_ADDR & ~(BIT(shift) - 1);
+
+	if (w->entry_size == 4 && shift == 22)
+		base = (e & 0xffc00000) | (e & BITS(20, 13)) << 19;
+	return base | (gva & (BIT(shift) - 1));
+}
+
+int gva_translate(struct gmem *g, const struct vcpu_context *c, gva_t gva, unsigned access, bool ac,
+                  gpa_t *gpa, uint32_t *error)
+{
+	struct walk w = walk_of(c);
+	uint64_t table = w.root, rights = PTE_W | PTE_U, e, bits;
+	bool pae_root = w.levels == 3;
+
+	if (!(c->cr0 & CR0_PG)) {
+		*gpa = gva;
+		return 0;
+	}
+	*error = access;
+	for (unsigned level = w.levels; level-- > 0;) {
+		unsigned shift = PAGE_SHIFT + w.index_bits * level;
+		bool can_be_leaf = level == 0 ||
+		                   (level == 1 && (w.entry_size == 8 || (c->cr4 & CR4_PSE))) ||
+		                   (level == 2 && w.levels == 4);
+		uint64_t index = (gva >> shift) &
+		                 (BIT(pae_root && level == 2 ? 2 : w.index_bits) - 1);
+		void *p = gmem_ptr(g, table + index * w.entry_size, w.entry_size);
+
+		if (!p)
+			return -EFAULT;
+		e = entry_read(p, w.entry_size);
+		if (!(e & PTE_P))
+			return -EFAULT;
+		if (!(pae_root && level == 2)) /* those four have no rights */
+			rights = (rights & e & (PTE_W | PTE_U)) | ((rights | e) & PTE_NX);
+		if (can_be_leaf && (level == 0 || (e & PTE_PS))) {
+			*error |= ERROR_PRESENT;
+			if (!allowed(c, rights, access, ac))
+				return -EFAULT;
+			bits = PTE_A | (access & GVA_WRITE ? PTE_D : 0);
+			if ((e & bits) != bits)
+				__atomic_fetch_or((uint32_t *)p, (uint32_t)bits, __ATOMIC_SEQ_CST);
+			*gpa = leaf_address(&w, e, shift, gva);
+			return 0;
+		}
+		if (!(e & PTE_A) && !(pae_root && level == 2))
+			__atomic_fetch_or((uint32_t *)p, (uint32_t)PTE_A, __ATOMIC_SEQ_CST);
+		table = e & (w.entry_size == 8 ? PTE_ADDR : 0xfffff000);
+	}
+	return -EFAULT;
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A guest's own page tables, walked as its processor would. Spec: AMD APM 2, 5; Intel SDM 3A 4. */
+#ifndef VMM_GVA_H
+#define VMM_GVA_H
+#include "vmm/vcpu.h"
+
+enum gva_access {
+	GVA_WRITE = 2,
+	GVA_USER = 4,
+	GVA_FETCH = 16
+}; /* as in a page fault's error code */
+
+/*
+ * The guest-physical address of a linear address and how many bytes it holds for up to the end of the page.
+ * 0, or -EFAULT with the error code of the page fault. Sets accessed and dirty bits.
+ */
+int __must_check gva_translate(struct gmem *g, const struct vcpu_context *c, gva_t gva,
+                               unsigned access, bool ac, gpa_t *gpa, uint32_t *error);
+#endif

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Registers that no VMCB holds, switched with the vCPU's world: x87 to AVX by XSAVE (eagerly, so that nothing of
+ * another world is ever left to guess at), XCR0, DR0-3, TSC_AUX. The kernel uses none of them, so exits leave them
+ * alone. Interrupts off. Spec: AMD APM 2, 15.5.1; Intel SDM 1, 13.
+ */
+#include "vmk/cpu.h"
+#include "vmk/errno.h"
+#include "vmk/mm.h"
+#include "vmk/string.h"
+#include "vmm/vm_priv.h"
+#include "x86/cpu.h"
+#include "x86/insn.h"
+
+enum {
+	FCW_INIT = 0x37f,
+	MXCSR_INIT = 0x1f80,
+	FPU_FCW = 0,
+	FPU_MXCSR = 24,
+	FPU_XMM = 160,
+	FPU_XSTATE_BV = 512
+};
+#define XCR0_X87    BIT(0)
+#define XCR0_SSE    BIT(1)
+#define XCR0_AVX    BIT(2)
+#define XCR0_AVX512 BITS(7, 5)
+
+int vcpu_state_create(struct vcpu *v)
+{
+	uint16_t fcw = FCW_INIT;
+	uint32_t mxcsr = MXCSR_INIT;
+
+	/* Whole pages: XSAVE wants 64 bytes of alignment. */
+	v->extra.fpu = vmalloc(cpu_features.xsave_size);
+	if (!v->extra.fpu)
+		return -ENOMEM;
+	memcpy(v->extra.fpu + FPU_FCW, &fcw, sizeof(fcw));
+	memcpy(v->extra.fpu + FPU_MXCSR, &mxcsr, sizeof(mxcsr));
+	v->extra.xcr0 = XCR0_X87;
+	return 0;
+}
+
+void vcpu_state_destroy(struct vcpu *v)
+{
+	vfree(v->extra.fpu);
+}
+
+static void fpu_load(const struct vcpu_extra *x)
+{
+	uint32_t lo = (uint32_t)cpu_features.xcr0, hi = (uint32_t)(cpu_features.xcr0 >> 32);
+
+	if (!cpu_features.xsave) {
+		__asm__ volatile("fxrstor64 %0" ::"m"(*x->fpu) : "memory");
+		return;
+	}
+	__asm__ volatile("xrstor64 %0" ::"m"(*x->fpu), "a"(lo), "d"(hi) : "memory");
+	if (x->xcr0 != cpu_features.xcr0)
+		xsetbv(0, x->xcr0);
+}
+
+/* The guest's XCR0 is live: some emulators let it write the register past the intercept. */
+uint64_t vcpu_xcr0(void)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+	return (uint64_t)hi << 32 | lo;
+}
+
+static void fpu_save(struct vcpu_extra *x)
+{
+	uint32_t lo = (uint32_t)cpu_features.xcr0, hi = (uint32_t)(cpu_features.xcr0 >> 32);
+
+	if (!cpu_features.xsave) {
+		__asm__ volatile("fxsave64 %0" : "=m"(*x->fpu)::"memory");
+		return;
+	}
+	x->xcr0 = vcpu_xcr0();
+	/* All components, also those that the guest has switched off meanwhile. */
+	if (x->xcr0 != cpu_features.xcr0)
+		xsetbv(0, cpu_features.xcr0);
+	__asm__ volatile("xsave64 %0" : "+m"(*x->fpu) : "a"(lo), "d"(hi) : "memory");
+}
+
+void vcpu_state_in(struct vcpu *v)
+{
+	const struct vcpu_extra *x = &v->extra;
+
+	fpu_load(x);
+	__asm__ volatile(
+		"mov %0, %%db0; mov %1, %%db1; mov %2, %%db2; mov %3, %%db3" ::"r"(x->dr[0]),
+		"r"(x->dr[1]), "r"(x->dr[2]), "r"(x->dr[3]));
+	if (cpu_features.rdtscp)
+		wrmsr(MSR_TSC_AUX, x->tsc_aux);
+	pvclock_refresh(v);
+}
+
+void vcpu_state_out(struct vcpu *v)
+{
+	struct vcpu_extra *x = &v->extra;
+
+	fpu_save(x);
+	__asm__ volatile("mov %%db0, %0; mov %%db1, %1; mov %%db2, %2; mov %%db3, %3"
+	                 : "=r"(x->dr[0]), "=r"(x->dr[1]), "=r"(x->dr[2]), "=r"(x->dr[3]));
+}
+
+bool vcpu_set_xcr0(struct vcpu *v, uint64_t xcr0)
+{
+	uint64_t avx512 = xcr0 & XCR0_AVX512, flags;
+
+	if (!(xcr0 & XCR0_X87) || (xcr0 & ~cpu_features.xcr0) || !cpu_features.xsave)
+		return false;
+	if ((xcr0 & XCR0_AVX) && !(xcr0 & XCR0_SSE))
+		return false;
+	if (avx512 && (avx512 != XCR0_AVX512 || !(xcr0 & XCR0_AVX)))
+		return false;
+	flags = irq_save(); /* no switch between the two */
+	v->extra.xcr0 = xcr0;
+	xsetbv(0, xcr0);
+	irq_restore(flags);
+	return true;
+}
+
+void vcpu_set_tsc_aux(struct vcpu *v, uint64_t value)
+{
+	v->extra.tsc_aux = value;
+	wrmsr(MSR_TSC_AUX, value);
+}
+
+/*
+ * The registers are live in the processor: a save and a load go through the area. Rare: only moves of 16 bytes to
+ * device memory need it.
+ */
+static uint64_t *xmm_slot(struct vcpu *v, unsigned reg, unsigned half)
+{
+	return (uint64_t *)(v->extra.fpu + FPU_XMM + 16 * reg + 8 * half);
+}
+
+uint64_t vcpu_xmm_get(struct vcpu *v, unsigned reg, unsigned half)
+{
+	uint64_t flags = irq_save(), value;
+
+	vcpu_state_out(v);
+	value = *xmm_slot(v, reg, half);
+	vcpu_state_in(v);
+	irq_restore(flags);
+	return value;
+}
+
+void vcpu_xmm_set(struct vcpu *v, unsigned reg, unsigned half, uint64_t value)
+{
+	uint64_t flags = irq_save(), *header = (uint64_t *)(v->extra.fpu + FPU_XSTATE_BV);
+
+	vcpu_state_out(v);
+	if (cpu_features.xsave)
+		*header |= XCR0_SSE; /* no longer in its initial state */
+	*xmm_slot(v, reg, half) = value;
+	vcpu_state_in(v);
+	irq_restore(flags);
+}
