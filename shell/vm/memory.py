@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest's memory before it runs: where it lies, and writing it piece by piece."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+MIB = 1 << 20
+LOW_MAX = 0xC000_0000
+HIGH_BASE = 1 << 32
+
+
+class VmError(Exception):
+    """A VM cannot be described, built or started; the message is for people."""
+
+
+class Memory(Protocol):
+    """Guest-physical memory of `size` bytes: [0, low) and, above 4 GiB, the rest."""
+
+    size: int
+
+    def write(self, gpa: int, data: bytes) -> None: ...
+
+
+def low_size(size: int) -> int:
+    """Bytes below 4 GiB of a guest with `size` bytes."""
+    return min(size, LOW_MAX)
+
+
+@dataclass(slots=True)
+class Segments:
+    """Memory that remembers what was written: for boot modules and tests."""
+
+    size: int
+    parts: list[tuple[int, bytes]] = field(default_factory=list)
+
+    def write(self, gpa: int, data: bytes) -> None:
+        if gpa + len(data) > low_size(self.size):
+            raise VmError(f"{len(data)} bytes at {gpa:#x} do not fit into {self.size >> 20} MiB")
+        self.parts.append((gpa, data))

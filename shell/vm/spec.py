@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a VM is: a description read from a .vmx file with VMware's keys.
+
+    displayName = "web"
+    numvcpus = "2"
+    memSize = "1024"
+    ethernet0.present = "TRUE"
+    ethernet0.networkName = "VM Network"
+    scsi0:0.present = "TRUE"
+    scsi0:0.fileName = "web.vmdk"
+    tepui.kernel = "vmlinuz"            (ours: direct boot; paths are relative to the .vmx)
+
+Source: the keys that ESXi writes; ours begin with `tepui.`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntFlag, StrEnum
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from tepui.shell.vm.memory import MIB, VmError
+
+LINE = re.compile(r'^\s*([\w.:/-]+)\s*=\s*"(.*)"\s*$')
+CPUS_MAX, SLOTS = 64, 28
+
+
+class Flags(IntFlag):
+    """enum vm_flags."""
+
+    KVM_LEAVES = 1
+    HIDE_HYPERVISOR = 2
+    NO_X2APIC = 4
+    DEBUG_EXIT = 8
+
+
+class DeviceKind(StrEnum):
+    DISK = "disk"
+    NETWORK = "network"
+    CONSOLE = "console"
+    RANDOM = "random"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """backend: a disk's file or block device, a NIC's port group. mac: six bytes or b"" (any)."""
+
+    kind: DeviceKind
+    backend: str = ""
+    mac: bytes = b""
+    read_only: bool = False
+    queues: int = 1
+    serial: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """CPU resources: shares (1000 is normal); minimum, maximum in percent of one CPU (0: none)."""
+
+    shares: int = 1000
+    min_pct: int = 0
+    max_pct: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VmSpec:
+    """memory in bytes. kernel, initrd: files; append: the kernel's command line."""
+
+    name: str
+    cpus: int = 1
+    memory: int = 256 * MIB
+    uuid: UUID = field(default_factory=uuid4)
+    flags: Flags = Flags.KVM_LEAVES
+    sched: Shares = Shares()
+    kernel: Path | None = None
+    initrd: Path | None = None
+    append: str = ""
+    devices: tuple[Device, ...] = ()
+    extra: tuple[tuple[str, str], ...] = ()  # keys that we keep and do not use
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.cpus <= CPUS_MAX:
+            raise VmError(f"{self.name}: {self.cpus} CPUs; 1 to {CPUS_MAX} are possible")
+        if self.memory < 4 * MIB or self.memory % (2 * MIB):
+            raise VmError(f"{self.name}: memory must be a multiple of 2 MiB, at least 4 MiB")
+        if not self.name or len(self.name.encode()) > 63:
+            raise VmError("a VM's name has 1 to 63 bytes")
+        if len(self.devices) > SLOTS:
+            raise VmError(f"{self.name}: more than {SLOTS} devices")
+
+
+def parse_lines(text: str) -> dict[str, str]:
+    """The assignments of a .vmx by lower-case key; VmError with the line's number."""
+    out: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), 1):  # not what Unicode calls line ends
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = LINE.match(line)
+        if not match:
+            raise VmError(f'line {number}: not of the form key = "value"')
+        out[match[1].lower()] = re.sub(
+            r"\|([0-9A-Fa-f]{2})", lambda m: chr(int(m[1], 16)), match[2]
+        )
+    return out
+
+
+def number(keys: Mapping[str, str], key: str, default: int) -> int:
+    try:
+        return int(keys.get(key, default))
+    except ValueError:
+        raise VmError(f"{key} is not a number: {keys[key]!r}") from None
+
+
+def yes(keys: Mapping[str, str], key: str) -> bool:
+    return keys.get(key, "").upper() in ("TRUE", "YES", "1")
+
+
+def mac_bytes(text: str) -> bytes:
+    try:
+        mac = bytes.fromhex(text.replace(":", ""))
+    except ValueError:
+        mac = b""
+    if len(mac) != 6 or mac[0] & 1:
+        raise VmError(f"not a MAC address of a station: {text!r}")
+    return mac
+
+
+def devices_of(keys: Mapping[str, str]) -> tuple[Device, ...]:
+    """Disks by controller and unit, then NICs by number, then the console and the generator."""
+    out = []
+    for key in sorted(keys):
+        if re.fullmatch(r"(scsi|sata|ide|nvme)\d+:\d+\.filename", key):
+            unit = key.removesuffix(".filename")
+            if yes(keys, f"{unit}.present") and not keys.get(f"{unit}.devicetype", "").startswith(
+                "cdrom"
+            ):
+                mode = keys.get(f"{unit}.mode", "")
+                out.append(Device(DeviceKind.DISK, keys[key], read_only=mode == "read-only"))
+    for n in range(10):
+        if yes(keys, f"ethernet{n}.present"):
+            text = keys.get(f"ethernet{n}.address") or keys.get(f"ethernet{n}.generatedaddress", "")
+            network = keys.get(f"ethernet{n}.networkname", "VM Network")
+            out.append(Device(DeviceKind.NETWORK, network, mac_bytes(text) if text else b""))
+    if yes(keys, "tepui.console"):
+        out.append(Device(DeviceKind.CONSOLE))
+    if yes(keys, "tepui.random"):
+        out.append(Device(DeviceKind.RANDOM))
+    return tuple(out)
+
+
+def parse(text: str, folder: Path = Path()) -> VmSpec:
+    """A .vmx file's text; relative paths are below `folder`."""
+    keys = parse_lines(text)
+
+    def path(key: str) -> Path | None:
+        return folder / keys[key] if keys.get(key) else None
+
+    flags = Flags(0)
+    if keys.get("tepui.clock", "kvm") == "kvm":
+        flags |= Flags.KVM_LEAVES
+    if yes(keys, "tepui.debugexit"):
+        flags |= Flags.DEBUG_EXIT
+    if "hypervisor.cpuid.v0" in keys and not yes(keys, "hypervisor.cpuid.v0"):
+        flags |= Flags.HIDE_HYPERVISOR
+    known = re.compile(
+        r"displayname|numvcpus|memsize|uuid\.bios|tepui\..*|hypervisor\.cpuid\.v0|sched\.cpu\..*"
+        r"|ethernet\d\..*|(scsi|sata|ide|nvme)\d+:\d+\..*"
+    )
+    digits = re.sub(r"[^0-9a-fA-F]", "", keys.get("uuid.bios", ""))
+    return VmSpec(
+        name=keys.get("displayname", ""),
+        cpus=number(keys, "numvcpus", 1),
+        memory=number(keys, "memsize", 256) * MIB,
+        uuid=UUID(digits) if len(digits) == 32 else uuid4(),
+        flags=flags,
+        sched=Shares(
+            number(keys, "sched.cpu.shares", 1000),
+            number(keys, "sched.cpu.minpct", 0),
+            number(keys, "sched.cpu.maxpct", 0),
+        ),
+        kernel=path("tepui.kernel"),
+        initrd=path("tepui.initrd"),
+        append=keys.get("tepui.append", ""),
+        devices=devices_of(keys),
+        extra=tuple((k, v) for k, v in keys.items() if not known.fullmatch(k)),
+    )
+
+
+def quoted(value: str) -> str:
+    """A value between quotes: `|`, `"` and control characters as |xx."""
+    return '"' + re.sub(r'[|"\x00-\x1f]', lambda m: f"|{ord(m[0]):02X}", value) + '"'
+
+
+def format_vmx(spec: VmSpec) -> str:
+    """The .vmx text of a description; `parse` gives it back."""
+    rows: list[tuple[str, str]] = [
+        ("config.version", "8"),
+        ("displayName", spec.name),
+        ("numvcpus", str(spec.cpus)),
+        ("memSize", str(spec.memory // MIB)),
+        ("uuid.bios", str(spec.uuid)),
+        ("tepui.clock", "kvm" if spec.flags & Flags.KVM_LEAVES else "none"),
+        ("sched.cpu.shares", str(spec.sched.shares)),
+        ("sched.cpu.minPct", str(spec.sched.min_pct)),
+        ("sched.cpu.maxPct", str(spec.sched.max_pct)),
+    ]
+    if spec.flags & Flags.DEBUG_EXIT:
+        rows.append(("tepui.debugExit", "TRUE"))
+    if spec.flags & Flags.HIDE_HYPERVISOR:
+        rows.append(("hypervisor.cpuid.v0", "FALSE"))
+    for key, file in (("tepui.kernel", spec.kernel), ("tepui.initrd", spec.initrd)):
+        if file:
+            rows.append((key, str(file)))
+    if spec.append:
+        rows.append(("tepui.append", spec.append))
+    disks = networks = 0
+    for device in spec.devices:
+        match device.kind:
+            case DeviceKind.DISK:
+                unit = f"scsi0:{disks}"
+                rows += [(f"{unit}.present", "TRUE"), (f"{unit}.fileName", device.backend)]
+                rows += [(f"{unit}.mode", "read-only")] if device.read_only else []
+                disks += 1
+            case DeviceKind.NETWORK:
+                unit = f"ethernet{networks}"
+                rows += [(f"{unit}.present", "TRUE"), (f"{unit}.networkName", device.backend)]
+                rows += [(f"{unit}.address", device.mac.hex(":"))] if device.mac else []
+                networks += 1
+            case _:
+                rows.append((f"tepui.{device.kind}", "TRUE"))
+    rows += [row for row in spec.extra if row[0] != "config.version"]
+    return "".join(f"{key} = {quoted(value)}\n" for key, value in rows)
