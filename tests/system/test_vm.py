@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Virtual machines on the real image: Debian's kernel boots, computes, reads and writes disks."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tepui.shell.vm.spec import Device, DeviceKind
+from tests.system import guests
+from tests.system.machine import READY, Machine
+
+Boot = Callable[..., Machine]
+OFF = r"vm: guest: the guest switched itself off"
+
+
+def start(
+    boot: Boot,
+    logs: Path,
+    script: str,
+    *,
+    disk: Path | None = None,
+    cpus: int = 1,
+    host_cpus: int = 1,
+) -> Machine:
+    """A machine whose guest runs the script; a disk is an NVMe drive of the host's, passed on."""
+    devices = (Device(DeviceKind.DISK, "vmhba0:C0:T0:L0"),) if disk else ()
+    iso = guests.iso(logs / "guest.iso", script, cpus=cpus, devices=devices)
+    drive: tuple[str, ...] = ()
+    if disk:
+        drive = ("-drive", f"file={disk},format=raw,if=none,id=disk")
+        drive += ("-device", "nvme,drive=disk,serial=guest")
+    machine = boot(
+        iso=iso,
+        cpus=host_cpus,
+        memory=1024,
+        options="vmimage=guest",
+        threads="single",
+        arguments=drive,
+    )
+    machine.console.expect(READY)
+    return machine
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_linux_reaches_its_shell_and_switches_off(boot: Boot, logs: Path, cpus: int) -> None:
+    machine = start(boot, logs, f'test "$(nproc)" = {cpus}', cpus=cpus, host_cpus=cpus)
+    machine.console.expect(r"guest: shell on", 240)
+    machine.console.expect(r"guest: passed", 60)
+    machine.console.expect(OFF, 60)
+
+
+def test_time_passes_in_the_guest(boot: Boot, logs: Path) -> None:
+    """Sleeping three seconds takes three, by the guest's own clocks."""
+    script = "a=$(cut -d. -f1 /proc/uptime); sleep 3; b=$(cut -d. -f1 /proc/uptime)\n"
+    script += "grep . /sys/devices/system/clocksource/clocksource0/current_clocksource\n"
+    machine = start(boot, logs, script + "test $((b - a)) -ge 3 -a $((b - a)) -le 4")
+    machine.console.expect(r"guest: passed", 240)
+
+
+def test_a_disk_keeps_what_the_guest_wrote(boot: Boot, logs: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(16 << 20))
+    script = """
+dd if=/dev/urandom of=/data bs=64k count=64 2>/dev/null
+dd if=/data of=/dev/vda bs=64k seek=16 2>/dev/null && sync
+echo 3 >/proc/sys/vm/drop_caches
+dd if=/dev/vda of=/back bs=64k skip=16 count=64 2>/dev/null
+echo "guest: sum $(md5sum </data | cut -c1-32)"
+cmp /data /back
+"""
+    machine = start(boot, logs, script, disk=disk)
+    total = machine.console.expect(r"guest: sum (\w{32})", 240)[1]
+    machine.console.expect(r"guest: passed", 60)
+    machine.console.expect(OFF, 60)
+    with disk.open("rb") as stream:
+        stream.seek(1 << 20)
+        assert hashlib.md5(stream.read(4 << 20)).hexdigest() == total
+
+
+def test_a_guest_that_crashes_ends_alone(boot: Boot, logs: Path) -> None:
+    """A panic with panic=-1 resets: the VM ends in its state, the vmkernel goes on."""
+    machine = start(boot, logs, "echo c >/proc/sysrq-trigger")
+    machine.console.expect(r"vm: guest: the guest (wrote|reset)", 240)
