@@ -27,6 +27,7 @@ TOP: dict[str, tuple[str, str]] = {
         "VMKernel system properties and commands for configuring scheduling.",
     ),
     "storage": ("tepui.shell.commands.storage", "Storage adapters, devices and datastores."),
+    "vm": ("tepui.shell.commands.vm", "Virtual machines that run on the host."),
     "system": (
         "tepui.shell.commands.system",
         "VMKernel system properties and commands for configuring system functions.",
@@ -69,6 +70,7 @@ NAMESPACES: dict[str, str] = {
     "storage core device": "Storage devices.",
     "storage core device partition": "Partitions of storage devices.",
     "storage filesystem": "Datastores.",
+    "vm process": "Virtual machines that are powered on.",
     "system module": "The drivers in the vmkernel's image.",
     "system process": "Userworld processes.",
     "system shutdown": "Powering off and rebooting the host.",

@@ -1,15 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make demo`: shows, on an emulated machine, what the vmkernel can do so far, with times."""
+"""`make demo`: shows, on an emulated machine, what Tepui can do so far, with times.
 
+A host boots from the ISO into its service console; a datastore is made on an NVMe disk, written
+to, and read back from the powered-off image; then a host starts a guest of its own, Debian's
+kernel, which writes a new random value to a disk, where this side finds it.
+"""
+
+import secrets
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from tepui.shell.datastore.volume import Volume
+from tepui.shell.vm.spec import Device, DeviceKind
+from tests.system import guests
+from tests.system.image import ImageFile
 from tests.system.machine import ISO, READY, Config, Firmware, Machine
+from tests.system.shell import Shell
 
 LOGS = Path("build/logs/demo").resolve()
+MIB = 1 << 20
 
 
 def step(text: str, action: Callable[[], str]) -> None:
@@ -17,7 +29,18 @@ def step(text: str, action: Callable[[], str]) -> None:
     print(f"{text:<58}", end="", flush=True)
     start = time.monotonic()
     result = action()
-    print(f"{time.monotonic() - start:6.1f} s   {result}")
+    print(f"{time.monotonic() - start:6.1f} s   {result}", flush=True)
+
+
+def disk(name: str, size: int) -> tuple[Path, tuple[str, ...]]:
+    """An empty image and QEMU's arguments for an NVMe disk on it."""
+    image = LOGS / name
+    image.unlink(missing_ok=True)
+    image.touch()
+    with image.open("r+b") as f:
+        f.truncate(size)
+    drive = f"if=none,id=disk,format=raw,file={image}"
+    return image, ("-drive", drive, "-device", "nvme,drive=disk,serial=demo")
 
 
 def boot(firmware: Firmware) -> str:
@@ -26,11 +49,59 @@ def boot(firmware: Firmware) -> str:
         return machine.console.expect(READY, 120).group()
 
 
+def console(secret: str) -> str:
+    """Logs in, makes a datastore, writes to it, powers off; then reads the image."""
+    image, arguments = disk("host.img", 128 * MIB)
+    with Machine(Config(cpus=2, memory=1024, arguments=arguments), LOGS / "console") as machine:
+        shell = Shell(machine)
+        device = shell.json("storage core device list")[0]["Device"]
+        create = f"esxcli storage filesystem create -m -d '{device}' -l datastore1"
+        write = f"echo {secret} > /vmfs/volumes/datastore1/value && sync"
+        status, text = shell.run(f"{create} && {write}")
+        if status:
+            raise SystemExit(text)
+        machine.console.send("esxcli system shutdown poweroff -r demo\r")
+        machine.wait_exit(60)
+    reader = Volume(ImageFile(image))
+    found = reader.read(reader.find("/value"), 0, 100).decode().strip()
+    if found != secret:
+        raise SystemExit(f"the datastore holds {found!r}, not {secret!r}")
+    return f"{device}: {found} found in the image"
+
+
+def guest(secret: str) -> str:
+    """A guest writes a value to its virtio disk, which is the host's NVMe disk."""
+    image, arguments = disk("guest.img", 16 * MIB)
+    script = f"echo {secret} | dd of=/dev/vda bs=512 conv=sync && sync"
+    device = Device(DeviceKind.DISK, "vmhba0:C0:T0:L0")
+    iso = guests.iso(LOGS / "guest.iso", script, devices=(device,))
+    config = Config(
+        iso=iso, memory=1024, options="vmimage=guest", threads="single", arguments=arguments
+    )
+    with Machine(config, LOGS / "guest") as machine:
+        machine.console.expect(READY, 120)
+        line = machine.console.expect(r"guest: (shell on .*)", 240)[1]
+        machine.console.expect(r"guest: passed", 120)
+        machine.console.expect(r"vm: guest: the guest switched itself off", 60)
+    if image.read_bytes()[: len(secret)].decode() != secret:
+        raise SystemExit("the guest's value is not on its disk")
+    return f"{line.strip()}; {secret} found on its disk"
+
+
 def main() -> int:
+    LOGS.mkdir(parents=True, exist_ok=True)
     print(f"The ISO: {ISO} ({ISO.stat().st_size / 1e6:.1f} MB)")
     for firmware in Firmware:
         name = {"bios": "SeaBIOS", "uefi": "OVMF"}[firmware]
         step(f"Power on, {name}, 2 CPUs, 1 GiB, CD", partial(boot, firmware))
+    step(
+        "Service console: log in, make a datastore, write, off",
+        partial(console, secrets.token_hex(16)),
+    )
+    step(
+        "Guest: Debian's kernel under Tepui, a disk of its own",
+        partial(guest, secrets.token_hex(16)),
+    )
     print(f"What the consoles showed: {LOGS}")
     print("The tepui command: build/venv/bin/tepui. Try it yourself: make run")
     return 0

@@ -133,3 +133,25 @@ def iso(
     module.write_bytes(vm_image.build(spec))
     image.build(output, KERNEL, {"guest": module})
     return output
+
+
+def host_iso(output: Path, files: dict[str, bytes], script: str) -> Path:
+    """The host's ISO with a folder /guest in its userworld: `files`, and Debian's kernel and the
+    initramfs as vmlinuz and initrd."""
+    package = linux()
+    (kernel,) = package.glob("boot/vmlinuz-*")
+    root = output.with_suffix(".root")
+    shutil.rmtree(root, ignore_errors=True)
+    (root / "guest").mkdir(parents=True)
+    for name, data in files.items():
+        (root / "guest" / name).write_bytes(data)
+    shutil.copy(kernel, root / "guest/vmlinuz")
+    (root / "guest/initrd").write_bytes(initramfs(package, script))
+    base = (ROOT / "build/userworld.img").read_bytes()
+    end = base.rindex(b"070701", 0, base.rindex(cpio.TRAILER.encode()))
+    userworld = output.with_suffix(".img")
+    with userworld.open("wb") as out:
+        out.write(base[:end] + bytes(-end % cpio.PAGE))
+        cpio.write(root, out, 0)
+    image.build(output, KERNEL, {"userworld": userworld})
+    return output

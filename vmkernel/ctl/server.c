@@ -5,6 +5,7 @@
  * is guarded by `lock`. Events go through one bounded ring, emptied by a work item, so that any context may
  * raise them; a subscriber that does not read loses its connection, never others' events.
  */
+#include "ctl/vm_console.h"
 #include "dispatch.h"
 
 #include "vmk/boot.h"
@@ -258,5 +259,6 @@ void ctl_init(void)
 	}
 	world_start(w);
 	world_put(w);
+	ctl_vm_init();
 	log_info("control socket %s", CTL_SOCKET);
 }

@@ -111,6 +111,11 @@ size_t vconsole_read(struct vconsole *c, void *buf, size_t size, bool *end)
 	return n;
 }
 
+uint32_t vconsole_space(const struct vconsole *c)
+{
+	return c->in.size - READ_ONCE(c->in.count);
+}
+
 size_t vconsole_write(struct vconsole *c, const void *buf, size_t size)
 {
 	uint64_t flags = spin_lock_irq(&c->lock);

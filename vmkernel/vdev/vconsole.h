@@ -37,4 +37,6 @@ void vconsole_close(struct vconsole *c);
 void vconsole_attach(struct vconsole *c, bool on);
 size_t vconsole_read(struct vconsole *c, void *buf, size_t size, bool *end);
 size_t vconsole_write(struct vconsole *c, const void *buf, size_t size);
+/* Bytes of input that it would take now. */
+uint32_t vconsole_space(const struct vconsole *c);
 #endif
