@@ -69,6 +69,7 @@ COMMANDS = {
     "esxcli": "tepui.shell.run:main",
     "vmsh": "tepui.shell.vmsh:main",
     "tepui": "tepui.shell.main:main",
+    "hostd": "tepui.shell.hostd.main:main",
 }
 
 DIST_PACKAGES = Path("usr/lib/python3/dist-packages")

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
+from tepui.shell import remote, tree
+
 #: subcommand -> ("module:function", one line of help). The function takes the arguments after the
 #: subcommand's name and returns the exit status; its module is imported only when it is called.
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
@@ -17,7 +19,17 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
 def usage() -> str:
     width = max(len(name) for name in SUBCOMMANDS)
     rows = [f"  {name:{width}}  {help_}" for name, (_, help_) in sorted(SUBCOMMANDS.items())]
-    return "\n".join(["usage: tepui COMMAND [ARGUMENT...]", "       tepui --version", "", *rows])
+    return "\n".join(
+        [
+            "usage: tepui COMMAND [ARGUMENT...]",
+            "       tepui --host HOST [--user NAME] NAMESPACE... COMMAND [OPTION...]",
+            "       tepui --version",
+            "",
+            *rows,
+            "",
+            "With --host (or TEPUI_HOST) every command of the host's console runs there.",
+        ]
+    )
 
 
 def resolve(target: str) -> Callable[[Sequence[str]], int]:
@@ -36,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args and args[0] in ("--help", "-h"):
         print(usage())
         return 0
+    if args and (args[0].startswith("-") or (args[0] in tree.TOP and args[0] not in SUBCOMMANDS)):
+        return remote.main(args)
     if not args or args[0] not in SUBCOMMANDS:
         print(usage(), file=sys.stderr)
         return 2

@@ -12,7 +12,7 @@ from functools import cache
 
 from tepui.shell.command import Command, Flag, Opt, Param, Pos, commands_of
 
-#: Top-level namespace -> (module, help).
+#: Top-level namespace -> (modules, help).
 TOP: dict[str, tuple[str, str]] = {
     "hardware": (
         "tepui.shell.commands.hardware",
@@ -29,7 +29,7 @@ TOP: dict[str, tuple[str, str]] = {
     "storage": ("tepui.shell.commands.storage", "Storage adapters, devices and datastores."),
     "vm": ("tepui.shell.commands.vm", "Virtual machines that run on the host."),
     "system": (
-        "tepui.shell.commands.system",
+        "tepui.shell.commands.system tepui.shell.commands.accounts",
         "VMKernel system properties and commands for configuring system functions.",
     ),
 }
@@ -71,6 +71,7 @@ NAMESPACES: dict[str, str] = {
     "storage core device partition": "Partitions of storage devices.",
     "storage filesystem": "Datastores.",
     "vm process": "Virtual machines that are powered on.",
+    "system account": "Accounts of this host.",
     "system module": "The drivers in the vmkernel's image.",
     "system process": "Userworld processes.",
     "system shutdown": "Powering off and rebooting the host.",
@@ -108,7 +109,8 @@ class Found:
 def _subtree(name: str) -> Node:
     module, help_ = TOP[name]
     top = Node((name,), help_)
-    for command in commands_of(importlib.import_module(module)):
+    found = [c for m in module.split() for c in commands_of(importlib.import_module(m))]
+    for command in found:
         node = top
         for word in command.path[1:-1]:
             path = (*node.path, word)

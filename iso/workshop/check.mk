@@ -49,7 +49,7 @@ deps:
 	@iso/workshop/deps.sh
 
 test: deps ## install what is missing, then lint, unit tests, system tests
-	@$(MAKE) --no-print-directory structure unit system
+	@$(MAKE) --no-print-directory lint unit system
 
 demo: deps ## install what is missing, build, boot the ISO and show it
 	@$(MAKE) --no-print-directory $(ISO)

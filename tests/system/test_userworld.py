@@ -134,7 +134,7 @@ def test_nothing_leaks(shell: Console) -> None:
 def test_random_calls(shell: Console) -> None:
     """100,000 from two userworlds at once."""
     for seed in (1, 2):
-        run(shell, f"fuzz {seed} 50000 </dev/null >/tmp/fuzz{seed} 2>&1 &")
+        run(shell, f"{{ fuzz {seed} 50000 </dev/null >/tmp/fuzz{seed} 2>&1 & }}")
     out = run(shell, "wait; cat /tmp/fuzz1 /tmp/fuzz2", 600)
     assert "fuzz 1: 50000 calls" in out and "fuzz 2: 50000 calls" in out
     assert run(shell, "echo alive").strip() == "alive"

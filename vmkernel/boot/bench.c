@@ -26,7 +26,7 @@ static void report(const char *name, unsigned objects, uint64_t cost, uint64_t c
 	if (objects)
 		vmk_snprintf(suffix, sizeof suffix, ".%u", objects);
 	log_info("%s%s %llu instructions", name, suffix,
-		 (unsigned long long)((cost + count / 2) / count));
+	         (unsigned long long)((cost + count / 2) / count));
 }
 
 /* The time since `start` less what reading it takes. */
@@ -86,9 +86,7 @@ static void bench_heap(unsigned objects)
 	kfree(held);
 }
 
-static void never(struct timer *t)
-{
-}
+static void never(struct timer *t) {}
 
 static void bench_timers(unsigned objects)
 {
@@ -216,9 +214,9 @@ static void report_memory(void)
 
 	mm_totals(&t);
 	log_info("mm.used %llu bytes",
-		 (unsigned long long)((t.total_pages - t.pages[FRAME_FREE] - t.pages[FRAME_CACHE] -
-				       t.pages[FRAME_RAMDISK])
-				      << PAGE_SHIFT));
+	         (unsigned long long)((t.total_pages - t.pages[FRAME_FREE] - t.pages[FRAME_CACHE] -
+	                               t.pages[FRAME_RAMDISK])
+	                              << PAGE_SHIFT));
 }
 
 static void bench_ground(void)

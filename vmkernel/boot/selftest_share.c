@@ -15,7 +15,10 @@ enum { WORLDS = 60, GROUPS = 4, SECONDS = 20 };
 
 /* Shares, maximum in percent of a CPU. Group 3 lies within group 2. */
 static const struct sched_params group_params[GROUPS] = {
-	{ .shares = 1000 }, { .shares = 3000 }, { .shares = 2000 }, { .shares = 8000, .max_pct = 20 },
+	{ .shares = 1000 },
+	{ .shares = 3000 },
+	{ .shares = 2000 },
+	{ .shares = 8000, .max_pct = 20 },
 };
 
 struct spinner {
@@ -64,7 +67,7 @@ static bool within(ns_t is, ns_t should, unsigned percent)
 	if (off * 100 <= should * percent)
 		return true;
 	log_info("share: %llu ms instead of %llu", (unsigned long long)(is / NS_PER_MS),
-		 (unsigned long long)(should / NS_PER_MS));
+	         (unsigned long long)(should / NS_PER_MS));
 	return false;
 }
 
@@ -88,7 +91,7 @@ static const char *judge(struct group *const *groups)
 			if (spinners[k].group == groups[g])
 				shares += spinners[k].shares;
 		CHECK(within(used(&spinners[i]),
-			     (g == 3 ? inner : group[g]) * spinners[i].shares / shares, 3));
+		             (g == 3 ? inner : group[g]) * spinners[i].shares / shares, 3));
 	}
 	return NULL;
 }
@@ -96,7 +99,8 @@ static const char *judge(struct group *const *groups)
 static const char *start(struct group **groups)
 {
 	for (unsigned g = 0; g < GROUPS; g++)
-		CHECK(!group_create(g == 3 ? groups[2] : NULL, "share", &group_params[g], &groups[g]));
+		CHECK(!group_create(g == 3 ? groups[2] : NULL, "share", &group_params[g],
+		                    &groups[g]));
 	for (unsigned i = 0; i < WORLDS; i++) {
 		struct spinner *s = &spinners[i];
 		struct world_attr attr = { .name = "spinner", .cpu = -1, .fn = spin };

@@ -34,7 +34,7 @@ static struct {
 	unsigned periods; /* since they changed */
 	bool suspect;     /* the NMI on its way means: you are stuck */
 } seen[CPUS_MAX];
-static unsigned limit; /* periods */
+static unsigned limit;       /* periods */
 static ns_t last_nmi, armed; /* of the HPET, one CPU */
 
 static void look_at(unsigned cpu)

@@ -221,18 +221,17 @@ static void send_event(struct ctl_conn *conn, struct event *e)
 	mutex_unlock(&conn->send);
 }
 
+/* Two workers may be here at once: the lock comes first, so that events leave in their order. */
 static void send_events(struct work *w __maybe_unused)
 {
+	struct ctl_conn *conn;
 	struct event e;
 
-	while (next_event(&e)) {
-		struct ctl_conn *conn;
-
-		mutex_lock(&lock);
+	mutex_lock(&lock);
+	while (next_event(&e))
 		list_for_each(conn, &conns, link)
 			send_event(conn, &e);
-		mutex_unlock(&lock);
-	}
+	mutex_unlock(&lock);
 }
 
 void ctl_init(void)

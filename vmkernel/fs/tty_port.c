@@ -59,7 +59,10 @@ static const struct tty_end port_end = {
 	.room = port_room, .output = port_output, .set_cflag = port_cflag, .free = port_free
 };
 
-/* Work world: hands over what has come. */
+/*
+ * Work world: hands over what has come. Two workers may be here at once, so the terminal's lock is
+ * taken first: pieces reach the line discipline in the order in which they were taken.
+ */
 static void port_work(struct work *w)
 {
 	struct port_tty *pt = container_of(w, struct port_tty, work);
@@ -69,8 +72,10 @@ static void port_work(struct work *w)
 	size_t n;
 
 	do {
-		uint64_t flags = spin_lock_irq(&pt->in_lock);
+		uint64_t flags;
 
+		mutex_lock(&pt->tty.lock);
+		flags = spin_lock_irq(&pt->in_lock);
 		for (n = 0; n < sizeof(piece) && pt->tail != pt->head; n++)
 			piece[n] = pt->in[pt->tail++ % IN_SIZE];
 		hangup = pt->hangup;
@@ -78,12 +83,11 @@ static void port_work(struct work *w)
 		size = pt->new_size;
 		pt->hangup = pt->resized = false;
 		spin_unlock_irq(&pt->in_lock, flags);
-		if (n) {
-			mutex_lock(&pt->tty.lock);
+		if (n)
 			tty_input_locked(&pt->tty, piece, n);
-			mutex_unlock(&pt->tty.lock);
+		mutex_unlock(&pt->tty.lock);
+		if (n)
 			waitq_wake_all(&pt->tty.wait);
-		}
 		if (resized)
 			tty_resize(&pt->tty, &size);
 		if (hangup)

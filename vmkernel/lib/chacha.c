@@ -26,11 +26,13 @@ void chacha20_permute(uint32_t x[16])
 		for (unsigned i = 0; i < 4; i++)
 			quarter(&x[i], &x[4 + i], &x[8 + i], &x[12 + i]);
 		for (unsigned i = 0; i < 4; i++)
-			quarter(&x[i], &x[4 + (i + 1) % 4], &x[8 + (i + 2) % 4], &x[12 + (i + 3) % 4]);
+			quarter(&x[i], &x[4 + (i + 1) % 4], &x[8 + (i + 2) % 4],
+			        &x[12 + (i + 3) % 4]);
 	}
 }
 
-void chacha20_block(const uint32_t key[8], uint32_t counter, const uint32_t nonce[3], uint8_t out[CHACHA_BLOCK])
+void chacha20_block(const uint32_t key[8], uint32_t counter, const uint32_t nonce[3],
+                    uint8_t out[CHACHA_BLOCK])
 {
 	uint32_t in[16] = { 0x61707865, 0x3320646e, 0x79622d32, 0x6b206574 }, x[16];
 

@@ -12,7 +12,7 @@
 #include "x86/paging.h"
 
 enum {
-	USER_LOW = 0x10000, /* nothing below: null pointers with an offset */
+	USER_LOW = 0x10000,    /* nothing below: null pointers with an offset */
 	FLUSH_SINGLE_MAX = 32, /* pages; above, the whole TLB goes */
 	ZAP_BATCH = 64,
 };
@@ -24,7 +24,8 @@ bool user_memory_low(void)
 	struct mm_totals t;
 
 	mm_totals(&t);
-	return t.pages[FRAME_FREE] + t.pages[FRAME_CACHE] < MIN(t.total_pages / 16, 32 * MiB / PAGE_SIZE);
+	return t.pages[FRAME_FREE] + t.pages[FRAME_CACHE] <
+	       MIN(t.total_pages / 16, 32 * MiB / PAGE_SIZE);
 }
 
 pa_t user_page_new(enum frame_owner owner, bool zero)
@@ -196,7 +197,7 @@ void aspace_put(struct aspace *as)
 
 /* Shares or (when DMA goes on in it) copies one private page; pt_lock of the parent is held. */
 static int fork_page(struct aspace *parent, struct aspace *child, const struct area *a, va_t at,
-		     const struct paging_leaf *leaf)
+                     const struct paging_leaf *leaf)
 {
 	struct frame *f = frame_of(leaf->pa);
 	pa_t pa = leaf->pa;

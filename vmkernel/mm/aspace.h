@@ -15,13 +15,13 @@ struct aspace {
 	struct area_tree areas;
 	struct spinlock pt_lock;
 	pa_t root;
-	uva_t mmap_top; /* mappings without a place of their own go below */
-	uva_t stack_limit; /* how far down areas grow that do */
-	uint32_t refs; /* processes (vfork shares) and borrowers, atomic */
-	uint64_t limit_pages; /* RLIMIT_AS; of areas.pages */
+	uva_t mmap_top;                  /* mappings without a place of their own go below */
+	uva_t stack_limit;               /* how far down areas grow that do */
+	uint32_t refs;                   /* processes (vfork shares) and borrowers, atomic */
+	uint64_t limit_pages;            /* RLIMIT_AS; of areas.pages */
 	uint64_t resident, resident_max; /* pages; pt_lock */
-	uint64_t faults, major; /* statistics only */
-	uint64_t cpus[CPUS_MAX / 64]; /* CPUs whose CR3 holds root, atomic */
+	uint64_t faults, major;          /* statistics only */
+	uint64_t cpus[CPUS_MAX / 64];    /* CPUs whose CR3 holds root, atomic */
 };
 
 /*
@@ -40,12 +40,12 @@ void aspace_switch(struct aspace *as);
 
 /* As mmap(2) does with checked flags: hint is exact with AREA_FIXED. Address or -errno. obj NULL: anonymous. */
 int64_t __must_check aspace_map(struct aspace *as, uva_t hint, uint64_t len, unsigned flags,
-				struct memobj *obj, uint64_t obj_offset);
+                                struct memobj *obj, uint64_t obj_offset);
 int __must_check aspace_unmap(struct aspace *as, uva_t va, uint64_t len);
 int __must_check aspace_protect(struct aspace *as, uva_t va, uint64_t len, unsigned prot);
 /* mremap: the new address or -errno. */
 int64_t __must_check aspace_remap(struct aspace *as, uva_t va, uint64_t old_len, uint64_t len,
-				  bool may_move, bool fixed, uva_t to);
+                                  bool may_move, bool fixed, uva_t to);
 /* MADV_DONTNEED: private pages are dropped. -ENOMEM when something is not mapped. */
 int __must_check aspace_discard(struct aspace *as, uva_t va, uint64_t len);
 bool aspace_mapped(struct aspace *as, uva_t va, uint64_t len); /* all of it is in areas */
@@ -63,7 +63,8 @@ int __must_check aspace_pin(struct aspace *as, uva_t va, bool write, pa_t *out);
  * The identity of the memory under va for shared futexes: *obj NULL means private to as.
  * Takes a reference on *obj.
  */
-int __must_check aspace_identify(struct aspace *as, uva_t va, struct memobj **obj, uint64_t *offset);
+int __must_check aspace_identify(struct aspace *as, uva_t va, struct memobj **obj,
+                                 uint64_t *offset);
 /* fn for each area, under as->lock. */
 void aspace_for_each(struct aspace *as, void (*fn)(const struct area *a, void *arg), void *arg);
 /* Reads or writes another process's memory (ptrace-like readers, /proc): bytes done or -EFAULT. */

@@ -27,7 +27,7 @@ static struct area *fault_area(struct aspace *as, uva_t va)
 
 /* Puts pa where old (or nothing, PA_NONE) is; takes the caller's hold on pa. */
 static enum fault_result install(struct aspace *as, const struct area *a, uva_t va, pa_t pa,
-				 bool writable, pa_t old)
+                                 bool writable, pa_t old)
 {
 	int r;
 
@@ -55,7 +55,7 @@ static enum fault_result install(struct aspace *as, const struct area *a, uva_t 
 }
 
 static enum fault_result install_copy(struct aspace *as, const struct area *a, uva_t va, pa_t from,
-				      pa_t old)
+                                      pa_t old)
 {
 	pa_t pa = user_page_new(FRAME_USER, false);
 
@@ -67,7 +67,7 @@ static enum fault_result install_copy(struct aspace *as, const struct area *a, u
 
 /* A page of the area's object; o->lock is held until it is mapped, so that unmapping cannot miss it. */
 static enum fault_result fault_object(struct aspace *as, const struct area *a, uva_t va, bool write,
-				      pa_t old)
+                                      pa_t old)
 {
 	struct memobj *o = a->obj;
 	uint64_t index = a->obj_page + ((va - a->start) >> PAGE_SHIFT);
@@ -94,7 +94,7 @@ out:
 
 /* Something is mapped that does not allow the write. */
 static enum fault_result fault_write_present(struct aspace *as, const struct area *a, uva_t va,
-					     const struct paging_leaf *leaf)
+                                             const struct paging_leaf *leaf)
 {
 	struct frame *f = frame_of(leaf->pa);
 	bool mine = f && f->owner == FRAME_USER;

@@ -172,7 +172,8 @@ static bool within_limits(const struct aspace *as, uint64_t pages, unsigned flag
 {
 	struct mm_totals t;
 
-	if (as->areas.pages + pages > as->limit_pages || as->areas.count >= AREAS_MAX || user_memory_low())
+	if (as->areas.pages + pages > as->limit_pages || as->areas.count >= AREAS_MAX ||
+	    user_memory_low())
 		return false;
 	if ((flags & (AREA_WRITE | AREA_SHARED | AREA_NORESERVE)) != AREA_WRITE)
 		return true;
@@ -181,7 +182,7 @@ static bool within_limits(const struct aspace *as, uint64_t pages, unsigned flag
 }
 
 int64_t aspace_map(struct aspace *as, uva_t hint, uint64_t len, unsigned flags, struct memobj *obj,
-		   uint64_t obj_offset)
+                   uint64_t obj_offset)
 {
 	struct area *a;
 	int64_t va;
@@ -293,7 +294,7 @@ static int move_pages(struct aspace *as, const struct area *dst, uva_t from, uin
 	for (va_t va = from, at; !r && paging_next(as->root, va, from + len, &at, &leaf);
 	     va = at + PAGE_SIZE) {
 		r = paging_map(as->root, to + (at - from), leaf.pa, PAGE_SIZE,
-			       area_page_flags(dst, leaf.flags & PG_WRITE));
+		               area_page_flags(dst, leaf.flags & PG_WRITE));
 		if (!r && paging_unmap(as->root, at, PAGE_SIZE))
 			__builtin_unreachable(); /* nothing to split */
 	}
@@ -303,7 +304,7 @@ static int move_pages(struct aspace *as, const struct area *dst, uva_t from, uin
 }
 
 static int64_t move_area(struct aspace *as, struct area *a, uint64_t old_len, uint64_t len,
-			 unsigned flags, uva_t to)
+                         unsigned flags, uva_t to)
 {
 	struct area *b = area_alloc();
 	uva_t from = a->start;
@@ -339,7 +340,7 @@ static int64_t move_area(struct aspace *as, struct area *a, uint64_t old_len, ui
 }
 
 int64_t aspace_remap(struct aspace *as, uva_t va, uint64_t old_len, uint64_t len, bool may_move,
-		     bool fixed, uva_t to)
+                     bool fixed, uva_t to)
 {
 	struct area *a;
 	int64_t r;
@@ -420,7 +421,7 @@ int aspace_brk(struct aspace *as, uva_t start, uva_t old_end, uva_t new_end)
 	if (to < from)
 		return aspace_unmap(as, to, from - to);
 	r = aspace_map(as, from, to - from,
-		       AREA_READ | AREA_WRITE | AREA_HEAP | AREA_FIXED_NOREPLACE, NULL, 0);
+	               AREA_READ | AREA_WRITE | AREA_HEAP | AREA_FIXED_NOREPLACE, NULL, 0);
 	return r < 0 ? -ENOMEM : 0;
 }
 

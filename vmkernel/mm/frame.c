@@ -17,7 +17,7 @@ void frame_section_add(uint64_t pfn)
 
 	for (uint64_t i = 0; i < 1u << SECTION_ORDER; i++)
 		*pfn_frame(first + i) = (struct frame){ .owner = FRAME_RESERVED,
-							.flags = FRAME_ABSENT };
+			                                .flags = FRAME_ABSENT };
 	frame_sections[s / 64] |= BIT(s % 64);
 }
 

@@ -10,7 +10,7 @@
 #include "vmk/mm.h"
 
 enum {
-	SECTION_ORDER = 15,		       /* frames of a section: 128 MiB, 512 KiB of table */
+	SECTION_ORDER = 15,                    /* frames of a section: 128 MiB, 512 KiB of table */
 	PFN_MAX = (16ull << 40) >> PAGE_SHIFT, /* memory above 16 TiB is not used */
 	SECTIONS_MAX = PFN_MAX >> SECTION_ORDER,
 };
@@ -29,8 +29,8 @@ enum zone { ZONE_LOW20, ZONE_LOW24, ZONE_LOW32, ZONE_HIGH, ZONES };
 
 struct buddy_zone {
 	uint32_t head[ORDER_MAX + 1]; /* pfn of the first free block of each order */
-	uint32_t orders;	      /* bit n: head[n] is not empty */
-	uint64_t free;		      /* pages */
+	uint32_t orders;              /* bit n: head[n] is not empty */
+	uint64_t free;                /* pages */
 };
 struct buddy {
 	struct buddy_zone zone[ZONES];

@@ -39,7 +39,7 @@ void memobj_unmap(struct memobj *o, uint64_t first, uint64_t count)
 
 		if (from < to)
 			aspace_zap(a->as, a->start + ((from - a->obj_page) << PAGE_SHIFT),
-				   a->start + ((to - a->obj_page) << PAGE_SHIFT));
+			           a->start + ((to - a->obj_page) << PAGE_SHIFT));
 	}
 	spin_unlock(&o->map_lock);
 }

@@ -18,8 +18,8 @@ enum { PCP_MAX = 64, PCP_BATCH = 32, ALLOC_LOW = ALLOC_LOW32 | ALLOC_LOW24 | ALL
 struct pcp {
 	struct spinlock lock; /* raw: interrupts are off around it */
 	uint32_t count;
-	uint8_t node; /* of its CPU; NODES_MAX until the first page comes */
-	uint32_t pfn[PCP_MAX]; /* a stack: the page used last is the warmest */
+	uint8_t node;                /* of its CPU; NODES_MAX until the first page comes */
+	uint32_t pfn[PCP_MAX];       /* a stack: the page used last is the warmest */
 	int64_t pages[FRAME_OWNERS]; /* FRAME_CACHE is count */
 } __aligned(CACHE_LINE);
 
@@ -44,7 +44,8 @@ STAT(deferred, "mm.page.deferred_frees", "pages freed while they were pinned");
 static void sort_by_distance(struct node *n)
 {
 	for (unsigned i = 1; i < node_count; i++)
-		for (unsigned j = i; j && n->distance[n->order[j]] < n->distance[n->order[j - 1]]; j--) {
+		for (unsigned j = i; j && n->distance[n->order[j]] < n->distance[n->order[j - 1]];
+		     j--) {
 			uint8_t swap = n->order[j];
 
 			n->order[j] = n->order[j - 1];
@@ -119,7 +120,8 @@ void phys_move(uint64_t pfn, uint64_t end, enum frame_owner owner)
 }
 
 /* A block for owner from one node, or PFN_NONE. first..last: the zones that will do. */
-static uint32_t node_take(struct node *n, unsigned order, enum frame_owner owner, int first, int last)
+static uint32_t node_take(struct node *n, unsigned order, enum frame_owner owner, int first,
+                          int last)
 {
 	uint64_t flags = spin_lock_irq(&n->lock);
 	uint32_t pfn = PFN_NONE;
@@ -140,16 +142,16 @@ static uint32_t take_near(unsigned order, enum frame_owner owner, unsigned flags
 	static const struct {
 		int8_t first, last;
 	} rounds[] = { { ZONE_HIGH, ZONE_LOW32 }, { ZONE_LOW24, ZONE_LOW20 } };
-	int top = flags & ALLOC_LOW20 ? ZONE_LOW20 :
-		  flags & ALLOC_LOW24 ? ZONE_LOW24 :
-		  flags & ALLOC_LOW32 ? ZONE_LOW32 :
-					ZONE_HIGH;
+	int top = flags & ALLOC_LOW20   ? ZONE_LOW20
+	          : flags & ALLOC_LOW24 ? ZONE_LOW24
+	          : flags & ALLOC_LOW32 ? ZONE_LOW32
+	                                : ZONE_HIGH;
 
 	for (unsigned r = 0; r < ARRAY_SIZE(rounds); r++)
 		for (unsigned i = 0; i < node_count; i++) {
 			unsigned id = nodes[near].order[i];
 			uint32_t pfn = node_take(&nodes[id], order, owner,
-						 MIN((int)rounds[r].first, top), rounds[r].last);
+			                         MIN((int)rounds[r].first, top), rounds[r].last);
 
 			if (pfn != PFN_NONE) {
 				if (i)
@@ -402,7 +404,7 @@ void page_free(pa_t pa, unsigned order)
 	uint64_t irq;
 
 	if (unlikely(order || f->pins || owner == FRAME_FREE || owner == FRAME_CACHE ||
-		     pa < 16 * MiB)) {
+	             pa < 16 * MiB)) {
 		free_more(pa, order);
 		return;
 	}

@@ -8,9 +8,9 @@
 #include "vmk/stat.h"
 #include "x86/percpu.h"
 
-#define BALANCE_PERIOD	  (2 * NS_PER_MS)
+#define BALANCE_PERIOD    (2 * NS_PER_MS)
 #define BALANCE_TOLERANCE ((int64_t)SHARE_SLICE) /* of virtual time */
-#define BALANCE_REACH	  ((int64_t)NS_PER_S)
+#define BALANCE_REACH     ((int64_t)NS_PER_S)
 
 enum { MOVES = 2 };
 
@@ -114,7 +114,8 @@ static void call_for_help(ns_t now)
 			helper = (int)cpu;
 	}
 	for (unsigned i = 0; i < cpu_count() && helper < 0; i++)
-		if (runqs[i] && !READ_ONCE(runqs[i]->waiting) && READ_ONCE(runqs[i]->balance_at) < now)
+		if (runqs[i] && !READ_ONCE(runqs[i]->waiting) &&
+		    READ_ONCE(runqs[i]->balance_at) < now)
 			helper = (int)i;
 	if (helper >= 0) {
 		WRITE_ONCE(percpu[helper]->need_resched, 1);

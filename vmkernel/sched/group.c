@@ -12,7 +12,7 @@
 #include "vmk/string.h"
 
 enum { SHARES_NORMAL = 1000, SHARES_MAX = 1000000, DEPTH_MAX = 8 };
-#define FILL_PERIOD	     (8 * NS_PER_MS)
+#define FILL_PERIOD          (8 * NS_PER_MS)
 #define FILL_PERIOD_PER_NODE (3 * NS_PER_US)
 
 struct group {
@@ -23,14 +23,19 @@ struct group {
 
 static struct spinlock groups_lock = SPINLOCK_INIT("groups", RANK_RUNQ - 1);
 static struct group root = {
-	.fill = { .children = LIST_INIT(root.fill.children), .link = LIST_INIT(root.fill.link),
-		  .shares = SHARES_NORMAL, .max = RATE_NO_MAX, .rate = RATE_ONE },
+	.fill = { .children = LIST_INIT(root.fill.children),
+	          .link = LIST_INIT(root.fill.link),
+	          .shares = SHARES_NORMAL,
+	          .max = RATE_NO_MAX,
+	          .rate = RATE_ONE },
 	.name = "host",
 };
 static struct group system_group = {
 	.fill = { .children = LIST_INIT(system_group.fill.children),
-		  .link = LIST_INIT(system_group.fill.link), .shares = SHARES_NORMAL,
-		  .max = RATE_NO_MAX, .rate = RATE_ONE },
+	          .link = LIST_INIT(system_group.fill.link),
+	          .shares = SHARES_NORMAL,
+	          .max = RATE_NO_MAX,
+	          .rate = RATE_ONE },
 	.name = "system",
 };
 static ns_t fill_last;
@@ -80,7 +85,7 @@ static void attach(struct group *parent, struct fill_node *n)
 }
 
 int group_create(struct group *parent, const char *name, const struct sched_params *p,
-		 struct group **out)
+                 struct group **out)
 {
 	struct group *g;
 	uint64_t flags;

@@ -3,9 +3,9 @@
 #include "sched/share.h"
 
 enum {
-	SLEEP_SLICES = 1,   /* of credit or debt that a sleeper keeps */
-	MOVE_SLICES = 64,   /* that a move to another CPU keeps */
-	CANDIDATES = 16,    /* looked at for one move */
+	SLEEP_SLICES = 1, /* of credit or debt that a sleeper keeps */
+	MOVE_SLICES = 64, /* that a move to another CPU keeps */
+	CANDIDATES = 16,  /* looked at for one move */
 };
 #define SHARE_HORIZON (64 * NS_PER_MS) /* within which balancing lets virtual times meet */
 
@@ -33,9 +33,13 @@ void share_queue_init(struct share_queue *q, uint32_t seed)
 
 void share_entity_init(struct share_entity *e, uint32_t rate)
 {
-	*e = (struct share_entity){ .rate = rate, .new_rate = rate, .limit = RATE_ONE,
-				    .left = SHARE_SLICE, .request = SHARE_SLICE,
-				    .busy_since = NS_NEVER, .fresh = true };
+	*e = (struct share_entity){ .rate = rate,
+		                    .new_rate = rate,
+		                    .limit = RATE_ONE,
+		                    .left = SHARE_SLICE,
+		                    .request = SHARE_SLICE,
+		                    .busy_since = NS_NEVER,
+		                    .fresh = true };
 }
 
 static int64_t average(const struct share_queue *q)
@@ -111,7 +115,7 @@ static void take_rate(const struct share_queue *q, struct share_entity *e)
 	if (likely(new == e->rate))
 		return;
 	time = average(q);
-	e->node.start = time + (e->node.start - time) * (int64_t)e->rate / (int64_t)new;
+	e->node.start = time + (e->node.start - time) * (int64_t)e->rate / (int64_t) new;
 	e->rate = new;
 }
 
@@ -289,12 +293,12 @@ ns_t share_next(const struct share_queue *q, ns_t now)
 }
 
 struct share_entity *share_candidate(const struct share_queue *from, const struct share_queue *q,
-				     bool any)
+                                     bool any)
 {
 	/* Excess of rates there over here, and what the difference of virtual times is worth. */
 	int64_t ahead = share_time(q) - share_time(from);
 	int64_t room = (int64_t)(from->rates - q->rates) +
-		       ahead * (int64_t)(from->rates >> 6) / (int64_t)(SHARE_HORIZON >> 6);
+	               ahead * (int64_t)(from->rates >> 6) / (int64_t)(SHARE_HORIZON >> 6);
 	struct tl_node *n = tl_first(&from->waiting);
 
 	for (unsigned i = 0; n && i < CANDIDATES; i++, n = tl_next(n)) {

@@ -16,9 +16,9 @@ struct world {
 	struct share_entity share;
 	enum world_state state;
 	enum world_kind kind;
-	uint32_t cpu;	/* whose run queue it is in, runs on or ran on last */
-	int pinned;	/* to a CPU, or -1 */
-	bool sleeping;	/* between sched_sleep_begin() and a wake */
+	uint32_t cpu;  /* whose run queue it is in, runs on or ran on last */
+	int pinned;    /* to a CPU, or -1 */
+	bool sleeping; /* between sched_sleep_begin() and a wake */
 	bool interrupted;
 	bool started;
 	uint32_t refs;
@@ -41,11 +41,11 @@ struct runq {
 	struct share_queue share;
 	struct world *idle;
 	struct world *left; /* whom the last switch left: finished by the next world */
-	ns_t charged;	    /* until when the running world has paid */
+	ns_t charged;       /* until when the running world has paid */
 	ns_t balance_at;
-	int64_t clock;	    /* share_time(), for other CPUs to read without the lock */
-	uint32_t waiting;   /* likewise */
-	uint32_t fills;	    /* of group_fills: whose results the waiting worlds have */
+	int64_t clock;    /* share_time(), for other CPUs to read without the lock */
+	uint32_t waiting; /* likewise */
+	uint32_t fills;   /* of group_fills: whose results the waiting worlds have */
 	unsigned cpu;
 } __aligned(CACHE_LINE);
 

@@ -16,9 +16,10 @@ struct exec_args {
 };
 /* Each appends; -E2BIG, -ENOMEM, -EFAULT. */
 int __must_check exec_args_add(struct exec_args *a, const char *s);
-int __must_check exec_args_add_user(struct exec_args *a, uva_t array, unsigned skip, unsigned *count);
+int __must_check exec_args_add_user(struct exec_args *a, uva_t array, unsigned skip,
+                                    unsigned *count);
 int __must_check exec_args_add_kernel(struct exec_args *a, const char *const *array, unsigned skip,
-				      unsigned *count);
+                                      unsigned *count);
 int __must_check exec_args_finish(struct exec_args *a, const char *execfn);
 void exec_args_free(struct exec_args *a);
 
@@ -31,5 +32,5 @@ struct exec_image {
 };
 /* f: the program; stack_limit: RLIMIT_STACK. 0 or -errno, when nothing is left to free. */
 int __must_check exec_load(struct file *f, const struct exec_args *args, uint64_t stack_limit,
-			   uint64_t as_limit, struct exec_image *out);
+                           uint64_t as_limit, struct exec_image *out);
 #endif

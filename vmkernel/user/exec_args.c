@@ -79,7 +79,8 @@ int exec_args_add_user(struct exec_args *a, uva_t array, unsigned skip, unsigned
 	return 0;
 }
 
-int exec_args_add_kernel(struct exec_args *a, const char *const *array, unsigned skip, unsigned *count)
+int exec_args_add_kernel(struct exec_args *a, const char *const *array, unsigned skip,
+                         unsigned *count)
 {
 	for (unsigned i = skip; array[i]; i++) {
 		int r = exec_args_add(a, array[i]);

@@ -18,10 +18,29 @@
 #include "x86/insn.h"
 
 enum {
-	AT_NULL = 0, AT_PHDR = 3, AT_PHENT = 4, AT_PHNUM = 5, AT_PAGESZ = 6, AT_BASE = 7, AT_FLAGS = 8, AT_ENTRY = 9,
-	AT_UID = 11, AT_EUID = 12, AT_GID = 13, AT_EGID = 14, AT_PLATFORM = 15, AT_HWCAP = 16, AT_CLKTCK = 17,
-	AT_SECURE = 23, AT_RANDOM = 25, AT_HWCAP2 = 26, AT_EXECFN = 31, AT_MINSIGSTKSZ = 51,
-	AUX_PAIRS = 20, HWCAP2_FSGSBASE = 2, CLOCK_TICKS = 100,
+	AT_NULL = 0,
+	AT_PHDR = 3,
+	AT_PHENT = 4,
+	AT_PHNUM = 5,
+	AT_PAGESZ = 6,
+	AT_BASE = 7,
+	AT_FLAGS = 8,
+	AT_ENTRY = 9,
+	AT_UID = 11,
+	AT_EUID = 12,
+	AT_GID = 13,
+	AT_EGID = 14,
+	AT_PLATFORM = 15,
+	AT_HWCAP = 16,
+	AT_CLKTCK = 17,
+	AT_SECURE = 23,
+	AT_RANDOM = 25,
+	AT_HWCAP2 = 26,
+	AT_EXECFN = 31,
+	AT_MINSIGSTKSZ = 51,
+	AUX_PAIRS = 20,
+	HWCAP2_FSGSBASE = 2,
+	CLOCK_TICKS = 100,
 };
 /* Where a position-independent program goes, and how far addresses are spread (pages, powers of two). */
 #define PIE_BASE 0x555555554000ull
@@ -64,17 +83,20 @@ static unsigned area_prot(unsigned elf_flags)
 	       (elf_flags & ELF_X ? AREA_EXEC : 0);
 }
 
-static int map_fixed(struct aspace *as, uva_t va, uint64_t len, unsigned flags, struct memobj *obj, uint64_t off)
+static int map_fixed(struct aspace *as, uva_t va, uint64_t len, unsigned flags, struct memobj *obj,
+                     uint64_t off)
 {
 	int64_t at = aspace_map(as, va, len, flags | AREA_FIXED, obj, off);
 
 	return at < 0 ? (int)at : 0;
 }
 
-static int map_segment(struct aspace *as, struct file *f, const struct elf_segment *s, uint64_t bias)
+static int map_segment(struct aspace *as, struct file *f, const struct elf_segment *s,
+                       uint64_t bias)
 {
 	static const uint8_t zeros[256];
-	uint64_t file_end = ALIGN_UP(s->file_len, PAGE_SIZE), mem_end = ALIGN_UP(s->mem_len, PAGE_SIZE), off;
+	uint64_t file_end = ALIGN_UP(s->file_len, PAGE_SIZE),
+		 mem_end = ALIGN_UP(s->mem_len, PAGE_SIZE), off;
 	unsigned prot = area_prot(s->flags);
 	struct memobj *obj;
 	int r = 0;
@@ -93,14 +115,16 @@ static int map_segment(struct aspace *as, struct file *f, const struct elf_segme
 		for (uint64_t at = s->file_len; at < file_end && !r;) {
 			size_t n = MIN(sizeof(zeros), file_end - at);
 
-			if (aspace_access(as, s->vaddr + bias + at, (void *)(uintptr_t)zeros, n, true) != (ssize_t)n)
+			if (aspace_access(as, s->vaddr + bias + at, (void *)(uintptr_t)zeros, n,
+			                  true) != (ssize_t)n)
 				r = -ENOMEM;
 			at += n;
 		}
 	return r;
 }
 
-static int map_image(struct aspace *as, struct file *f, const struct elf_image *e, uva_t hint, uint64_t *bias)
+static int map_image(struct aspace *as, struct file *f, const struct elf_image *e, uva_t hint,
+                     uint64_t *bias)
 {
 	uint64_t len = ALIGN_UP(e->high, PAGE_SIZE) - e->low;
 	int64_t base = (int64_t)e->low;
@@ -119,7 +143,8 @@ static int map_image(struct aspace *as, struct file *f, const struct elf_image *
 }
 
 /* The interpreter, where the mappings go: its entry and base. */
-static int load_interp(struct aspace *as, struct file *f, const struct elf_image *e, uva_t *entry, uint64_t *base)
+static int load_interp(struct aspace *as, struct file *f, const struct elf_image *e, uva_t *entry,
+                       uint64_t *base)
 {
 	char path[ELF_INTERP_MAX + 1];
 	struct elf_image *interp;
@@ -150,28 +175,41 @@ static int load_interp(struct aspace *as, struct file *f, const struct elf_image
 
 static int map_stack(struct aspace *as, uint64_t limit, unsigned exec, uva_t *top)
 {
-	uint64_t room = MAX(MIN(limit, STACK_ROOM_MAX), EXEC_STRINGS_MAX + 256 * KiB), first = 128 * KiB;
+	uint64_t room = MAX(MIN(limit, STACK_ROOM_MAX), EXEC_STRINGS_MAX + 256 * KiB),
+		 first = 128 * KiB;
 
 	*top = USER_END - PAGE_SIZE - spread(STACK_SPREAD);
 	as->mmap_top = ALIGN_DOWN(*top - room, PAGE_SIZE) - STACK_GUARD - spread(MMAP_SPREAD);
 	as->stack_limit = ALIGN_DOWN(*top - room, PAGE_SIZE);
 	return map_fixed(as, *top - first, first,
-			 AREA_READ | AREA_WRITE | exec | AREA_GROWSDOWN | AREA_STACK, NULL, 0);
+	                 AREA_READ | AREA_WRITE | exec | AREA_GROWSDOWN | AREA_STACK, NULL, 0);
 }
 
-static size_t fill_aux(uint64_t *v, const struct elf_image *e, uint64_t bias, uint64_t base, uva_t strings,
-		       const struct exec_args *args)
+static size_t fill_aux(uint64_t *v, const struct elf_image *e, uint64_t bias, uint64_t base,
+                       uva_t strings, const struct exec_args *args)
 {
 	const struct cred *c = cred_current();
 	const uint64_t pairs[AUX_PAIRS][2] = {
-		{ AT_HWCAP, cpuid(1, 0).d }, { AT_PAGESZ, PAGE_SIZE }, { AT_CLKTCK, CLOCK_TICKS },
-		{ AT_PHDR, e->phdr_vaddr ? e->phdr_vaddr + bias : 0 }, { AT_PHENT, ELF_PHDR_SIZE },
-		{ AT_PHNUM, e->phdr_count }, { AT_BASE, base }, { AT_FLAGS, 0 }, { AT_ENTRY, e->entry + bias },
-		{ AT_UID, c->uid }, { AT_EUID, c->euid }, { AT_GID, c->gid }, { AT_EGID, c->egid },
-		{ AT_SECURE, c->uid != c->euid || c->gid != c->egid }, { AT_RANDOM, strings + args->random_at },
+		{ AT_HWCAP, cpuid(1, 0).d },
+		{ AT_PAGESZ, PAGE_SIZE },
+		{ AT_CLKTCK, CLOCK_TICKS },
+		{ AT_PHDR, e->phdr_vaddr ? e->phdr_vaddr + bias : 0 },
+		{ AT_PHENT, ELF_PHDR_SIZE },
+		{ AT_PHNUM, e->phdr_count },
+		{ AT_BASE, base },
+		{ AT_FLAGS, 0 },
+		{ AT_ENTRY, e->entry + bias },
+		{ AT_UID, c->uid },
+		{ AT_EUID, c->euid },
+		{ AT_GID, c->gid },
+		{ AT_EGID, c->egid },
+		{ AT_SECURE, c->uid != c->euid || c->gid != c->egid },
+		{ AT_RANDOM, strings + args->random_at },
 		{ AT_HWCAP2, cpu_features.fsgsbase ? HWCAP2_FSGSBASE : 0 },
-		{ AT_EXECFN, strings + args->execfn_at }, { AT_PLATFORM, strings + args->platform_at },
-		{ AT_MINSIGSTKSZ, fpu_size() + 64 + sizeof(struct rt_sigframe) + RED_ZONE + 64 }, { AT_NULL, 0 },
+		{ AT_EXECFN, strings + args->execfn_at },
+		{ AT_PLATFORM, strings + args->platform_at },
+		{ AT_MINSIGSTKSZ, fpu_size() + 64 + sizeof(struct rt_sigframe) + RED_ZONE + 64 },
+		{ AT_NULL, 0 },
 	};
 
 	memcpy(v, pairs, sizeof(pairs));
@@ -179,8 +217,9 @@ static size_t fill_aux(uint64_t *v, const struct elf_image *e, uint64_t bias, ui
 }
 
 /* argc, argv, envp, the auxiliary vector; strings above. */
-static int build_stack(struct aspace *as, uva_t top, const struct exec_args *args, const struct elf_image *e,
-		       uint64_t bias, uint64_t base, struct exec_image *out)
+static int build_stack(struct aspace *as, uva_t top, const struct exec_args *args,
+                       const struct elf_image *e, uint64_t bias, uint64_t base,
+                       struct exec_image *out)
 {
 	size_t words = 1 + args->argc + 1 + args->envc + 1 + 2 * AUX_PAIRS, n = 0, at = 0;
 	uva_t strings = ALIGN_DOWN(top - args->len - 8, 16);
@@ -211,8 +250,8 @@ static int build_stack(struct aspace *as, uva_t top, const struct exec_args *arg
 	return r;
 }
 
-static int load_into(struct aspace *as, struct file *f, const struct elf_image *e, const struct exec_args *args,
-		     uint64_t stack_limit, struct exec_image *out)
+static int load_into(struct aspace *as, struct file *f, const struct elf_image *e,
+                     const struct exec_args *args, uint64_t stack_limit, struct exec_image *out)
 {
 	uint64_t bias = 0, base = 0;
 	uva_t top;
@@ -230,7 +269,7 @@ static int load_into(struct aspace *as, struct file *f, const struct elf_image *
 }
 
 int exec_load(struct file *f, const struct exec_args *args, uint64_t stack_limit, uint64_t as_limit,
-	      struct exec_image *out)
+              struct exec_image *out)
 {
 	struct elf_image *e = kmalloc(sizeof(*e));
 	struct aspace *as;

@@ -46,10 +46,15 @@ void usage_of(struct proc *p, struct usage *u)
 void usage_to_linux(const struct usage *u, struct linux_rusage *out)
 {
 	*out = (struct linux_rusage){
-		.utime = { (int64_t)(u->user / NS_PER_S), (int64_t)(u->user % NS_PER_S / NS_PER_US) },
-		.stime = { (int64_t)(u->system / NS_PER_S), (int64_t)(u->system % NS_PER_S / NS_PER_US) },
-		.maxrss = (int64_t)(u->maxrss * (PAGE_SIZE / KiB)), .minflt = (int64_t)u->minflt,
-		.majflt = (int64_t)u->majflt, .nvcsw = (int64_t)u->nvcsw, .nivcsw = (int64_t)u->nivcsw,
+		.utime = { (int64_t)(u->user / NS_PER_S),
+		           (int64_t)(u->user % NS_PER_S / NS_PER_US) },
+		.stime = { (int64_t)(u->system / NS_PER_S),
+		           (int64_t)(u->system % NS_PER_S / NS_PER_US) },
+		.maxrss = (int64_t)(u->maxrss * (PAGE_SIZE / KiB)),
+		.minflt = (int64_t)u->minflt,
+		.majflt = (int64_t)u->majflt,
+		.nvcsw = (int64_t)u->nvcsw,
+		.nivcsw = (int64_t)u->nivcsw,
 	};
 }
 
@@ -111,8 +116,9 @@ void proc_vfork_done(struct proc *p)
 void proc_notify_parent(struct proc *p, int code, int status)
 {
 	struct proc *parent = p->parent;
-	struct siginfo info = { .signo = SIGCHLD, .code = code, .pid = p->pid, .uid = p->cred.uid,
-				.status = status };
+	struct siginfo info = {
+		.signo = SIGCHLD, .code = code, .pid = p->pid, .uid = p->cred.uid, .status = status
+	};
 	int sig = code == CLD_STOPPED || code == CLD_CONTINUED ? SIGCHLD : p->exit_signal;
 
 	if (!parent)
@@ -130,7 +136,8 @@ static bool parent_ignores(const struct proc *p)
 {
 	const struct sigaction *a = p->parent ? &p->parent->actions[SIGCHLD - 1] : NULL;
 
-	return !a || (p->exit_signal == SIGCHLD && (a->handler == SIG_IGN || a->flags & SA_NOCLDWAIT));
+	return !a ||
+	       (p->exit_signal == SIGCHLD && (a->handler == SIG_IGN || a->flags & SA_NOCLDWAIT));
 }
 
 /* The children go to the first process, or end with it; zombies that nobody will collect end here. */
@@ -226,7 +233,7 @@ static void proc_end(struct proc *p)
 	reap = parent_ignores(p);
 	p->zombie = true;
 	proc_notify_parent(p, sig ? (status & 0x80 ? CLD_DUMPED : CLD_KILLED) : CLD_EXITED,
-			   sig ? sig : status >> 8);
+	                   sig ? sig : status >> 8);
 	if (reap)
 		proc_unpublish(p);
 	spin_unlock_irq(&proc_lock, flags);

@@ -13,10 +13,20 @@
 #include "vmk/errno.h"
 
 enum {
-	FUTEX_WAIT = 0, FUTEX_WAKE = 1, FUTEX_REQUEUE = 3, FUTEX_CMP_REQUEUE = 4, FUTEX_WAKE_OP = 5,
-	FUTEX_WAIT_BITSET = 9, FUTEX_WAKE_BITSET = 10, FUTEX_PRIVATE_FLAG = 128, FUTEX_CLOCK_REALTIME = 256,
-	FUTEX_WAITERS = (int)0x80000000, FUTEX_OWNER_DIED = 0x40000000, FUTEX_TID_MASK = 0x3fffffff,
-	BUCKETS = 256, ROBUST_MAX = 2048,
+	FUTEX_WAIT = 0,
+	FUTEX_WAKE = 1,
+	FUTEX_REQUEUE = 3,
+	FUTEX_CMP_REQUEUE = 4,
+	FUTEX_WAKE_OP = 5,
+	FUTEX_WAIT_BITSET = 9,
+	FUTEX_WAKE_BITSET = 10,
+	FUTEX_PRIVATE_FLAG = 128,
+	FUTEX_CLOCK_REALTIME = 256,
+	FUTEX_WAITERS = (int)0x80000000,
+	FUTEX_OWNER_DIED = 0x40000000,
+	FUTEX_TID_MASK = 0x3fffffff,
+	BUCKETS = 256,
+	ROBUST_MAX = 2048,
 };
 #define BITSET_ANY 0xffffffffu
 
@@ -198,7 +208,7 @@ static void unlock_two(struct futex_bucket *x, struct futex_bucket *y)
 
 /* Moves up to `move` waiters from key a to key b; both buckets are locked. */
 static int requeue(struct futex_bucket *from, const struct futex_key *a, struct futex_bucket *to,
-		   const struct futex_key *b, int move)
+                   const struct futex_key *b, int move)
 {
 	struct futex_waiter *w, *n;
 	int moved = 0;
@@ -220,7 +230,8 @@ static int requeue(struct futex_bucket *from, const struct futex_key *a, struct 
 	return moved;
 }
 
-static long futex_requeue(uva_t va, uva_t va2, bool shared, int wake, int move, const uint32_t *expected)
+static long futex_requeue(uva_t va, uva_t va2, bool shared, int wake, int move,
+                          const uint32_t *expected)
 {
 	struct futex_key k, k2;
 	struct futex_bucket *b, *b2;
@@ -252,7 +263,8 @@ put:
 /* FUTEX_WAKE_OP's encoded operation on the second word; the comparison's result or -errno. */
 static int wake_op(uva_t va, uint32_t encoded)
 {
-	uint32_t op = encoded >> 28 & 7, cmp = encoded >> 24 & 15, arg = (uint32_t)((int32_t)(encoded << 8) >> 20);
+	uint32_t op = encoded >> 28 & 7, cmp = encoded >> 24 & 15,
+		 arg = (uint32_t)((int32_t)(encoded << 8) >> 20);
 	int32_t cmp_arg = (int32_t)(encoded << 20) >> 20;
 	uint32_t old, seen, new;
 	int r;
@@ -340,25 +352,17 @@ SYSCALL(202, futex)
 	int r;
 
 	switch (op & 127) {
-	case FUTEX_WAIT_BITSET:
-		bitset = val3;
-		__attribute__((fallthrough));
+	case FUTEX_WAIT_BITSET: bitset = val3; __attribute__((fallthrough));
 	case FUTEX_WAIT:
 		r = bitset ? wait_deadline(a[3], op, &deadline) : -EINVAL;
 		return r ? r : futex_wait(a[0], shared, val, deadline, bitset);
-	case FUTEX_WAKE_BITSET:
-		bitset = val3;
-		__attribute__((fallthrough));
-	case FUTEX_WAKE:
-		return bitset ? futex_wake(a[0], shared, (int)val, bitset) : -EINVAL;
-	case FUTEX_REQUEUE:
-		return futex_requeue(a[0], a[4], shared, (int)val, (int)a[3], NULL);
+	case FUTEX_WAKE_BITSET: bitset = val3; __attribute__((fallthrough));
+	case FUTEX_WAKE: return bitset ? futex_wake(a[0], shared, (int)val, bitset) : -EINVAL;
+	case FUTEX_REQUEUE: return futex_requeue(a[0], a[4], shared, (int)val, (int)a[3], NULL);
 	case FUTEX_CMP_REQUEUE:
 		return futex_requeue(a[0], a[4], shared, (int)val, (int)a[3], &val3);
-	case FUTEX_WAKE_OP:
-		return futex_wake_op(a[0], a[4], shared, (int)val, (int)a[3], val3);
-	default:
-		return -ENOSYS;
+	case FUTEX_WAKE_OP: return futex_wake_op(a[0], a[4], shared, (int)val, (int)a[3], val3);
+	default: return -ENOSYS;
 	}
 }
 

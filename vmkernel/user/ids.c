@@ -11,7 +11,7 @@ static struct id_slot {
 	struct uthread *thread;
 	struct proc *proc;
 	uint32_t members; /* processes whose group or session it names */
-} *ids;
+} * ids;
 static int last_id;
 
 void ids_init(void)

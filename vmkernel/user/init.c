@@ -34,7 +34,8 @@ static void open_console(struct proc *p)
 /* What the first thread runs in place of proc_main(). */
 static void first_main(void *arg)
 {
-	static const char *const envp[] = { "HOME=/root", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TERM=linux", NULL };
+	static const char *const envp[] = { "HOME=/root", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+		                            "TERM=linux", NULL };
 	const char *const argv[] = { init_path, NULL };
 	struct uthread *t = arg;
 	int r;
@@ -59,7 +60,8 @@ static int start_first(void)
 	if (r)
 		return r;
 	str_copy(p->comm, "init", COMM_LEN);
-	if ((r = fdtable_create(&p->files)) || (r = fsctx_create(&p->fs)) || (r = aspace_create(&p->as)))
+	if ((r = fdtable_create(&p->files)) || (r = fsctx_create(&p->fs)) ||
+	    (r = aspace_create(&p->as)))
 		goto put;
 	r = uthread_create(p, first_main, &t);
 	if (r)

@@ -11,14 +11,26 @@
 #include "x86/insn.h"
 
 enum {
-	CSIGNAL = 0xff, CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_SIGHAND = 0x800,
-	CLONE_VFORK = 0x4000, CLONE_PARENT = 0x8000, CLONE_THREAD = 0x10000, CLONE_SYSVSEM = 0x40000,
-	CLONE_SETTLS = 0x80000, CLONE_PARENT_SETTID = 0x100000, CLONE_CHILD_CLEARTID = 0x200000,
-	CLONE_DETACHED = 0x400000, CLONE_UNTRACED = 0x800000, CLONE_CHILD_SETTID = 0x1000000,
+	CSIGNAL = 0xff,
+	CLONE_VM = 0x100,
+	CLONE_FS = 0x200,
+	CLONE_FILES = 0x400,
+	CLONE_SIGHAND = 0x800,
+	CLONE_VFORK = 0x4000,
+	CLONE_PARENT = 0x8000,
+	CLONE_THREAD = 0x10000,
+	CLONE_SYSVSEM = 0x40000,
+	CLONE_SETTLS = 0x80000,
+	CLONE_PARENT_SETTID = 0x100000,
+	CLONE_CHILD_CLEARTID = 0x200000,
+	CLONE_DETACHED = 0x400000,
+	CLONE_UNTRACED = 0x800000,
+	CLONE_CHILD_SETTID = 0x1000000,
 	CLONE_IO = (int)0x80000000,
-	CLONE_KNOWN = CSIGNAL | CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_VFORK | CLONE_PARENT |
-		      CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID |
-		      CLONE_DETACHED | CLONE_UNTRACED | CLONE_CHILD_SETTID | CLONE_IO,
+	CLONE_KNOWN = CSIGNAL | CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_VFORK |
+	              CLONE_PARENT | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS |
+	              CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED |
+	              CLONE_CHILD_SETTID | CLONE_IO,
 	CLONE_NEED_THREAD = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND,
 };
 #define CLONE_CLEAR_SIGHAND 0x100000000ull
@@ -108,7 +120,8 @@ static void copy_thread(struct uthread *t, struct uthread *from, const struct cl
 	t->clear_child_tid = c->flags & CLONE_CHILD_CLEARTID ? c->child_tid : 0;
 }
 
-static int publish(struct proc *p, struct uthread *t, struct proc *parent, const struct clone_args *c)
+static int publish(struct proc *p, struct uthread *t, struct proc *parent,
+                   const struct clone_args *c)
 {
 	uint64_t flags = spin_lock_irq(&proc_lock);
 	int r;
@@ -170,8 +183,12 @@ drop_proc:
 SYSCALL(56, clone)
 {
 	const struct clone_args c = {
-		.flags = (uint32_t)a[0] & ~(uint32_t)CSIGNAL, .exit_signal = (int)(a[0] & CSIGNAL), .stack = a[1],
-		.parent_tid = a[2], .child_tid = a[3], .tls = a[4],
+		.flags = (uint32_t)a[0] & ~(uint32_t)CSIGNAL,
+		.exit_signal = (int)(a[0] & CSIGNAL),
+		.stack = a[1],
+		.parent_tid = a[2],
+		.child_tid = a[3],
+		.tls = a[4],
 	};
 
 	return do_clone(&c);
@@ -184,7 +201,8 @@ SYSCALL(57, fork)
 
 SYSCALL(58, vfork)
 {
-	return do_clone(&(struct clone_args){ .flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD });
+	return do_clone(
+		&(struct clone_args){ .flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD });
 }
 
 /* struct clone_args of Linux, version 0 being its first 64 bytes. */
@@ -205,10 +223,14 @@ SYSCALL(435, clone3)
 	r = copy_from_user(&u, a[0], size);
 	if (r)
 		return r;
-	if (u.set_tid || u.set_tid_size || u.exit_signal > NSIG || u.flags & CSIGNAL || !u.stack != !u.stack_size)
+	if (u.set_tid || u.set_tid_size || u.exit_signal > NSIG || u.flags & CSIGNAL ||
+	    !u.stack != !u.stack_size)
 		return -EINVAL;
-	c = (struct clone_args){ .flags = u.flags, .exit_signal = (int)u.exit_signal,
-				 .stack = u.stack ? u.stack + u.stack_size : 0, .tls = u.tls,
-				 .parent_tid = u.parent_tid, .child_tid = u.child_tid };
+	c = (struct clone_args){ .flags = u.flags,
+		                 .exit_signal = (int)u.exit_signal,
+		                 .stack = u.stack ? u.stack + u.stack_size : 0,
+		                 .tls = u.tls,
+		                 .parent_tid = u.parent_tid,
+		                 .child_tid = u.child_tid };
 	return do_clone(&c);
 }

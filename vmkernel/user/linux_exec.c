@@ -69,7 +69,8 @@ static int add_word(struct exec_args *args, const char *word)
 }
 
 /* Interpreters with their arguments, the last one found first; then the script in place of argv[0]. */
-static int add_script_words(struct exec_args *args, const struct script *s, unsigned depth, const char *path)
+static int add_script_words(struct exec_args *args, const struct script *s, unsigned depth,
+                            const char *path)
 {
 	int r = 0;
 
@@ -83,20 +84,21 @@ static int add_script_words(struct exec_args *args, const struct script *s, unsi
 
 static int add_strings(struct exec_args *args, const struct exec_request *q, bool script)
 {
-	int r = q->argv ? exec_args_add_kernel(args, q->argv, script, &args->argc) :
-			  exec_args_add_user(args, q->user_argv, script, &args->argc);
+	int r = q->argv ? exec_args_add_kernel(args, q->argv, script, &args->argc)
+	                : exec_args_add_user(args, q->user_argv, script, &args->argc);
 
 	if (!r && !args->argc)
 		r = add_word(args, "");
 	args->env_at = args->len;
 	if (!r)
-		r = q->envp ? exec_args_add_kernel(args, q->envp, 0, &args->envc) :
-			      exec_args_add_user(args, q->user_envp, 0, &args->envc);
+		r = q->envp ? exec_args_add_kernel(args, q->envp, 0, &args->envc)
+		            : exec_args_add_user(args, q->user_envp, 0, &args->envc);
 	return r ? r : exec_args_finish(args, q->path);
 }
 
 /* Follows "#!" lines from q->path to a program; *depth is how many there were. */
-static int find_program(const struct exec_request *q, struct script *s, unsigned *depth, struct file **out)
+static int find_program(const struct exec_request *q, struct script *s, unsigned *depth,
+                        struct file **out)
 {
 	int r = vfs_open_exec(q->dirfd, q->path, q->at_flags, out);
 
@@ -143,7 +145,9 @@ static void reset_signals(struct proc *p, struct uthread *t)
 	uint64_t flags = spin_lock_irq(&proc_lock);
 
 	for (unsigned i = 0; i < NSIG; i++)
-		p->actions[i] = (struct sigaction){ .handler = p->actions[i].handler == SIG_IGN ? SIG_IGN : SIG_DFL };
+		p->actions[i] = (struct sigaction){ .handler = p->actions[i].handler == SIG_IGN
+			                                               ? SIG_IGN
+			                                               : SIG_DFL };
 	t->altstack = t->altstack_size = 0;
 	t->altstack_flags = SS_DISABLE;
 	t->mask_saved = false;
@@ -161,8 +165,8 @@ static void set_comm(struct proc *p, struct uthread *t, const char *path)
 }
 
 /* From here on nothing can fail: the old program is gone. */
-static void commit(struct proc *p, struct uthread *t, const struct exec_image *image, struct file *f,
-		   struct trap_frame *frame)
+static void commit(struct proc *p, struct uthread *t, const struct exec_image *image,
+                   struct file *f, struct trap_frame *frame)
 {
 	struct aspace *old = p->as;
 	struct file *old_exe = p->exe;
@@ -184,8 +188,11 @@ static void commit(struct proc *p, struct uthread *t, const struct exec_image *i
 	p->env_start = image->env_start;
 	p->env_end = image->env_end;
 	p->start_stack = image->sp;
-	*frame = (struct trap_frame){ .rip = image->entry, .cs = SEL_USER_CODE, .rflags = RFLAGS_IF | BIT(1),
-				      .rsp = image->sp, .ss = SEL_USER_DATA };
+	*frame = (struct trap_frame){ .rip = image->entry,
+		                      .cs = SEL_USER_CODE,
+		                      .rflags = RFLAGS_IF | BIT(1),
+		                      .rsp = image->sp,
+		                      .ss = SEL_USER_DATA };
 	proc_vfork_done(p);
 	if (old)
 		aspace_put(old);
@@ -234,16 +241,21 @@ free_args:
 	return r;
 }
 
-int proc_exec_kernel(const char *path, const char *const *argv, const char *const *envp, struct trap_frame *f)
+int proc_exec_kernel(const char *path, const char *const *argv, const char *const *envp,
+                     struct trap_frame *f)
 {
-	const struct exec_request q = { .dirfd = AT_FDCWD, .path = path, .argv = argv, .envp = envp };
+	const struct exec_request q = {
+		.dirfd = AT_FDCWD, .path = path, .argv = argv, .envp = envp
+	};
 
 	return do_exec(&q, f);
 }
 
 static long user_exec(int dirfd, uva_t path_va, uva_t argv, uva_t envp, unsigned at_flags)
 {
-	struct exec_request q = { .dirfd = dirfd, .at_flags = at_flags, .user_argv = argv, .user_envp = envp };
+	struct exec_request q = {
+		.dirfd = dirfd, .at_flags = at_flags, .user_argv = argv, .user_envp = envp
+	};
 	char *path = kmalloc(EXEC_PATH_MAX);
 	ssize_t n;
 	int r;

@@ -8,14 +8,41 @@
 #include "vmk/mm.h"
 
 enum {
-	PROT_ALL = 7, PROT_GROWSDOWN = 0x01000000, PROT_GROWSUP = 0x02000000,
-	MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_SHARED_VALIDATE = 3, MAP_TYPE = 15, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20,
-	MAP_GROWSDOWN = 0x100, MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000, MAP_FIXED_NOREPLACE = 0x100000,
-	MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2,
-	MADV_NORMAL = 0, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED, MADV_DONTNEED, MADV_FREE = 8, MADV_REMOVE = 9,
-	MADV_DONTFORK = 10, MADV_DOFORK = 11, MADV_MERGEABLE = 12, MADV_UNMERGEABLE, MADV_HUGEPAGE, MADV_NOHUGEPAGE,
-	MADV_DONTDUMP, MADV_DODUMP, MADV_COLD = 20, MADV_PAGEOUT = 21,
-	O_ACCMODE = 3, O_RDONLY = 0, O_WRONLY = 1,
+	PROT_ALL = 7,
+	PROT_GROWSDOWN = 0x01000000,
+	PROT_GROWSUP = 0x02000000,
+	MAP_SHARED = 1,
+	MAP_PRIVATE = 2,
+	MAP_SHARED_VALIDATE = 3,
+	MAP_TYPE = 15,
+	MAP_FIXED = 0x10,
+	MAP_ANONYMOUS = 0x20,
+	MAP_GROWSDOWN = 0x100,
+	MAP_NORESERVE = 0x4000,
+	MAP_POPULATE = 0x8000,
+	MAP_FIXED_NOREPLACE = 0x100000,
+	MREMAP_MAYMOVE = 1,
+	MREMAP_FIXED = 2,
+	MADV_NORMAL = 0,
+	MADV_RANDOM,
+	MADV_SEQUENTIAL,
+	MADV_WILLNEED,
+	MADV_DONTNEED,
+	MADV_FREE = 8,
+	MADV_REMOVE = 9,
+	MADV_DONTFORK = 10,
+	MADV_DOFORK = 11,
+	MADV_MERGEABLE = 12,
+	MADV_UNMERGEABLE,
+	MADV_HUGEPAGE,
+	MADV_NOHUGEPAGE,
+	MADV_DONTDUMP,
+	MADV_DODUMP,
+	MADV_COLD = 20,
+	MADV_PAGEOUT = 21,
+	O_ACCMODE = 3,
+	O_RDONLY = 0,
+	O_WRONLY = 1,
 };
 
 static struct aspace *current_as(void)
@@ -34,8 +61,8 @@ static void populate(uva_t va, uint64_t len, unsigned prot)
 }
 
 /* The object behind a file mapping; flags gain AREA_NO_WRITE when the file is not open for writing. */
-static int file_object(int fd, uint64_t offset, uint64_t len, unsigned *flags, struct file **f, struct memobj **obj,
-		       uint64_t *obj_offset)
+static int file_object(int fd, uint64_t offset, uint64_t len, unsigned *flags, struct file **f,
+                       struct memobj **obj, uint64_t *obj_offset)
 {
 	bool shared = *flags & AREA_SHARED;
 	unsigned mode;
@@ -49,7 +76,9 @@ static int file_object(int fd, uint64_t offset, uint64_t len, unsigned *flags, s
 		goto put;
 	if (shared && mode == O_RDONLY)
 		*flags |= AREA_NO_WRITE;
-	r = (*f)->ops->mmap ? (*f)->ops->mmap(*f, offset, len, *flags & AREA_PROT, shared, obj, obj_offset) : -ENODEV;
+	r = (*f)->ops->mmap
+	            ? (*f)->ops->mmap(*f, offset, len, *flags & AREA_PROT, shared, obj, obj_offset)
+	            : -ENODEV;
 	if (!r)
 		return 0;
 put:
@@ -66,7 +95,8 @@ SYSCALL(9, mmap)
 	int64_t va;
 	int r = 0;
 
-	if (!len || !IS_ALIGNED(offset, PAGE_SIZE) || (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE))
+	if (!len || !IS_ALIGNED(offset, PAGE_SIZE) ||
+	    (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE))
 		return -EINVAL;
 	if (m & (MAP_FIXED | MAP_FIXED_NOREPLACE) && !IS_ALIGNED(a[0], PAGE_SIZE))
 		return -EINVAL;
@@ -105,7 +135,8 @@ SYSCALL(10, mprotect)
 {
 	uint64_t len = ALIGN_UP(a[1], PAGE_SIZE);
 
-	if (!IS_ALIGNED(a[0], PAGE_SIZE) || a[2] & ~(uint64_t)(PROT_ALL | PROT_GROWSDOWN | PROT_GROWSUP))
+	if (!IS_ALIGNED(a[0], PAGE_SIZE) ||
+	    a[2] & ~(uint64_t)(PROT_ALL | PROT_GROWSDOWN | PROT_GROWSUP))
 		return -EINVAL;
 	if (len < a[1])
 		return -ENOMEM;
@@ -118,14 +149,16 @@ SYSCALL(25, mremap)
 	unsigned m = (unsigned)a[3];
 	bool fixed = m & MREMAP_FIXED;
 
-	if (!IS_ALIGNED(a[0], PAGE_SIZE) || !len || !old_len || m & ~(unsigned)(MREMAP_MAYMOVE | MREMAP_FIXED) ||
+	if (!IS_ALIGNED(a[0], PAGE_SIZE) || !len || !old_len ||
+	    m & ~(unsigned)(MREMAP_MAYMOVE | MREMAP_FIXED) ||
 	    (fixed && (!(m & MREMAP_MAYMOVE) || !IS_ALIGNED(a[4], PAGE_SIZE))))
 		return -EINVAL;
 	if (len > USER_END || old_len > USER_END)
 		return -ENOMEM;
 	if (fixed && a[4] < a[0] + old_len && a[0] < a[4] + len)
 		return -EINVAL;
-	return aspace_remap(current_as(), a[0], old_len, len, m & MREMAP_MAYMOVE, fixed, fixed ? a[4] : 0);
+	return aspace_remap(current_as(), a[0], old_len, len, m & MREMAP_MAYMOVE, fixed,
+	                    fixed ? a[4] : 0);
 }
 
 SYSCALL(28, madvise)
@@ -149,10 +182,8 @@ SYSCALL(28, madvise)
 	case MADV_DONTDUMP:
 	case MADV_DODUMP:
 	case MADV_COLD:
-	case MADV_PAGEOUT:
-		return 0; /* hints */
-	default:
-		return -EINVAL;
+	case MADV_PAGEOUT: return 0; /* hints */
+	default: return -EINVAL;
 	}
 }
 
@@ -172,7 +203,8 @@ SYSCALL(26, msync)
 {
 	enum { MS_ASYNC = 1, MS_INVALIDATE = 2, MS_SYNC = 4 };
 
-	if (!IS_ALIGNED(a[0], PAGE_SIZE) || a[2] & ~(uint64_t)(MS_ASYNC | MS_INVALIDATE | MS_SYNC) ||
+	if (!IS_ALIGNED(a[0], PAGE_SIZE) ||
+	    a[2] & ~(uint64_t)(MS_ASYNC | MS_INVALIDATE | MS_SYNC) ||
 	    (a[2] & (MS_ASYNC | MS_SYNC)) == (MS_ASYNC | MS_SYNC))
 		return -EINVAL;
 	/* Mappings are the files' own pages: nothing is ever behind. */
@@ -202,7 +234,9 @@ SYSCALL(27, mincore)
 /* Nothing is ever paged out: all of it is locked. */
 static long lock_range(uva_t va, uint64_t len)
 {
-	return aspace_mapped(current_as(), ALIGN_DOWN(va, PAGE_SIZE), ALIGN_UP(len, PAGE_SIZE)) ? 0 : -ENOMEM;
+	return aspace_mapped(current_as(), ALIGN_DOWN(va, PAGE_SIZE), ALIGN_UP(len, PAGE_SIZE))
+	               ? 0
+	               : -ENOMEM;
 }
 
 SYSCALL(149, mlock)

@@ -16,7 +16,8 @@
 #define LINUX_RELEASE "6.1.0-tepui"
 enum { UTS_LEN = 65 };
 static struct uts {
-	char sysname[UTS_LEN], nodename[UTS_LEN], release[UTS_LEN], version[UTS_LEN], machine[UTS_LEN], domain[UTS_LEN];
+	char sysname[UTS_LEN], nodename[UTS_LEN], release[UTS_LEN], version[UTS_LEN],
+		machine[UTS_LEN], domain[UTS_LEN];
 } uts = { "Linux", "localhost", LINUX_RELEASE, "Tepui " VMK_VERSION, "x86_64", "(none)" };
 
 SYSCALL(63, uname)
@@ -122,8 +123,7 @@ SYSCALL(158, arch_prctl)
 		t->gs_base = a[1];
 		wrmsr(MSR_KERNEL_GS_BASE, a[1]);
 		break;
-	default:
-		break;
+	default: break;
 	}
 	v = rdmsr(a[0] == ARCH_GET_GS ? MSR_KERNEL_GS_BASE : MSR_FS_BASE);
 	preempt_enable();
@@ -135,9 +135,19 @@ SYSCALL(158, arch_prctl)
 SYSCALL(157, prctl)
 {
 	enum {
-		PR_SET_PDEATHSIG = 1, PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_GET_KEEPCAPS = 7,
-		PR_SET_KEEPCAPS = 8, PR_SET_NAME = 15, PR_GET_NAME = 16, PR_CAPBSET_READ = 23, PR_SET_TIMERSLACK = 29,
-		PR_GET_TIMERSLACK = 30, PR_SET_NO_NEW_PRIVS = 38, PR_GET_NO_NEW_PRIVS = 39,
+		PR_SET_PDEATHSIG = 1,
+		PR_GET_PDEATHSIG,
+		PR_GET_DUMPABLE,
+		PR_SET_DUMPABLE,
+		PR_GET_KEEPCAPS = 7,
+		PR_SET_KEEPCAPS = 8,
+		PR_SET_NAME = 15,
+		PR_GET_NAME = 16,
+		PR_CAPBSET_READ = 23,
+		PR_SET_TIMERSLACK = 29,
+		PR_GET_TIMERSLACK = 30,
+		PR_SET_NO_NEW_PRIVS = 38,
+		PR_GET_NO_NEW_PRIVS = 39,
 	};
 	struct uthread *t = uthread_current();
 	struct proc *p = t->proc;
@@ -155,10 +165,8 @@ SYSCALL(157, prctl)
 			memcpy(p->comm, name, COMM_LEN);
 		world_set_name(t->world, name);
 		return 0;
-	case PR_GET_NAME:
-		return copy_to_user(a[1], t->comm, COMM_LEN);
-	case PR_GET_DUMPABLE:
-		return p->dumpable;
+	case PR_GET_NAME: return copy_to_user(a[1], t->comm, COMM_LEN);
+	case PR_GET_DUMPABLE: return p->dumpable;
 	case PR_SET_DUMPABLE:
 		if (a[1] > 1)
 			return -EINVAL;
@@ -169,16 +177,11 @@ SYSCALL(157, prctl)
 			return -EINVAL;
 		p->no_new_privs = true;
 		return 0;
-	case PR_GET_NO_NEW_PRIVS:
-		return p->no_new_privs;
-	case PR_CAPBSET_READ:
-		return a[1] <= 40 ? 1 : -EINVAL;
-	case PR_GET_TIMERSLACK:
-		return 50000;
-	case PR_SET_TIMERSLACK:
-		return 0;
-	default:
-		return -EINVAL;
+	case PR_GET_NO_NEW_PRIVS: return p->no_new_privs;
+	case PR_CAPBSET_READ: return a[1] <= 40 ? 1 : -EINVAL;
+	case PR_GET_TIMERSLACK: return 50000;
+	case PR_SET_TIMERSLACK: return 0;
+	default: return -EINVAL;
 	}
 }
 
@@ -304,51 +307,54 @@ SYSCALL(148, sched_rr_get_interval)
 	return task_exists((int)a[0]) ? timespec_put(a[1], 4 * NS_PER_MS) : -ESRCH;
 }
 
-static void nothing(void *arg __maybe_unused)
-{
-}
+static void nothing(void *arg __maybe_unused) {}
 
 SYSCALL(324, membarrier)
 {
-	enum { QUERY = 0, GLOBAL = 1, GLOBAL_EXPEDITED = 2, REGISTER_GLOBAL = 4, PRIVATE = 8, REGISTER_PRIVATE = 16 };
+	enum {
+		QUERY = 0,
+		GLOBAL = 1,
+		GLOBAL_EXPEDITED = 2,
+		REGISTER_GLOBAL = 4,
+		PRIVATE = 8,
+		REGISTER_PRIVATE = 16
+	};
 
 	if ((int)a[1])
 		return -EINVAL;
 	switch ((int)a[0]) {
-	case QUERY:
-		return GLOBAL | GLOBAL_EXPEDITED | REGISTER_GLOBAL | PRIVATE | REGISTER_PRIVATE;
+	case QUERY: return GLOBAL | GLOBAL_EXPEDITED | REGISTER_GLOBAL | PRIVATE | REGISTER_PRIVATE;
 	case GLOBAL:
 	case GLOBAL_EXPEDITED:
 	case PRIVATE:
 		cpu_call_all(nothing, NULL); /* an interrupt is a full barrier */
 		return 0;
 	case REGISTER_GLOBAL:
-	case REGISTER_PRIVATE:
-		return 0;
-	default:
-		return -EINVAL;
+	case REGISTER_PRIVATE: return 0;
+	default: return -EINVAL;
 	}
 }
 
 SYSCALL(169, reboot)
 {
-	enum { MAGIC1 = (int)0xfee1dead, MAGIC2 = 672274793, CAD_OFF = 0, CAD_ON = (int)0x89abcdef };
+	enum {
+		MAGIC1 = (int)0xfee1dead,
+		MAGIC2 = 672274793,
+		CAD_OFF = 0,
+		CAD_ON = (int)0x89abcdef
+	};
 
 	if (!proc_is_root())
 		return -EPERM;
 	if ((int)a[0] != MAGIC1 || (int)a[1] != MAGIC2)
 		return -EINVAL;
 	switch ((uint32_t)a[2]) {
-	case 0x01234567:
-		machine_reboot();
+	case 0x01234567: machine_reboot();
 	case 0x4321fedc:
-	case 0xcdef0123:
-		machine_poweroff();
+	case 0xcdef0123: machine_poweroff();
 	case (uint32_t)CAD_OFF:
-	case (uint32_t)CAD_ON:
-		return 0;
-	default:
-		return -EINVAL;
+	case (uint32_t)CAD_ON: return 0;
+	default: return -EINVAL;
 	}
 }
 

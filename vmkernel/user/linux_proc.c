@@ -125,10 +125,10 @@ SYSCALL(112, setsid)
 	return p->pid;
 }
 
-#define GET_ID(nr, name, field)                                                                    \
-	SYSCALL(nr, name)                                                                          \
-	{                                                                                          \
-		return cred_current()->field;                                                      \
+#define GET_ID(nr, name, field)               \
+	SYSCALL(nr, name)                     \
+	{                                     \
+		return cred_current()->field; \
 	}
 GET_ID(102, getuid, uid)
 GET_ID(104, getgid, gid)
@@ -292,7 +292,7 @@ static long do_limit(struct proc *p, unsigned which, uva_t new, uva_t old)
 
 	if (which >= RLIMITS)
 		return -EINVAL;
-	if (new && user_read(&l, new))
+	if (new &&user_read(&l, new))
 		return -EFAULT;
 	was = p->limits[which];
 	if (new)
@@ -317,7 +317,9 @@ SYSCALL(302, prlimit64)
 
 	if (!p)
 		return -ESRCH;
-	r = !(int)a[0] || p == proc_current() || proc_is_root() ? do_limit(p, (unsigned)a[1], a[2], a[3]) : -EPERM;
+	r = !(int)a[0] || p == proc_current() || proc_is_root()
+	            ? do_limit(p, (unsigned)a[1], a[2], a[3])
+	            : -EPERM;
 	if ((int)a[0])
 		proc_put(p);
 	return r;
@@ -336,7 +338,9 @@ struct priority {
 static bool priority_each(struct proc *p, void *arg)
 {
 	struct priority *q = arg;
-	int id = q->which == PRIO_PROCESS ? p->pid : q->which == PRIO_PGRP ? p->pgid : (int)p->cred.uid;
+	int id = q->which == PRIO_PROCESS ? p->pid
+	         : q->which == PRIO_PGRP  ? p->pgid
+	                                  : (int)p->cred.uid;
 
 	if (id != q->who || p->zombie)
 		return true;
@@ -359,7 +363,9 @@ static void find_priority(struct priority *q, const uint64_t a[6])
 	q->best = NICE_MAX;
 	q->who = (int)a[1];
 	if (!q->who)
-		q->who = q->which == PRIO_PROCESS ? me->pid : q->which == PRIO_PGRP ? me->pgid : (int)me->cred.uid;
+		q->who = q->which == PRIO_PROCESS ? me->pid
+		         : q->which == PRIO_PGRP  ? me->pgid
+		                                  : (int)me->cred.uid;
 	proc_for_each(priority_each, q);
 }
 
@@ -375,7 +381,8 @@ SYSCALL(140, getpriority)
 
 SYSCALL(141, setpriority)
 {
-	struct priority q = { .set = true, .nice = MAX(MIN((int)a[2], (int)NICE_MAX), (int)NICE_MIN) };
+	struct priority q = { .set = true,
+		              .nice = MAX(MIN((int)a[2], (int)NICE_MAX), (int)NICE_MIN) };
 
 	if ((unsigned)a[0] > PRIO_USER)
 		return -EINVAL;

@@ -21,7 +21,8 @@ SYSCALL(13, rt_sigaction)
 	struct uthread *t;
 	uint64_t flags;
 
-	if (a[3] != SIGSET_SIZE || !valid_signal(sig) || (a[1] && (sig == SIGKILL || sig == SIGSTOP)))
+	if (a[3] != SIGSET_SIZE || !valid_signal(sig) ||
+	    (a[1] && (sig == SIGKILL || sig == SIGSTOP)))
 		return -EINVAL;
 	if (a[1] && user_read(&new, a[1]))
 		return -EFAULT;
@@ -31,8 +32,9 @@ SYSCALL(13, rt_sigaction)
 		new.mask &= ~(sig_bit(SIGKILL) | sig_bit(SIGSTOP));
 		p->actions[sig - 1] = new;
 		/* What is ignored from now on is not pending either. */
-		if (new.handler == SIG_IGN || (new.handler == SIG_DFL && (sig == SIGCHLD || sig == SIGCONT ||
-									  sig == SIGURG || sig == SIGWINCH))) {
+		if (new.handler == SIG_IGN ||
+		    (new.handler == SIG_DFL &&
+		     (sig == SIGCHLD || sig == SIGCONT || sig == SIGURG || sig == SIGWINCH))) {
 			signal_flush(&p->pending, sig_bit(sig));
 			list_for_each(t, &p->threads, link)
 				signal_flush(&t->pending, sig_bit(sig));
@@ -54,7 +56,9 @@ SYSCALL(14, rt_sigprocmask)
 			return -EFAULT;
 		if ((unsigned)a[0] > SIG_SETMASK)
 			return -EINVAL;
-		signal_set_mask((int)a[0] == SIG_BLOCK ? old | set : (int)a[0] == SIG_UNBLOCK ? old & ~set : set);
+		signal_set_mask((int)a[0] == SIG_BLOCK     ? old | set
+		                : (int)a[0] == SIG_UNBLOCK ? old & ~set
+		                                           : set);
 	}
 	return a[2] ? user_write(a[2], &old) : 0;
 }
@@ -123,7 +127,8 @@ SYSCALL(128, rt_sigtimedwait)
 		deadline = ns_add(time_now(), t);
 	}
 	set &= ~(sig_bit(SIGKILL) | sig_bit(SIGSTOP));
-	r = wait_event_intr_until(&p->signal_waitq, (sig = signal_dequeue(set, &info)) != 0, deadline);
+	r = wait_event_intr_until(&p->signal_waitq, (sig = signal_dequeue(set, &info)) != 0,
+	                          deadline);
 	if (!sig) /* one of the set that was not blocked may have ended the wait */
 		sig = signal_dequeue(set, &info);
 	if (!sig)
@@ -135,9 +140,11 @@ SYSCALL(131, sigaltstack)
 {
 	struct uthread *t = uthread_current();
 	uint64_t sp = uthread_frame()->rsp;
-	bool on = !(t->altstack_flags & SS_DISABLE) && sp > t->altstack && sp - t->altstack <= t->altstack_size;
-	struct stack_info new, old = { t->altstack, (int32_t)(t->altstack_flags | (on ? SS_ONSTACK : 0)), 0,
-				       t->altstack_size };
+	bool on = !(t->altstack_flags & SS_DISABLE) && sp > t->altstack &&
+	          sp - t->altstack <= t->altstack_size;
+	struct stack_info new,
+		old = { t->altstack, (int32_t)(t->altstack_flags | (on ? SS_ONSTACK : 0)), 0,
+		        t->altstack_size };
 	uint32_t mode;
 
 	if (a[0]) {
@@ -145,14 +152,15 @@ SYSCALL(131, sigaltstack)
 			return -EFAULT;
 		if (on)
 			return -EPERM;
-		mode = (uint32_t)new.flags & ~SS_AUTODISARM;
+		mode = (uint32_t) new.flags & ~SS_AUTODISARM;
 		if (mode != 0 && mode != SS_DISABLE && mode != SS_ONSTACK)
 			return -EINVAL;
 		if (mode != SS_DISABLE && new.size < MINSIGSTKSZ)
 			return -ENOMEM;
 		t->altstack = mode == SS_DISABLE ? 0 : new.sp;
 		t->altstack_size = mode == SS_DISABLE ? 0 : new.size;
-		t->altstack_flags = mode == SS_DISABLE ? SS_DISABLE : (uint32_t)new.flags & SS_AUTODISARM;
+		t->altstack_flags = mode == SS_DISABLE ? SS_DISABLE
+		                                       : (uint32_t) new.flags &SS_AUTODISARM;
 	}
 	return a[1] ? user_write(a[1], &old) : 0;
 }
@@ -161,8 +169,9 @@ static bool may_signal(const struct proc *p, int sig)
 {
 	const struct cred *me = cred_current();
 
-	return me->euid == 0 || me->euid == p->cred.uid || me->euid == p->cred.suid || me->uid == p->cred.uid ||
-	       me->uid == p->cred.suid || (sig == SIGCONT && p->sid == proc_current()->sid);
+	return me->euid == 0 || me->euid == p->cred.uid || me->euid == p->cred.suid ||
+	       me->uid == p->cred.uid || me->uid == p->cred.suid ||
+	       (sig == SIGCONT && p->sid == proc_current()->sid);
 }
 
 static struct siginfo info_from_me(int sig, int code)
@@ -263,7 +272,8 @@ static int user_info(uva_t from, int sig, int target, struct siginfo *info)
 	if (user_read(info, from))
 		return -EFAULT;
 	info->signo = sig;
-	return (info->code >= 0 || info->code == SI_TKILL) && target != proc_current()->pid ? -EPERM : 0;
+	return (info->code >= 0 || info->code == SI_TKILL) && target != proc_current()->pid ? -EPERM
+	                                                                                    : 0;
 }
 
 SYSCALL(129, rt_sigqueueinfo)

@@ -7,9 +7,17 @@
 #include "vmk/errno.h"
 
 enum {
-	CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1, CLOCK_PROCESS_CPUTIME_ID = 2, CLOCK_THREAD_CPUTIME_ID = 3,
-	CLOCK_MONOTONIC_RAW = 4, CLOCK_REALTIME_COARSE = 5, CLOCK_MONOTONIC_COARSE = 6, CLOCK_BOOTTIME = 7,
-	CLOCK_TAI = 11, TIMER_ABSTIME = 1, TICKS_PER_S = 100,
+	CLOCK_REALTIME = 0,
+	CLOCK_MONOTONIC = 1,
+	CLOCK_PROCESS_CPUTIME_ID = 2,
+	CLOCK_THREAD_CPUTIME_ID = 3,
+	CLOCK_MONOTONIC_RAW = 4,
+	CLOCK_REALTIME_COARSE = 5,
+	CLOCK_MONOTONIC_COARSE = 6,
+	CLOCK_BOOTTIME = 7,
+	CLOCK_TAI = 11,
+	TIMER_ABSTIME = 1,
+	TICKS_PER_S = 100,
 };
 
 int timespec_get(uva_t from, ns_t *out)
@@ -21,7 +29,8 @@ int timespec_get(uva_t from, ns_t *out)
 		return r;
 	if (ts[0] < 0 || ts[1] < 0 || ts[1] >= (int64_t)NS_PER_S)
 		return -EINVAL;
-	*out = (uint64_t)ts[0] >= NS_NEVER / NS_PER_S ? NS_NEVER : (ns_t)ts[0] * NS_PER_S + (ns_t)ts[1];
+	*out = (uint64_t)ts[0] >= NS_NEVER / NS_PER_S ? NS_NEVER
+	                                              : (ns_t)ts[0] * NS_PER_S + (ns_t)ts[1];
 	return 0;
 }
 
@@ -54,15 +63,11 @@ static int clock_read(int id, ns_t *t)
 	switch (id) {
 	case CLOCK_REALTIME:
 	case CLOCK_REALTIME_COARSE:
-	case CLOCK_TAI:
-		*t = time_realtime();
-		return 0;
+	case CLOCK_TAI: *t = time_realtime(); return 0;
 	case CLOCK_MONOTONIC:
 	case CLOCK_MONOTONIC_RAW:
 	case CLOCK_MONOTONIC_COARSE:
-	case CLOCK_BOOTTIME:
-		*t = time_now();
-		return 0;
+	case CLOCK_BOOTTIME: *t = time_now(); return 0;
 	case CLOCK_PROCESS_CPUTIME_ID:
 		usage_of(proc_current(), &u);
 		*t = u.user + u.system;
@@ -71,8 +76,7 @@ static int clock_read(int id, ns_t *t)
 		world_times_get(uthread_current()->world, &w);
 		*t = w.used;
 		return 0;
-	default:
-		break;
+	default: break;
 	}
 	if (id >= 0)
 		return -EINVAL;
@@ -182,7 +186,8 @@ SYSCALL(230, clock_nanosleep)
 		r = timespec_get(a[2], &t);
 	if (r)
 		return r;
-	if ((int)a[0] == CLOCK_THREAD_CPUTIME_ID || (int)a[0] == CLOCK_PROCESS_CPUTIME_ID || (int)a[0] < 0)
+	if ((int)a[0] == CLOCK_THREAD_CPUTIME_ID || (int)a[0] == CLOCK_PROCESS_CPUTIME_ID ||
+	    (int)a[0] < 0)
 		return -EOPNOTSUPP;
 	if (!(a[1] & TIMER_ABSTIME))
 		return sleep_until(uthread_current(), ns_add(time_now(), t), a[3]);
@@ -208,19 +213,14 @@ SYSCALL(98, getrusage)
 	struct world_times w;
 
 	switch ((int)a[0]) {
-	case RUSAGE_SELF:
-		usage_of(t->proc, &u);
-		break;
-	case RUSAGE_CHILDREN:
-		u = t->proc->children_usage;
-		break;
+	case RUSAGE_SELF: usage_of(t->proc, &u); break;
+	case RUSAGE_CHILDREN: u = t->proc->children_usage; break;
 	case RUSAGE_THREAD:
 		world_times_get(t->world, &w);
 		u.user = w.used;
 		u.nvcsw = w.switches;
 		break;
-	default:
-		return -EINVAL;
+	default: return -EINVAL;
 	}
 	usage_to_linux(&u, &ru);
 	return user_write(a[1], &ru);

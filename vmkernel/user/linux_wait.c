@@ -6,9 +6,18 @@
 #include "vmk/string.h"
 
 enum {
-	WNOHANG = 1, WUNTRACED = 2, WSTOPPED = 2, WEXITED = 4, WCONTINUED = 8, WNOWAIT = 0x1000000,
-	WNOTHREAD = 0x20000000, WALL = 0x40000000, WCLONE = (int)0x80000000,
-	P_ALL = 0, P_PID = 1, P_PGID = 2,
+	WNOHANG = 1,
+	WUNTRACED = 2,
+	WSTOPPED = 2,
+	WEXITED = 4,
+	WCONTINUED = 8,
+	WNOWAIT = 0x1000000,
+	WNOTHREAD = 0x20000000,
+	WALL = 0x40000000,
+	WCLONE = (int)0x80000000,
+	P_ALL = 0,
+	P_PID = 1,
+	P_PGID = 2,
 };
 
 /* Which children, which changes of theirs, and what was found. */
@@ -109,7 +118,8 @@ SYSCALL(61, wait4)
 	struct wait_request w = { .id = (int)a[0], .options = (unsigned)a[2] };
 	int r;
 
-	if (w.options & ~(unsigned)(WNOHANG | WUNTRACED | WCONTINUED | WNOTHREAD | WALL | (unsigned)WCLONE))
+	if (w.options &
+	    ~(unsigned)(WNOHANG | WUNTRACED | WCONTINUED | WNOTHREAD | WALL | (unsigned)WCLONE))
 		return -EINVAL;
 	if (w.id == (int)0x80000000)
 		return -ESRCH;
@@ -130,31 +140,29 @@ SYSCALL(247, waitid)
 	struct siginfo info = { 0 };
 	int r;
 
-	if (w.options & ~(unsigned)(WNOHANG | WEXITED | WSTOPPED | WCONTINUED | WNOWAIT | WNOTHREAD | WALL |
-				    (unsigned)WCLONE) ||
+	if (w.options & ~(unsigned)(WNOHANG | WEXITED | WSTOPPED | WCONTINUED | WNOWAIT |
+	                            WNOTHREAD | WALL | (unsigned)WCLONE) ||
 	    !(w.options & (WEXITED | WSTOPPED | WCONTINUED)))
 		return -EINVAL;
 	switch ((int)a[0]) {
-	case P_ALL:
-		w.id = -1;
-		break;
+	case P_ALL: w.id = -1; break;
 	case P_PID:
 		if ((int)a[1] <= 0)
 			return -EINVAL;
 		w.id = (int)a[1];
 		break;
-	case P_PGID:
-		w.id = (int)a[1] ? -(int)a[1] : -proc_current()->pgid;
-		break;
-	default:
-		return -EINVAL;
+	case P_PGID: w.id = (int)a[1] ? -(int)a[1] : -proc_current()->pgid; break;
+	default: return -EINVAL;
 	}
 	r = do_wait(&w);
 	if (r < 0)
 		return r;
 	if (r > 0)
-		info = (struct siginfo){ .signo = SIGCHLD, .code = w.code, .pid = w.pid, .uid = w.uid,
-					 .status = w.value };
+		info = (struct siginfo){ .signo = SIGCHLD,
+			                 .code = w.code,
+			                 .pid = w.pid,
+			                 .uid = w.uid,
+			                 .status = w.value };
 	if ((a[2] && user_write(a[2], &info)) || put_usage(r > 0 ? a[4] : 0, &w.usage))
 		return -EFAULT;
 	return 0;

@@ -5,7 +5,7 @@
 #include "vmk/memobj.h"
 
 static int object_mmap(struct file *f, uint64_t offset, uint64_t len, unsigned prot __maybe_unused,
-		       bool shared, struct memobj **obj, uint64_t *obj_offset)
+                       bool shared, struct memobj **obj, uint64_t *obj_offset)
 {
 	struct memobj *o = f->priv;
 
@@ -23,9 +23,9 @@ static void object_release(struct file *f)
 	memobj_put(f->priv);
 }
 
-static const struct file_ops object_ops = {
-	.name = "memobj", .mmap = object_mmap, .release = object_release
-};
+static const struct file_ops object_ops = { .name = "memobj",
+	                                    .mmap = object_mmap,
+	                                    .release = object_release };
 
 int memobj_file(struct memobj *o, struct file **out)
 {

@@ -10,7 +10,9 @@
 #include "x86/gdt.h"
 #include "x86/insn.h"
 
-enum { THREADS_MAX = 2048 }; /* of all processes: each has a stack and an FPU area in kernel memory */
+enum {
+	THREADS_MAX = 2048
+}; /* of all processes: each has a stack and an FPU area in kernel memory */
 
 struct spinlock proc_lock = SPINLOCK_INIT("proc", RANK_FILE + 4);
 static struct list procs = LIST_INIT(procs);
@@ -136,8 +138,12 @@ void proc_main(void *thread)
 int uthread_create(struct proc *p, void (*fn)(void *thread), struct uthread **out)
 {
 	struct uthread *t = kzalloc(sizeof(*t));
-	struct world_attr attr = { .name = p->comm, .kind = WORLD_USER, .cpu = -1,
-				   .hooks = &uthread_hooks, .fn = fn, .arg = t };
+	struct world_attr attr = { .name = p->comm,
+		                   .kind = WORLD_USER,
+		                   .cpu = -1,
+		                   .hooks = &uthread_hooks,
+		                   .fn = fn,
+		                   .arg = t };
 
 	if (!t)
 		return -ENOMEM;

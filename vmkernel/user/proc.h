@@ -15,13 +15,26 @@
 #include "vmk/wait.h"
 #include "x86/trap.h"
 
-struct aspace;	/* mm/aspace.h */
+struct aspace; /* mm/aspace.h */
 
 enum { GROUPS_MAX = 32, RLIMITS = 16, COMM_LEN = 16 };
 enum {
-	RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_CORE, RLIMIT_RSS, RLIMIT_NPROC,
-	RLIMIT_NOFILE, RLIMIT_MEMLOCK, RLIMIT_AS, RLIMIT_LOCKS, RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE,
-	RLIMIT_NICE, RLIMIT_RTPRIO, RLIMIT_RTTIME,
+	RLIMIT_CPU,
+	RLIMIT_FSIZE,
+	RLIMIT_DATA,
+	RLIMIT_STACK,
+	RLIMIT_CORE,
+	RLIMIT_RSS,
+	RLIMIT_NPROC,
+	RLIMIT_NOFILE,
+	RLIMIT_MEMLOCK,
+	RLIMIT_AS,
+	RLIMIT_LOCKS,
+	RLIMIT_SIGPENDING,
+	RLIMIT_MSGQUEUE,
+	RLIMIT_NICE,
+	RLIMIT_RTPRIO,
+	RLIMIT_RTTIME,
 };
 #define RLIM_INFINITY (~0ull)
 
@@ -61,17 +74,17 @@ struct proc {
 
 	struct sigaction actions[NSIG];
 	struct sigset_pending pending;
-	struct waitq child_waitq; /* a child changed state */
+	struct waitq child_waitq;  /* a child changed state */
 	struct waitq signal_waitq; /* sigwait, signalfd: a signal has come */
 	struct waitq event_waitq; /* for its own threads: continued, last but one gone, vfork ended */
 	bool exiting, stopped, execed, zombie;
 	bool stop_report, cont_report; /* for wait4 of the parent */
-	bool vfork_done; /* it has left its parent's memory */
-	int exit_status; /* as wait4 reports it; valid when exiting */
+	bool vfork_done;               /* it has left its parent's memory */
+	int exit_status;               /* as wait4 reports it; valid when exiting */
 	int stop_sig;
-	int exit_signal; /* to the parent; 0 none */
+	int exit_signal;             /* to the parent; 0 none */
 	struct uthread *exec_thread; /* the thread that waits for the others to go */
-	struct timer alarm; /* ITIMER_REAL; user/itimer.c */
+	struct timer alarm;          /* ITIMER_REAL; user/itimer.c */
 	ns_t alarm_interval;
 	struct timer cpu_poll;
 	ns_t cpu_deadline[2], cpu_interval[2]; /* ITIMER_VIRTUAL, ITIMER_PROF; 0 deadline: off */
@@ -97,7 +110,7 @@ struct uthread {
 	/* What restart_syscall goes on with. */
 	long (*restart)(struct uthread *t);
 	uint64_t restart_arg[4];
-	struct trap_frame start; /* first entry to ring 3 */
+	struct trap_frame start;              /* first entry to ring 3 */
 	uint64_t cpus_avoided[CPUS_MAX / 64]; /* the complement of sched_setaffinity's set; proc_lock */
 };
 
@@ -113,7 +126,7 @@ struct proc *ids_proc(int pid);
 void ids_init(void);
 
 struct trap_frame *uthread_frame(void); /* what the current thread will return to ring 3 with */
-struct proc *proc_find(int pid); /* with a reference, or NULL; zombies too */
+struct proc *proc_find(int pid);        /* with a reference, or NULL; zombies too */
 void proc_get(struct proc *p);
 void proc_put(struct proc *p);
 /* Every process in order of birth: fn under proc_lock must not sleep; false ends the walk. */
@@ -146,17 +159,18 @@ void proc_vfork_done(struct proc *p);
 void proc_notify_parent(struct proc *p, int code, int status);
 void usage_of(struct proc *p, struct usage *u); /* of all its threads, dead ones too */
 void usage_add(struct usage *to, const struct usage *u);
-struct linux_rusage { /* struct rusage */
+struct linux_rusage {               /* struct rusage */
 	int64_t utime[2], stime[2]; /* seconds, microseconds */
-	int64_t maxrss, ixrss, idrss, isrss, minflt, majflt, nswap, inblock, oublock, msgsnd, msgrcv;
+	int64_t maxrss, ixrss, idrss, isrss, minflt, majflt, nswap, inblock, oublock, msgsnd,
+		msgrcv;
 	int64_t nsignals, nvcsw, nivcsw;
 };
 ASSERT_SIZE(struct linux_rusage, 144);
 void usage_to_linux(const struct usage *u, struct linux_rusage *out);
 
 /* exec.c: replaces the current process's program. path in kernel memory; argv, envp: see struct exec_args. */
-int __must_check proc_exec_kernel(const char *path, const char *const *argv, const char *const *envp,
-				  struct trap_frame *f);
+int __must_check proc_exec_kernel(const char *path, const char *const *argv,
+                                  const char *const *envp, struct trap_frame *f);
 
 /* signal.c; proc_lock is held. */
 void signal_init(struct sigset_pending *s);

@@ -11,10 +11,15 @@
 #include "vmk/string.h"
 #include "x86/percpu.h"
 
-STAT(signals_lost, "user.signal_infos_lost", "queued signals that lost their information for want of memory");
+STAT(signals_lost, "user.signal_infos_lost",
+     "queued signals that lost their information for want of memory");
 
-#define STOP_SET (1ull << (SIGSTOP - 1) | 1ull << (SIGTSTP - 1) | 1ull << (SIGTTIN - 1) | 1ull << (SIGTTOU - 1))
-#define IGNORE_SET (1ull << (SIGCHLD - 1) | 1ull << (SIGCONT - 1) | 1ull << (SIGURG - 1) | 1ull << (SIGWINCH - 1))
+#define STOP_SET                                                                 \
+	(1ull << (SIGSTOP - 1) | 1ull << (SIGTSTP - 1) | 1ull << (SIGTTIN - 1) | \
+	 1ull << (SIGTTOU - 1))
+#define IGNORE_SET                                                              \
+	(1ull << (SIGCHLD - 1) | 1ull << (SIGCONT - 1) | 1ull << (SIGURG - 1) | \
+	 1ull << (SIGWINCH - 1))
 enum { QUEUE_MAX = 1024 };
 
 void signal_init(struct sigset_pending *s)
@@ -51,7 +56,8 @@ static uint64_t deliverable(const struct uthread *t)
 void signal_recalc(struct uthread *t)
 {
 	struct proc *p = t->proc;
-	bool must = p->exiting || p->stopped || (p->exec_thread && p->exec_thread != t) || deliverable(t);
+	bool must = p->exiting || p->stopped || (p->exec_thread && p->exec_thread != t) ||
+	            deliverable(t);
 
 	t->work = must || t->mask_saved;
 	world_interrupt(t->world, must);
@@ -217,9 +223,10 @@ static bool take_from(struct sigset_pending *s, uint64_t set, struct siginfo *in
 	if (!set_now)
 		return false;
 	/* Faults come before what others sent, then the lowest number. */
-	if (set_now & (sig_bit(SIGSEGV) | sig_bit(SIGBUS) | sig_bit(SIGILL) | sig_bit(SIGFPE) | sig_bit(SIGTRAP)))
+	if (set_now & (sig_bit(SIGSEGV) | sig_bit(SIGBUS) | sig_bit(SIGILL) | sig_bit(SIGFPE) |
+	               sig_bit(SIGTRAP)))
 		set_now &= sig_bit(SIGSEGV) | sig_bit(SIGBUS) | sig_bit(SIGILL) | sig_bit(SIGFPE) |
-			   sig_bit(SIGTRAP);
+		           sig_bit(SIGTRAP);
 	sig = __builtin_ctzll(set_now) + 1;
 	*info = (struct siginfo){ .signo = sig, .code = SI_KERNEL };
 	s->bits &= ~sig_bit(sig);
@@ -285,7 +292,9 @@ int signal_pid(int pid, int sig)
 void signal_current(int sig)
 {
 	struct uthread *t = uthread_current();
-	struct siginfo info = { .signo = sig, .code = SI_USER, .pid = t->proc->pid, .uid = t->proc->cred.uid };
+	struct siginfo info = {
+		.signo = sig, .code = SI_USER, .pid = t->proc->pid, .uid = t->proc->cred.uid
+	};
 
 	uthread_signal(t, sig, &info);
 }
@@ -341,9 +350,16 @@ bool signal_take(uint64_t mask, void *out)
 	if (!sig)
 		return false;
 	*(struct signalfd_info *)out = (struct signalfd_info){
-		.signo = (uint32_t)sig, .err = i.err, .code = i.code, .pid = (uint32_t)i.pid, .uid = i.uid,
-		.status = sig == SIGCHLD ? i.status : 0, .value_int = (int32_t)i.value,
-		.value_ptr = i.value, .utime = (uint64_t)i.utime, .stime = (uint64_t)i.stime,
+		.signo = (uint32_t)sig,
+		.err = i.err,
+		.code = i.code,
+		.pid = (uint32_t)i.pid,
+		.uid = i.uid,
+		.status = sig == SIGCHLD ? i.status : 0,
+		.value_int = (int32_t)i.value,
+		.value_ptr = i.value,
+		.utime = (uint64_t)i.utime,
+		.stime = (uint64_t)i.stime,
 	};
 	return true;
 }

@@ -10,9 +10,37 @@
 #include "vmk/types.h"
 
 enum {
-	SIGHUP = 1, SIGINT, SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGUSR1, SIGSEGV,
-	SIGUSR2, SIGPIPE, SIGALRM, SIGTERM, SIGSTKFLT, SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN,
-	SIGTTOU, SIGURG, SIGXCPU, SIGXFSZ, SIGVTALRM, SIGPROF, SIGWINCH, SIGIO, SIGPWR, SIGSYS,
+	SIGHUP = 1,
+	SIGINT,
+	SIGQUIT,
+	SIGILL,
+	SIGTRAP,
+	SIGABRT,
+	SIGBUS,
+	SIGFPE,
+	SIGKILL,
+	SIGUSR1,
+	SIGSEGV,
+	SIGUSR2,
+	SIGPIPE,
+	SIGALRM,
+	SIGTERM,
+	SIGSTKFLT,
+	SIGCHLD,
+	SIGCONT,
+	SIGSTOP,
+	SIGTSTP,
+	SIGTTIN,
+	SIGTTOU,
+	SIGURG,
+	SIGXCPU,
+	SIGXFSZ,
+	SIGVTALRM,
+	SIGPROF,
+	SIGWINCH,
+	SIGIO,
+	SIGPWR,
+	SIGSYS,
 	SIGRTMIN = 32, /* the first two are glibc's own */
 	NSIG = 64,
 };
@@ -22,10 +50,28 @@ static inline uint64_t sig_bit(int sig)
 }
 
 enum { /* si_code */
-	SI_USER = 0, SI_KERNEL = 0x80, SI_QUEUE = -1, SI_TIMER = -2, SI_TKILL = -6,
-	CLD_EXITED = 1, CLD_KILLED, CLD_DUMPED, CLD_TRAPPED, CLD_STOPPED, CLD_CONTINUED,
-	SEGV_MAPERR = 1, SEGV_ACCERR = 2, BUS_ADRALN = 1, BUS_ADRERR = 2, ILL_ILLOPN = 2, ILL_PRVOPC = 5,
-	FPE_INTDIV = 1, FPE_INTOVF = 2, FPE_FLTINV = 7, TRAP_BRKPT = 1, TRAP_TRACE = 2,
+       SI_USER = 0,
+       SI_KERNEL = 0x80,
+       SI_QUEUE = -1,
+       SI_TIMER = -2,
+       SI_TKILL = -6,
+       CLD_EXITED = 1,
+       CLD_KILLED,
+       CLD_DUMPED,
+       CLD_TRAPPED,
+       CLD_STOPPED,
+       CLD_CONTINUED,
+       SEGV_MAPERR = 1,
+       SEGV_ACCERR = 2,
+       BUS_ADRALN = 1,
+       BUS_ADRERR = 2,
+       ILL_ILLOPN = 2,
+       ILL_PRVOPC = 5,
+       FPE_INTDIV = 1,
+       FPE_INTOVF = 2,
+       FPE_FLTINV = 7,
+       TRAP_BRKPT = 1,
+       TRAP_TRACE = 2,
 };
 
 /* siginfo_t: 128 bytes in user memory. Which members count depends on signo and code. */
@@ -33,7 +79,7 @@ struct siginfo {
 	int32_t signo, err, code, pad0;
 	union {
 		struct {
-			int32_t pid; /* timer id for SI_TIMER */
+			int32_t pid;  /* timer id for SI_TIMER */
 			uint32_t uid; /* overrun for SI_TIMER */
 			union {
 				int32_t status; /* SIGCHLD */
@@ -57,8 +103,13 @@ struct sigaction {
 };
 enum { SIG_DFL = 0, SIG_IGN = 1 };
 enum {
-	SA_NOCLDSTOP = 1, SA_NOCLDWAIT = 2, SA_SIGINFO = 4, SA_RESTORER = 0x04000000,
-	SA_ONSTACK = 0x08000000, SA_RESTART = 0x10000000, SA_NODEFER = 0x40000000,
+	SA_NOCLDSTOP = 1,
+	SA_NOCLDWAIT = 2,
+	SA_SIGINFO = 4,
+	SA_RESTORER = 0x04000000,
+	SA_ONSTACK = 0x08000000,
+	SA_RESTART = 0x10000000,
+	SA_NODEFER = 0x40000000,
 };
 #define SA_RESETHAND 0x80000000u
 enum { SS_ONSTACK = 1, SS_DISABLE = 2 };

@@ -19,11 +19,13 @@
 #define LOG_MODULE "user"
 
 /* The flags that ring 3 may set for itself. */
-#define RFLAGS_USER (BITS(0, 0) | BIT(2) | BIT(4) | BITS(8, 6) | BITS(11, 10) | BIT(16) | BIT(18) | BIT(21))
-#define CORE_SET                                                                                   \
-	(1ull << (SIGQUIT - 1) | 1ull << (SIGILL - 1) | 1ull << (SIGTRAP - 1) | 1ull << (SIGABRT - 1) |      \
-	 1ull << (SIGBUS - 1) | 1ull << (SIGFPE - 1) | 1ull << (SIGSEGV - 1) | 1ull << (SIGXCPU - 1) |       \
-	 1ull << (SIGXFSZ - 1) | 1ull << (SIGSYS - 1))
+#define RFLAGS_USER \
+	(BITS(0, 0) | BIT(2) | BIT(4) | BITS(8, 6) | BITS(11, 10) | BIT(16) | BIT(18) | BIT(21))
+#define CORE_SET                                                                 \
+	(1ull << (SIGQUIT - 1) | 1ull << (SIGILL - 1) | 1ull << (SIGTRAP - 1) |  \
+	 1ull << (SIGABRT - 1) | 1ull << (SIGBUS - 1) | 1ull << (SIGFPE - 1) |   \
+	 1ull << (SIGSEGV - 1) | 1ull << (SIGXCPU - 1) | 1ull << (SIGXFSZ - 1) | \
+	 1ull << (SIGSYS - 1))
 
 static size_t fpstate_bytes(void)
 {
@@ -51,30 +53,49 @@ static int put_fpstate(struct uthread *t, uva_t to)
 
 static bool on_altstack(const struct uthread *t, uint64_t sp)
 {
-	return !(t->altstack_flags & SS_DISABLE) && sp > t->altstack && sp - t->altstack <= t->altstack_size;
+	return !(t->altstack_flags & SS_DISABLE) && sp > t->altstack &&
+	       sp - t->altstack <= t->altstack_size;
 }
 
 static void fill_context(const struct uthread *t, const struct trap_frame *f, struct ucontext *uc)
 {
 	uc->flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS |
-		    (fpu_size() > FPU_LEGACY_SIZE ? UC_FP_XSTATE : 0);
-	uc->stack = (struct stack_info){ t->altstack, (int32_t)t->altstack_flags, 0, t->altstack_size };
+	            (fpu_size() > FPU_LEGACY_SIZE ? UC_FP_XSTATE : 0);
+	uc->stack = (struct stack_info){ t->altstack, (int32_t)t->altstack_flags, 0,
+		                         t->altstack_size };
 	if (!(t->altstack_flags & SS_DISABLE) && on_altstack(t, f->rsp))
 		uc->stack.flags |= SS_ONSTACK;
 	uc->sigmask = t->mask_saved ? t->saved_mask : t->blocked;
 	uc->mc = (struct sigcontext){
-		.r8 = f->r8, .r9 = f->r9, .r10 = f->r10, .r11 = f->r11, .r12 = f->r12, .r13 = f->r13,
-		.r14 = f->r14, .r15 = f->r15, .rdi = f->rdi, .rsi = f->rsi, .rbp = f->rbp, .rbx = f->rbx,
-		.rdx = f->rdx, .rax = f->rax, .rcx = f->rcx, .rsp = f->rsp, .rip = f->rip,
-		.rflags = f->rflags, .cs = SEL_USER_CODE, .ss = SEL_USER_DATA,
+		.r8 = f->r8,
+		.r9 = f->r9,
+		.r10 = f->r10,
+		.r11 = f->r11,
+		.r12 = f->r12,
+		.r13 = f->r13,
+		.r14 = f->r14,
+		.r15 = f->r15,
+		.rdi = f->rdi,
+		.rsi = f->rsi,
+		.rbp = f->rbp,
+		.rbx = f->rbx,
+		.rdx = f->rdx,
+		.rax = f->rax,
+		.rcx = f->rcx,
+		.rsp = f->rsp,
+		.rip = f->rip,
+		.rflags = f->rflags,
+		.cs = SEL_USER_CODE,
+		.ss = SEL_USER_DATA,
 		.err = f->vector < VEC_EXCEPTIONS ? f->error : 0,
-		.trapno = f->vector < VEC_EXCEPTIONS ? f->vector : 0, .oldmask = t->blocked,
+		.trapno = f->vector < VEC_EXCEPTIONS ? f->vector : 0,
+		.oldmask = t->blocked,
 	};
 }
 
 /* Builds the frame and enters the handler; -EFAULT when the stack does not take it. */
 static int push_frame(struct uthread *t, struct trap_frame *f, const struct sigaction *act,
-		      const struct siginfo *info)
+                      const struct siginfo *info)
 {
 	uint64_t sp = f->rsp - RED_ZONE;
 	struct rt_sigframe frame = { .pretcode = act->restorer, .info = *info };
@@ -134,8 +155,7 @@ static void finish_call(struct trap_frame *f, const struct sigaction *handler)
 		}
 		f->rax = (uint64_t)-EINTR;
 		break;
-	default:
-		break;
+	default: break;
 	}
 	return;
 again:
@@ -144,7 +164,7 @@ again:
 }
 
 static void run_handler(struct uthread *t, struct trap_frame *f, const struct siginfo *info,
-			const struct sigaction *act)
+                        const struct sigaction *act)
 {
 	uint64_t mask = t->blocked | act->mask;
 	uint64_t flags;
@@ -189,8 +209,7 @@ static void default_action(struct proc *p, const struct siginfo *info, const str
 	case SIGCHLD:
 	case SIGCONT:
 	case SIGURG:
-	case SIGWINCH:
-		return;
+	case SIGWINCH: return;
 	case SIGTSTP:
 	case SIGTTIN:
 	case SIGTTOU:
@@ -198,13 +217,11 @@ static void default_action(struct proc *p, const struct siginfo *info, const str
 			return;
 		stop_process(p, sig);
 		return;
-	case SIGSTOP:
-		stop_process(p, sig);
-		return;
+	case SIGSTOP: stop_process(p, sig); return;
 	default:
 		if (CORE_SET & sig_bit(sig))
-			log_info("pid %d (%s): signal %d at %#llx, address %#llx", p->pid, p->comm, sig,
-				 (unsigned long long)f->rip, (unsigned long long)info->addr);
+			log_info("pid %d (%s): signal %d at %#llx, address %#llx", p->pid, p->comm,
+			         sig, (unsigned long long)f->rip, (unsigned long long)info->addr);
 		proc_exit_group(p, sig);
 	}
 }
@@ -242,7 +259,8 @@ void user_return(struct trap_frame *f)
 		if (READ_ONCE(p->exiting) || (READ_ONCE(p->exec_thread) && p->exec_thread != t))
 			uthread_exit(0);
 		if (READ_ONCE(p->stopped))
-			wait_event(&p->event_waitq, !READ_ONCE(p->stopped) || READ_ONCE(p->exiting));
+			wait_event(&p->event_waitq,
+			           !READ_ONCE(p->stopped) || READ_ONCE(p->exiting));
 		else if (!deliver_one(t, f))
 			break;
 	}
@@ -287,13 +305,14 @@ static int get_fpstate(struct uthread *t, uva_t from)
 	if (copy_from_user(area, from, FPU_LEGACY_SIZE))
 		goto out;
 	memcpy(&sw, (char *)area + FPU_SW_OFFSET, sizeof(sw));
-	if (fpu_size() > FPU_LEGACY_SIZE && sw.magic1 == FP_XSTATE_MAGIC1 && sw.xstate_size == fpu_size()) {
+	if (fpu_size() > FPU_LEGACY_SIZE && sw.magic1 == FP_XSTATE_MAGIC1 &&
+	    sw.xstate_size == fpu_size()) {
 		if (user_read(&magic2, from + fpu_size()))
 			goto out;
 		if (magic2 == FP_XSTATE_MAGIC2) {
 			valid = fpu_size();
 			if (copy_from_user((char *)area + FPU_LEGACY_SIZE, from + FPU_LEGACY_SIZE,
-					   valid - FPU_LEGACY_SIZE))
+			                   valid - FPU_LEGACY_SIZE))
 				goto out;
 		}
 	}

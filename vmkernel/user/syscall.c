@@ -32,7 +32,7 @@ static long syscall_missing(uint64_t nr)
 	stat_inc(syscalls_unknown);
 	if (nr < SYSCALLS_MAX && __atomic_fetch_add(&unknown[nr], 1, __ATOMIC_RELAXED) == 0)
 		log_debug("pid %d (%s): no system call %u (%s)", proc_pid(proc_current()),
-			 uthread_current()->comm, (unsigned)nr, syscall_name((unsigned)nr));
+		          uthread_current()->comm, (unsigned)nr, syscall_name((unsigned)nr));
 	return -ENOSYS;
 }
 

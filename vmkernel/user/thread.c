@@ -72,9 +72,9 @@ int world_pid(const struct world *w)
 	return t && t->proc ? t->proc->pid : 0;
 }
 
-const struct world_hooks uthread_hooks = {
-	.switch_in = uthread_switch_in, .switch_out = uthread_switch_out, .released = uthread_released
-};
+const struct world_hooks uthread_hooks = { .switch_in = uthread_switch_in,
+	                                   .switch_out = uthread_switch_out,
+	                                   .released = uthread_released };
 
 struct uthread *uthread_current(void)
 {
@@ -96,7 +96,8 @@ struct trap_frame *uthread_frame(void)
 /* Whether the kernel is in usercopy.S: a data access with interrupts on and, where there is SMAP, user memory open. */
 static bool is_copying(const struct trap_frame *f)
 {
-	return !(f->error & PF_FETCH) && f->rflags & RFLAGS_IF && (!cpu_features.smap || f->rflags & RFLAGS_AC);
+	return !(f->error & PF_FETCH) && f->rflags & RFLAGS_IF &&
+	       (!cpu_features.smap || f->rflags & RFLAGS_AC);
 }
 
 /* A page fault: of ring 3, or of the kernel's copying on behalf of the current process. */
@@ -105,7 +106,9 @@ static bool page_fault(struct trap_frame *f)
 	uva_t va = read_cr2();
 	struct proc *p = proc_current();
 	bool user = trap_from_user(f);
-	unsigned access = f->error & PF_FETCH ? AREA_EXEC : f->error & PF_WRITE ? AREA_WRITE : AREA_READ;
+	unsigned access = f->error & PF_FETCH   ? AREA_EXEC
+	                  : f->error & PF_WRITE ? AREA_WRITE
+	                                        : AREA_READ;
 	enum fault_result r;
 
 	if (!p || !p->as || va >= USER_END || (!user && !is_copying(f)))
@@ -144,12 +147,21 @@ static bool user_exception(struct trap_frame *f)
 		uint8_t sig;
 		int8_t code;
 	} to[VEC_EXCEPTIONS] = {
-		[VEC_DE] = { SIGFPE, FPE_INTDIV }, [VEC_DB] = { SIGTRAP, TRAP_TRACE },
-		[VEC_BP] = { SIGTRAP, TRAP_BRKPT }, [VEC_OF] = { SIGFPE, FPE_INTOVF },
-		[VEC_BR] = { SIGSEGV, SEGV_MAPERR }, [VEC_UD] = { SIGILL, ILL_ILLOPN },
-		[VEC_NM] = { SIGSEGV, 0 }, [VEC_TS] = { SIGSEGV, 0 }, [VEC_NP] = { SIGBUS, 0 },
-		[VEC_SS] = { SIGBUS, 0 }, [VEC_GP] = { SIGSEGV, 0 }, [VEC_MF] = { SIGFPE, FPE_FLTINV },
-		[VEC_AC] = { SIGBUS, BUS_ADRALN }, [VEC_XM] = { SIGFPE, FPE_FLTINV }, [VEC_CP] = { SIGSEGV, 0 },
+		[VEC_DE] = { SIGFPE, FPE_INTDIV },
+		[VEC_DB] = { SIGTRAP, TRAP_TRACE },
+		[VEC_BP] = { SIGTRAP, TRAP_BRKPT },
+		[VEC_OF] = { SIGFPE, FPE_INTOVF },
+		[VEC_BR] = { SIGSEGV, SEGV_MAPERR },
+		[VEC_UD] = { SIGILL, ILL_ILLOPN },
+		[VEC_NM] = { SIGSEGV, 0 },
+		[VEC_TS] = { SIGSEGV, 0 },
+		[VEC_NP] = { SIGBUS, 0 },
+		[VEC_SS] = { SIGBUS, 0 },
+		[VEC_GP] = { SIGSEGV, 0 },
+		[VEC_MF] = { SIGFPE, FPE_FLTINV },
+		[VEC_AC] = { SIGBUS, BUS_ADRALN },
+		[VEC_XM] = { SIGFPE, FPE_FLTINV },
+		[VEC_CP] = { SIGSEGV, 0 },
 	};
 
 	if (!trap_from_user(f))
@@ -164,8 +176,9 @@ static bool user_exception(struct trap_frame *f)
 
 void user_traps_init(void)
 {
-	static const uint8_t vectors[] = { VEC_DE, VEC_DB, VEC_BP, VEC_OF, VEC_BR, VEC_UD, VEC_NM, VEC_TS,
-					   VEC_NP, VEC_SS, VEC_GP, VEC_MF, VEC_AC, VEC_XM, VEC_CP };
+	static const uint8_t vectors[] = { VEC_DE, VEC_DB, VEC_BP, VEC_OF, VEC_BR,
+		                           VEC_UD, VEC_NM, VEC_TS, VEC_NP, VEC_SS,
+		                           VEC_GP, VEC_MF, VEC_AC, VEC_XM, VEC_CP };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(vectors); i++)
 		trap_set_handler(vectors[i], user_exception);

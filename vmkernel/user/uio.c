@@ -46,7 +46,8 @@ int user_read32(uva_t src, uint32_t *out)
 
 int user_exchange32(uva_t p, uint32_t *expected, uint32_t desired)
 {
-	return user_range(p, 4) && p % 4 == 0 ? user_cmpxchg32(user_ptr(p), expected, desired) : -EFAULT;
+	return user_range(p, 4) && p % 4 == 0 ? user_cmpxchg32(user_ptr(p), expected, desired)
+	                                      : -EFAULT;
 }
 
 ssize_t copy_string_from_user(char *dst, uva_t src, size_t size)

@@ -156,4 +156,3 @@ uint32_t cpu_apic_id(unsigned cpu)
 {
 	return percpu[cpu]->apic_id;
 }
-

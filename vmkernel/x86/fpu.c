@@ -5,7 +5,12 @@
 #include "vmk/string.h"
 #include "x86/cpu.h"
 
-enum { FCW_INITIAL = 0x37f, MXCSR_INITIAL = 0x1f80, MXCSR_MASK_DEFAULT = 0xffbf, MXCSR_MASK_OFFSET = 28 };
+enum {
+	FCW_INITIAL = 0x37f,
+	MXCSR_INITIAL = 0x1f80,
+	MXCSR_MASK_DEFAULT = 0xffbf,
+	MXCSR_MASK_OFFSET = 28
+};
 
 struct xsave_header {
 	uint64_t xstate_bv, xcomp_bv, reserved[6];
@@ -54,7 +59,8 @@ void fpu_save(void *area)
 {
 	if (cpu_features.xsave)
 		__asm__ volatile("xsave64 (%0)" ::"r"(area), "a"((uint32_t)cpu_features.xcr0),
-				 "d"((uint32_t)(cpu_features.xcr0 >> 32)) : "memory");
+		                 "d"((uint32_t)(cpu_features.xcr0 >> 32))
+		                 : "memory");
 	else
 		__asm__ volatile("fxsave64 (%0)" ::"r"(area) : "memory");
 }
@@ -63,7 +69,8 @@ void fpu_restore(const void *area)
 {
 	if (cpu_features.xsave)
 		__asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"((uint32_t)cpu_features.xcr0),
-				 "d"((uint32_t)(cpu_features.xcr0 >> 32)) : "memory");
+		                 "d"((uint32_t)(cpu_features.xcr0 >> 32))
+		                 : "memory");
 	else
 		__asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
 }

@@ -43,9 +43,9 @@ enum msr {
 	MSR_AMD_DE_CFG = 0xc0011029,
 };
 #define DE_CFG_LFENCE_SERIALISES BIT(1)
-#define EFER_SCE BIT(0)
-#define EFER_LME BIT(8)
-#define EFER_NXE BIT(11)
+#define EFER_SCE                 BIT(0)
+#define EFER_LME                 BIT(8)
+#define EFER_NXE                 BIT(11)
 
 struct cpuid {
 	uint32_t a, b, c, d;

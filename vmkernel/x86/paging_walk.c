@@ -4,8 +4,8 @@
 #include "x86/paging.h"
 
 enum { ENTRIES_SHIFT = 9, LEVELS = 4 };
-#define PTE_P	 BIT(0)
-#define PTE_PS	 BIT(7)
+#define PTE_P    BIT(0)
+#define PTE_PS   BIT(7)
 #define PTE_ADDR BITS(51, 12)
 
 bool paging_next(pa_t root, va_t va, va_t end, va_t *at, struct paging_leaf *out)

@@ -28,11 +28,31 @@ static uint64_t random64(void)
 
 static int left_out(long nr)
 {
-	static const short calls[] = { SYS_reboot, SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigqueueinfo,
-				       SYS_rt_tgsigqueueinfo, SYS_pause, SYS_rt_sigsuspend, SYS_setsid,
-				       SYS_sethostname, SYS_clock_settime, SYS_alarm, SYS_fork, SYS_vfork,
-				       SYS_clone, SYS_clone3, SYS_exit, SYS_exit_group, SYS_chroot,
-				       SYS_unlink, SYS_unlinkat, SYS_rename, SYS_rmdir, SYS_mount, SYS_umount2 };
+	static const short calls[] = { SYS_reboot,
+		                       SYS_kill,
+		                       SYS_tkill,
+		                       SYS_tgkill,
+		                       SYS_rt_sigqueueinfo,
+		                       SYS_rt_tgsigqueueinfo,
+		                       SYS_pause,
+		                       SYS_rt_sigsuspend,
+		                       SYS_setsid,
+		                       SYS_sethostname,
+		                       SYS_clock_settime,
+		                       SYS_alarm,
+		                       SYS_fork,
+		                       SYS_vfork,
+		                       SYS_clone,
+		                       SYS_clone3,
+		                       SYS_exit,
+		                       SYS_exit_group,
+		                       SYS_chroot,
+		                       SYS_unlink,
+		                       SYS_unlinkat,
+		                       SYS_rename,
+		                       SYS_rmdir,
+		                       SYS_mount,
+		                       SYS_umount2 };
 
 	for (unsigned i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 		if (calls[i] == nr)
@@ -53,7 +73,7 @@ static uint64_t argument(char *page)
 	case 4: return 0xffff800000000000ull + (r >> 30);
 	case 5: return 0x7ffffffff000ull - (r >> 62);
 	case 6: return 1ull << (r >> 58);
-	case 7: return (uint64_t)-(int64_t)(r >> 56);
+	case 7: return (uint64_t) - (int64_t)(r >> 56);
 	case 8: return (uintptr_t)&state & ~0xfffull;
 	case 9: return r;
 	case 10: return r >> 32;
@@ -78,8 +98,8 @@ static void child(uint64_t seed)
 		long nr = (long)(random64() >> 32) % 460;
 
 		if (!left_out(nr))
-			syscall(nr, argument(page), argument(page), argument(page), argument(page), argument(page),
-				argument(page));
+			syscall(nr, argument(page), argument(page), argument(page), argument(page),
+			        argument(page), argument(page));
 	}
 	_exit(0);
 }

@@ -93,16 +93,15 @@ static void fork_bomb(void)
 static void memory_bomb(void)
 {
 	for (;;) {
-		char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE,
+		               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 		if (p != MAP_FAILED)
 			memset(p, 1, 1 << 20);
 	}
 }
 
-static void nothing(void)
-{
-}
+static void nothing(void) {}
 
 int main(int argc, char **argv)
 {

@@ -25,7 +25,7 @@ enum lock_rank {
 	RANK_WAIT = 70,
 	RANK_TIMER = 74,
 	RANK_RUNQ = 78,
-	RANK_MM = 84, /* slabs */
+	RANK_MM = 84,    /* slabs */
 	RANK_FRAME = 88, /* buddy */
 	RANK_LEAF = 94,
 	RANK_LOG = 98,
@@ -37,9 +37,9 @@ struct spinlock {
 	int16_t cpu; /* holder, -1 when free; debug */
 	const char *name;
 };
-#define SPINLOCK_INIT(n, r)                                                                        \
-	{                                                                                          \
-		.rank = (r), .cpu = -1, .name = (n)                                                \
+#define SPINLOCK_INIT(n, r)                         \
+	{                                           \
+		.rank = (r), .cpu = -1, .name = (n) \
 	}
 
 void spin_init(struct spinlock *l, const char *name, enum lock_rank rank);

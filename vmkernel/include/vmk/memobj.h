@@ -24,9 +24,9 @@ struct memobj {
 	struct mutex lock;
 	uint64_t pages; /* size */
 	uint32_t refs;
-	bool revoked, no_fork; /* no_fork: mappings are not inherited */
+	bool revoked, no_fork;    /* no_fork: mappings are not inherited */
 	struct spinlock map_lock; /* mappings, and the bounds of the areas in it */
-	struct list mappings;	  /* struct area.mapping; mm/area.h */
+	struct list mappings;     /* struct area.mapping; mm/area.h */
 	void *priv;
 };
 void memobj_init(struct memobj *o, const struct memobj_ops *ops, uint64_t pages);

@@ -81,9 +81,10 @@ static void receive(struct vmknic *nic, struct pkt *pkt)
 	nic->rx_packets++;
 	nic->rx_bytes += pkt->len;
 	bool checked = pkt->flags & (PKT_CSUM_VALID | PKT_CSUM_PARTIAL);
-	NETIF_SET_CHECKSUM_CTRL(&nic->netif, checked ? NETIF_CHECKSUM_ENABLE_ALL & ~(NETIF_CHECKSUM_CHECK_TCP |
-										   NETIF_CHECKSUM_CHECK_UDP)
-						     : NETIF_CHECKSUM_ENABLE_ALL);
+	NETIF_SET_CHECKSUM_CTRL(&nic->netif,
+	                        checked ? NETIF_CHECKSUM_ENABLE_ALL & ~(NETIF_CHECKSUM_CHECK_TCP |
+	                                                                NETIF_CHECKSUM_CHECK_UDP)
+	                                : NETIF_CHECKSUM_ENABLE_ALL);
 	if (!ip_guarded(feed, &f))
 		stat_inc(rx_abandoned);
 }
@@ -149,7 +150,8 @@ static err_t netif_setup(struct netif *n)
 	n->mtu = (u16_t)port_mtu(nic->port);
 	n->hwaddr_len = ETH_ALEN;
 	memcpy(n->hwaddr, nic->mac, ETH_ALEN);
-	n->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_IGMP | NETIF_FLAG_MLD6;
+	n->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET |
+	           NETIF_FLAG_IGMP | NETIF_FLAG_MLD6;
 	n->output = etharp_output;
 	n->output_ip6 = ethip6_output;
 	n->linkoutput = link_output;
@@ -164,10 +166,10 @@ static void status_changed(struct netif *n)
 	bool changed = a->addr != nic->logged;
 	nic->logged = a->addr;
 	if (changed && !ip4_addr_isany(a))
-		log_info("%s: %u.%u.%u.%u/%u gateway %u.%u.%u.%u%s", nic->name, ip4_addr1(a), ip4_addr2(a),
-			 ip4_addr3(a), ip4_addr4(a),
-			 ip_prefix(ip4_addr_get_u32(netif_ip4_netmask(n))), ip4_addr1(g),
-			 ip4_addr2(g), ip4_addr3(g), ip4_addr4(g), nic->dhcp ? " (DHCP)" : "");
+		log_info("%s: %u.%u.%u.%u/%u gateway %u.%u.%u.%u%s", nic->name, ip4_addr1(a),
+		         ip4_addr2(a), ip4_addr3(a), ip4_addr4(a),
+		         ip_prefix(ip4_addr_get_u32(netif_ip4_netmask(n))), ip4_addr1(g),
+		         ip4_addr2(g), ip4_addr3(g), ip4_addr4(g), nic->dhcp ? " (DHCP)" : "");
 }
 
 struct vmknic *vmknic_of(const struct netif *n)
@@ -188,8 +190,8 @@ struct vmknic *vmknic_find(const char *name)
 static int number_of(const char *name)
 {
 	uint64_t n;
-	if (strncmp(name, "vmk", 3) != 0 || name[3] < '0' || name[3] > '9' || str_to_u64(name + 3, &n) ||
-	    n >= VMKNICS_MAX)
+	if (strncmp(name, "vmk", 3) != 0 || name[3] < '0' || name[3] > '9' ||
+	    str_to_u64(name + 3, &n) || n >= VMKNICS_MAX)
 		return -EINVAL;
 	return (int)n;
 }
@@ -215,7 +217,9 @@ int vmknic_add(const char *name, const char *group, const uint8_t mac[6])
 	}
 	mutex_lock(&ip_lock);
 	int err = vmknic_find(name) ? -EEXIST : 0;
-	const struct port_attr attr = { .client = nic->name, .group = group, .ops = &port_ops, .arg = nic };
+	const struct port_attr attr = {
+		.client = nic->name, .group = group, .ops = &port_ops, .arg = nic
+	};
 	struct port_attr a = attr;
 	memcpy(a.mac, nic->mac, ETH_ALEN);
 	if (!err)
@@ -287,7 +291,8 @@ int vmknic_set_dhcp(const char *name)
 	return err;
 }
 
-int vmknic_set_ipv4(const char *name, const uint8_t addr[4], const uint8_t mask[4], const uint8_t gw[4])
+int vmknic_set_ipv4(const char *name, const uint8_t addr[4], const uint8_t mask[4],
+                    const uint8_t gw[4])
 {
 	ip4_addr_t a, m, g;
 	memcpy(&a, addr, 4);

@@ -117,7 +117,8 @@ static int drop_link(struct ds *ds, uint64_t inode)
 	ino->ctime = time_realtime();
 	if (ino->nlink == 0) {
 		r = ds_inode_unlinked(ds, ip);
-		list_for_each(f, &ds->files, link) open |= f->inode == inode;
+		list_for_each(f, &ds->files, link)
+			open |= f->inode == inode;
 	} else {
 		open = true;
 	}
