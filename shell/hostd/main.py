@@ -18,6 +18,14 @@ from tepui.shell.hostd.app import Api, application
 from tepui.shell.hostd.tokens import Tokens
 
 
+def listen(address: str, port: int) -> socket.socket:
+    """A listening socket; "::" takes IPv4 as well, which asyncio's own would not."""
+    if address == "::":
+        where = ("::", port)
+        return socket.create_server(where, family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server((address, port))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="hostd", description=__doc__)
     parser.add_argument("--state", type=Path, default=Path("/var/lib/tepui"))
@@ -30,10 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     cert, key = certificate.ensure(args.state / "ssl", names)
     print(f"hostd: certificate SHA-256 {certificate.fingerprint(cert)}", flush=True)
     api = Api(Accounts(args.state / "accounts.json"), Tokens())
-    uvicorn.run(
+    config = uvicorn.Config(
         application(api),
-        host=args.address,
-        port=args.port,
         ssl_certfile=str(cert),
         ssl_keyfile=str(key),
         http="h11",
@@ -44,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         limit_concurrency=256,
         timeout_keep_alive=30,
     )
+    sock = listen(args.address, args.port)
+    print(f"hostd: listening on port {args.port}", flush=True)
+    uvicorn.Server(config).run(sockets=[sock])
     return 0
 
 

@@ -34,7 +34,7 @@ def test_commands_from_a_workstation(boot: Callable[..., Machine], tmp_path: Pat
     shell = Shell(boot(cpus=2, memory=1024, arguments=nic))
     rc, text = shell.run(f"esxcli system account set --id root -p {PASSWORD}")
     assert rc == 0, text
-    rc, text = shell.run("until grep -q 'running on' /var/log/hostd.log; do sleep 1; done", 240)
+    rc, text = shell.run("until grep -q 'listening on' /var/log/hostd.log; do sleep 1; done", 60)
     _, text = shell.run("cat /var/log/hostd.log")
     found = re.search(r"certificate SHA-256 (\S+)", text)
     assert found, text
