@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts lines of C and Python in the tree's own files; fails above the limits of the release."""
+"""Prints lines of C and Python in the tree's own files beside what the first release may have."""
 
 import subprocess
 import sys
@@ -19,12 +19,11 @@ def count(suffixes: tuple[str, ...]) -> int:
 
 
 def main() -> int:
-    status = 0
     for language, (suffixes, limit) in LIMITS.items():
         lines = count(suffixes)
-        print(f"lines of {language}: {lines:,} of {limit:,}")
-        status |= lines > limit
-    return status
+        over = f": {lines - limit:,} too many for the first release" if lines > limit else ""
+        print(f"lines of {language}: {lines:,} of {limit:,}{over}")
+    return 0
 
 
 if __name__ == "__main__":
