@@ -216,7 +216,7 @@ def server(tmp_path: Path) -> Iterator[tuple[int, str, Path]]:
     for text in process.stdout:
         if "SHA-256" in text:
             shown = text.split()[-1]
-        if "running on" in text:
+        if "listening on" in text:
             break
     yield port, shown, tmp_path / "ssl/rui.crt"
     process.terminate()
