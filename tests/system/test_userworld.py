@@ -131,6 +131,7 @@ def test_nothing_leaks(shell: Console) -> None:
     assert before - free() < 256
 
 
+@pytest.mark.soak
 def test_random_calls(shell: Console) -> None:
     """100,000 from two userworlds at once."""
     for seed in (1, 2):
