@@ -13,10 +13,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from tepui.shell.datastore.device import ImageFile
 from tepui.shell.datastore.volume import Volume
 from tepui.shell.vm.spec import Device, DeviceKind
 from tests.system import guests
-from tests.system.image import ImageFile
 from tests.system.machine import ISO, READY, Config, Firmware, Machine
 from tests.system.shell import Shell
 

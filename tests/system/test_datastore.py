@@ -9,12 +9,62 @@ from pathlib import Path
 import pytest
 
 from tepui.shell.datastore.check import check
+from tepui.shell.datastore.device import ImageFile
+from tepui.shell.datastore.partitions import DATASTORE
 from tepui.shell.datastore.volume import Volume
-from tests.system.image import ImageFile
+from tests.gpt import Part, gpt
 from tests.system.machine import Machine
 from tests.system.shell import Shell
 
 MIB = 1 << 20
+DISKS = "/dev/disks"
+
+
+def new_disk(path: Path, size: int) -> tuple[str, str]:
+    with path.open("wb") as f:
+        f.truncate(size)
+    return "-drive", f"if=none,id={path.name},format=raw,file={path}"
+
+
+@pytest.mark.slow
+def test_block_nodes(boot: Callable[..., Machine], tmp_path: Path) -> None:
+    """A table written with dd shows its partitions; what is mounted is not to be written."""
+    parts = [Part(1, 2048, 2048), Part(6, 8192, 48 * 2048, DATASTORE)]
+    (tmp_path / "table").write_bytes(gpt(parts, 128 * 2048))
+    target, source = (
+        new_disk(tmp_path / "disk", 128 * MIB),
+        f"if=none,id=t,format=raw,file={tmp_path}/table",
+    )
+    devices = ("-device", "nvme,drive=disk,serial=S1", "-device", "virtio-blk-pci,drive=t")
+    shell = Shell(boot(cpus=2, memory=1024, arguments=(*target, "-drive", source, *devices)))
+    names = {d["Vendor"]: d["Device"] for d in shell.json("storage core device list")}
+    assert len(names) == 2, names
+    table, disk = (f"{DISKS}/{name}" for name in sorted(names.values()))
+    for command, status, pattern in (
+        (f"ls -l {DISKS}/", 0, r"(?m)^brw-------.* mpx"),
+        (
+            f"dd if={table} of={disk} bs=1M && blockdev --rereadpt {disk} && ls {disk}:*",
+            0,
+            r":1\s+\S+:6\n",
+        ),
+        (f"blockdev --getsize64 {disk}:6", 0, rf"^{48 * MIB}\n"),
+        (f"printf hello | dd of={disk}:1 bs=1 seek=1021 conv=notrunc,fsync", 0, ""),
+        (f"tail -c +1022 {disk}:1 | head -c 5", 0, "hello"),
+        (f"esxcli storage filesystem create -m -d {disk.split('/')[-1]}:6 -l ds", 0, ""),
+        (f"printf x >{disk}:6", 1, "busy"),
+        (f"printf x >{disk}", 1, "busy"),
+        (f"head -c 10 {disk}:6", 0, "TDS1"),
+        (f"printf x >>{disk}:1 && blockdev --rereadpt {disk}", 0, ""),
+        (f"dd if=/dev/zero of={disk} count=34", 1, "busy"),
+    ):
+        rc, text = shell.run(command)
+        assert rc == status and re.search(pattern, text), (command, rc, text)
+    shell.console.send("esxcli system shutdown poweroff -r test\r")
+    assert shell.machine.wait_exit(60) == 0
+    with (tmp_path / "disk").open("rb") as f:
+        f.seek(2048 * 512)
+        assert f.read(1026) == b"x" + bytes(1020) + b"hello"
+    assert check(ImageFile(tmp_path / "disk", 8192 * 512)).problems == []
 
 
 @pytest.mark.slow

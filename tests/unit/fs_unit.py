@@ -13,7 +13,8 @@ from tests.unit import cunit
 SOURCES = [
     f"vmkernel/fs/{name}.c"
     for name in (
-        *("cpio", "dentry", "devmem", "devfs", "epoll", "eventfd", "fdtable", "file", "flock"),
+        *("block", "cpio", "dentry", "devmem", "devfs", "epoll", "eventfd", "fdtable", "file"),
+        *("flock", "genfs", "text"),
         *("fsctx", "inode", "path", "pipe", "poll", "socket", "tmpfs", "tmpfs_data", "unix"),
         *("unix_kernel", "unix_msg", "unix_name", "vfs"),
     )
@@ -37,11 +38,17 @@ int test_shutdown(struct file *f, int how);
 int test_epoll(struct file *ep, uint64_t (*out)[2], int max);
 int test_epoll_ctl(struct file *ep, int op, struct file *f, int fd, uint32_t events);
 void test_backing(const char *path, const void *data, uint64_t len);
+void test_disk(uint32_t number, const char *id, uint8_t *data, uint32_t block, uint64_t blocks);
+int test_fsync(struct file *f);
+extern unsigned test_flushes, test_disk_opens;
+extern bool test_disk_held;
 """
 
 CODE = r"""
+#include "fs/block.h"
 #include "fs/socket.h"
 #include "user/proc.h"
+#include "vmk/blk.h"
 #include "vmk/errno.h"
 #include "vmk/log.h"
 #include "vmk/memobj.h"
@@ -121,6 +128,61 @@ pa_t user_page_new(enum frame_owner owner, bool zero)
 	return page_alloc(ORDER_4K, owner, zero ? ALLOC_ZERO : 0);
 }
 
+/* Two disks in memory, behind the calls that block nodes make. */
+static struct blk_dev test_disks[2];
+unsigned test_flushes, test_disk_opens;
+bool test_disk_held;
+void test_disk(uint32_t number, const char *id, uint8_t *data, uint32_t block, uint64_t blocks)
+{
+	struct blk_dev *d = &test_disks[number];
+
+	*d = (struct blk_dev){ .number = number + 300, .drvdata = data };
+	d->limits = (struct blk_limits){ .block_size = block, .blocks = blocks };
+	str_copy(d->id, id, sizeof(d->id));
+}
+int blk_open(struct blk_dev *d, bool exclusive)
+{
+	if (exclusive && test_disk_held)
+		return -EBUSY;
+	test_disk_opens++;
+	test_disk_held |= exclusive;
+	return 0;
+}
+void blk_close(struct blk_dev *d, bool exclusive)
+{
+	test_disk_opens--;
+	test_disk_held &= !exclusive;
+}
+bool blk_in_use(struct blk_dev *d) { return test_disk_held; }
+struct blk_dev *blk_next(uint32_t number)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (test_disks[i].number && test_disks[i].number >= number)
+			return test_disk_opens++, &test_disks[i];
+	return NULL;
+}
+struct blk_dev *blk_find(const char *id)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (strcmp(test_disks[i].id, id) == 0)
+			return test_disk_opens++, &test_disks[i];
+	return NULL;
+}
+int blk_rw(struct blk_dev *d, enum blk_op op, uint64_t offset, const struct sg *sg, unsigned count)
+{
+	uint32_t block = d->limits.block_size;
+	uint8_t *at = (uint8_t *)d->drvdata + offset, *page = pa_to_va(sg->pa);
+
+	ASSERT(count == 1 && sg->len && offset % block == 0 && sg->len % block == 0 &&
+		offset + sg->len <= blk_size(d));
+	memcpy(op == BLK_READ ? page : at, op == BLK_READ ? at : page, sg->len);
+	return 0;
+}
+int blk_flush(struct blk_dev *d) { return test_flushes++, 0; }
+int blk_range(struct blk_dev *d, enum blk_op op, uint64_t offset, uint64_t len) { return -EIO; }
+int blk_rescan(struct blk_dev *d) { return -EBUSY; }
+int test_fsync(struct file *f) { return f->ops->fsync(f, false); }
+
 void test_boot(uint64_t limit)
 {
 	epoll_init();
@@ -132,6 +194,7 @@ void test_boot(uint64_t limit)
 	(void)fsctx_umask(0);
 	unix_init();
 	devfs_init();
+	block_init();
 }
 int64_t test_rw(struct file *f, void *buf, size_t n, int64_t pos, bool write)
 {

@@ -2,8 +2,8 @@
 """Partition tables: built by construct, read by the kernel, damaged by Hypothesis."""
 
 import struct
+import uuid
 import zlib
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tepui.shell.datastore.partitions import DATASTORE, OS_DATA
+from tests.gpt import BLOCK, ENTRIES, Part, gpt
 from tests.unit import cunit
 
-BLOCK = 512
 BLOCKS = 4096
-ENTRIES = 128
 
 CODE = r"""
 #include "vmk/errno.h"
@@ -50,13 +50,6 @@ def unit() -> cunit.Unit:
     )
 
 
-@dataclass(frozen=True)
-class Part:
-    number: int
-    first: int
-    blocks: int
-
-
 def read(unit: cunit.Unit, disk: bytes | bytearray) -> list[Part] | int:
     """What the kernel makes of a disk; a negative errno when it refuses."""
     parts = unit.ffi.new("struct part[]", 128)
@@ -64,30 +57,6 @@ def read(unit: cunit.Unit, disk: bytes | bytearray) -> list[Part] | int:
     if count < 0:
         return int(count)
     return [Part(p.number, p.first, p.blocks) for p in parts[0:count]]
-
-
-def header(lba: int, other: int, entries_lba: int, entries: bytes) -> bytes:
-    last = BLOCKS - 34
-    fields = (0x5452415020494645, 0x10000, 92, 0, 0, lba, other, 34, last)
-    head = struct.pack("<QIIIIQQQQ", *fields) + bytes(16)
-    head += struct.pack("<QIII", entries_lba, ENTRIES, 128, zlib.crc32(entries))
-    return head[:16] + struct.pack("<I", zlib.crc32(head)) + head[20:]
-
-
-def gpt(parts: list[Part]) -> bytearray:
-    disk = bytearray(BLOCKS * BLOCK)
-    disk[446:462] = struct.pack("<BBBBBBBBII", 0, 0, 2, 0, 0xEE, 255, 255, 255, 1, BLOCKS - 1)
-    disk[510:512] = b"\x55\xaa"
-    entries = bytearray(ENTRIES * 128)
-    for part in parts:
-        name = f"part {part.number}".encode("utf-16-le").ljust(72, b"\0")
-        last = part.first + part.blocks - 1
-        entry = b"T" * 16 + bytes([part.number] * 16) + struct.pack("<QQQ", part.first, last, 0)
-        entries[(part.number - 1) * 128 : part.number * 128] = entry + name
-    for lba, other, at in ((1, BLOCKS - 1, 2), (BLOCKS - 1, 1, BLOCKS - 33)):
-        disk[lba * BLOCK : lba * BLOCK + 92] = header(lba, other, at, bytes(entries))
-        disk[at * BLOCK : at * BLOCK + len(entries)] = entries
-    return disk
 
 
 @st.composite
@@ -112,14 +81,14 @@ def layouts(draw: st.DrawFn) -> list[Part]:
 
 @given(layout=layouts())
 def test_gpt_round_trip(unit: cunit.Unit, layout: list[Part]) -> None:
-    assert read(unit, gpt(layout)) == layout
+    assert read(unit, gpt(layout, BLOCKS)) == layout
 
 
 @given(layout=layouts(), at=st.integers(BLOCK, 34 * BLOCK - 1), bit=st.integers(0, 7))
 def test_backup_serves_when_the_primary_is_damaged(
     unit: cunit.Unit, layout: list[Part], at: int, bit: int
 ) -> None:
-    disk = gpt(layout)
+    disk = gpt(layout, BLOCKS)
     disk[at] ^= 1 << bit
     assert read(unit, disk) == layout
 
@@ -138,7 +107,7 @@ def check(found: list[Part] | int) -> None:
 @given(data=st.data(), layout=layouts())
 def test_hostile_tables(unit: cunit.Unit, data: st.DataObject, layout: list[Part]) -> None:
     """Mutations with the checksums made right again reach every check behind them."""
-    disk = gpt(layout)
+    disk = gpt(layout, BLOCKS)
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.sampled_from([450, BLOCK + 40, BLOCK + 72, BLOCK + 80, 2 * BLOCK + 32]))
         value = data.draw(st.sampled_from([0, 1, 127, 2**31, 2**32 - 1, 2**64 - 1, BLOCKS]))
@@ -180,6 +149,12 @@ def test_hostile_mbr_chains(unit: cunit.Unit, data: st.DataObject) -> None:
         sector = mbr(data.draw(st.lists(entry, min_size=1, max_size=4)))
         disk[lba * BLOCK : (lba + 1) * BLOCK] = sector
     check(read(unit, disk))
+
+
+def test_our_types(unit: cunit.Unit) -> None:
+    kinds = (OS_DATA, unit.lib.BLK_PART_OS_DATA), (DATASTORE, unit.lib.BLK_PART_DATASTORE)
+    for guid, kind in (*kinds, (uuid.UUID(int=0), unit.lib.BLK_PART_OTHER)):
+        assert unit.lib.blk_part_kind(guid.bytes_le) == kind
 
 
 def test_no_table(unit: cunit.Unit) -> None:

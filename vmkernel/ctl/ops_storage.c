@@ -14,6 +14,18 @@ struct walk {
 	struct ctl_storage_devices *r;
 };
 
+static uint32_t flags_of(struct blk_dev *d)
+{
+	static const uint32_t kinds[] = {
+		[BLK_PART_OS_DATA] = CTL_BLK_OS_DATA, [BLK_PART_DATASTORE] = CTL_BLK_DATASTORE
+	};
+
+	return (d->limits.read_only ? CTL_BLK_READ_ONLY : 0) |
+	       (d->limits.rotational ? 0 : CTL_BLK_SSD) |
+	       (d->limits.removable ? CTL_BLK_REMOVABLE : 0) | (d->opens ? CTL_BLK_OPEN : 0) |
+	       (d->exclusive ? CTL_BLK_IN_USE : 0) | kinds[blk_part_kind(d->type_guid)];
+}
+
 static void fill(struct blk_dev *d, void *arg)
 {
 	struct walk *w = arg;
@@ -40,9 +52,7 @@ static void fill(struct blk_dev *d, void *arg)
 	o->depth = d->limits.depth;
 	o->start = d->start;
 	o->partition = d->partition;
-	o->flags = (d->limits.read_only ? CTL_BLK_READ_ONLY : 0) |
-	           (d->limits.rotational ? 0 : CTL_BLK_SSD) |
-	           (d->limits.removable ? CTL_BLK_REMOVABLE : 0) | (d->opens ? CTL_BLK_OPEN : 0);
+	o->flags = flags_of(d);
 	memcpy(o->type_guid, d->type_guid, sizeof(o->type_guid));
 	memcpy(o->part_guid, d->part_guid, sizeof(o->part_guid));
 }

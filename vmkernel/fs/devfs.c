@@ -3,7 +3,7 @@
  * /dev: a tmpfs whose nodes name devices by type and number. A device is looked up when its node is opened, so nodes
  * made by mknod elsewhere work too. table_lock guards the table.
  */
-#include "fs/vfs.h"
+#include "fs/block.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
@@ -38,6 +38,8 @@ int device_open(struct inode *i, struct file *f)
 	int (*open)(struct inode *, struct file *) = NULL;
 	struct device_node *n;
 
+	if (inode_type(i) == INODE_BLOCK)
+		return block_open(i, f);
 	mutex_lock(&table_lock);
 	n = find(inode_type(i), i->st.rdev);
 	if (n) {

@@ -2,6 +2,7 @@
 /*
  * Open files: references, reads, writes, positions. refs is atomic; pos_lock guards pos of seekable files.
  */
+#include "fs/block.h"
 #include "fs/epoll.h"
 #include "fs/vfs.h"
 #include "vmk/mm.h"
@@ -123,6 +124,8 @@ static uint64_t seek_size(struct file *f)
 {
 	struct vstat st;
 
+	if (inode_type(f->inode) == INODE_BLOCK)
+		return block_size(f);
 	inode_stat(f->inode, &st);
 	return st.size;
 }

@@ -3,6 +3,7 @@
  * The root file system: a tmpfs that is filled from the boot module "userworld". File data stays where GRUB put it
  * and is mapped from there; what is written to becomes a page of the tmpfs.
  */
+#include "fs/block.h"
 #include "fs/cpio.h"
 #include "fs/epoll.h"
 #include "fs/vfs.h"
@@ -100,6 +101,7 @@ void fs_init(void)
 	else
 		log_warn("no module \"userworld\": the root is empty");
 	devfs_init();
+	block_init();
 	mount_tmpfs("/tmp", 01777, t.total_pages / 2);
 	mount_tmpfs("/run", 0755, t.total_pages / 4);
 	mount_tmpfs("/dev/shm", 01777, t.total_pages / 2);

@@ -70,9 +70,9 @@ static int open_checked(struct dentry *d, unsigned flags, struct file **out)
 	switch (inode_type(i)) {
 	case INODE_CHAR:
 	case INODE_BLOCK:
-		f->flags |= flags & O_NOCTTY;
+		f->flags |= flags & (O_NOCTTY | O_EXCL);
 		r = device_open(i, f);
-		f->flags &= ~(unsigned)O_NOCTTY;
+		f->flags &= ~(unsigned)(O_NOCTTY | O_EXCL);
 		break;
 	case INODE_FIFO: r = fifo_open(i, f); break;
 	case INODE_SOCKET: r = -ENXIO; break;

@@ -9,6 +9,7 @@
 #include "vmk/crc.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
+#include "vmk/part_types.h"
 #include "vmk/string.h"
 
 struct table {
@@ -194,6 +195,17 @@ static int table_read(struct blk_dev *d, struct table *t, uint8_t *block)
 	if (!rc)
 		log_warn("%s: the primary partition table is damaged; the backup is used", d->id);
 	return rc;
+}
+
+enum blk_part_kind blk_part_kind(const uint8_t type[16])
+{
+	static const uint8_t kinds[][16] = {
+		[BLK_PART_OS_DATA] = PART_TYPE_OS_DATA, [BLK_PART_DATASTORE] = PART_TYPE_DATASTORE
+	};
+	for (unsigned i = BLK_PART_OTHER + 1; i < ARRAY_SIZE(kinds); i++)
+		if (!memcmp(type, kinds[i], 16))
+			return (enum blk_part_kind)i;
+	return BLK_PART_OTHER;
 }
 
 int part_read(struct blk_dev *d, struct part *out)

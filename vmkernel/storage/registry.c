@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The registry of block devices: disks, each followed by its partitions. One spin lock guards list, opens and exclusive;
- * registering, unregistering and rescanning run in worlds and are serialised by the caller (the bus, or
- * the one who holds the disk exclusively).
+ * scan_lock serialises what reads partition tables.
  */
 #define LOG_MODULE "blk"
 #include "storage/blk_impl.h"
@@ -12,6 +11,9 @@
 
 static struct list devices = LIST_INIT(devices);
 static struct spinlock devices_lock = SPINLOCK_INIT("blk registry", RANK_BLK);
+static struct mutex scan_lock = { SPINLOCK_INIT("blk scan", RANK_WAIT), NULL,
+	                          LIST_INIT(scan_lock.waiters) };
+static uint32_t last_number;
 
 static bool limits_valid(const struct blk_limits *l)
 {
@@ -40,11 +42,28 @@ static int queues_create(struct blk_dev *d)
 	return 0;
 }
 
+/* A partition goes before the next one of its disk. */
 static void list_add(struct blk_dev *d)
 {
 	uint64_t flags = spin_lock_irq(&devices_lock);
-	list_push_back(&devices, &d->link);
+	struct list *before = &devices;
+	struct blk_dev *it;
+	list_for_each(it, &devices, link)
+		if (d->parent && it->parent == d->parent && it->partition > d->partition) {
+			before = &it->link;
+			break;
+		}
+	d->number = ++last_number;
+	list_push_back(before, &d->link);
 	spin_unlock_irq(&devices_lock, flags);
+}
+
+static void partition_describe(struct blk_dev *d, const struct part *part)
+{
+	d->mbr_type = part->mbr_type;
+	memcpy(d->type_guid, part->type_guid, sizeof(d->type_guid));
+	memcpy(d->part_guid, part->guid, sizeof(d->part_guid));
+	str_copy(d->part_name, part->name, sizeof(d->part_name));
 }
 
 static void partition_add(struct blk_dev *disk, const struct part *part)
@@ -61,24 +80,70 @@ static void partition_add(struct blk_dev *disk, const struct part *part)
 	d->parent = disk;
 	d->start = part->first * disk->limits.block_size;
 	d->partition = part->number;
-	d->mbr_type = part->mbr_type;
-	memcpy(d->type_guid, part->type_guid, sizeof(d->type_guid));
-	memcpy(d->part_guid, part->guid, sizeof(d->part_guid));
-	str_copy(d->part_name, part->name, sizeof(d->part_name));
+	partition_describe(d, part);
 	vmk_snprintf(d->id, sizeof(d->id), "%s:%u", disk->id, part->number);
 	vmk_snprintf(d->node, sizeof(d->node), "%s:%u", disk->node, part->number);
 	list_add(d);
 }
 
-static void partitions_add(struct blk_dev *disk)
+/* Where the table has the partition d, at the same place; NULL. */
+static const struct part *same_part(const struct blk_dev *d, const struct part *parts, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (parts[i].number == d->partition && parts[i].blocks == d->limits.blocks &&
+		    parts[i].first * d->limits.block_size == d->start)
+			return &parts[i];
+	return NULL;
+}
+
+static void retire(struct blk_dev *d);
+
+/* The first partition of disk's that is not among the n; those that are get their new names. */
+static struct blk_dev *stale_partition(const struct blk_dev *disk, const struct part *parts, int n,
+                                       bool open)
+{
+	struct blk_dev *d, *found = NULL;
+	const struct part *same;
+	uint64_t flags = spin_lock_irq(&devices_lock);
+	list_for_each(d, &devices, link) {
+		if (d->parent != disk)
+			continue;
+		same = same_part(d, parts, n);
+		if (same)
+			partition_describe(d, same);
+		else if (!found && (d->opens || !open))
+			found = d;
+	}
+	spin_unlock_irq(&devices_lock, flags);
+	return found;
+}
+
+static bool partition_known(const struct blk_dev *disk, const struct part *part)
+{
+	struct blk_dev *d;
+	bool known = false;
+	uint64_t flags = spin_lock_irq(&devices_lock);
+	list_for_each(d, &devices, link)
+		known |= d->parent == disk && d->partition == part->number;
+	spin_unlock_irq(&devices_lock, flags);
+	return known;
+}
+
+/* Makes the disk's partitions those of its table. */
+static int partitions_update(struct blk_dev *disk)
 {
 	struct part *parts = kcalloc(PARTS_MAX, sizeof(*parts));
+	struct blk_dev *d;
 	int n = parts ? part_read(disk, parts) : -ENOMEM;
-	if (n < 0)
-		log_warn("%s: partition table: error %d", disk->id, -n);
+	if (n >= 0 && stale_partition(disk, parts, n, true))
+		n = -EBUSY;
+	while (n >= 0 && (d = stale_partition(disk, parts, n, false)))
+		retire(d);
 	for (int i = 0; i < n; i++)
-		partition_add(disk, &parts[i]);
+		if (!partition_known(disk, &parts[i]))
+			partition_add(disk, &parts[i]);
 	kfree(parts);
+	return MIN(n, 0);
 }
 
 int blk_register(struct blk_dev *d)
@@ -92,7 +157,11 @@ int blk_register(struct blk_dev *d)
 	log_info("%s: %s, %llu MiB, %u-byte blocks, %u queues of %u, model %s", d->id, d->node,
 	         (unsigned long long)(blk_size(d) >> 20), d->limits.block_size, d->limits.queues,
 	         d->limits.depth, d->model);
-	partitions_add(d);
+	mutex_lock(&scan_lock);
+	rc = partitions_update(d);
+	mutex_unlock(&scan_lock);
+	if (rc)
+		log_warn("%s: partition table: error %d", d->id, -rc);
 	return 0;
 }
 
@@ -129,24 +198,6 @@ static void retire(struct blk_dev *d)
 		destroy(d);
 }
 
-static struct blk_dev *partition_of(const struct blk_dev *disk)
-{
-	struct blk_dev *d, *found = NULL;
-	uint64_t flags = spin_lock_irq(&devices_lock);
-	list_for_each(d, &devices, link)
-		if (d->parent == disk)
-			found = found ? found : d;
-	spin_unlock_irq(&devices_lock, flags);
-	return found;
-}
-
-static void partitions_remove(struct blk_dev *disk)
-{
-	struct blk_dev *d;
-	while ((d = partition_of(disk)))
-		retire(d);
-}
-
 static void queue_drain(struct blk_queue *q)
 {
 	uint64_t flags = spin_lock_irq(&q->lock);
@@ -168,7 +219,11 @@ void blk_unregister(struct blk_dev *d)
 	}
 	for (unsigned i = 0; i < d->limits.queues; i++)
 		queue_drain(&d->queue[i]);
-	partitions_remove(d);
+	struct blk_dev *part;
+	mutex_lock(&scan_lock);
+	while ((part = stale_partition(d, NULL, 0, false)))
+		retire(part);
+	mutex_unlock(&scan_lock);
 	log_info("%s: removed", d->id);
 	retire(d);
 }
@@ -177,25 +232,36 @@ int blk_rescan(struct blk_dev *d)
 {
 	if (d->parent)
 		return -EINVAL;
-	struct blk_dev *it;
-	int rc = 0;
-	uint64_t flags = spin_lock_irq(&devices_lock);
+	mutex_lock(&scan_lock);
+	int rc = d->gone ? -ENODEV : partitions_update(d);
+	mutex_unlock(&scan_lock);
+	return rc;
+}
+
+static bool in_use(const struct blk_dev *d)
+{
+	const struct blk_dev *it;
+	if (d->exclusive || (d->parent && d->parent->exclusive))
+		return true;
 	list_for_each(it, &devices, link)
-		if (it->parent == d && it->opens)
-			rc = -EBUSY;
+		if (it->parent == d && it->exclusive)
+			return true;
+	return false;
+}
+
+bool blk_in_use(struct blk_dev *d)
+{
+	uint64_t flags = spin_lock_irq(&devices_lock);
+	bool held = in_use(d);
 	spin_unlock_irq(&devices_lock, flags);
-	if (rc)
-		return rc;
-	partitions_remove(d);
-	partitions_add(d);
-	return 0;
+	return held;
 }
 
 static int open_locked(struct blk_dev *d, bool exclusive)
 {
 	if (d->gone)
 		return -ENODEV;
-	if (exclusive && d->exclusive)
+	if (exclusive && in_use(d))
 		return -EBUSY;
 	d->opens++;
 	d->exclusive += exclusive;
@@ -232,6 +298,19 @@ struct blk_dev *blk_find(const char *id_or_node)
 			found = d;
 		break;
 	}
+	spin_unlock_irq(&devices_lock, flags);
+	return found;
+}
+
+struct blk_dev *blk_next(uint32_t number)
+{
+	struct blk_dev *d, *found = NULL;
+	uint64_t flags = spin_lock_irq(&devices_lock);
+	list_for_each(d, &devices, link)
+		if (d->number >= number && (!found || d->number < found->number) && !d->gone)
+			found = d;
+	if (found)
+		found->opens++;
 	spin_unlock_irq(&devices_lock, flags);
 	return found;
 }

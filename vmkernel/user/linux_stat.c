@@ -125,8 +125,8 @@ SYSCALL(332, statx)
 		.atime = stamp(v.atime),
 		.ctime = stamp(v.ctime),
 		.mtime = stamp(v.mtime),
-		.rdev_major = (uint32_t)(v.rdev >> 8),
-		.rdev_minor = v.rdev & 0xff,
+		.rdev_major = DEV_MAJOR(v.rdev),
+		.rdev_minor = DEV_MINOR(v.rdev),
 		.dev_major = (uint32_t)(v.dev >> 8),
 		.dev_minor = v.dev & 0xff,
 	};

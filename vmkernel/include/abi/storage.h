@@ -37,7 +37,10 @@ enum ctl_blk_flags {
 	CTL_BLK_READ_ONLY = 1,
 	CTL_BLK_SSD = 2,
 	CTL_BLK_REMOVABLE = 4,
-	CTL_BLK_OPEN = 8
+	CTL_BLK_OPEN = 8,
+	CTL_BLK_IN_USE = 16, /* held by one alone: a mount, a running VM */
+	CTL_BLK_OS_DATA = 32,
+	CTL_BLK_DATASTORE = 64 /* both: by the partition's type */
 };
 enum ctl_blk_limits { CTL_BLKS_PAGE = 128 };
 struct ctl_storage_devices {

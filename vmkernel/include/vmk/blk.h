@@ -97,9 +97,10 @@ struct blk_dev {
 	uint8_t type_guid[16], part_guid[16];
 	char part_name[40];
 	void *drvdata;
-	uint32_t opens, exclusive; /* blk.c */
-	bool gone;                 /* unregistered: requests end with -ENODEV */
-	struct blk_queue *queue;   /* blk.c; a partition has none of its own */
+	uint32_t number; /* never given to another: set by the registry, with opens, exclusive */
+	uint32_t opens, exclusive;
+	bool gone;               /* unregistered: requests end with -ENODEV */
+	struct blk_queue *queue; /* blk.c; a partition has none of its own */
 	struct list link;
 };
 
@@ -123,15 +124,28 @@ int __must_check blk_range(struct blk_dev *d, enum blk_op op, uint64_t offset,
 int __must_check blk_rw_buf(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf,
                             size_t len);
 
-struct blk_dev *blk_find(const char *id_or_node);             /* opened: needs blk_close; NULL */
-int __must_check blk_open(struct blk_dev *d, bool exclusive); /* -EBUSY, -ENODEV */
-void blk_close(struct blk_dev *d,
-               bool exclusive); /* worlds: the last one may free an unplugged device */
+/* Opened, to be closed; NULL: none. blk_next: the device with the smallest number from `number` on. */
+struct blk_dev *blk_find(const char *id_or_node);
+struct blk_dev *blk_next(uint32_t number);
+/*
+ * Exclusive: -EBUSY when the device, its disk or a partition of it is held so; -ENODEV. Others may open what is
+ * held, to read. Close in a world: the last one may free an unplugged device.
+ */
+int __must_check blk_open(struct blk_dev *d, bool exclusive);
+void blk_close(struct blk_dev *d, bool exclusive);
+bool blk_in_use(
+	struct blk_dev *d); /* the device, its disk or a partition of it is held exclusively */
 /* Disks, each followed by its partitions; under the registry's lock: fn must not sleep. */
 void blk_for_each(void (*fn)(struct blk_dev *d, void *arg), void *arg);
-int __must_check
-blk_rescan(struct blk_dev *d); /* reads the partition table again; -EBUSY when one is open */
+/*
+ * Reads the partition table again. A partition whose number and place are the same stays; -EBUSY when another that
+ * is open would go or move, and nothing has changed then.
+ */
+int __must_check blk_rescan(struct blk_dev *d);
 void blk_stats_get(const struct blk_dev *d, struct blk_stats *s); /* of the whole disk */
+/* What a partition's type says that it is for: vmk/part_types.h. */
+enum blk_part_kind { BLK_PART_OTHER, BLK_PART_OS_DATA, BLK_PART_DATASTORE };
+enum blk_part_kind blk_part_kind(const uint8_t type[16]);
 static inline uint64_t blk_size(const struct blk_dev *d)
 {
 	return d->limits.blocks * d->limits.block_size;

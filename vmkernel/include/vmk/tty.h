@@ -20,7 +20,11 @@ struct tty_port {
 	void *priv;      /* the driver's */
 	struct tty *tty; /* fs/tty.c's */
 };
-#define DEV_MAKE(major, minor) (((uint64_t)(major) << 8) | (minor)) /* majors, minors < 256 */
+/* Linux's packing of majors below 4096 and minors below 2^20. */
+#define DEV_MAKE(major, minor) \
+	((uint64_t)(major) << 8 | ((minor)&0xff) | (uint64_t)((minor)&0xfff00) << 12)
+#define DEV_MAJOR(dev) ((unsigned)((dev) >> 8 & 0xfff))
+#define DEV_MINOR(dev) ((unsigned)(((dev)&0xff) | ((dev) >> 12 & 0xfff00)))
 
 int __must_check tty_port_add(struct tty_port *p); /* after fs_init(); the port stays for good */
 void tty_port_input(struct tty_port *p, const char *s, size_t n); /* any context; drops when full */
