@@ -10,6 +10,7 @@
 struct selftest {
 	const char *name;
 	const char *(*run)(void); /* in a world; NULL or why it failed */
+	bool measures;            /* needs an exact clock: runs by its name alone, never by "all" */
 };
 
 extern const struct selftest selftests_mm[], selftests_sched[], selftests_share[];

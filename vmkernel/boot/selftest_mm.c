@@ -147,5 +147,5 @@ static const char *test_kmap(void)
 
 const struct selftest selftests_mm[] = {
 	{ "pages", test_pages }, { "zones", test_zones }, { "pins", test_pins },
-	{ "heap", test_heap },   { "kmap", test_kmap },   { NULL, NULL },
+	{ "heap", test_heap },   { "kmap", test_kmap },   { .name = NULL },
 };

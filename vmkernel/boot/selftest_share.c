@@ -145,4 +145,5 @@ static const char *test_share(void)
 	return why;
 }
 
-const struct selftest selftests_share[] = { { "share", test_share }, { NULL, NULL } };
+const struct selftest selftests_share[] = { { "share", test_share, .measures = true },
+	                                    { .name = NULL } };
