@@ -14,13 +14,49 @@ SOURCES = [str(FOLDER / p.name) for p in sorted((cunit.ROOT / FOLDER).glob("*.c"
 SOURCES += [f"vmkernel/lib/{n}.c" for n in ("tree", "crc32c", "string", "printf")]
 SOURCES += ["tests/unit/simdisk.c"]
 #: Files of the datastore that only the kernel can build: they need its VFS.
-KERNEL_ONLY = ("vfs.c", "vdisk.c", "ctl.c")
+KERNEL_ONLY = ("vfs.c", "ctl.c")
 
 
 def build(name: str = "datastore", defines: tuple[str, ...] = ()) -> cunit.Unit:
     sources = [s for s in SOURCES if Path(s).name not in KERNEL_ONLY]
-    headers = ["vmkernel/storage/ds/ds.h", "tests/unit/simdisk.h"]
+    sources += ["vmkernel/storage/vdisk.c", "tests/unit/simvdisk.c"]
+    headers = ["vmkernel/storage/ds/ds.h", "tests/unit/simdisk.h", "tests/unit/simvdisk.h"]
     return cunit.build(name, sources, headers=headers, defines=defines)
+
+
+class VirtualDisk:
+    """A file of `disk`'s datastore as a virtual disk; errors are OSErrors."""
+
+    def __init__(self, disk: "Disk", inode: int, *, thin: bool = True, piece: int = 4096) -> None:
+        self.unit, self.lib, self.piece = disk.unit, disk.lib, piece
+        error = disk.ffi.new("int *")
+        flags = disk.lib.VDISK_THIN if thin else 0
+        self.handle = disk.lib.disk_open(disk.ds, inode, flags, error)
+        disk.ok(error[0])
+
+    def io(self, op: int, off: int, buf: Any, length: int) -> None:
+        Disk.ok(self.lib.disk_io(self.handle, op, off, buf, length, self.piece))
+
+    def read(self, off: int, n: int) -> bytes:
+        buf = self.unit.ffi.new("uint8_t[]", n)
+        self.io(self.lib.BLK_READ, off, buf, n)
+        return bytes(self.unit.ffi.buffer(buf))
+
+    def write(self, off: int, data: bytes) -> None:
+        buf = self.unit.ffi.new("uint8_t[]", data)
+        self.io(self.lib.BLK_WRITE, off, buf, len(data))
+
+    def zero(self, off: int, n: int) -> None:
+        self.io(self.lib.BLK_WRITE_ZEROES, off, self.unit.ffi.NULL, n)
+
+    def discard(self, off: int, n: int) -> None:
+        self.io(self.lib.BLK_DISCARD, off, self.unit.ffi.NULL, n)
+
+    def flush(self) -> None:
+        self.io(self.lib.BLK_FLUSH, 0, self.unit.ffi.NULL, 0)
+
+    def close(self) -> None:
+        self.lib.vdisk_close(self.handle)
 
 
 class SimDevice:

@@ -7,6 +7,8 @@
 
 #include "vmk/errno.h"
 #include "vmk/log.h"
+#include "vmk/mm.h"
+#include "vmk/work.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -156,14 +158,54 @@ int blk_flush(struct blk_dev *d)
 int blk_range(struct blk_dev *d, enum blk_op op, uint64_t offset, uint64_t len)
 {
 	struct sim *s = d->drvdata;
+	int r = fails(s);
 
+	if (r)
+		return r;
 	/* A discarded block's contents are anybody's guess: zeros here, and logged as a write of zeros. */
 	record(s, op, offset, NULL, len);
 	put(s, offset, NULL, len);
 	return 0;
 }
 
+int blk_rw(struct blk_dev *d, enum blk_op op, uint64_t offset, const struct sg *sg, unsigned count)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < count && r == 0; i++) {
+		r = blk_rw_buf(d, op, offset, pa_to_va(sg[i].pa), sg[i].len);
+		offset += sg[i].len;
+	}
+	((struct sim *)d->drvdata)->last_pa = sg[0].pa;
+	return r;
+}
+
+/* Done at once; the submitter hears of it from the bottom half. */
+static struct list over = LIST_INIT(over);
+
+static void complete(struct bottom *b)
+{
+	struct blk_req *r;
+
+	while ((r = list_first(&over, struct blk_req, link))) {
+		list_remove(&r->link);
+		r->done(r);
+	}
+	(void)b;
+}
+
 void blk_submit(struct blk_req *r, struct blk_dev *d)
 {
-	panic("simdisk: blk_submit of %lu bytes on %s", r->len, d->id);
+	static struct bottom bottom;
+
+	if (!bottom.fn)
+		bottom_init(&bottom, complete);
+	if (r->op == BLK_FLUSH)
+		r->status = blk_flush(d);
+	else if (r->op == BLK_READ || r->op == BLK_WRITE)
+		r->status = blk_rw(d, r->op, r->offset, r->sg, r->sg_count);
+	else
+		r->status = blk_range(d, r->op, r->offset, r->len);
+	list_push_back(&over, &r->link);
+	bottom_raise(&bottom);
 }

@@ -16,6 +16,7 @@ struct sim {
 	struct sim_event *event;
 	uint64_t events, room;
 	uint64_t ops;
+	pa_t last_pa;    /* the first page of the last blk_rw or blk_submit */
 	int64_t fail_at; /* operations that still succeed before one fails with -EIO; -1: never */
 };
 struct sim *sim_create(uint64_t bytes);

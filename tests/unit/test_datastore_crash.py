@@ -128,8 +128,14 @@ class Workload:
                 self.files[other] = self.files.pop(name)
         else:
             self.disk.sync()
-            held = {n: (f.tag, tuple(f.versions)) for n, f in self.files.items()}
-            self.acks.append(Acknowledged(int(self.disk.sim.events), held))
+            self.acknowledge()
+
+    def acknowledge(self) -> None:
+        held = {n: (f.tag, tuple(f.versions)) for n, f in self.files.items()}
+        self.acks.append(Acknowledged(int(self.disk.sim.events), held))
+
+    def close_all(self) -> None:
+        """Before the unmount."""
 
 
 def verify(ack: Acknowledged, disk: Disk) -> list[str]:
@@ -237,9 +243,11 @@ def merge_later(acks: list[Acknowledged]) -> None:
                 mine.setdefault(sector, set()).update(versions)
 
 
-def run(unit: cunit.Unit, seed: int, steps: int, states: int) -> list[str]:
+def run(
+    unit: cunit.Unit, seed: int, steps: int, states: int, kind: type[Workload] = Workload
+) -> list[str]:
     """A workload and its crash states; what was wrong."""
-    work = Workload(unit, seed)
+    work = kind(unit, seed)
     for _ in range(steps):
         work.step()
     merge_later(work.acks)
@@ -247,6 +255,7 @@ def run(unit: cunit.Unit, seed: int, steps: int, states: int) -> list[str]:
     wrong = []
     for flush, chosen in crash_states(work, rng, states):
         wrong += [f"seed {seed}, flush {flush}: {w}" for w in examine(work, flush, chosen, rng)]
+    work.close_all()
     work.disk.unmount()
     unit.lib.sim_destroy(work.base)
     work.disk.destroy()

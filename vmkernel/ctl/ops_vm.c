@@ -90,6 +90,8 @@ CTL_OP(CTL_VM_ADD_DEVICE, vm_add_device, sizeof(struct vm_add_device),
 		ctl_error(c, err, "there is no backend %.255s", q->device.backend);
 	else if (err == -EBUSY)
 		ctl_error(c, err, "%.255s is in use", q->device.backend);
+	else if (err == -EINVAL)
+		ctl_error(c, err, "%.255s does not serve as a device", q->device.backend);
 	vm_put(vm);
 	return err;
 }

@@ -178,6 +178,18 @@ static int dsfs_readlink(struct inode *i, char *buf, size_t size)
 	return r ? r : (int)n;
 }
 
+/* Under ds->lock. -EBUSY: a virtual disk has the file to itself. */
+static int open_shared(struct ds *ds, uint64_t page, struct ds_file **out)
+{
+	int r = ds_file_open(ds, page, out);
+
+	if (r == 0 && (*out)->vdisk) {
+		(*out)->refs--;
+		r = -EBUSY;
+	}
+	return r;
+}
+
 static int set_size(struct inode *i, uint64_t size)
 {
 	struct ds *ds = ds_of(i);
@@ -185,7 +197,7 @@ static int set_size(struct inode *i, uint64_t size)
 	int r;
 
 	mutex_lock(&ds->lock);
-	r = ds_file_open(ds, to_dnode(i)->page, &f);
+	r = open_shared(ds, to_dnode(i)->page, &f);
 	mutex_unlock(&ds->lock);
 	if (r)
 		return r;
@@ -287,6 +299,11 @@ static const struct file_ops dsfs_file_ops = {
 	.release = dsfs_release,
 };
 
+struct ds_file *dsfs_file(const struct file *f)
+{
+	return f->ops == &dsfs_file_ops ? f->priv : NULL;
+}
+
 struct walk_arg {
 	bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t);
 	void *arg;
@@ -344,7 +361,7 @@ static int dsfs_open(struct inode *i, struct file *f)
 		return 0;
 	}
 	mutex_lock(&ds->lock);
-	r = ds_file_open(ds, to_dnode(i)->page, &file);
+	r = open_shared(ds, to_dnode(i)->page, &file);
 	mutex_unlock(&ds->lock);
 	if (r)
 		return r;

@@ -9,4 +9,8 @@
  * open. -EINVAL: there is none on it.
  */
 int __must_check dsfs_mount(struct blk_dev *dev);
+
+struct file;
+struct ds_file *dsfs_file(const struct file *f); /* NULL: not a datastore's file */
+void dsdisk_init(void);                          /* virtual disks find their files by path */
 #endif

@@ -5,6 +5,7 @@
  */
 #include "fs/block.h"
 #include "fs/cpio.h"
+#include "fs/dsfs.h"
 #include "fs/epoll.h"
 #include "fs/vfs.h"
 #include "vmk/boot.h"
@@ -110,4 +111,5 @@ void fs_init(void)
 	sysfs_pci_init();
 	unix_init();
 	tty_init();
+	dsdisk_init();
 }

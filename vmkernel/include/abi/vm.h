@@ -136,11 +136,12 @@ enum vm_device_kind {
 	VM_DEV_VIRTIO_CONSOLE = 3,
 	VM_DEV_VIRTIO_RNG = 4,
 };
-enum vm_device_flags { VM_DEV_READ_ONLY = 1 };
+/* THIN: what the guest discards on its virtual disk is given back to the datastore. */
+enum vm_device_flags { VM_DEV_READ_ONLY = 1, VM_DEV_THIN = 2 };
 
 /*
- * slot: the PCI device number, 0: the next free one. backend: a block device's id or a virtual disk's path; a
- * port group's name. mac all 0: from the VM's uuid.
+ * slot: the PCI device number, 0: the next free one. backend: a block device's id or the path of a virtual disk's
+ * contents (NAME-flat.vmdk); a port group's name. mac all 0: from the VM's uuid.
  */
 struct vm_device {
 	uint32_t kind, slot, flags, queues;

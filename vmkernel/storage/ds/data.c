@@ -28,8 +28,7 @@ static uint64_t device_offset(uint64_t block, uint64_t off)
 	return (block << DS_BLOCK_SHIFT) + off % DS_BLOCK;
 }
 
-/* The map's word on block `index`; shared ones (refs > 1) are never cached as written. */
-static int lookup(struct ds_file *f, uint64_t index, struct ds_map_entry *e)
+int ds_lookup(struct ds_file *f, uint64_t index, struct ds_map_entry *e)
 {
 	uint64_t cached = ds_cached(f, index);
 	struct ds_page *ip;
@@ -77,8 +76,7 @@ static int rw_bytes(struct ds *ds, enum blk_op op, uint64_t at, uint8_t *buf, si
 	return r;
 }
 
-/* Bytes from off to the end of the run of pieces that are alike (written or not), at most n. */
-static size_t run_of(const struct ds_map_entry *e, uint64_t off, size_t n, bool *written)
+size_t ds_run_of(const struct ds_map_entry *e, uint64_t off, size_t n, bool *written)
 {
 	unsigned i = (unsigned)(off % DS_BLOCK >> DS_PAGE_SHIFT), first = i;
 
@@ -91,11 +89,11 @@ static size_t run_of(const struct ds_map_entry *e, uint64_t off, size_t n, bool 
 static int read_block(struct ds_file *f, uint64_t off, uint8_t *buf, size_t n)
 {
 	struct ds_map_entry e;
-	int r = lookup(f, off >> DS_BLOCK_SHIFT, &e);
+	int r = ds_lookup(f, off >> DS_BLOCK_SHIFT, &e);
 
 	while (n && r == 0) {
 		bool written;
-		size_t part = run_of(&e, off, n, &written);
+		size_t part = ds_run_of(&e, off, n, &written);
 
 		if (written)
 			r = rw_bytes(f->ds, BLK_READ, device_offset(e.block, off), buf, part);
@@ -131,7 +129,7 @@ static int read_inline(struct ds_file *f, uint64_t off, void *buf, size_t n, boo
 	return r;
 }
 
-static void enter(struct ds_file *f)
+void ds_file_enter_wait(struct ds_file *f)
 {
 	while (!ds_file_enter(f))
 		wait_event(&f->idle, !__atomic_load_n(&f->draining, __ATOMIC_SEQ_CST));
@@ -143,7 +141,7 @@ ssize_t ds_read(struct ds_file *f, uint64_t off, void *buf, size_t n)
 	bool is_inline;
 	int r;
 
-	enter(f);
+	ds_file_enter_wait(f);
 	n = off >= f->size ? 0 : MIN((uint64_t)n, f->size - off);
 	r = n ? read_inline(f, off, buf, n, &is_inline) : 0;
 	while (r == 0 && done < n && !is_inline) {
@@ -156,8 +154,7 @@ ssize_t ds_read(struct ds_file *f, uint64_t off, void *buf, size_t n)
 	return r ? r : (ssize_t)n;
 }
 
-/* Marks the pieces under [off, off + n) written, maps a fresh block, grows the file: one step. */
-static int publish(struct ds_file *f, uint64_t off, size_t n, uint64_t fresh)
+int ds_publish(struct ds_file *f, uint64_t off, size_t n, uint64_t fresh)
 {
 	struct ds *ds = f->ds;
 	uint64_t index = off >> DS_BLOCK_SHIFT;
@@ -229,7 +226,7 @@ static int write_pieces(struct ds_file *f, const struct ds_map_entry *e, uint64_
 	return r;
 }
 
-static int reserve(struct ds *ds, uint64_t *block)
+int ds_reserve(struct ds *ds, uint64_t *block)
 {
 	int r;
 
@@ -247,21 +244,21 @@ static int write_block(struct ds_file *f, uint64_t off, const uint8_t *buf, size
 	struct ds *ds = f->ds;
 	struct ds_map_entry e;
 	uint64_t fresh = 0;
-	int r = lookup(f, off >> DS_BLOCK_SHIFT, &e);
+	int r = ds_lookup(f, off >> DS_BLOCK_SHIFT, &e);
 
 	if (r)
 		return r;
 	if (all_written(&e))
 		return rw_bytes(ds, BLK_WRITE, device_offset(e.block, off), (uint8_t *)buf, n);
 	if (!e.block) {
-		r = reserve(ds, &fresh);
+		r = ds_reserve(ds, &fresh);
 		if (r)
 			return r;
 	}
 	r = write_pieces(f, &e, fresh ? fresh : e.block, off, buf, n);
 	mutex_lock(&ds->lock);
 	if (r == 0)
-		r = publish(f, off, n, fresh);
+		r = ds_publish(f, off, n, fresh);
 	if (r && fresh)
 		ds_block_unreserve(ds, fresh);
 	mutex_unlock(&ds->lock);
@@ -386,7 +383,7 @@ ssize_t ds_write(struct ds_file *f, uint64_t off, const void *buf, size_t n)
 	if (off + n < off || off + n > DS_BLOCKS_MAX << DS_BLOCK_SHIFT)
 		return -EFBIG;
 	mutex_lock(&f->writing);
-	enter(f);
+	ds_file_enter_wait(f);
 	r = f->size <= DS_INLINE_MAX ? write_inline(f, off, buf, n, &in_inode) : 0;
 	if (in_inode)
 		done = n;
@@ -442,23 +439,4 @@ int ds_sync(struct ds *ds)
 		r = ds->txn_count ? ds_commit(ds) : blk_flush(ds->dev);
 	mutex_unlock(&ds->lock);
 	return r;
-}
-
-/* The caller has filled r but for offset, and calls ds_file_leave() from its done. */
-bool ds_direct(struct ds_file *f, struct blk_req *r, uint64_t off)
-{
-	uint64_t entry;
-
-	if (off / DS_BLOCK != (off + r->len - 1) / DS_BLOCK || off + r->len > f->size)
-		return false;
-	if (!ds_file_enter(f))
-		return false;
-	entry = ds_cached(f, off >> DS_BLOCK_SHIFT);
-	if (!(entry & DS_ALL_WRITTEN)) {
-		ds_file_leave(f);
-		return false;
-	}
-	r->offset = device_offset(entry & ~DS_ALL_WRITTEN, off);
-	blk_submit(r, f->ds->dev);
-	return true;
 }

@@ -173,6 +173,7 @@ int __must_check ds_truncate(struct ds_file *f, uint64_t size);
 int __must_check ds_file_open(struct ds *ds, uint64_t inode, struct ds_file **out);
 void ds_file_close(struct ds_file *f);
 bool ds_file_enter(struct ds_file *f); /* data I/O starts; false: drains, sleep with ds_file_wait */
+void ds_file_enter_wait(struct ds_file *f); /* sleeps as long as it drains */
 void ds_file_leave(struct ds_file *f);
 void ds_file_drain(struct ds_file *f); /* keeps new I/O out until ds_file_resume */
 void ds_file_resume(struct ds_file *f);
@@ -186,11 +187,29 @@ int __must_check ds_allocate(struct ds_file *f, uint64_t off, uint64_t len, bool
 int __must_check ds_sync(struct ds *ds);
 /* Moves inline contents into a block, as a step of the caller's transaction. */
 int __must_check ds_inline_move(struct ds *ds, struct ds_page *ino_page);
+/* The map's word on block `index`; shared ones (refs > 1) are never cached as written. */
+int __must_check ds_lookup(struct ds_file *f, uint64_t index, struct ds_map_entry *e);
+/* Bytes from off to the end of the run of pieces that are alike (written or not), at most n. */
+size_t ds_run_of(const struct ds_map_entry *e, uint64_t off, size_t n, bool *written);
+/* Space for data that is about to be written; a commit makes room when that helps. */
+int __must_check ds_reserve(struct ds *ds, uint64_t *block);
+/* Marks the pieces under [off, off + n) written, maps a fresh block, grows the file: one step. Under ds->lock. */
+int __must_check ds_publish(struct ds_file *f, uint64_t off, size_t n, uint64_t fresh);
+
 /*
- * Direct path: submits one piece of device I/O for [off, off + len) when all of it is written and
- * lies in one block; false: the caller takes ds_read or ds_write from a world.
+ * direct.c: contents without a copy; offsets and lengths are whole sectors of the device. ds_direct submits r
+ * (op, len, sg, done are filled) for the file's bytes from off when they are all written and lie side by side;
+ * ds_direct_flush when there is no metadata to write. false: take ds_rw_sg, ds_zero, ds_sync from a world that may
+ * sleep. Of a request that went, done calls ds_file_leave.
  */
 bool ds_direct(struct ds_file *f, struct blk_req *r, uint64_t off);
+bool ds_direct_flush(struct ds_file *f, struct blk_req *r);
+/* BLK_READ or BLK_WRITE; sg has len bytes in `count` pieces. A failed write may have written a part. */
+int __must_check ds_rw_sg(struct ds_file *f, enum blk_op op, uint64_t off, const struct sg *sg,
+                          unsigned count, uint64_t len);
+int __must_check ds_zero(struct ds_file *f, uint64_t off, uint64_t len); /* maps nothing new */
+/* Whole blocks inside of [off, off + len) become holes; data I/O waits meanwhile. */
+int __must_check ds_unmap(struct ds_file *f, uint64_t off, uint64_t len);
 
 /* mount.c */
 int __must_check ds_format(struct blk_dev *dev, const char *label, const uint8_t uuid[16]);

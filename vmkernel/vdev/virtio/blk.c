@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * virtio block device on a block device of the host's. A request is one blk_req whose scatter list is the guest's own
- * pages; the completion writes the status byte and the used ring in the bottom half. The device's lock guards the
+ * virtio block device on a virtual disk, or on a block device of the host's. A request is one blk_req whose scatter
+ * list is the guest's own pages; the completion writes the status byte and the used ring in the bottom half. The device's lock guards the
  * queues, the free list and failed requests. Spec: VIRTIO 1.2, 5.2.
  */
 #include "vdev/virtio/virtio.h"
@@ -10,6 +10,7 @@
 #include "vmk/mm.h"
 #include "vmk/stat.h"
 #include "vmk/string.h"
+#include "vmk/vdisk.h"
 
 STAT(requests, "vm.virtio_blk.requests", "requests of guests");
 STAT(errors, "vm.virtio_blk.errors", "requests that failed");
@@ -70,13 +71,15 @@ struct vblk_range {
 
 struct vblk {
 	struct virtio d;
+	struct vdisk *disk; /* one of the two, the other is NULL */
 	struct blk_dev *dev;
+	const struct blk_limits *limits;
 	bool read_only;
 	char serial[ID_LENGTH];
 };
 
 struct vblk_request {
-	struct blk_req r;
+	struct vdisk_req r;
 	struct vblk *b;
 	uint16_t queue;
 	bool pinned;
@@ -91,7 +94,7 @@ static void complete(struct vblk_request *q, uint8_t status)
 	struct virtio *d = &b->d;
 	struct vqueue *vq = &d->queue[q->queue];
 	const struct vchain *c = &q->chain;
-	bool reads = q->r.op == BLK_READ && status == S_OK;
+	bool reads = q->r.blk.op == BLK_READ && status == S_OK;
 	uint64_t flags;
 	uint32_t written = 1 + (reads ? c->write_bytes - 1 : 0);
 	int err = vchain_write(d->gmem, c, c->write_bytes - 1, &status, 1);
@@ -112,16 +115,23 @@ static void complete(struct vblk_request *q, uint8_t status)
 	virtio_put(d);
 }
 
-static void done(struct blk_req *r)
+static void done(struct vdisk_req *r)
 {
-	struct vblk_request *q = container_of(r, struct vblk_request, r);
+	int status = r->blk.status;
 
-	complete(q, !r->status ? S_OK : r->status == -EOPNOTSUPP ? S_UNSUPPORTED : S_IOERR);
+	complete(container_of(r, struct vblk_request, r), !status                 ? S_OK
+	                                                  : status == -EOPNOTSUPP ? S_UNSUPPORTED
+	                                                                          : S_IOERR);
+}
+
+static void device_done(struct blk_req *r)
+{
+	done(container_of(r, struct vdisk_req, blk));
 }
 
 static uint64_t sectors_of(const struct vblk *b)
 {
-	return blk_size(b->dev) / SECTOR;
+	return b->limits->blocks * b->limits->block_size / SECTOR;
 }
 
 /* A range that the guest named, in bytes; false: outside, or not whole blocks. */
@@ -133,7 +143,7 @@ static bool range(const struct vblk *b, uint64_t sector, uint64_t bytes, struct 
 		return false;
 	r->offset = sector * SECTOR;
 	r->len = bytes;
-	return IS_ALIGNED(r->offset | bytes, (uint64_t)b->dev->limits.block_size);
+	return IS_ALIGNED(r->offset | bytes, (uint64_t)b->limits->block_size);
 }
 
 static uint8_t data_request(struct vblk_request *q, const struct vblk_header *h)
@@ -144,15 +154,15 @@ static uint8_t data_request(struct vblk_request *q, const struct vblk_header *h)
 	                      : q->chain.read_bytes - (uint32_t)sizeof(*h);
 	int n;
 
-	if (!bytes || !range(b, h->sector, bytes, &q->r))
+	if (!bytes || !range(b, h->sector, bytes, &q->r.blk))
 		return S_IOERR;
 	n = vchain_pin(b->d.gmem, &q->chain, read, read ? 0 : sizeof(*h), bytes, q->sg, SG_MAX);
 	if (n < 0)
 		return S_IOERR;
 	q->pinned = true;
-	q->r.op = read ? BLK_READ : BLK_WRITE;
-	q->r.sg = q->sg;
-	q->r.sg_count = (uint16_t)n;
+	q->r.blk.op = read ? BLK_READ : BLK_WRITE;
+	q->r.blk.sg = q->sg;
+	q->r.blk.sg_count = (uint16_t)n;
 	return S_OK;
 }
 
@@ -163,9 +173,9 @@ static uint8_t range_request(struct vblk_request *q, const struct vblk_header *h
 	if (q->chain.read_bytes != sizeof(*h) + sizeof(x) ||
 	    vchain_read(q->b->d.gmem, &q->chain, sizeof(*h), &x, sizeof(x)) != sizeof(x))
 		return S_UNSUPPORTED;
-	if (!x.sectors || !range(q->b, x.sector, (uint64_t)x.sectors * SECTOR, &q->r))
+	if (!x.sectors || !range(q->b, x.sector, (uint64_t)x.sectors * SECTOR, &q->r.blk))
 		return S_IOERR;
-	q->r.op = h->type == T_DISCARD ? BLK_DISCARD : BLK_WRITE_ZEROES;
+	q->r.blk.op = h->type == T_DISCARD ? BLK_DISCARD : BLK_WRITE_ZEROES;
 	return S_OK;
 }
 
@@ -186,7 +196,7 @@ static void start(struct vblk_request *q)
 	} else if (h.type == T_IN || h.type == T_OUT) {
 		status = data_request(q, &h);
 	} else if (h.type == T_FLUSH) {
-		q->r.op = BLK_FLUSH;
+		q->r.blk.op = BLK_FLUSH;
 		status = S_OK;
 	} else if (h.type == T_DISCARD || h.type == T_WRITE_ZEROES) {
 		status = range_request(q, &h);
@@ -200,8 +210,13 @@ static void start(struct vblk_request *q)
 		complete(q, status);
 		return;
 	}
-	q->r.done = done;
-	blk_submit(&q->r, b->dev);
+	if (b->disk) {
+		q->r.done = done;
+		vdisk_submit(b->disk, &q->r);
+	} else {
+		q->r.blk.done = device_done;
+		blk_submit(&q->r.blk, b->dev);
+	}
 }
 
 /* One chain off the queue: NULL when there is none. */
@@ -272,7 +287,7 @@ static const struct virtio_kind kind = { .type = TYPE_BLOCK,
 
 static void fill_config(struct vblk *b, unsigned queues)
 {
-	const struct blk_limits *l = &b->dev->limits;
+	const struct blk_limits *l = b->limits;
 	struct vblk_config c = {
 		.capacity = sectors_of(b),
 		.seg_max = SEG_MAX,
@@ -285,12 +300,49 @@ static void fill_config(struct vblk *b, unsigned queues)
 		.num_queues = (uint16_t)queues,
 		.max_discard_sectors = l->discard_max / SECTOR,
 		.max_discard_seg = RANGES_MAX,
-		.discard_alignment = l->block_size / SECTOR,
+		.discard_alignment = (b->disk ? (uint32_t)MiB : l->block_size) / SECTOR,
 		.max_write_zeroes_sectors = 1 * MiB / SECTOR * 16,
 		.max_write_zeroes_seg = RANGES_MAX,
 	};
 
 	memcpy(b->d.config, &c, sizeof(c));
+}
+
+/* A path is a virtual disk's, everything else names a block device. */
+static int open_backend(struct vblk *b, const struct vm_device *cfg)
+{
+	unsigned flags = (cfg->flags & VM_DEV_READ_ONLY ? VDISK_READ_ONLY : 0u) |
+	                 (cfg->flags & VM_DEV_THIN ? VDISK_THIN : 0u);
+	int err;
+
+	if (cfg->backend[0] == '/') {
+		err = vdisk_open(cfg->backend, flags, &b->disk);
+		if (err)
+			return err;
+		b->limits = vdisk_limits(b->disk);
+		b->read_only = b->limits->read_only;
+		return 0;
+	}
+	b->dev = blk_find(cfg->backend);
+	if (!b->dev)
+		return -ENOENT;
+	b->limits = &b->dev->limits;
+	b->read_only = (cfg->flags & VM_DEV_READ_ONLY) || b->limits->read_only;
+	err = b->read_only ? 0 : blk_open(b->dev, true);
+	if (err)
+		blk_close(b->dev, false);
+	return err;
+}
+
+static void close_backend(struct vblk *b)
+{
+	if (b->disk) {
+		vdisk_close(b->disk);
+		return;
+	}
+	if (!b->read_only)
+		blk_close(b->dev, true);
+	blk_close(b->dev, false); /* blk_find's */
 }
 
 static int create(struct vm *vm, struct vpci_bus *bus, const struct vm_device *cfg,
@@ -299,33 +351,24 @@ static int create(struct vm *vm, struct vpci_bus *bus, const struct vm_device *c
 	unsigned queues = cfg->queues ? MIN(cfg->queues, (unsigned)MULTI_QUEUES) : 1;
 	uint64_t features = F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_TOPOLOGY | F_WRITE_ZEROES;
 	struct vblk *b = kzalloc(sizeof(*b));
-	int err = -ENOENT;
+	int err = b ? open_backend(b, cfg) : -ENOMEM;
 
-	if (!b)
-		return -ENOMEM;
-	b->dev = blk_find(cfg->backend);
-	if (!b->dev)
-		goto free;
-	b->read_only = (cfg->flags & VM_DEV_READ_ONLY) || b->dev->limits.read_only;
-	err = b->read_only ? 0 : blk_open(b->dev, true);
 	if (err)
-		goto close;
-	str_copy(b->serial, cfg->serial[0] ? cfg->serial : b->dev->serial, sizeof(b->serial));
+		goto free;
+	str_copy(b->serial, cfg->serial[0] || !b->dev ? cfg->serial : b->dev->serial,
+	         sizeof(b->serial));
 	features |= b->read_only ? F_RO : 0;
 	features |= queues > 1 ? F_MQ : 0;
-	features |= b->dev->limits.discard_max ? F_DISCARD : 0;
+	features |= b->limits->discard_max ? F_DISCARD : 0;
 	err = virtio_init(&b->d, vm, bus, cfg->slot, &kind, features, queues,
 	                  sizeof(struct vblk_config));
 	if (err)
-		goto close_writer;
+		goto close;
 	fill_config(b, queues);
 	*out = &b->d.vdev;
 	return 0;
-close_writer:
-	if (!b->read_only)
-		blk_close(b->dev, true);
 close:
-	blk_close(b->dev, false); /* blk_find's */
+	close_backend(b);
 free:
 	kfree(b);
 	return err;
@@ -340,9 +383,7 @@ static void destroy(struct vdev *v)
 {
 	struct vblk *b = container_of(v, struct vblk, d.vdev);
 
-	if (!b->read_only)
-		blk_close(b->dev, true);
-	blk_close(b->dev, false);
+	close_backend(b);
 	kfree(b);
 }
 

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Contents without a copy, for virtual disks: the caller's pages go down to the device. Offsets and lengths are whole
+ * sectors. A request whose blocks are all written and lie side by side is one request to the device, in any
+ * world, without a lock. The rest sleeps: unwritten pieces read as zeros; a first write fills its pieces on the device, the
+ * edges with zeros, and is published behind that.
+ */
+#include "ds.h"
+
+#include "vmk/mm.h"
+#include "vmk/string.h"
+
+/* Where [off, off + len) lies on the device; false: not all written, or not in one run. */
+static bool place(const struct ds_file *f, uint64_t off, uint64_t len, uint64_t *at)
+{
+	uint64_t first = off >> DS_BLOCK_SHIFT, last = (off + len - 1) >> DS_BLOCK_SHIFT;
+	uint64_t entry = ds_cached(f, first);
+
+	for (uint64_t i = first; i <= last; i++)
+		if (!(entry & DS_ALL_WRITTEN) || ds_cached(f, i) != entry + (i - first))
+			return false;
+	*at = ((entry & ~DS_ALL_WRITTEN) << DS_BLOCK_SHIFT) + off % DS_BLOCK;
+	return true;
+}
+
+bool ds_direct(struct ds_file *f, struct blk_req *r, uint64_t off)
+{
+	if (off + r->len > f->size || (r->op != BLK_READ && READ_ONCE(f->ds->read_only)) ||
+	    !ds_file_enter(f))
+		return false;
+	if (!place(f, off, r->len, &r->offset)) {
+		ds_file_leave(f);
+		return false;
+	}
+	blk_submit(r, f->ds->dev);
+	return true;
+}
+
+bool ds_direct_flush(struct ds_file *f, struct blk_req *r)
+{
+	struct ds *ds = f->ds;
+	bool clean;
+
+	if (!mutex_trylock(&ds->lock))
+		return false;
+	clean = !ds->read_only && !ds->txn_count;
+	mutex_unlock(&ds->lock);
+	if (!clean || !ds_file_enter(f))
+		return false;
+	blk_submit(r, ds->dev);
+	return true;
+}
+
+/* A transfer on its way: what is left of the caller's list, and room for one block's part of it. */
+struct transfer {
+	struct ds_file *f;
+	const struct sg *sg;
+	uint32_t skip; /* bytes of *sg already passed */
+	struct sg *part;
+	pa_t zeros; /* a page of them, PA_NONE until one is needed */
+};
+
+/* Moves the next n bytes of the list behind the `count` pieces that part has; the new count. */
+static unsigned take(struct transfer *t, uint64_t n, unsigned count)
+{
+	while (n) {
+		uint32_t step = (uint32_t)MIN(n, (uint64_t)(t->sg->len - t->skip));
+
+		t->part[count++] = (struct sg){ .pa = t->sg->pa + t->skip, .len = step };
+		t->skip += step;
+		n -= step;
+		if (t->skip == t->sg->len) {
+			t->sg++;
+			t->skip = 0;
+		}
+	}
+	return count;
+}
+
+static uint64_t on_device(uint64_t block, uint64_t off)
+{
+	return (block << DS_BLOCK_SHIFT) + off % DS_BLOCK;
+}
+
+static int read_part(struct transfer *t, uint64_t off, uint64_t n)
+{
+	struct ds_map_entry e;
+	int r = ds_lookup(t->f, off >> DS_BLOCK_SHIFT, &e);
+
+	while (n && r == 0) {
+		bool written;
+		uint64_t run = ds_run_of(&e, off, n, &written);
+		unsigned count = take(t, run, 0);
+
+		if (written)
+			r = blk_rw(t->f->ds->dev, BLK_READ, on_device(e.block, off), t->part,
+			           count);
+		for (unsigned i = 0; i < count && !written; i++)
+			memset(pa_to_va(t->part[i].pa), 0, t->part[i].len);
+		off += run;
+		n -= run;
+	}
+	return r;
+}
+
+/* Appends n zero bytes, less than a page, to the part. */
+static int pad(struct transfer *t, uint64_t n, unsigned *count)
+{
+	if (n == 0)
+		return 0;
+	if (t->zeros == PA_NONE)
+		t->zeros = page_alloc(0, FRAME_DMA, ALLOC_ZERO);
+	if (t->zeros == PA_NONE)
+		return -ENOMEM;
+	t->part[(*count)++] = (struct sg){ .pa = t->zeros, .len = (uint32_t)n };
+	return 0;
+}
+
+/* [off, off + n) of one block at `block`; pieces at the edges that were unwritten are filled up with zeros. */
+static int write_data(struct transfer *t, const struct ds_map_entry *e, uint64_t block,
+                      uint64_t off, uint64_t n)
+{
+	bool head, tail;
+	uint64_t before, behind;
+	unsigned count = 0;
+	int r;
+
+	(void)ds_run_of(e, off, n, &head);
+	(void)ds_run_of(e, off + n - 1, 1, &tail);
+	before = head ? 0 : off % DS_PAGE;
+	behind = tail ? 0 : ALIGN_UP(off + n, (uint64_t)DS_PAGE) - (off + n);
+	r = pad(t, before, &count);
+	count = take(t, n, count);
+	if (r == 0)
+		r = pad(t, behind, &count);
+	return r ? r
+	         : blk_rw(t->f->ds->dev, BLK_WRITE, on_device(block, off - before), t->part, count);
+}
+
+static bool written_through(const struct ds_map_entry *e, uint64_t off, uint64_t n)
+{
+	bool written;
+
+	return ds_run_of(e, off, n, &written) == n && written;
+}
+
+static int write_part(struct transfer *t, uint64_t off, uint64_t n)
+{
+	struct ds_file *f = t->f;
+	struct ds_map_entry e;
+	uint64_t fresh = 0;
+	int r = ds_lookup(f, off >> DS_BLOCK_SHIFT, &e);
+
+	if (r)
+		return r;
+	if (written_through(&e, off, n))
+		return blk_rw(f->ds->dev, BLK_WRITE, on_device(e.block, off), t->part,
+		              take(t, n, 0));
+	if (!e.block) {
+		r = ds_reserve(f->ds, &fresh);
+		if (r)
+			return r;
+	}
+	r = write_data(t, &e, fresh ? fresh : e.block, off, n);
+	mutex_lock(&f->ds->lock);
+	if (r == 0)
+		r = ds_publish(f, off, n, fresh);
+	if (r && fresh)
+		ds_block_unreserve(f->ds, fresh);
+	mutex_unlock(&f->ds->lock);
+	return r;
+}
+
+int ds_rw_sg(struct ds_file *f, enum blk_op op, uint64_t off, const struct sg *sg, unsigned count,
+             uint64_t len)
+{
+	struct transfer t = { .f = f, .sg = sg, .zeros = PA_NONE };
+	bool write = op == BLK_WRITE;
+	int r = 0;
+
+	if (write && f->ds->read_only)
+		return -EROFS;
+	t.part = kmalloc((count + 2) * sizeof(*t.part));
+	if (!t.part)
+		return -ENOMEM;
+	if (write)
+		mutex_lock(&f->writing);
+	ds_file_enter_wait(f);
+	while (len && r == 0) {
+		uint64_t n = MIN(len, DS_BLOCK - off % DS_BLOCK);
+
+		r = write ? write_part(&t, off, n) : read_part(&t, off, n);
+		off += n;
+		len -= n;
+	}
+	ds_file_leave(f);
+	if (write)
+		mutex_unlock(&f->writing);
+	kfree(t.part);
+	if (t.zeros != PA_NONE)
+		page_free(t.zeros, 0);
+	return r;
+}
+
+int ds_zero(struct ds_file *f, uint64_t off, uint64_t len)
+{
+	int r = f->ds->read_only ? -EROFS : 0;
+
+	mutex_lock(&f->writing);
+	ds_file_enter_wait(f);
+	while (len && r == 0) {
+		struct ds_map_entry e;
+		uint64_t n = MIN(len, DS_BLOCK - off % DS_BLOCK);
+		bool written;
+
+		r = ds_lookup(f, off >> DS_BLOCK_SHIFT, &e);
+		if (r)
+			break;
+		n = ds_run_of(&e, off, n, &written);
+		if (written)
+			r = blk_range(f->ds->dev, BLK_WRITE_ZEROES, on_device(e.block, off), n);
+		off += n;
+		len -= n;
+	}
+	ds_file_leave(f);
+	mutex_unlock(&f->writing);
+	return r;
+}
+
+/* Frees what [*index, end) has in the leaf of *index, as one step; *index is behind that leaf afterwards. */
+static int unmap_leaf(struct ds_file *f, uint64_t *index, uint64_t end)
+{
+	struct ds *ds = f->ds;
+	uint64_t stop = MIN(end, (*index / DS_MAP_PER + 1) * DS_MAP_PER), child = 0;
+	struct ds_page *ip, *leaf;
+	struct ds_inode *ino;
+	unsigned slot;
+	int r = ds_begin(ds);
+
+	if (r == 0)
+		r = ds_page_get(ds, f->inode, DS_INODE, &ip);
+	if (r)
+		return r;
+	ino = ip->data;
+	if (!(ino->flags & DS_INLINE))
+		r = ds_index_get(ds, ino->root, ino->height, *index / DS_MAP_PER, &child);
+	if (r == 0 && child) {
+		ds_page_dirty(ds, ip);
+		r = ds_map_leaf(ds, ip, *index, &leaf, &slot);
+	}
+	if (r == 0 && child) {
+		ds_page_dirty(ds, leaf);
+		for (uint64_t i = *index; i < stop && r == 0; i++, slot++) {
+			struct ds_map_entry *e = &((struct ds_map *)leaf->data)->entry[slot];
+
+			if (!e->block)
+				continue;
+			ds_cache_set(f, i, 0);
+			r = ds_block_ref(ds, e->block, -1);
+			memset(e, 0, sizeof(*e));
+			ino->blocks--;
+		}
+		ds_page_put(ds, leaf);
+	}
+	ds_page_put(ds, ip);
+	*index = stop;
+	return r;
+}
+
+int ds_unmap(struct ds_file *f, uint64_t off, uint64_t len)
+{
+	uint64_t index = DIV_UP(off, (uint64_t)DS_BLOCK), end = (off + len) >> DS_BLOCK_SHIFT;
+	int r = 0;
+
+	if (index >= end)
+		return 0;
+	mutex_lock(&f->writing);
+	ds_file_drain(f);
+	mutex_lock(&f->ds->lock);
+	while (index < end && r == 0)
+		r = unmap_leaf(f, &index, end);
+	mutex_unlock(&f->ds->lock);
+	ds_file_resume(f);
+	mutex_unlock(&f->writing);
+	return r;
+}
