@@ -14,60 +14,67 @@ import sys
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from tepui.hcl import dumps, linux, report
+from tepui.hcl import dumps, linux, report, usb
 from tepui.hcl.check import CANNOT_TELL, check
 from tepui.hcl.model import HclList, Machine
+from tepui.hcl.precheck import packaged
 
-LIST = "hcl.json"
+
+class ListError(Exception):
+    """There is no list where one was said to be."""
 
 
 def load_list(path: Optional[Path] = None) -> HclList:
-    """hcl.json beside this module (also inside the stand-alone checker), or an image's own list."""
-    if path is not None and path.suffix != ".json":
-        from importlib.metadata import version
+    """An image's own list, an hcl.json, or the one of this package; raises ListError."""
+    try:
+        if path is None:
+            return packaged()
+        if path.suffix == ".json":
+            return HclList.from_plain(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise ListError(f"{path or 'hcl.json'}: no compatibility list ({e})") from e
+    from importlib.metadata import version
 
-        from tepui.hcl import image
+    from tepui.hcl import image
 
+    try:
         return image.read(path, version("tepui"))
-    if path is not None:
-        return HclList.from_plain(json.loads(path.read_text()))
-    import pkgutil
+    except image.ImageError as e:
+        raise ListError(str(e)) from e
 
-    data = pkgutil.get_data("tepui.hcl", LIST)
-    if data is None:
-        raise OSError(f"{LIST} is not in this package")
-    return HclList.from_plain(json.loads(data))
+
+def _read(name: str) -> str:
+    """A dump's text; never more of a long file than tells that it is too long."""
+    if name == "-":
+        return dumps.decode(sys.stdin.buffer.read(dumps.SIZE_MAX + 1), name)
+    with Path(name).open("rb") as stream:
+        return dumps.decode(stream.read(dumps.SIZE_MAX + 1), name)
 
 
 def _machine(args: argparse.Namespace) -> Machine:
     """The machine that the options name; raises DumpError, OSError."""
-
-    def read(name: str) -> str:
-        return dumps.decode(
-            sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes(), name
-        )
-
-    if not (args.lspci or args.esxcli):
-        machine = linux.collect()
+    if args.lspci:
+        machine = Machine(args.lspci, dumps.lspci(_read(args.lspci)))
+    elif args.esxcli:
+        machine = Machine(args.esxcli, dumps.esxcli(_read(args.esxcli)))
     else:
-        text = read(args.lspci or args.esxcli)
-        pci = dumps.lspci(text) if args.lspci else dumps.esxcli(text)
-        machine = Machine(args.lspci or args.esxcli, pci)
+        machine = linux.collect(with_usb=not args.lsusb)
     if args.cpuinfo:
-        machine.cpu = dumps.cpuinfo(read(args.cpuinfo))
+        machine.cpu = dumps.cpuinfo(_read(args.cpuinfo))
+    if args.lsusb:
+        machine.usb = usb.lsusb(_read(args.lsusb))
     return machine
 
 
 def _check(args: argparse.Namespace) -> int:
     try:
-        machine = _machine(args)
-    except dumps.DumpError as e:
+        verdict = check(load_list(args.list), _machine(args), args.allow_legacy_cpu)
+    except (dumps.DumpError, ListError) as e:
         print(f"Error: {e}", file=sys.stderr)
         return CANNOT_TELL
     except OSError as e:
         print(f"Error: {e.filename}: {e.strerror}", file=sys.stderr)
         return CANNOT_TELL
-    verdict = check(load_list(args.list), machine, args.allow_legacy_cpu)
     if args.format == "text":
         print(report.text(verdict, sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     else:
@@ -76,7 +83,11 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    hcl = load_list(args.list)
+    try:
+        hcl = load_list(args.list)
+    except ListError as e:
+        print(f"Error: {e}", file=sys.stderr)
+        return 1
     if args.format == "json":
         print(json.dumps(hcl.to_plain(), indent=2))
         return 0
@@ -101,6 +112,7 @@ def parser() -> argparse.ArgumentParser:
     source.add_argument("--lspci", metavar="FILE", help="output of lspci -nn (or -vmmnn, -xxx ...)")
     source.add_argument("--esxcli", metavar="FILE", help="output of esxcli hardware pci list")
     one.add_argument("--cpuinfo", metavar="FILE", help="a copy of /proc/cpuinfo")
+    one.add_argument("--lsusb", metavar="FILE", help="output of lsusb or lsusb -v")
     one.add_argument(
         "--allow-legacy-cpu", action="store_true", help="a CPU error becomes a warning"
     )

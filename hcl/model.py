@@ -107,15 +107,38 @@ class Cpu:
     threads: int = 0
 
 
+@dataclass(frozen=True)
+class UsbDevice:
+    """A USB device. keyboard: an interface of it is a boot keyboard, as far as is known."""
+
+    address: str  # "1-2", bus and device number
+    vendor: int
+    product: int
+    name: str = ""
+    keyboard: bool = False
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A disk that the machine's system sees; controller: its PCI address, or ""."""
+
+    name: str
+    size: int  # bytes
+    controller: str = ""
+
+
 @dataclass
 class Machine:
-    """A machine to judge. None or 0: the source does not tell."""
+    """A machine to judge. None, 0 or "": the source does not tell."""
 
     source: str
-    pci: List[PciFunction] = field(default_factory=list)
+    pci: Optional[List[PciFunction]] = None
     cpu: Optional[Cpu] = None
     memory: int = 0  # bytes
     firmware: str = ""  # "UEFI", "BIOS"
     emulator: str = ""  # "QEMU" ... or "" on anything else
-    usb_keyboard_only: Optional[bool] = None
+    disks: Optional[List[Disk]] = None
+    usb: List[UsbDevice] = field(default_factory=list)
+    usb_note: str = ""  # why USB was not looked at
+    ps2_keyboard: Optional[bool] = None
     notes: List[str] = field(default_factory=list)

@@ -18,10 +18,10 @@ COLORS = {"OK": "32", "WARNING": "33", "ERROR": "31"}
 def text(v: Verdict, color: bool = False) -> str:
     """Verdict first, then every finding."""
     lines = [v.words, ""]
-    width = min(48, max((len(f.subject) for f in v.findings), default=0))
+    width = min(60, max((len(f.subject) for f in v.findings), default=0))
     for f in v.findings:
         driver = f"  [{f.driver}{', ' if f.evidence else ''}{f.evidence}]" if f.driver else ""
-        line = f" {MARKS[f.level]} {f.subject[:width]:{width}}  {f.text}{driver}"
+        line = f" {MARKS[f.level]} {f.subject:{width}}  {f.text}{driver}"
         if f.code not in ("DEVICE", "NOTE") and f.level != "OK":
             line += f"  ({f.code})"
         if color and f.level in COLORS:

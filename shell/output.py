@@ -37,7 +37,8 @@ class Formatter(StrEnum):
 class Output:
     """Records under column names, or text.
 
-    header is the unindented line above each block; {Name} stands for a column's value.
+    header is the unindented line above each block; {Name} stands for a column's value. status is
+    the exit status of the command.
     """
 
     style: Style = Style.BLOCKS
@@ -45,6 +46,7 @@ class Output:
     rows: tuple[tuple[Value, ...], ...] = ()
     header: str = ""
     text: str | None = None
+    status: int = 0
 
     def to_plain(self) -> dict[str, Any]:
         return {
@@ -53,6 +55,7 @@ class Output:
             "rows": [list(r) for r in self.rows],
             "header": self.header,
             "text": self.text,
+            "status": self.status,
         }
 
     @classmethod
@@ -64,6 +67,7 @@ class Output:
             tuple(tuple(r) for r in plain["rows"]),
             plain["header"],
             plain["text"],
+            plain.get("status", 0),
         )
 
 
@@ -77,7 +81,7 @@ def column(f: "Field[Any]") -> str:
     return given or f.name.replace("_", " ").title()
 
 
-def records(kind: type, rows: list[Any], style: Style, header: str = "") -> Output:
+def records(kind: type, rows: list[Any], style: Style, header: str = "", status: int = 0) -> Output:
     """An Output of dataclass instances."""
     parts = fields(kind)
     return Output(
@@ -85,6 +89,7 @@ def records(kind: type, rows: list[Any], style: Style, header: str = "") -> Outp
         tuple(column(f) for f in parts),
         tuple(tuple(getattr(r, f.name) for f in parts) for r in rows),
         header,
+        status=status,
     )
 
 

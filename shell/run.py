@@ -97,7 +97,8 @@ def _call(
     debug: bool,
 ) -> int:
     try:
-        text = render(runner(command, parse(command, words)), formatter)
+        output = runner(command, parse(command, words))
+        text = render(output, formatter)
     except UsageError as e:
         print(f"Error: {e}\n\n{tree.command_help(command, program)}", file=sys.stderr)
         return USAGE
@@ -107,7 +108,7 @@ def _call(
         return die(str(e), getattr(e, "hint", ""))
     if text:
         print(text)
-    return OK
+    return output.status
 
 
 def main(argv: Sequence[str] | None = None, program: str = "esxcli") -> int:

@@ -18,6 +18,7 @@ TOP: dict[str, tuple[str, str]] = {
         "tepui.shell.commands.hardware",
         "VMKernel hardware properties and commands for configuring hardware.",
     ),
+    "hcl": ("tepui.shell.commands.hcl", "The compatibility list of this image."),
     "network": (
         "tepui.shell.commands.network",
         "Operations that pertain to the maintenance of networking on an ESX host.",

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tepui.shell import pciids
+from tepui.hcl import ids
 from tepui.shell.client import Client
 from tepui.shell.command import command
 from tepui.shell.cpuid import Processor, processor
@@ -132,7 +132,7 @@ class PciRow:
 
 @command("hardware pci list", "List all of the PCI devices on the host.", header="{Address}")
 def pci_list(ctx: Context) -> list[PciRow]:
-    names = pciids.load()
+    names = ids.load()
     functions = ctx.host.pci()
     rows = []
     for p in functions:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tepui.shell import pciids
+from tepui.hcl import ids
 from tepui.shell.command import Flag, Opt, Role, command
 from tepui.shell.link import RefusedError
 from tepui.shell.output import Style, named
@@ -30,7 +30,7 @@ class Adapter:
 
 @command("storage core adapter list", "List all the storage adapters.", style=Style.TABLE)
 def adapter_list(ctx: Context) -> list[Adapter]:
-    names = pciids.load()
+    names = ids.load()
     rows = []
     for p in ctx.host.pci():
         if p.vmk_name.startswith("vmhba"):

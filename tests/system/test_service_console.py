@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The service console on serial: login, busybox, Python, and esxcli through the control socket."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -26,6 +27,11 @@ def test_first_minutes(shell: Shell) -> None:
     ours = {row["Address"][5:] for row in shell.json("hardware pci list")}
     _, text = shell.run("lspci -n")
     assert ours == {line.split()[0] for line in text.splitlines() if line}
+    # The host judges itself: this machine has disks' controllers, and no NIC.
+    rc, text = shell.run("esxcli hcl check")
+    assert rc == 1 and re.search(r"VERDICT +this host +WILL NOT INSTALL", text), text
+    assert re.search(r"ERROR .*NO_NICS", text) and re.search(r"OK .* ahci +EMULATED", text), text
+    assert any(r["Driver"] == "nvme" for r in shell.json("hcl list"))
     assert any(w["Name"] == "sh" or "sh" in w["Name"] for w in shell.json("system process list"))
 
 

@@ -1,33 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of PCI vendors, devices and classes from pci.ids (Debian package pci.ids)."""
+"""Names of PCI and USB vendors, devices and classes from pci.ids and usb.ids (Debian packages)."""
+
+from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
+from typing import Dict, Iterable, Tuple
 
-#: Where Debian's and the image's file may be.
-PLACES = (
-    Path("/usr/share/misc/pci.ids"),
-    Path("/usr/share/hwdata/pci.ids"),
-    Path("/usr/share/misc/pci.ids.gz"),
-)
+#: Where Debian, other distributions and the image have them; each may be gzipped.
+PLACES = ("usr/share/misc", "usr/share/hwdata", "var/lib/usbutils")
 
 
-@dataclass(slots=True)
-class PciIds:
+@dataclass
+class Ids:
     """Look-ups return a name made of the number when the file lacks it."""
 
-    vendors: dict[int, str] = field(default_factory=dict)
-    devices: dict[tuple[int, int], str] = field(default_factory=dict)
-    classes: dict[tuple[int, int], str] = field(default_factory=dict)
+    vendors: Dict[int, str] = field(default_factory=dict)
+    devices: Dict[Tuple[int, int], str] = field(default_factory=dict)
+    classes: Dict[Tuple[int, int], str] = field(default_factory=dict)
 
     def vendor(self, vendor: int) -> str:
         return self.vendors.get(vendor, f"Vendor {vendor:04x}")
 
     def device(self, vendor: int, device: int) -> str:
         return self.devices.get((vendor, device), f"Device {device:04x}")
+
+    def both(self, vendor: int, device: int) -> str:
+        """Vendor and device, or "" when the file knows neither."""
+        if vendor not in self.vendors and (vendor, device) not in self.devices:
+            return ""
+        return f"{self.vendor(vendor)} {self.device(vendor, device)}"
 
     def class_name(self, code: int) -> str:
         """code: 0xCCSSPP."""
@@ -39,9 +43,9 @@ class PciIds:
         )
 
 
-def parse(lines: Iterable[str]) -> PciIds:
-    """The file's form: `vvvv  name`, tab `dddd  name`; `C cc  name`, tab `ss  name`."""
-    ids = PciIds()
+def parse(lines: Iterable[str]) -> Ids:
+    """The files' form: `vvvv  name`, tab `dddd  name`; `C cc  name`, tab `ss  name`."""
+    ids = Ids()
     vendor = base = -1
     for line in lines:
         text = line.rstrip("\n")
@@ -60,16 +64,17 @@ def parse(lines: Iterable[str]) -> PciIds:
             elif base >= 0:
                 ids.classes[base, int(number, 16)] = name.strip()
         except ValueError:
-            continue
+            vendor = base = -1  # usb.ids goes on with lists of other kinds
     return ids
 
 
-@cache
-def load() -> PciIds:
+@lru_cache(maxsize=8)
+def load(name: str = "pci.ids", root: Path = Path("/")) -> Ids:
     """The machine's file; empty where there is none."""
     for place in PLACES:
-        if place.is_file():
-            opener = gzip.open if place.suffix == ".gz" else open
-            with opener(place, "rt", encoding="utf-8", errors="replace") as f:
-                return parse(f)
-    return PciIds()
+        for path in (root / place / name, root / place / f"{name}.gz"):
+            if path.is_file():
+                raw = path.read_bytes()
+                text = gzip.decompress(raw) if path.suffix == ".gz" else raw
+                return parse(text.decode("utf-8", "replace").splitlines())
+    return Ids()
