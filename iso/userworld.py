@@ -70,6 +70,7 @@ COMMANDS = {
     "vmsh": "tepui.shell.vmsh:main",
     "tepui": "tepui.shell.main:main",
     "hostd": "tepui.shell.hostd.main:main",
+    "vmkfstools": "tepui.shell.vmkfstools:main",
 }
 
 DIST_PACKAGES = Path("usr/lib/python3/dist-packages")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A guest's memory before it runs: where it lies, and writing it piece by piece."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +12,21 @@ HIGH_BASE = 1 << 32
 
 class VmError(Exception):
     """A VM cannot be described, built or started; the message is for people."""
+
+
+UNITS = {"": 1, "s": 512, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def size_of(text: str) -> int:
+    """Bytes of a size as people write it: 8G, 512m, 2048s, 1.5g; VmError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([skmgt]?)(?:i?b)?", text.strip().lower())
+    if not match:
+        raise VmError(f"not a size: {text!r}; a number with k, m, g or t is")
+    return (
+        int(float(match[1]) * UNITS[match[2]])
+        if "." in match[1]
+        else (int(match[1]) * UNITS[match[2]])
+    )
 
 
 class Memory(Protocol):
