@@ -8,15 +8,18 @@ import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from pathlib import Path
+from uuid import UUID
 
 from tepui.shell import abi
 from tepui.shell.link import Link
 from tepui.shell.vm import birth as protocol
+from tepui.shell.vm import disk
 from tepui.shell.vm.image import fill_config, fill_device
 from tepui.shell.vm.memory import HIGH_BASE, VmError
-from tepui.shell.vm.spec import Device, Shares, VmSpec
+from tepui.shell.vm.spec import Device, DeviceKind, Shares, VmSpec
 
 
 class VmState(IntEnum):
@@ -45,6 +48,7 @@ class VmStatus:
     exits: int
     overhead: int
     reason: str
+    uuid: UUID
 
 
 class Mapping:
@@ -88,11 +92,24 @@ def add_device(link: Link, handle: int, device: Device) -> int:
     return int(abi.cast("vm_device_added", reply.payload).slot)
 
 
+def located(device: Device, folder: Path) -> Device:
+    """A disk that names a descriptor, with the path of its contents as the vmkernel wants it."""
+    if device.kind is not DeviceKind.DISK or not device.backend.endswith(".vmdk"):
+        return device
+    path = folder / device.backend
+    descriptor = disk.read(path)
+    return replace(device, backend=str(path.with_name(descriptor.extent)), thin=descriptor.thin)
+
+
 def birth(link: Link, spec: VmSpec, *, start: bool = True) -> int:
     """Creates the VM, fills its memory and sets it running; its handle.
 
     VmError when there is nothing to boot, RefusedError when the host refuses; then no VM stays."""
     ffi, op = abi.ffi(), abi.lib()
+    try:
+        devices = [located(device, spec.folder) for device in spec.devices]
+    except OSError as e:
+        raise VmError(f"{spec.name}: {e.filename}: {e.strerror}") from None
     config = ffi.new("struct vm_config *")
     fill_config(config, spec)
     reply = link.request(op.CTL_VM_CREATE, bytes(ffi.buffer(config)))
@@ -101,7 +118,7 @@ def birth(link: Link, spec: VmSpec, *, start: bool = True) -> int:
     try:
         with mapped(reply.fds[0], spec.memory, int(made.low)) as memory:
             state = protocol.prepare(spec, memory)
-        for device in spec.devices:
+        for device in devices:
             add_device(link, handle, device)
         request = ffi.new("struct vm_set_vcpu *")
         request.handle = handle
@@ -153,6 +170,7 @@ def status(link: Link, handle: int) -> VmStatus:
         int(c.exits),
         int(c.overhead),
         abi.value(c.reason),
+        UUID(bytes=bytes(c.config.uuid)),
     )
 
 

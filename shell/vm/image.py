@@ -48,6 +48,7 @@ def fill_device(c: Any, device: Device) -> None:
     c.kind = getattr(abi.lib(), KINDS[device.kind])
     c.queues = device.queues
     c.flags = abi.lib().VM_DEV_READ_ONLY if device.read_only else 0
+    c.flags |= abi.lib().VM_DEV_THIN if device.thin else 0
     abi.ffi().memmove(c.mac, device.mac, len(device.mac))
     put_text(c.backend, device.backend)
     put_text(c.serial, device.serial)

@@ -24,6 +24,14 @@ from tepui.shell.vm.memory import MIB, VmError
 
 LINE = re.compile(r'^\s*([\w.:/-]+)\s*=\s*"(.*)"\s*$')
 CPUS_MAX, SLOTS = 64, 28
+#: Keys that switch on devices which we do not have.
+ABSENT = {
+    "svga.present": "graphics",
+    "floppy0.present": "floppy drives",
+    "usb.present": "USB controllers",
+    "usb_xhci.present": "USB controllers",
+    "sound.present": "sound",
+}
 
 
 class Flags(IntFlag):
@@ -50,6 +58,7 @@ class Device:
     backend: str = ""
     mac: bytes = b""
     read_only: bool = False
+    thin: bool = False  # set at birth, from the disk's descriptor
     queues: int = 1
     serial: str = ""
 
@@ -65,7 +74,8 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class VmSpec:
-    """memory in bytes. kernel, initrd: files; append: the kernel's command line."""
+    """memory in bytes. kernel, initrd: files; append: the kernel's command line. folder: where
+    relative names of disks begin."""
 
     name: str
     cpus: int = 1
@@ -78,6 +88,7 @@ class VmSpec:
     append: str = ""
     devices: tuple[Device, ...] = ()
     extra: tuple[tuple[str, str], ...] = ()  # keys that we keep and do not use
+    folder: Path = Path()
 
     def __post_init__(self) -> None:
         if not 1 <= self.cpus <= CPUS_MAX:
@@ -184,7 +195,36 @@ def parse(text: str, folder: Path = Path()) -> VmSpec:
         append=keys.get("tepui.append", ""),
         devices=devices_of(keys),
         extra=tuple((k, v) for k, v in keys.items() if not known.fullmatch(k)),
+        folder=folder,
     )
+
+
+def missing(text: str) -> list[str]:
+    """What a .vmx asks for that is not there yet, in words."""
+    keys = parse_lines(text)
+    drives = (k.removesuffix(".devicetype") for k, v in keys.items()
+              if k.endswith(".devicetype") and v.lower().startswith("cdrom"))  # fmt: skip
+    found = [f"CD-ROM drives ({unit})" for unit in sorted(drives) if yes(keys, f"{unit}.present")]
+    if keys.get("firmware", "bios").lower() != "bios" or not keys.get("tepui.kernel"):
+        found.append("booting by firmware (give it tepui.kernel)")
+    found += [f"{what} ({key.partition('.')[0]})" for key, what in ABSENT.items() if yes(keys, key)]
+    return found
+
+
+def edit(text: str, changes: Mapping[str, str | None]) -> str:
+    """A .vmx text with some keys set, or removed (None); all other lines stay as they are."""
+    left = {key.lower(): (key, value) for key, value in changes.items()}
+    lines = []
+    for line in text.splitlines():
+        match = LINE.match(line)
+        if match and match[1].lower() in left:
+            _, value = left.pop(match[1].lower())
+            if value is not None:
+                lines.append(f"{match[1]} = {quoted(value)}")
+            continue
+        lines.append(line)
+    lines += [f"{key} = {quoted(value)}" for key, value in left.values() if value is not None]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def quoted(value: str) -> str:
