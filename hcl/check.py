@@ -4,9 +4,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple, Union
 
-from tepui.hcl.model import BY_PCI_CLASS, BY_PCI_ID, Driver, HclList, Machine, PciFunction, Row
+from tepui.hcl.model import (
+    BY_PCI_CLASS,
+    BY_PCI_ID,
+    Backend,
+    Driver,
+    HclList,
+    Machine,
+    PciFunction,
+    Row,
+)
 
 MEMORY_MIN = 512 << 20
 #: The installed layout (two boot banks, logs, a small datastore).
@@ -111,11 +120,11 @@ def _subject(p: PciFunction) -> str:
     return f"{p.address} {p.name or f'{p.vendor:04x}:{p.device:04x}'}"
 
 
-def _evidence(machine: Machine, level: str) -> str:
+def _evidence(machine: Machine, row: Union[Row, Backend]) -> str:
     """What a row's level is worth on this machine."""
-    if level == "EMULATED" and machine.emulator not in EMULATORS:
+    if row.level == "EMULATED" and machine.emulator not in EMULATORS:
         return "SUPPORTED: tested on QEMU's model only"
-    return level
+    return row.level + (f" ({row.evidence})" if row.evidence else "")
 
 
 def _device(machine: Machine, p: PciFunction, m: Optional[Match]) -> Finding:
@@ -131,9 +140,7 @@ def _device(machine: Machine, p: PciFunction, m: Optional[Match]) -> Finding:
             "UNSUPPORTED_DEVICES", "WARNING", _subject(p), text, m.driver.name, "BLOCKED"
         )
     text = m.row.name if m.sure else f"probably {m.row.name} (the dump omits the interface)"
-    return Finding(
-        "DEVICE", "OK", _subject(p), text, m.driver.name, _evidence(machine, m.row.level)
-    )
+    return Finding("DEVICE", "OK", _subject(p), text, m.driver.name, _evidence(machine, m.row))
 
 
 def _cpu(hcl: HclList, machine: Machine, legacy_ok: bool) -> List[Finding]:
@@ -152,7 +159,7 @@ def _cpu(hcl: HclList, machine: Machine, legacy_ok: bool) -> List[Finding]:
         wanted += [(b.need_leaf, b.need_reg, b.need_bit)] if b.need_leaf else []
         missing = [FLAG_OF.get(w, str(w)) for w in wanted if FLAG_OF.get(w) not in cpu.flags]
         if not missing:
-            evidence = _evidence(machine, b.level)
+            evidence = _evidence(machine, b)
             return [*out, Finding(code, "OK", cpu.model, b.desc, b.name, evidence)]
         text = f"{b.desc}: {', '.join(missing)} is missing (perhaps off in the firmware's setup)"
         return [*out, Finding(code, bad, cpu.model, text, b.name)]

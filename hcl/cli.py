@@ -19,6 +19,9 @@ from tepui.hcl.check import CANNOT_TELL, check
 from tepui.hcl.model import HclList, Machine
 from tepui.hcl.precheck import packaged
 
+#: Of an editable installation, where images are built and their evidence stands.
+TREE = Path(__file__).resolve().parents[1]
+
 
 class ListError(Exception):
     """There is no list where one was said to be."""
@@ -35,10 +38,10 @@ def load_list(path: Optional[Path] = None) -> HclList:
         raise ListError(f"{path or 'hcl.json'}: no compatibility list ({e})") from e
     from importlib.metadata import version
 
-    from tepui.hcl import image
+    from tepui.hcl import image, records
 
     try:
-        return image.read(path, version("tepui"))
+        return records.attach(TREE, image.read(path, version("tepui")))
     except image.ImageError as e:
         raise ListError(str(e)) from e
 

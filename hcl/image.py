@@ -78,7 +78,7 @@ def _backend(image: Image, c: Any) -> Backend:
     return Backend(
         image.text_at(address(c.name)), image.text_at(address(c.desc)),
         image.text_at(address(c.vendor)), LEVELS[c.level], c.cpuid_leaf, c.cpuid_reg, c.cpuid_bit,
-        c.need_leaf, c.need_reg, c.need_bit,
+        c.need_leaf, c.need_reg, c.need_bit, image.text_at(address(c.source)),
     )  # fmt: skip
 
 

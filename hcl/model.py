@@ -27,6 +27,7 @@ class Row:
     subdevice: int
     class_code: int
     name: str
+    evidence: str = ""  # of an EMULATED or TESTED row: where it was seen to work
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Backend:
     need_leaf: int
     need_reg: int
     need_bit: int
+    source: str = ""
+    evidence: str = ""
 
 
 @dataclass(frozen=True)

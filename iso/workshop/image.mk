@@ -24,9 +24,14 @@ CFLAGS = -std=gnu11 -O2 -g $(CODEGEN) $(DEBUGGING) $(INCLUDES) $(DEFINES)
 LDFLAGS := -nostdlib -static -no-pie -Wl,-T,$(LDSCRIPT) -Wl,--build-id=sha1 -Wl,--gc-sections \
 	-Wl,-z,max-page-size=0x1000 -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
 
+# WITHOUT='block/nvme%' links an image of its own that lacks a driver: build/without/vmkernel.elf.
+WITHOUT :=
+LINK := $(if $(WITHOUT),$(B)/without,$(OBJ))
+$(if $(WITHOUT),$(eval IMAGE := $(LINK)/vmkernel.elf))
+
 C_SOURCES := $(shell find vmkernel drivers -name '*.c' ! -name asm_offsets.c 2>/dev/null | sort)
 S_SOURCES := $(shell find vmkernel drivers -name '*.S' 2>/dev/null | sort)
-OBJECTS := $(C_SOURCES:%.c=$(OBJ)/%.o) $(S_SOURCES:%.S=$(OBJ)/%.S.o)
+OBJECTS := $(filter-out $(WITHOUT:%=$(OBJ)/drivers/%),$(C_SOURCES:%.c=$(OBJ)/%.o)) $(S_SOURCES:%.S=$(OBJ)/%.S.o)
 
 # Parts from elsewhere, compiled into the image: each .mk sets X_SOURCES (files below build/src/)
 # and X_CFLAGS (their own warnings and definitions), X being LWIP and ZYDIS.
@@ -44,14 +49,14 @@ sources: build/src/fetched ## fetch lwIP and Zydis into build/src
 image: $(if $(wildcard $(LDSCRIPT)),$(IMAGE)) ## build the vmkernel: build/vmkernel.elf
 
 # Three links: sizes are right after the second, addresses inside the table after the third.
-$(IMAGE): $(OBJECTS) $(FOREIGN_OBJECTS) $(LDSCRIPT) $(OBJ)/objects.list | build/py
+$(IMAGE): $(OBJECTS) $(FOREIGN_OBJECTS) $(LDSCRIPT) $(LINK)/objects.list | build/py
 	@echo "  link    $@"
-	@link() { $(CC) $(LDFLAGS) -Wl,-Map=$(OBJ)/vmkernel.map -o $$1 $(OBJECTS) $(FOREIGN_OBJECTS) $(OBJ)/ksyms.o; }; \
-	table() { $(WORKSHOP).ksyms $$1 $(OBJ)/ksyms.S; $(CC) -c -o $(OBJ)/ksyms.o $(OBJ)/ksyms.S; }; \
-	table -; link $(OBJ)/pass; \
-	for pass in 1 2; do $(NM) $(OBJ)/pass >$(OBJ)/pass.nm; table $(OBJ)/pass.nm; link $(OBJ)/pass; done; \
-	$(NM) $(OBJ)/pass >$(OBJ)/pass.nm; $(WORKSHOP).ksyms --check $(OBJ)/pass.nm $(OBJ)/ksyms.S; \
-	mv $(OBJ)/pass $@
+	@link() { $(CC) $(LDFLAGS) -Wl,-Map=$(LINK)/vmkernel.map -o $$1 $(OBJECTS) $(FOREIGN_OBJECTS) $(LINK)/ksyms.o; }; \
+	table() { $(WORKSHOP).ksyms $$1 $(LINK)/ksyms.S; $(CC) -c -o $(LINK)/ksyms.o $(LINK)/ksyms.S; }; \
+	table -; link $(LINK)/pass; \
+	for pass in 1 2; do $(NM) $(LINK)/pass >$(LINK)/pass.nm; table $(LINK)/pass.nm; link $(LINK)/pass; done; \
+	$(NM) $(LINK)/pass >$(LINK)/pass.nm; $(WORKSHOP).ksyms --check $(LINK)/pass.nm $(LINK)/ksyms.S; \
+	mv $(LINK)/pass $@
 
 $(OBJ)/%.o: %.c $(OBJ)/flags
 	@mkdir -p $(@D); echo "  cc      $<"
@@ -82,7 +87,7 @@ endef
 .PHONY: FORCE
 $(OBJ)/flags: FORCE
 	$(call KEEP_IF_SAME,$(CFLAGS) $(WARNINGS) $(LWIP_CFLAGS) $(ZYDIS_CFLAGS))
-$(OBJ)/objects.list: FORCE
+$(LINK)/objects.list: FORCE
 	$(call KEEP_IF_SAME,$(OBJECTS) $(FOREIGN_OBJECTS))
 
 # Offsets of structure members for assembly: marker lines in the compiler's output, never typed.
