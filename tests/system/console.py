@@ -85,6 +85,14 @@ class Console:
             if time.monotonic() > deadline:
                 raise ConsoleError(self.complaint(pattern, f"not within {timeout} s"))
 
+    def command(self, line: str, timeout: float = 60) -> tuple[int, str]:
+        """A line for the shell at its prompt: exit status and what it prints behind its echo."""
+        start = self.position
+        self.send(f"{line}; echo end=$?\n")
+        found = self.expect(r"end=(\d+)\s", timeout)
+        _, _, printed = self.transcript[start : found.start()].rpartition("$?")
+        return int(found[1]), printed
+
     def complaint(self, pattern: str, reason: str) -> str:
         tail = "\n".join(self.transcript.splitlines()[-60:])
         return f"expected {pattern!r}: {reason}; the console's last lines:\n{tail}"

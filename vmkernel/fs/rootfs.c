@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The root file system: a tmpfs that is filled from the boot module "userworld". File data stays where GRUB put it
- * and is mapped from there; what is written to becomes a page of the tmpfs.
+ * The root file system: a tmpfs that is filled from the boot module "userworld" and those whose names go on behind
+ * that word, in their order. File data stays where GRUB put it and is mapped from there; what is written to becomes
+ * a page of the tmpfs.
  */
 #include "fs/block.h"
 #include "fs/cpio.h"
@@ -46,6 +47,8 @@ static int unpack_entry(const struct cpio_entry *e)
 	return r;
 }
 
+static const char module_name[] = "userworld";
+
 static void unpack(const struct boot_module *m)
 {
 	struct cpio c;
@@ -58,12 +61,12 @@ static void unpack(const struct boot_module *m)
 		int err = e.name[0] ? unpack_entry(&e) : 0;
 
 		if (err)
-			log_warn("userworld: %s: error %d", e.name, -err);
+			log_warn("%s: %s: error %d", m->name, e.name, -err);
 		files++;
 	}
 	if (r)
-		log_err("userworld: the archive is broken at byte %zu", c.at);
-	log_info("userworld: %u entries, %llu KiB", files, (unsigned long long)(m->len / KiB));
+		log_err("%s: the archive is broken at byte %zu", m->name, c.at);
+	log_info("%s: %u entries, %llu KiB", m->name, files, (unsigned long long)(m->len / KiB));
 }
 
 static void mount_tmpfs(const char *path, uint32_t mode, uint64_t limit)
@@ -84,7 +87,6 @@ static void mount_tmpfs(const char *path, uint32_t mode, uint64_t limit)
 
 void fs_init(void)
 {
-	const struct boot_module *m = boot_module_find("userworld");
 	struct mm_totals t;
 	int r;
 
@@ -97,10 +99,11 @@ void fs_init(void)
 		r = vfs_mount("/", tmpfs_root);
 	if (r)
 		panic("no root file system: error %d", -r);
-	if (m)
-		unpack(m);
-	else
-		log_warn("no module \"userworld\": the root is empty");
+	if (!boot_module_find(module_name))
+		log_warn("no module \"%s\": the root is empty", module_name);
+	for (unsigned i = 0; i < boot_info.modules; i++)
+		if (!strncmp(boot_info.module[i].name, module_name, sizeof(module_name) - 1))
+			unpack(&boot_info.module[i]);
 	devfs_init();
 	block_init();
 	mount_tmpfs("/tmp", 01777, t.total_pages / 2);

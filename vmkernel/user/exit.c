@@ -197,8 +197,7 @@ static void proc_release_resources(struct proc *p)
 	uint64_t flags;
 
 	itimers_stop(p);
-	fdtable_put(files);
-	fsctx_put(fs);
+	/* First nobody finds them any more (/proc/PID), then they go. */
 	flags = spin_lock_irq(&proc_lock);
 	p->files = NULL;
 	p->fs = NULL;
@@ -209,9 +208,10 @@ static void proc_release_resources(struct proc *p)
 	p->dead.maxrss = MAX(p->dead.maxrss, as->resident_max);
 	aspace_switch(NULL);
 	spin_unlock_irq(&proc_lock, flags);
+	fdtable_put(files);
+	fsctx_put(fs);
+	file_put(exe);
 	aspace_put(as);
-	if (exe)
-		file_put(exe);
 	proc_vfork_done(p);
 }
 

@@ -9,12 +9,24 @@
 #include "vmk/errno.h"
 
 enum { ITIMER_REAL = 0, ITIMER_VIRTUAL = 1, ITIMER_PROF = 2 };
-#define CPU_POLL (4 * NS_PER_MS)
+#define CPU_POLL      (4 * NS_PER_MS)
+#define IGNORED_PAUSE (10 * NS_PER_MS) /* between ticks that the process ignores */
 
 struct itimerval {
 	int64_t interval[2], value[2]; /* seconds, microseconds */
 };
 
+/* The next tick of the interval that is still to come; proc_lock is held. */
+static void alarm_next(struct proc *p, ns_t pause)
+{
+	ns_t now = time_now(), next = p->alarm.deadline + p->alarm_interval;
+
+	if (next <= now)
+		next += DIV_UP(now - next, p->alarm_interval) * p->alarm_interval;
+	timer_set(&p->alarm, MAX(next, now + pause));
+}
+
+/* An interval goes on when its signal is taken (itimer_taken()): a short one costs its own process's time only. */
 static void alarm_fire(struct timer *timer)
 {
 	struct proc *p = container_of(timer, struct proc, alarm);
@@ -22,10 +34,16 @@ static void alarm_fire(struct timer *timer)
 
 	if (!p->zombie) {
 		signal_send_locked(p, NULL, SIGALRM, NULL);
-		if (p->alarm_interval)
-			timer_set(timer, time_now() + p->alarm_interval);
+		if (p->alarm_interval && !(p->pending.bits & sig_bit(SIGALRM)))
+			alarm_next(p, IGNORED_PAUSE);
 	}
 	spin_unlock_irq(&proc_lock, flags);
+}
+
+void itimer_taken(struct proc *p)
+{
+	if (p->alarm_interval && p->alarm.cpu < 0)
+		alarm_next(p, 0);
 }
 
 static ns_t cpu_time_locked(struct proc *p)

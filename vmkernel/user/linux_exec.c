@@ -206,8 +206,9 @@ static int do_exec(const struct exec_request *q, struct trap_frame *frame)
 	struct proc *p = t->proc;
 	struct exec_args args = { 0 };
 	struct exec_image image;
-	struct fdtable *own;
+	struct fdtable *own, *old;
 	struct file *f;
+	uint64_t flags;
 	int r = open_program(q, &args, &f);
 
 	if (r)
@@ -225,8 +226,11 @@ static int do_exec(const struct exec_request *q, struct trap_frame *frame)
 		goto put_image;
 	}
 	commit(p, t, &image, f, frame);
-	fdtable_put(p->files);
+	flags = spin_lock_irq(&proc_lock);
+	old = p->files;
 	p->files = own;
+	spin_unlock_irq(&proc_lock, flags);
+	fdtable_put(old);
 	fdtable_close_on_exec(own);
 	reset_signals(p, t);
 	set_comm(p, t, q->path);

@@ -185,6 +185,7 @@ void user_return(struct trap_frame *f);
 /* itimer.c */
 void itimers_init(struct proc *p);
 void itimers_stop(struct proc *p); /* at exit; waits for a running one */
+void itimer_taken(struct proc *p); /* SIGALRM was taken; proc_lock is held */
 
 /* thread.c */
 extern const struct world_hooks uthread_hooks;

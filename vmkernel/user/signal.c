@@ -251,6 +251,8 @@ int signal_dequeue(uint64_t set, struct siginfo *info)
 	uint64_t flags = spin_lock_irq(&proc_lock);
 	bool got = take_from(&t->pending, set, info) || take_from(&t->proc->pending, set, info);
 
+	if (got && info->signo == SIGALRM)
+		itimer_taken(t->proc);
 	if (got)
 		signal_recalc(t);
 	spin_unlock_irq(&proc_lock, flags);
