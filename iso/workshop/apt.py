@@ -64,14 +64,15 @@ def machine_entries() -> list[Entry]:
 
 
 def sources_list(entries: Iterable[Entry]) -> str:
-    """One-line entries, binary and source, of the machine's archives and the extra suites."""
+    """One-line entries of the machine's archives, and of the extra suites: backports' binaries,
+    which apt takes only when asked for them, and all sources."""
     lines: dict[str, None] = {}
     for entry in entries:
         extra = EXTRA_SUITES if "bookworm" in entry.suites else ()
         for suite in (*entry.suites, *extra):
             tail = f"{entry.options} {entry.uri} {suite} main".strip()
             lines[f"deb-src {tail}"] = None
-            if suite.startswith("bookworm") and suite not in extra:
+            if suite.startswith("bookworm"):
                 lines[f"deb {tail}"] = None
     return "\n".join(lines) + "\n"
 

@@ -6,7 +6,7 @@ the VM's memory object) and a workstation (into a boot module) alike.
 """
 
 from tepui.shell import abi
-from tepui.shell.vm import acpi, cpu, linux, smbios
+from tepui.shell.vm import acpi, cpu, elf, linux, smbios
 from tepui.shell.vm.memory import HIGH_BASE, Memory, VmError, low_size
 from tepui.shell.vm.spec import VmSpec
 
@@ -39,7 +39,11 @@ def prepare(spec: VmSpec, memory: Memory) -> cpu.State:
         initrd = spec.initrd.read_bytes() if spec.initrd else b""
     except OSError as error:
         raise VmError(f"{spec.name}: {error.filename}: {error.strerror}") from None
-    memory.write(acpi.BASE, acpi.build(spec.cpus))
+    tables = acpi.build(spec.cpus)
+    memory.write(acpi.BASE, tables)
     memory.write(smbios.BASE, smbios.build(spec))
-    kernel = linux.Kernel(image, initrd, spec.append)
+    name = spec.initrd.name if spec.initrd else ""
+    kernel = linux.Kernel(image, initrd, spec.append, name)
+    if elf.is_elf(image):
+        return elf.load(kernel, memory, e820(spec.memory), acpi.BASE, tables)
     return linux.load(kernel, memory, e820(spec.memory), acpi.BASE)

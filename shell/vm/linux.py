@@ -79,11 +79,13 @@ ZERO = Struct(
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """What a guest boots: the bzImage's bytes, an initrd or nothing, the command line."""
+    """What a guest boots: the kernel's bytes, an initrd or nothing, the command line.
+    module_name: of the initrd, where the protocol gives modules names."""
 
     image: bytes
     initrd: bytes = b""
     command_line: str = ""
+    module_name: str = ""
 
 
 def is_linux(image: bytes) -> bool:

@@ -52,14 +52,15 @@ class DeviceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """backend: a disk's file or block device, a NIC's port group. mac: six bytes or b"" (any)."""
+    """backend: a disk's file or block device, a NIC's port group. mac: six bytes or b"" (any).
+    queues of a disk, pairs of queues of a NIC; 0: as many as the VM has CPUs."""
 
     kind: DeviceKind
     backend: str = ""
     mac: bytes = b""
     read_only: bool = False
     thin: bool = False  # set at birth, from the disk's descriptor
-    queues: int = 1
+    queues: int = 0
     serial: str = ""
 
 

@@ -74,7 +74,7 @@ def guest(secret: str) -> str:
     image, arguments = disk("guest.img", 16 * MIB)
     script = f"echo {secret} | dd of=/dev/vda bs=512 conv=sync && sync"
     device = Device(DeviceKind.DISK, "vmhba0:C0:T0:L0")
-    iso = guests.iso(LOGS / "guest.iso", script, devices=(device,))
+    iso = guests.iso(LOGS / "guest.iso", guests.Guest(script, devices=(device,)))
     config = Config(
         iso=iso, memory=1024, options="vmimage=guest", threads="single", arguments=arguments
     )

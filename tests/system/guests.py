@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests for system tests: Debian's kernel with a busybox initramfs, as a boot module.
+"""Guests for system tests: Debian's kernel with a busybox initramfs, as boot modules.
 
 Packages come from the archive that the machine is set up with, into build/guests/; the kernel is
 used as it is.
 """
 
+import fcntl
+import lzma
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from tepui.iso import cpio, image
@@ -34,15 +37,29 @@ MODULES = (
     "net/virtio_net",
     "char/virtio_console",
 )
+CLOUD = "linux-image-cloud-amd64"
 INIT = """\
 #!/bin/sh
 /bin/busybox --install -s /bin
 mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys
 for m in {modules}; do insmod /lib/$m.ko; done
 echo "guest: shell on $(nproc) CPUs, kernel $(uname -r)"
-sh /test && echo "guest: passed" || echo "guest: failed"
+sh /test && echo "guest: passed" || {{ dmesg | tail -30; echo "guest: failed"; }}
 poweroff -f
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """memory in MiB. `script` is a shell script: 0 passes. package: of the kernel's metapackage."""
+
+    script: str
+    name: str = "guest"
+    cpus: int = 1
+    memory: int = 256
+    devices: tuple[Device, ...] = ()
+    append: str = ""
+    package: str = CLOUD
 
 
 def run(*command: str) -> str:
@@ -52,12 +69,19 @@ def run(*command: str) -> str:
 
 
 def unpacked(package: str) -> Path:
-    """The content of a binary package, fetched once."""
-    target = FOLDER / package
+    """The content of a binary package, fetched once. NAME/SUITE: from that suite."""
+    target = FOLDER / package.replace("/", "@")
     if target.exists():
         return target
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / "lock").open("w") as lock:  # tests run side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return target if target.exists() else fetched(package, target)
+
+
+def fetched(package: str, target: Path) -> Path:
     apt.update()
-    download = FOLDER / f"{package}.download"
+    download = target.with_name(f"{target.name}.download")
     shutil.rmtree(download, ignore_errors=True)
     download.mkdir(parents=True)
     subprocess.run(
@@ -67,25 +91,27 @@ def unpacked(package: str) -> Path:
         capture_output=True,
     )
     (deb,) = download.glob("*.deb")
-    made = FOLDER / f"{package}.new"
+    made = target.with_name(f"{target.name}.new")
     shutil.rmtree(made, ignore_errors=True)
     run("dpkg-deb", "-x", str(deb), str(made))
     shutil.rmtree(download)
     return made.rename(target)
 
 
-def linux() -> Path:
-    """The package with Debian's kernel for clouds, unpacked."""
+def linux(package: str = CLOUD) -> Path:
+    """The package with the kernel that a metapackage (NAME or NAME/SUITE) names, unpacked."""
     apt.update()
-    depends = run("apt-cache", *apt.options(), "depends", "linux-image-cloud-amd64")
-    match = re.search(r"Depends: (linux-image-\S+)", depends)
-    assert match, depends
-    return unpacked(match[1])
+    name, _, suite = package.partition("/")
+    release = ("-t", suite) if suite else ()
+    shown = run("apt-cache", *apt.options(), *release, "show", "--no-all-versions", name)
+    match = re.search(r"^Depends: (linux-image-\S+)", shown, re.MULTILINE)
+    assert match, shown
+    return unpacked(f"{match[1]}/{suite}" if suite else match[1])
 
 
-def initramfs(kernel: Path, script: str) -> bytes:
+def initramfs(kernel: Path, script: str, archive: Path) -> Path:
     """An archive whose /init loads the virtio drivers, runs `script` and switches off."""
-    root = FOLDER / "initramfs"
+    root = archive.with_suffix(".tree")
     shutil.rmtree(root, ignore_errors=True)
     for name in ("bin", "dev", "proc", "sys", "lib", "mnt"):
         (root / name).mkdir(parents=True)
@@ -94,44 +120,42 @@ def initramfs(kernel: Path, script: str) -> bytes:
     (root / "bin/sh").symlink_to("busybox")
     names = []
     for module in MODULES:
-        for path in kernel.glob(f"lib/modules/*/kernel/**/{module}.ko"):
-            shutil.copy(path, root / "lib")
-            names.append(path.stem)
+        for path in kernel.glob(f"lib/modules/*/kernel/**/{module}.ko*"):
+            data = path.read_bytes()
+            name = path.name.removesuffix(".xz")
+            (root / "lib" / name).write_bytes(lzma.decompress(data) if name != path.name else data)
+            names.append(name.removesuffix(".ko"))
     (root / "init").write_text(INIT.format(modules=" ".join(names)))
     (root / "init").chmod(0o755)
     (root / "test").write_text(script)
-    archive = FOLDER / "initramfs.cpio"
     with archive.open("wb") as out:
         cpio.write(root, out, 0)
-    return archive.read_bytes()
+    return archive
 
 
-def iso(
-    output: Path,
-    script: str,
-    *,
-    cpus: int = 1,
-    memory: int = 256,
-    devices: tuple[Device, ...] = (),
-) -> Path:
-    """An ISO that starts a guest at boot; memory in MiB. `script` is a shell script: 0 passes."""
-    package = linux()
+def module(guest: Guest, output: Path) -> Path:
+    """The guest as a boot module."""
+    package = linux(guest.package)
     (kernel,) = package.glob("boot/vmlinuz-*")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    initrd = output.with_suffix(".cpio")
-    initrd.write_bytes(initramfs(package, script))
+    initrd = initramfs(package, guest.script, output.with_suffix(f"{output.suffix}.cpio"))
     spec = VmSpec(
-        "guest",
-        cpus,
-        memory * MIB,
+        guest.name,
+        guest.cpus,
+        guest.memory * MIB,
         kernel=kernel,
         initrd=initrd,
-        append="console=ttyS0 quiet panic=-1",
-        devices=devices,
+        append=f"console=ttyS0 quiet panic=-1 {guest.append}",
+        devices=guest.devices,
     )
-    module = output.with_suffix(".vm")
-    module.write_bytes(vm_image.build(spec))
-    image.build(output, KERNEL, {"guest": module})
+    output.write_bytes(vm_image.build(spec))
+    return output
+
+
+def iso(output: Path, *guests: Guest) -> Path:
+    """An ISO with guests that start at boot by the option vmimage=NAME,..."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    modules = {guest.name: module(guest, output.with_suffix(f".{guest.name}")) for guest in guests}
+    image.build(output, KERNEL, modules)
     return output
 
 
@@ -146,7 +170,7 @@ def host_iso(output: Path, files: dict[str, bytes], script: str) -> Path:
     for name, data in files.items():
         (root / "guest" / name).write_bytes(data)
     shutil.copy(kernel, root / "guest/vmlinuz")
-    (root / "guest/initrd").write_bytes(initramfs(package, script))
+    initramfs(package, script, output.with_suffix(".cpio")).rename(root / "guest/initrd")
     base = (ROOT / "build/userworld.img").read_bytes()
     end = base.rindex(b"070701", 0, base.rindex(cpio.TRAILER.encode()))
     userworld = output.with_suffix(".img")

@@ -26,7 +26,8 @@ def start(
 ) -> Machine:
     """A machine whose guest runs the script; a disk is an NVMe drive of the host's, passed on."""
     devices = (Device(DeviceKind.DISK, "vmhba0:C0:T0:L0"),) if disk else ()
-    iso = guests.iso(logs / "guest.iso", script, cpus=cpus, devices=devices)
+    guest = guests.Guest(script, cpus=cpus, devices=devices)
+    iso = guests.iso(logs / "guest.iso", guest)
     drive: tuple[str, ...] = ()
     if disk:
         drive = ("-drive", f"file={disk},format=raw,if=none,id=disk")

@@ -149,7 +149,8 @@ void vplatform_stop(struct vplatform *p)
 {
 	vpit_stop(&p->pit);
 	vrtc_stop(&p->rtc);
-	vconsole_close(&p->uart[0].console);
+	for (unsigned i = 0; i < p->uarts; i++)
+		vconsole_close(&p->uart[i].console);
 }
 
 void vplatform_destroy(struct vplatform *p)

@@ -204,7 +204,7 @@ void vm_stop(struct vm *vm, enum vm_state state, const char *reason)
 	struct vdev *d;
 
 	mutex_lock(&vm->lock);
-	if (vm->state == VM_RUNNING) {
+	if (vm->state == VM_RUNNING || vm->state == VM_CREATED) {
 		for (unsigned i = 0; i < vm->cpus; i++)
 			vcpu_request(vm->vcpu[i], REQ_STOP);
 		wait_event(&vm->waitq, !__atomic_load_n(&vm->alive, __ATOMIC_SEQ_CST));

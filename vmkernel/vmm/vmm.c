@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Boot: the back end that fits these CPUs, and the guest that a boot module brings along (option vmimage=NAME): the same
- * calls that the control socket makes, for machines without a service console and for tests.
+ * Boot: the back end that fits these CPUs, and the guests that boot modules bring along (option vmimage=NAME,...): the
+ * same calls that the control socket makes, for machines without a service console and for tests.
  */
 #include "vdev/vconsole.h"
 #include "vmk/boot.h"
@@ -53,15 +53,21 @@ static int image_load(struct vm *vm, const struct vm_image *i, const struct boot
 	return err ? err : vm_set_vcpu(vm, 0, &i->vcpu);
 }
 
-/* The console of the guest, line by line, into the log. */
+struct console_arg {
+	struct vm *vm;
+	struct vconsole *console;
+};
+
+/* A console of the guest, line by line, into the log. */
 static void console_world(void *arg)
 {
-	struct vm *vm = arg;
-	struct vconsole *c = vm_console(vm, 0);
+	struct vm *vm = ((struct console_arg *)arg)->vm;
+	struct vconsole *c = ((struct console_arg *)arg)->console;
 	char line[160];
 	size_t used = 0;
 	bool end = false;
 
+	kfree(arg);
 	vconsole_attach(c, true);
 	while (!end) {
 		char ch;
@@ -82,20 +88,39 @@ static void console_world(void *arg)
 	vm_put(vm);
 }
 
-static int console_start(struct vm *vm)
+static int console_start(struct vm *vm, struct vconsole *c)
 {
-	struct world_attr attr = {
-		.name = "vm-console", .kind = WORLD_KERNEL, .cpu = -1, .fn = console_world, .arg = vm
-	};
+	struct console_arg *arg = kmalloc(sizeof(*arg));
+	struct world_attr attr = { .name = "vm-console",
+		                   .kind = WORLD_KERNEL,
+		                   .cpu = -1,
+		                   .fn = console_world,
+		                   .arg = arg };
 	struct world *w;
-	int err = world_create(&attr, &w);
+	int err = arg ? world_create(&attr, &w) : -ENOMEM;
 
-	if (err)
+	if (err) {
+		kfree(arg);
 		return err;
+	}
+	*arg = (struct console_arg){ vm, c };
 	vm_get(vm);
 	world_start(w);
 	world_put(w);
 	return 0;
+}
+
+/* The first serial port, and the console devices. */
+static int consoles_start(struct vm *vm)
+{
+	struct vconsole *c = vm_console(vm, 0);
+	int err = 0;
+
+	for (unsigned n = VPLATFORM_UARTS; c && !err; n++) {
+		err = console_start(vm, c);
+		c = vm_console(vm, n);
+	}
+	return err;
 }
 
 static void image_start(const char *name)
@@ -117,7 +142,7 @@ static void image_start(const char *name)
 	}
 	err = image_load(vm, i, m);
 	if (!err)
-		err = console_start(vm);
+		err = consoles_start(vm);
 	if (!err)
 		err = vm_start(vm);
 	if (err) {
@@ -129,9 +154,14 @@ static void image_start(const char *name)
 
 void vmm_init(void)
 {
-	char name[64];
+	char names[128], *name = names, *comma;
 
 	find_backend();
-	if (boot_option("vmimage", name, sizeof(name)))
+	if (!boot_option("vmimage", names, sizeof(names)))
+		return;
+	for (; (comma = strchr(name, ',')); name = comma + 1) {
+		*comma = 0;
 		image_start(name);
+	}
+	image_start(name);
 }

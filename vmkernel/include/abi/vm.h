@@ -141,7 +141,8 @@ enum vm_device_flags { VM_DEV_READ_ONLY = 1, VM_DEV_THIN = 2 };
 
 /*
  * slot: the PCI device number, 0: the next free one. backend: a block device's id or the path of a virtual disk's
- * contents (NAME-flat.vmdk); a port group's name. mac all 0: from the VM's uuid.
+ * contents (NAME-flat.vmdk); a port group's name. mac all 0: from the VM's uuid. queues (pairs
+ * of a NIC): 0 as many as the VM has CPUs.
  */
 struct vm_device {
 	uint32_t kind, slot, flags, queues;

@@ -18,7 +18,7 @@ int __must_check vm_create(const struct vm_config *c, struct vm **out); /* with 
 int __must_check vm_add_device(struct vm *vm, const struct vm_device *d, uint32_t *slot);
 int __must_check vm_set_vcpu(struct vm *vm, unsigned vcpu, const struct vm_vcpu_state *s);
 int __must_check vm_start(struct vm *vm);
-/* Ends a running VM; returns when its vCPU worlds are gone. */
+/* Ends a VM that runs or was to; returns when its vCPU worlds are gone and its consoles closed. */
 void vm_stop(struct vm *vm, enum vm_state state, const char *reason);
 /* Stops it, takes the handle away; memory goes with the last reference. */
 void vm_destroy(struct vm *vm);

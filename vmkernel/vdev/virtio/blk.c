@@ -348,7 +348,7 @@ static void close_backend(struct vblk *b)
 static int create(struct vm *vm, struct vpci_bus *bus, const struct vm_device *cfg,
                   struct vdev **out)
 {
-	unsigned queues = cfg->queues ? MIN(cfg->queues, (unsigned)MULTI_QUEUES) : 1;
+	unsigned queues = virtio_queue_count(vm, cfg, MULTI_QUEUES);
 	uint64_t features = F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_TOPOLOGY | F_WRITE_ZEROES;
 	struct vblk *b = kzalloc(sizeof(*b));
 	int err = b ? open_backend(b, cfg) : -ENOMEM;

@@ -66,7 +66,7 @@ static void kick(struct virtio *d, unsigned queue)
 	int err;
 
 	for (n = 0; n < VIRTIO_BUDGET && virtio_live(d); n++) {
-		err = vqueue_next(q, &v->chain);
+		err = vqueue_take(q, &v->chain);
 		if (!err)
 			break;
 		if (err > 0 && !ready(v, queue)) {

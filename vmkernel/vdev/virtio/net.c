@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * virtio network device on a port of a virtual switch. What the guest sends goes on from its own pages; what it receives is
- * copied into its buffers, over several of them when they are merged. The device's lock guards the queues.
+ * copied into its buffers, over several of them when they are merged. Queues come in pairs; a flow is received
+ * where the guest last sent it (net_control.c). The device's lock guards the queues.
  * Spec: VIRTIO 1.2, 5.1.
  */
 #include "vdev/virtio/net.h"
@@ -17,7 +18,7 @@ STAT(tx_copied, "vm.virtio_net.tx_copied", "packets in too many pieces: copied")
 STAT(rx_packets, "vm.virtio_net.rx", "packets that guests received");
 STAT(rx_full, "vm.virtio_net.rx_full", "packets dropped because the guest had no buffers");
 
-enum { TYPE_NET = 1, CLASS_ETHERNET = 0x020000, QUEUES = 3, MTU_MAX = 65535 };
+enum { TYPE_NET = 1, CLASS_ETHERNET = 0x020000 };
 enum {
 	HDR_NEEDS_CSUM = 1,
 	HDR_DATA_VALID = 2,
@@ -51,14 +52,14 @@ ASSERT_SIZE(struct vnet_header, 12);
 
 struct vnet_config {
 	uint8_t mac[ETH_ALEN];
-	uint16_t status;
+	uint16_t status, max_pairs;
 };
 
 /* A packet of the guest's own pages. */
 struct vnet_tx {
 	struct pkt p;
 	struct vnet *n;
-	uint16_t head;
+	uint16_t head, queue;
 	bool pinned;
 };
 
@@ -72,10 +73,10 @@ static void tx_release(struct pkt *p)
 		gmem_unpin(d->gmem);
 	flags = spin_lock_irq(&d->lock);
 	if (!d->resetting) {
-		if (vqueue_done(&d->queue[VNET_TX], t->head, 0))
+		if (vqueue_done(&d->queue[t->queue], t->head, 0))
 			virtio_broken(d);
 		else
-			virtio_signal(d, &d->queue[VNET_TX]);
+			virtio_signal(d, &d->queue[t->queue]);
 	}
 	spin_unlock_irq(&d->lock, flags);
 	kfree(t);
@@ -123,7 +124,7 @@ static struct pkt *tx_copy(struct vnet *n, const struct vchain *c, uint32_t len)
 }
 
 /* Sends one chain; it comes back at once, or when the packet's last holder lets go. */
-static void tx_one(struct vnet *n, struct vnet_tx *t, const struct vchain *c)
+static void tx_one(struct vnet *n, unsigned queue, struct vnet_tx *t, const struct vchain *c)
 {
 	struct vnet_header h;
 	uint32_t len = c->read_bytes - (uint32_t)sizeof(h);
@@ -136,6 +137,7 @@ static void tx_one(struct vnet *n, struct vnet_tx *t, const struct vchain *c)
 	p->release = tx_release;
 	t->n = n;
 	t->head = c->head;
+	t->queue = (uint16_t)queue;
 	t->pinned = false;
 	if (c->read_bytes <= sizeof(h) + ETH_HLEN || len > PKT_LEN_MAX ||
 	    vchain_read(n->d.gmem, c, 0, &h, sizeof(h)) != sizeof(h) || !tx_offloads(p, &h))
@@ -152,6 +154,7 @@ static void tx_one(struct vnet *n, struct vnet_tx *t, const struct vchain *c)
 		p->sg_count = (uint16_t)pieces;
 	}
 	stat_inc(tx_packets);
+	vnet_flow_sent(n, queue / 2, copy ? copy : p);
 	if (copy)
 		pkt_done(p); /* the chain is free again, the copy travels */
 	port_send(n->port, copy ? copy : p);
@@ -163,10 +166,12 @@ refused:
 	pkt_done(p);
 }
 
-static void tx_kick(struct vnet *n)
+/* One sender at a time, for order; the chain is its own. */
+static void tx_kick(struct vnet *n, unsigned queue)
 {
 	struct virtio *d = &n->d;
-	struct vqueue *q = &d->queue[VNET_TX];
+	struct vqueue *q = &d->queue[queue];
+	struct vchain *c = &n->pair[queue / 2].tx;
 
 	for (unsigned sent = 0;; sent++) {
 		struct vnet_tx *t = kmalloc(sizeof(*t));
@@ -175,27 +180,22 @@ static void tx_kick(struct vnet *n)
 
 		if (!t || sent == VIRTIO_BUDGET) {
 			kfree(t);
-			virtio_again(d, VNET_TX);
+			virtio_again(d, queue);
 			return;
 		}
 		flags = spin_lock_irq(&d->lock);
-		if (virtio_live(d)) {
-			got = vqueue_next(q, &n->tx_chain);
-			if (!got && vqueue_kicks(q, true))
-				got = vqueue_next(q, &n->tx_chain);
-		}
+		if (virtio_live(d))
+			got = vqueue_take(q, c);
 		if (got < 0)
 			virtio_broken(d);
-		if (got > 0) {
+		if (got > 0)
 			virtio_get(d);
-			n->tx_current = n->tx_chain;
-		}
 		spin_unlock_irq(&d->lock, flags);
 		if (got <= 0) {
 			kfree(t);
 			return;
 		}
-		tx_one(n, t, &n->tx_current);
+		tx_one(n, queue, t, c);
 	}
 }
 
@@ -203,13 +203,12 @@ static void kick(struct virtio *d, unsigned queue)
 {
 	struct vnet *n = container_of(d, struct vnet, d);
 
-	if (queue == VNET_CONTROL) {
+	if (queue == vnet_control_queue(n)) {
 		vnet_control(n);
-	} else if (queue == VNET_TX) {
-		/* One sender at a time: order, and the chain is the device's. */
-		mutex_lock(&n->tx_lock);
-		tx_kick(n);
-		mutex_unlock(&n->tx_lock);
+	} else if (queue & 1) {
+		mutex_lock(&n->pair[queue / 2].tx_lock);
+		tx_kick(n, queue);
+		mutex_unlock(&n->pair[queue / 2].tx_lock);
 	}
 }
 
@@ -256,10 +255,9 @@ static bool rx_copy(struct vnet *n, const struct vchain *c, uint32_t off, const 
 }
 
 /* Under lock. 0, -ENOBUFS, -EPROTO. */
-static int rx_one(struct vnet *n, const struct pkt *p)
+static int rx_one(struct vnet *n, struct vqueue *q, const struct pkt *p)
 {
 	struct virtio *d = &n->d;
-	struct vqueue *q = &d->queue[VNET_RX];
 	bool merge = d->features & F_MRG_RXBUF;
 	struct vnet_header h;
 	uint32_t done = 0, head = sizeof(h);
@@ -296,8 +294,11 @@ static int deliver(void *arg, struct pkt *p)
 	struct vnet *n = arg;
 	struct virtio *d = &n->d;
 	uint64_t flags = spin_lock_irq(&d->lock);
-	int err = virtio_live(d) && d->queue[VNET_RX].enabled ? rx_one(n, p) : -ENOBUFS;
+	unsigned pair = vnet_flow_pair(n, p);
+	struct vqueue *q = &d->queue[2 * pair];
+	int err = virtio_live(d) && q->enabled ? rx_one(n, q, p) : -ENOBUFS;
 
+	n->filled |= BIT(pair);
 	if (err == -EPROTO)
 		virtio_broken(d);
 	spin_unlock_irq(&d->lock, flags);
@@ -314,14 +315,14 @@ static void flush(void *arg)
 	struct vnet *n = arg;
 	uint64_t flags = spin_lock_irq(&n->d.lock);
 
-	if (virtio_live(&n->d))
-		virtio_signal(&n->d, &n->d.queue[VNET_RX]);
+	for (; virtio_live(&n->d) && n->filled; n->filled &= n->filled - 1)
+		virtio_signal(&n->d, &n->d.queue[2 * __builtin_ctz(n->filled)]);
 	spin_unlock_irq(&n->d.lock, flags);
 }
 
 static void put_config(struct vnet *n, bool up)
 {
-	struct vnet_config c = { .status = up ? STATUS_LINK_UP : 0 };
+	struct vnet_config c = { .status = up ? STATUS_LINK_UP : 0, .max_pairs = n->pairs };
 
 	memcpy(c.mac, n->mac, sizeof(c.mac));
 	memcpy(n->d.config, &c, sizeof(c));
@@ -353,7 +354,16 @@ static void started(struct virtio *d)
 		caps |= d->features & F_GUEST_TSO6 ? PORT_TSO6 : 0;
 	}
 	port_set_caps(n->port, caps);
-	vqueue_kicks(&d->queue[VNET_RX], false); /* buffers are looked for when packets come */
+	for (unsigned i = 0; i < n->pairs; i++) /* buffers are looked for when packets come */
+		vqueue_kicks(&d->queue[2 * i], false);
+}
+
+static void reset(struct virtio *d)
+{
+	struct vnet *n = container_of(d, struct vnet, d);
+
+	n->active = 1;
+	n->filled = 0;
 }
 
 static const struct virtio_kind kind = {
@@ -361,6 +371,7 @@ static const struct virtio_kind kind = {
 	.class_code = CLASS_ETHERNET,
 	.kick = kick,
 	.started = started,
+	.reset = reset,
 };
 
 /* As ESXi makes them: VMware's prefix and the end of the VM's UUID; NICs differ by their slot. */
@@ -393,9 +404,14 @@ static int create(struct vm *vm, struct vpci_bus *bus, const struct vm_device *c
 
 	if (!n)
 		return -ENOMEM;
-	mutex_init(&n->tx_lock, "vnet-tx");
-	err = virtio_init(&n->d, vm, bus, cfg->slot, &kind, FEATURES, QUEUES,
-	                  sizeof(struct vnet_config));
+	n->pairs = (uint16_t)virtio_queue_count(vm, cfg, VNET_PAIRS);
+	n->active = 1;
+	for (unsigned i = 0; i < n->pairs; i++)
+		mutex_init(&n->pair[i].tx_lock, "vnet-tx");
+	err = virtio_init(&n->d, vm, bus, cfg->slot, &kind,
+	                  FEATURES | (n->pairs > 1 ? VNET_F_MQ : 0), 2 * n->pairs + 1,
+	                  n->pairs > 1 ? sizeof(struct vnet_config)
+	                               : offsetof(struct vnet_config, max_pairs));
 	if (err)
 		goto free;
 	choose_mac(n, vm, cfg, n->d.vdev.slot);

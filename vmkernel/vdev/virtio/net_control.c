@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The control queue of a virtio network device: promiscuous mode and the MAC address. Spec: VIRTIO 1.2, 5.1.6.5. */
+/*
+ * The control queue of a virtio network device (promiscuous mode, MAC address, number of queue pairs), and which pair a flow
+ * is received by. Spec: VIRTIO 1.2, 5.1.6.5.
+ */
 #include "vdev/virtio/net.h"
 #include "vmk/errno.h"
 #include "vmk/string.h"
@@ -10,7 +13,9 @@ enum {
 	RX_PROMISC = 0,
 	RX_ALLMULTI = 1,
 	MAC_TABLE_SET = 0,
-	MAC_ADDR_SET = 1
+	MAC_ADDR_SET = 1,
+	CLASS_MQ = 4,
+	MQ_PAIRS_SET = 0
 };
 enum { ACK_OK = 0, ACK_ERROR = 1 };
 
@@ -27,6 +32,7 @@ struct wish {
 static uint8_t obey(struct vnet *n, const struct vchain *c, struct wish *w)
 {
 	struct command k;
+	uint16_t pairs;
 	uint8_t on;
 
 	if (vchain_read(n->d.gmem, c, 0, &k, sizeof(k)) != sizeof(k))
@@ -47,6 +53,13 @@ static uint8_t obey(struct vnet *n, const struct vchain *c, struct wish *w)
 		memcpy(n->d.config, n->mac, ETH_ALEN);
 		return ACK_OK;
 	}
+	if (k.class == CLASS_MQ && k.command == MQ_PAIRS_SET) {
+		if (vchain_read(n->d.gmem, c, sizeof(k), &pairs, 2) != 2 || !pairs ||
+		    pairs > n->pairs || !(n->d.features & VNET_F_MQ))
+			return ACK_ERROR;
+		n->active = pairs;
+		return ACK_OK;
+	}
 	/* The switch delivers all multicast; filters may be ignored. */
 	if ((k.class == CLASS_RX && k.command == RX_ALLMULTI) ||
 	    (k.class == CLASS_MAC && k.command == MAC_TABLE_SET))
@@ -57,13 +70,13 @@ static uint8_t obey(struct vnet *n, const struct vchain *c, struct wish *w)
 void vnet_control(struct vnet *n)
 {
 	struct virtio *d = &n->d;
-	struct vqueue *q = &d->queue[VNET_CONTROL];
+	struct vqueue *q = &d->queue[vnet_control_queue(n)];
 	bool more = true;
 
 	for (unsigned i = 0; more && i < VIRTIO_BUDGET; i++) {
 		struct wish w = { 0 };
 		uint64_t flags = spin_lock_irq(&d->lock);
-		int got = virtio_live(d) ? vqueue_next(q, &n->control) : 0;
+		int got = virtio_live(d) ? vqueue_take(q, &n->control) : 0;
 		uint8_t ack;
 
 		more = got > 0;
@@ -84,4 +97,61 @@ void vnet_control(struct vnet *n)
 		if (w.promisc)
 			port_set_promisc(n->port, w.on);
 	}
+}
+
+/* Addresses and, unless it is a fragment, ports of an IP packet: the same for both directions; 0: another packet. */
+static unsigned flow_hash(const struct pkt *p)
+{
+	enum {
+		TYPE = 12,
+		IP = 14,
+		V4 = 0x0800,
+		V6 = 0x86dd,
+		TCP = 6,
+		UDP = 17,
+		V6_LEN = 40,
+		HEAD = 78
+	};
+	uint8_t b[HEAD] = { 0 };
+	unsigned type, proto, from, to, ports = 0;
+	uint32_t word, hash = 0;
+
+	if (!pkt_read(p, 0, b, MIN(p->len, (uint32_t)HEAD)))
+		return 0;
+	type = b[TYPE] << 8 | b[TYPE + 1];
+	if (type == V4) {
+		proto = b[IP + 9];
+		from = IP + 12;
+		to = IP + 20;
+		if (!((b[IP + 6] & 0x3f) | b[IP + 7]))
+			ports = IP + 4u * (b[IP] & 15);
+	} else if (type == V6) {
+		proto = b[IP + 6];
+		from = IP + 8;
+		to = ports = IP + V6_LEN;
+	} else {
+		return 0;
+	}
+	for (unsigned i = from; i < to; i += sizeof(word)) {
+		memcpy(&word, b + i, sizeof(word));
+		hash ^= word;
+	}
+	if (ports && (proto == TCP || proto == UDP)) {
+		memcpy(&word, b + ports, sizeof(word));
+		hash ^= (word ^ word >> 16) & 0xffff;
+	}
+	return (hash * 0x9e3779b1u) >> 24;
+}
+
+void vnet_flow_sent(struct vnet *n, unsigned pair, const struct pkt *p)
+{
+	if (n->active > 1)
+		WRITE_ONCE(n->flow[flow_hash(p)], (uint8_t)pair);
+}
+
+unsigned vnet_flow_pair(const struct vnet *n, const struct pkt *p)
+{
+	unsigned pair = n->active > 1 ? READ_ONCE(n->flow[flow_hash(p)]) : 0;
+
+	return pair < n->active ? pair : 0;
 }

@@ -36,7 +36,7 @@ static void kick(struct virtio *d, unsigned queue)
 	}
 	flags = spin_lock_irq(&d->lock);
 	for (n = 0; n < VIRTIO_BUDGET && virtio_live(d); n++) {
-		err = vqueue_next(&d->queue[queue], c);
+		err = vqueue_take(&d->queue[queue], c);
 		if (err > 0)
 			err = fill(d, c);
 		else if (!err)

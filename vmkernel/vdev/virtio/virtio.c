@@ -354,6 +354,11 @@ static void capability(struct virtio *d, uint8_t type, uint8_t bar, uint32_t off
 		memcpy(c + 16, &step, 4);
 }
 
+unsigned virtio_queue_count(struct vm *vm, const struct vm_device *cfg, unsigned max)
+{
+	return MIN(cfg->queues ? cfg->queues : vm_config(vm)->cpus, max);
+}
+
 int virtio_init(struct virtio *d, struct vm *vm, struct vpci_bus *bus, uint32_t slot,
                 const struct virtio_kind *kind, uint64_t features, unsigned queues,
                 unsigned config_len)

@@ -62,6 +62,8 @@ struct virtio {
 int __must_check virtio_init(struct virtio *d, struct vm *vm, struct vpci_bus *bus, uint32_t slot,
                              const struct virtio_kind *kind, uint64_t features, unsigned queues,
                              unsigned config_len);
+/* Queues (or pairs of them) as the configuration wants: 0 is as many as the VM has CPUs; at most max. */
+unsigned virtio_queue_count(struct vm *vm, const struct vm_device *cfg, unsigned max);
 void virtio_stop(struct virtio *d); /* no driver any more: waits until nothing is in flight */
 
 /* A request is on its way (under lock), and back (without). */

@@ -36,6 +36,8 @@ void vqueue_reset(struct vqueue *q);
 int __must_check vqueue_enable(struct vqueue *q);
 /* The next chain: 1, 0 when there is none, -EPROTO. */
 int __must_check vqueue_next(struct vqueue *q, struct vchain *c);
+/* The same, and when there is none, the driver's next one comes with a kick. */
+int __must_check vqueue_take(struct vqueue *q, struct vchain *c);
 /* Puts the last chain back: it comes again at the next vqueue_next. */
 void vqueue_unget(struct vqueue *q);
 /* Gives a chain back with the bytes written. -EPROTO. */

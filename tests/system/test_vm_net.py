@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests on a port group: to the outside, to each other; their console and entropy devices."""
+
+import hashlib
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tepui.shell.vm.spec import Device, DeviceKind
+from tests.system import guests
+from tests.system.guests import Guest
+from tests.system.machine import READY, Machine
+
+Boot = Callable[..., Machine]
+NIC = Device(DeviceKind.NETWORK, "VM Network")
+OTHERS = (Device(DeviceKind.CONSOLE), Device(DeviceKind.RANDOM))
+PEER = "10.0.2.30"
+UP = """
+ip link set lo up
+ip address add {address}/24 dev eth0 && ip link set eth0 up
+"""
+DATA = """
+dd if=/dev/hwrng of=/data bs=64k count=8 iflag=fullblock 2>/dev/null || exit 1
+for n in 1 2 3; do cat /data /data >/more; mv /more /data; done
+echo "guest: sum $(sha256sum </data | tee /sum | cut -c1-64)"
+"""
+SERVE = UP.format(address=PEER) + DATA + "httpd -f -h /"
+#: 4 MiB there and back; from the peer in so few frames that most carried more than the MTU.
+SCRIPT = (
+    UP.format(address="10.0.2.20")
+    + DATA
+    + """
+echo "guest: by the virtio console" >/dev/hvc0
+ping -c 3 -s 1400 10.0.2.2 | grep -q " 0% packet loss" || exit 1
+nc 10.0.2.2 {port} </data >/back && cmp /data /back || exit 1
+until wget -q -O /sum http://{peer}/sum; do sleep 1; done
+cd /sys/class/net/eth0
+before=$(cat statistics/rx_packets)
+wget -q -O - http://{peer}/data | sha256sum | cmp - /sum || exit 1
+echo "guest: $(($(cat statistics/rx_packets) - before)) frames" $(ls queues)
+test $(($(cat statistics/rx_packets) - before)) -lt 1500 -a -d queues/rx-1 -a -d queues/tx-1
+"""
+)
+
+
+@pytest.fixture
+def outside() -> Iterator[tuple[int, list[str]]]:
+    """A server that gives back all that it got once it has got all: its port, and the digests."""
+    digests: list[str] = []
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            data = b"".join(iter(lambda: self.request.recv(1 << 16), b""))
+            digests.append(hashlib.sha256(data).hexdigest())
+            self.request.sendall(data)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield server.server_address[1], digests
+        server.shutdown()
+
+
+@pytest.mark.slow
+def test_guests_talk_to_the_outside_and_to_each_other(
+    boot: Boot, logs: Path, outside: tuple[int, list[str]]
+) -> None:
+    port, digests = outside
+    script = SCRIPT.format(port=port, peer=PEER)
+    iso = guests.iso(
+        logs / "guests.iso",
+        Guest(script, cpus=2, memory=192, devices=(NIC, *OTHERS)),
+        Guest(SERVE, "peer", memory=128, devices=(NIC, OTHERS[1])),
+    )
+    machine = boot(
+        iso=iso,
+        memory=1024,
+        options="vmimage=guest,peer",
+        threads="single",
+        arguments=("-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net"),
+    )
+    console = machine.console
+    console.expect(READY)
+    total = console.expect(r"guest\| guest: sum (\w{64})", 300)[1]
+    console.expect(r"guest\| guest: by the virtio console", 60)
+    console.expect(r"guest\| guest: passed", 300)
+    assert digests == [total]
+    console.expect(r"vm: guest: the guest switched itself off", 60)
