@@ -91,6 +91,7 @@ static void enter(struct sim_world *s, unsigned cpu)
 		share_align(&rq->share, balance_reference(), 0);
 		rq->clock = share_time(&rq->share);
 	}
+	rq->share.common = balance_reference();
 	share_insert(&rq->share, &s->w.share, seam_now);
 	rq->waiting = rq->share.waiting.count;
 	if (!rq->share.running || share_preempts(&rq->share, &s->w.share))
@@ -166,10 +167,12 @@ static void decide(unsigned cpu)
 		rq->fills = group_fills;
 		share_refresh(&rq->share);
 	}
+	rq->share.common = balance_reference();
 	e = share_pick(&rq->share, seam_now);
 	rq->charged = seam_now;
 	rq->waiting = rq->share.waiting.count;
 	rq->clock = share_time(&rq->share);
+	rq->rates = (uint32_t)rq->share.rates;
 	due[cpu] = share_next(&rq->share, seam_now);
 	if (!e) {
 		balance_idle(cpu);

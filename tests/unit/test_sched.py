@@ -102,14 +102,14 @@ def always(_: Node) -> tuple[int, int]:
     return 0, 0
 
 
-def check(unit: cunit.Unit, root: Node, cpus: int, seconds: float, percent: float = 1) -> None:
+def check(unit: cunit.Unit, root: Node, cpus: int, seconds: float) -> None:
     """Each leaf within 1% or two slices a level of what the model entitles it to."""
     fill(root, min(cpus, root.want))
     off = []
     for leaf in root.leaves():
         right = leaf.rate * seconds * SECOND
         error = unit.lib.sim_used(leaf.index) - right
-        if abs(error) > max(right * percent / 100, 2 * SLICE * leaf.level * percent):
+        if abs(error) > max(right / 100, 2 * SLICE * leaf.level):
             off.append((leaf.index, leaf.rate, leaf.level, error / SLICE))
     assert not off, (
         f"{len(off)} of {len(root.leaves())} leaves (index, rate, level, slices): {off[:20]}"
@@ -142,8 +142,9 @@ def random_tree(rng: random.Random, worlds: int, depth: int) -> Node:
     return root
 
 
-def test_a_thousand_worlds_get_what_they_are_entitled_to(unit: cunit.Unit) -> None:
-    root = random_tree(random.Random(2002), 1000, 3)
+@pytest.mark.parametrize("seed", [1, 4, 2002])
+def test_a_thousand_worlds_get_what_they_are_entitled_to(unit: cunit.Unit, seed: int) -> None:
+    root = random_tree(random.Random(seed), 1000, 3)
     unit.lib.sim_start(8)
     try:
         build(unit, root, 0, always)
@@ -155,7 +156,7 @@ def test_a_thousand_worlds_get_what_they_are_entitled_to(unit: cunit.Unit) -> No
         worst = max(unit.lib.sim_worst_wait(x.index) for x in uncapped)
         assert worst <= bound
         total = sum(unit.lib.sim_used(x.index) for x in leaves)
-        assert total > 0.98 * 8 * 10 * SECOND
+        assert total > 0.999 * 8 * 10 * SECOND
     finally:
         unit.lib.sim_end()
 
@@ -258,7 +259,7 @@ def test_timeline_against_a_list(unit: cunit.Unit) -> None:
     run_state_machine_as_test(Line, settings=settings(max_examples=60, deadline=None))
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32), cpus=st.integers(1, 8), worlds=st.integers(1, 60))
 def test_random_trees(unit: cunit.Unit, seed: int, cpus: int, worlds: int) -> None:
     root = random_tree(random.Random(seed), worlds, 3)
@@ -266,7 +267,6 @@ def test_random_trees(unit: cunit.Unit, seed: int, cpus: int, worlds: int) -> No
     try:
         build(unit, root, 0, always)
         unit.lib.sim_run(10 * SECOND, False)
-        # A few large worlds on a few CPUs are evened out by moving them to and fro: coarser.
-        check(unit, root, cpus, 10, percent=6)
+        check(unit, root, cpus, 10)
     finally:
         unit.lib.sim_end()

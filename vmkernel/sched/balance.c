@@ -2,7 +2,8 @@
 /*
  * Spreading worlds over CPUs. Each CPU pulls, from the CPU whose virtual time is furthest behind its own: its worlds
  * get less than theirs. A CPU without work takes what waits longest anywhere. Another queue is only tried, never
- * waited for, so two CPUs that pull from each other cannot deadlock.
+ * waited for, so two CPUs that pull from each other cannot deadlock. All queues are measured against the mean of their
+ * virtual times: a queue that was empty starts there, and not at a neighbour's, whose worlds may be behind.
  */
 #include "sched/runq.h"
 #include "vmk/stat.h"
@@ -15,7 +16,7 @@
 enum { MOVES = 2 };
 
 static uint64_t idle_cpus[CPUS_MAX / 64]; /* atomic; whoever clears a bit has that CPU's attention */
-static int64_t reference;
+static int64_t reference;                 /* the mean; written by whoever looked round last */
 
 STAT(pulled, "sched.pulled", "worlds that a CPU took over from a slower one");
 STAT(stolen, "sched.stolen", "worlds that an idle CPU took over");
@@ -65,6 +66,7 @@ static bool pull(struct runq *rq, struct runq *from, bool any, ns_t now)
 	if (e) {
 		struct world *w = container_of(e, struct world, share);
 
+		rq->share.common = READ_ONCE(reference);
 		share_remove(&from->share, e);
 		WRITE_ONCE(from->waiting, from->share.waiting.count);
 		w->cpu = rq->cpu;
@@ -82,19 +84,43 @@ static void pull_some(struct runq *rq, struct runq *from, ns_t now)
 		stat_inc(pulled);
 }
 
-/* The CPU with waiting worlds whose virtual time is least; for an idle CPU: with the most of them. */
-static struct runq *slowest(const struct runq *rq, bool idle)
+/* r's virtual time now: it goes on while its world runs, though r publishes it at decisions only. */
+static int64_t clock_of(const struct runq *r, ns_t now)
 {
+	ns_t at = READ_ONCE(r->charged);
+	uint32_t rates = READ_ONCE(r->rates);
+
+	return READ_ONCE(r->clock) +
+	       (rates && now > at ? (int64_t)(((now - at) << 20) / rates) : 0);
+}
+
+/*
+ * Looks round: the CPU with waiting worlds whose virtual time is least; for an idle CPU, the one with the most of them. Sets
+ * the reference to the mean of the virtual times, each by the rates it serves.
+ */
+static struct runq *survey(const struct runq *rq, bool idle, ns_t now)
+{
+	int64_t base = READ_ONCE(reference), moments = 0, rates = 0;
 	struct runq *best = NULL;
 
 	for (unsigned i = 0; i < cpu_count(); i++) {
 		struct runq *r = runqs[i];
+		int64_t weight, ahead;
 
-		if (!r || r == rq || !READ_ONCE(r->waiting))
+		if (!r)
 			continue;
-		if (!best || (idle ? r->waiting > best->waiting : r->clock < best->clock))
+		weight = r == rq ? (int64_t)rq->share.rates : READ_ONCE(r->rates);
+		ahead = (r == rq ? share_time(&rq->share) : clock_of(r, now)) - base;
+		rates += weight;
+		moments += weight * MAX(MIN(ahead, BALANCE_REACH), -BALANCE_REACH) / RATE_ONE;
+		if (r == rq || !READ_ONCE(r->waiting))
+			continue;
+		if (!best ||
+		    (idle ? r->waiting > best->waiting : clock_of(r, now) < clock_of(best, now)))
 			best = r;
 	}
+	if (rates)
+		WRITE_ONCE(reference, base + moments * RATE_ONE / rates);
 	return best;
 }
 
@@ -129,20 +155,19 @@ void balance(struct runq *rq, ns_t now)
 	struct runq *from;
 
 	rq->balance_at = now + BALANCE_PERIOD;
-	from = slowest(rq, idle);
+	from = survey(rq, idle, now);
 	if (idle) {
-		share_align(&rq->share, from ? READ_ONCE(from->clock) : reference, 0);
+		share_align(&rq->share, READ_ONCE(reference), 0);
 		if (from && pull(rq, from, true, now))
 			stat_inc(stolen);
 		return;
 	}
 	if (rq->share.waiting.count)
 		call_for_help(now);
-	WRITE_ONCE(reference, share_time(&rq->share));
 	if (!from)
 		return;
-	if (share_time(&rq->share) - READ_ONCE(from->clock) > BALANCE_REACH)
-		share_align(&rq->share, READ_ONCE(from->clock), BALANCE_REACH);
-	if (share_time(&rq->share) - READ_ONCE(from->clock) > BALANCE_TOLERANCE)
+	if (share_time(&rq->share) - clock_of(from, now) > BALANCE_REACH)
+		share_align(&rq->share, clock_of(from, now), BALANCE_REACH);
+	if (share_time(&rq->share) - clock_of(from, now) > BALANCE_TOLERANCE)
 		pull_some(rq, from, now);
 }

@@ -52,6 +52,7 @@ static void insert(struct runq *rq, struct world *w, ns_t now)
 		share_align(&rq->share, balance_reference(), 0);
 		WRITE_ONCE(rq->clock, share_time(&rq->share));
 	}
+	rq->share.common = balance_reference();
 	share_insert(&rq->share, &w->share, now);
 	WRITE_ONCE(rq->waiting, rq->share.waiting.count);
 	if (percpu[rq->cpu]->current == rq->idle || share_preempts(&rq->share, &w->share))
@@ -173,6 +174,7 @@ static struct world *pick(struct runq *rq, ns_t now)
 		rq->fills = group_fills;
 		share_refresh(&rq->share);
 	}
+	rq->share.common = balance_reference();
 	e = share_pick(&rq->share, now);
 	if (e)
 		w = container_of(e, struct world, share);
@@ -184,6 +186,7 @@ static struct world *pick(struct runq *rq, ns_t now)
 	rq->charged = now;
 	WRITE_ONCE(rq->waiting, rq->share.waiting.count);
 	WRITE_ONCE(rq->clock, share_time(&rq->share));
+	WRITE_ONCE(rq->rates, (uint32_t)MIN(rq->share.rates, (uint64_t)UINT32_MAX));
 	timer_slice_end(share_next(&rq->share, now));
 	return w;
 }

@@ -10,7 +10,7 @@ void balance(struct runq *rq, ns_t now);
 void balance_idle(unsigned cpu);
 /* The CPU for a world that wakes up and ran on `last`: an idle one, near if possible, or `last`. */
 unsigned balance_place(unsigned last);
-/* The common virtual time, as last seen by any CPU that had several worlds. */
+/* The mean of the CPUs' virtual times, as last seen by any of them. */
 int64_t balance_reference(void);
 
 void world_init_idle(struct world *w, unsigned cpu);

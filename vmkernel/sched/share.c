@@ -89,7 +89,8 @@ static void rebase(struct share_queue *q)
  */
 static void set_deadline(const struct share_queue *q, struct share_entity *e)
 {
-	int64_t round = (int64_t)(q->count + 1) * (int64_t)SHARE_SLICE;
+	uint64_t slices = (uint64_t)(q->count + 1) * SHARE_SLICE;
+	int64_t round = (int64_t)((slices << 20) / MAX(q->rates, (uint64_t)RATE_ONE));
 
 	e->node.deadline = e->node.start + MIN(in_virtual(e->rate, e->left), round);
 }
@@ -124,6 +125,7 @@ static void wait_in(struct share_queue *q, struct share_entity *e, ns_t now)
 	sums_add(q, e);
 	if (e->release > now) {
 		sums_remove(q, e);
+		e->node.start += q->shift;
 		e->where = SHARE_CAPPED;
 		tree_insert(&q->capped, &e->capped);
 		return;
@@ -132,10 +134,13 @@ static void wait_in(struct share_queue *q, struct share_entity *e, ns_t now)
 	tl_insert(&q->waiting, &e->node);
 }
 
-/* Puts e in, with what it is ahead or behind limited to some slices of service. */
+/*
+ * Puts e in, with what it is ahead or behind limited to some slices of service: against this queue's time, or the mean of
+ * all where that is less, for a queue that serves small rates only runs far ahead of the rest.
+ */
 static void enter(struct share_queue *q, struct share_entity *e, unsigned slices, ns_t now)
 {
-	int64_t time = average(q), lag;
+	int64_t time = MIN(average(q), q->common - q->shift), lag;
 
 	take_rate(q, e);
 	lag = in_virtual(e->rate, slices * (int64_t)SHARE_SLICE);
@@ -170,8 +175,8 @@ void share_remove(struct share_queue *q, struct share_entity *e)
 	} else {
 		tl_remove(&q->waiting, &e->node);
 		sums_remove(q, e);
+		e->node.start += q->shift;
 	}
-	e->node.start += q->shift;
 	e->where = SHARE_OUT;
 }
 
@@ -253,6 +258,7 @@ static void release_capped(struct share_queue *q, ns_t now)
 		if (e->release > now)
 			break;
 		tree_remove(&q->capped, n);
+		e->node.start -= q->shift;
 		enter(q, e, MOVE_SLICES, now);
 	}
 }
@@ -300,14 +306,19 @@ struct share_entity *share_candidate(const struct share_queue *from, const struc
 	int64_t room = (int64_t)(from->rates - q->rates) +
 	               ahead * (int64_t)(from->rates >> 6) / (int64_t)(SHARE_HORIZON >> 6);
 	struct tl_node *n = tl_first(&from->waiting);
+	struct share_entity *best = NULL;
 
 	for (unsigned i = 0; n && i < CANDIDATES; i++, n = tl_next(n)) {
 		struct share_entity *e = tl_share(n);
 
-		if (!e->pinned && (any || (int64_t)e->rate <= room))
+		if (e->pinned)
+			continue;
+		if (any)
 			return e;
+		if ((int64_t)e->rate <= room && (!best || e->rate > best->rate))
+			best = e;
 	}
-	return NULL;
+	return best;
 }
 
 void share_align(struct share_queue *q, int64_t time, int64_t reach)

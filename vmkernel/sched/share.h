@@ -18,7 +18,7 @@
 enum share_where { SHARE_OUT, SHARE_WAITING, SHARE_CAPPED, SHARE_RUNNING };
 
 struct share_entity {
-	struct tl_node node;     /* start: virtual time, the queue's or (outside) the common one */
+	struct tl_node node; /* start: virtual time, the queue's or (out, capped) the common one */
 	struct tree_node capped; /* by release */
 	uint8_t where;           /* enum share_where */
 	bool pinned;             /* balancing leaves it alone */
@@ -41,6 +41,7 @@ struct share_queue {
 	int64_t moments; /* sum of rate * (start - base) */
 	int64_t base;
 	int64_t shift;  /* common virtual time - the queue's */
+	int64_t common; /* the mean of all queues' share_time(), which the caller keeps up to date */
 	unsigned count; /* waiting and running */
 };
 
@@ -68,8 +69,8 @@ struct share_entity *share_pick(struct share_queue *q, ns_t now);
 /* When to decide again at the latest: end of the request, or a capped entity's release; NS_NEVER. */
 ns_t share_next(const struct share_queue *q, ns_t now);
 /*
- * The waiting entity that should move from the slower queue to q, or NULL: it evens out the sums of rates and the distance
- * of the virtual times. any: q is idle and takes what it can.
+ * The waiting entity that should move from the slower queue to q, or NULL: the largest of those looked at that still evens
+ * out the sums of rates and the distance of the virtual times. any: q is idle and takes what it can.
  */
 struct share_entity *share_candidate(const struct share_queue *from, const struct share_queue *q,
                                      bool any);

@@ -41,10 +41,12 @@ struct runq {
 	struct share_queue share;
 	struct world *idle;
 	struct world *left; /* whom the last switch left: finished by the next world */
-	ns_t charged;       /* until when the running world has paid */
 	ns_t balance_at;
-	int64_t clock;    /* share_time(), for other CPUs to read without the lock */
-	uint32_t waiting; /* likewise */
+	/* For other CPUs to read without the lock: */
+	ns_t charged;     /* until when the running world has paid, */
+	int64_t clock;    /* share_time() then, */
+	uint32_t rates;   /* and its sum of rates, at which the clock goes on */
+	uint32_t waiting; /* worlds */
 	uint32_t fills;   /* of group_fills: whose results the waiting worlds have */
 	unsigned cpu;
 } __aligned(CACHE_LINE);
