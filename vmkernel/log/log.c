@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The ring log: records of variable length in one ring; the oldest make room for the newest. ring_lock guards
- * everything here. Lines up to the console level (option loglevel=) also go to the consoles.
+ * everything here. Lines up to the console level (option loglevel=, later log_set_console()) also go to the consoles.
  */
 #include "vmk/log.h"
 #include "log/log_lock.h"
@@ -125,13 +125,18 @@ static unsigned console_level(void)
 	return str_to_u64(text, &n) == 0 && n <= LOG_DEBUG ? (unsigned)n : LOG_INFO;
 }
 
+static unsigned console_max = UINT32_MAX; /* until the boot options are known */
+
 static bool shown(enum log_level level)
 {
-	static unsigned max = UINT32_MAX;
+	if (console_max == UINT32_MAX && boot_info.ranges != 0)
+		console_max = console_level();
+	return level <= READ_ONCE(console_max);
+}
 
-	if (max == UINT32_MAX && boot_info.ranges != 0)
-		max = console_level();
-	return level <= max;
+void log_set_console(enum log_level max)
+{
+	WRITE_ONCE(console_max, (unsigned)max);
 }
 
 void log_write(enum log_level level, const char *module, const char *fmt, ...)

@@ -2,7 +2,8 @@
 /*
  * Work worlds: one queue for all, served by as many worlds as are needed so that work that sleeps does not hold up the
  * rest. A worker that takes the last free place starts another one before it runs the item. lock guards the queue
- * and the counts; work.pending is 1 from queueing until just before fn.
+ * and the counts; work.pending is 1 from queueing until just before fn. An item that runs stays in the queue until it has
+ * returned: its worker looks at the queue next.
  */
 #include "sched/sched.h"
 #include "vmk/log.h"
@@ -48,11 +49,30 @@ void work_queue(struct work *w)
 
 static int start_worker(void);
 
+static bool is_running(const struct work *w)
+{
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		if (running[i] == w)
+			return true;
+	return false;
+}
+
+/* The first item that no worker is in, or NULL. */
+static struct work *first_ready(void)
+{
+	struct work *w;
+
+	list_for_each(w, &queue, link)
+		if (!is_running(w))
+			return w;
+	return NULL;
+}
+
 /* The next item for worker me; false when there is none. Sets *grow when no worker is left to wait. */
 static bool take(unsigned me, bool *grow)
 {
 	uint64_t flags = spin_lock_irq(&lock);
-	struct work *w = list_first(&queue, struct work, link);
+	struct work *w = first_ready();
 
 	if (w) {
 		list_remove(&w->link);
@@ -144,10 +164,8 @@ int work_init_worlds(void)
 static bool busy(struct work *w)
 {
 	uint64_t flags = spin_lock_irq(&lock);
-	bool is = w->pending;
+	bool is = w->pending || is_running(w);
 
-	for (unsigned i = 0; i < WORKERS_MAX; i++)
-		is |= running[i] == w;
 	spin_unlock_irq(&lock, flags);
 	return is;
 }

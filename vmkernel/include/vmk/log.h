@@ -22,6 +22,9 @@ void log_write(enum log_level level, const char *module, const char *fmt, ...) _
  */
 size_t log_read(uint64_t *seq, char *buf, size_t size);
 
+/* From now on consoles show lines up to max; the ring keeps all, a panic always prints. */
+void log_set_console(enum log_level max);
+
 /* The image's build id, 40 hexadecimal digits. */
 const char *log_build_id(void);
 
