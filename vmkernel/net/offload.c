@@ -15,7 +15,8 @@ STAT(copies, "net.offload.copies",
 STAT(soft_csum, "net.offload.checksums", "checksums computed in software");
 STAT(soft_tso, "net.offload.segments", "TCP segments cut in software");
 
-enum { ETH_IP = 0x0800, ETH_IP6 = 0x86dd, IP_TCP = 6, TCP_FIN = 1, TCP_PSH = 8, TCP_CWR = 0x80 };
+enum { ETH_IP = 0x0800, ETH_IP6 = 0x86dd, IP_TCP = 6, UDP_CSUM = 6 };
+enum { TCP_FIN = 1, TCP_PSH = 8, TCP_CWR = 0x80 };
 
 struct view {
 	struct pkt pkt;
@@ -177,8 +178,10 @@ static uint64_t sum_pkt(const struct pkt *p, uint32_t off)
 static void complete(struct pkt *p)
 {
 	uint16_t sum = (uint16_t)~fold(sum_pkt(p, p->csum_start));
-	/* 0 would mean "none" to UDP and is the same number in one's complement. */
-	put16(pkt_head(p) + p->csum_start + p->csum_offset, sum ? sum : 0xffff);
+	/* 0 means "none" to UDP alone (RFC 768); 0xffff is no checksum that TCP can have. */
+	if (!sum && p->csum_offset == UDP_CSUM)
+		sum = 0xffff;
+	put16(pkt_head(p) + p->csum_start + p->csum_offset, sum);
 	p->flags = (uint16_t)((p->flags & ~PKT_CSUM_PARTIAL) | PKT_CSUM_VALID);
 	stat_inc(soft_csum);
 }
