@@ -71,6 +71,7 @@ COMMANDS = {
     "tepui": "tepui.shell.main:main",
     "hostd": "tepui.shell.hostd.main:main",
     "vmkfstools": "tepui.shell.vmkfstools:main",
+    "vim-cmd": "tepui.shell.vimcmd:main",
 }
 
 DIST_PACKAGES = Path("usr/lib/python3/dist-packages")

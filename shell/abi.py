@@ -83,18 +83,25 @@ def cast(kind: str, payload: bytes) -> Any:
     return c
 
 
+class FieldError(ValueError):
+    """A value does not fit into its member of a structure."""
+
+
 def pack(kind: str, **members: object) -> bytes:
-    """A structure's bytes. str members are cut to their array and always terminated."""
+    """A structure's bytes; strings are terminated. Raises FieldError."""
     c = ffi().new(f"struct {kind} *")
     for name, v in members.items():
         if isinstance(v, str):
             raw = v.encode()
             array = getattr(c, name)
             if len(raw) >= len(array):
-                raise ValueError(f"{name}: longer than {len(array) - 1} bytes")
+                raise FieldError(f"{name}: longer than {len(array) - 1} bytes")
             ffi().memmove(array, raw, len(raw))
-        else:
+            continue
+        try:
             setattr(c, name, v)
+        except (OverflowError, IndexError) as e:
+            raise FieldError(f"{name}: out of range") from e
     return bytes(ffi().buffer(c))
 
 

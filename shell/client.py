@@ -112,6 +112,11 @@ class Client:
     def link(self) -> Link:
         return self._given or Link.connect()
 
+    def close(self) -> None:
+        """Ends the link, if one was opened."""
+        if "link" in self.__dict__:
+            self.link.close()
+
     @cached_property
     def op(self) -> Any:
         return abi.lib()

@@ -18,6 +18,8 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from tepui.shell.output import Output, Style, records
 
+BOOLEANS = dict.fromkeys(("true", "yes", "1", "on"), True)
+BOOLEANS |= dict.fromkeys(("false", "no", "0", "off"), False)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -52,6 +54,12 @@ class Opt:
 
 
 @dataclass(frozen=True, slots=True)
+class Secret(Opt):
+    """An option that is asked for where it is missing, or read from the first line of the input
+    with --NAME-stdin: everybody sees a command line in ps."""
+
+
+@dataclass(frozen=True, slots=True)
 class Flag:
     """An option without a value."""
 
@@ -73,7 +81,7 @@ class Param:
     """One parameter as the parser, the help and the API description see it."""
 
     name: str  # of the function
-    kind: type  # str, int, bool or a StrEnum
+    kind: type  # str, int, bool, a StrEnum, or what a str makes and str() turns back
     spec: Opt | Flag | Pos
     default: Any  # inspect.Parameter.empty: required
     many: bool  # a tuple: the option may be repeated
@@ -98,21 +106,12 @@ class Param:
         """A value of the right kind; raises UsageError."""
         try:
             if self.kind is bool:
-                return {
-                    "true": True,
-                    "yes": True,
-                    "1": True,
-                    "on": True,
-                    "false": False,
-                    "no": False,
-                    "0": False,
-                    "off": False,
-                }[text.lower()]
+                return BOOLEANS[text.lower()]
             if self.kind is int:
                 return int(text, 0)
             return self.kind(text)
         except (KeyError, ValueError):
-            allowed = {bool: "true or false", int: "a number"}.get(self.kind)
+            allowed = {bool: "true or false", int: "a number"}.get(self.kind, self.kind.__name__)
             if issubclass(self.kind, StrEnum):
                 allowed = ", ".join(self.kind)
             raise UsageError(
@@ -132,7 +131,7 @@ class Command:
     header: str
     role: Role
     own: bool  # a node that ESXi lacks
-    interactive: bool  # needs the terminal: not for the API
+    interactive: bool  # returns a Stream that a terminal is attached to
 
     @property
     def name(self) -> str:
@@ -203,7 +202,16 @@ def commands_of(module: types.ModuleType) -> list[Command]:
     return [describe(f) for f in vars(module).values() if hasattr(f, "tepui_command")]
 
 
-def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
+def nobody(p: Param, from_input: bool) -> str:
+    """An Asker where no person is."""
+    raise UsageError(f"Missing required parameter {p.label}")
+
+
+#: The value of a Secret: from the input's first line, or by asking.
+Asker = Callable[[Param, bool], str]
+
+
+def parse(command: Command, argv: Sequence[str], ask: Asker = nobody) -> dict[str, Any]:
     """Arguments for the function; raises UsageError."""
     options: dict[str, Param] = {}
     for p in command.params:
@@ -219,14 +227,23 @@ def parse(command: Command, argv: Sequence[str]) -> dict[str, Any]:
             _take_positional(positional, values, word)
         elif word == "--":
             literal = True
+        elif word.endswith("-stdin") and (secret := options.get(word[:-6])) and is_secret(secret):
+            values[secret.name] = ask(secret, True)
         else:
             _take_option(options, values, word, words)
     for p in command.params:
         if p.name not in values:
+            if is_secret(p) and p.required:
+                values[p.name] = ask(p, False)
+                continue
             if p.required:
                 raise UsageError(f"Missing required parameter {p.label}")
             values[p.name] = p.default
     return values
+
+
+def is_secret(p: Param) -> bool:
+    return isinstance(p.spec, Secret)
 
 
 def _take_positional(positional: list[Param], values: dict[str, Any], word: str) -> None:

@@ -5,11 +5,13 @@ Addresses are text here; "" stands for none.
 """
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from tepui.shell import abi
 from tepui.shell.client import Client
+from tepui.shell.command import UsageError
 
 LINUX_STATES = (
     "",
@@ -26,6 +28,22 @@ LINUX_STATES = (
     "CLOSING",
 )
 ROUTE_SOURCES = ("MANUAL", "MANUAL", "DHCP")
+
+
+class Mac(str):
+    """An Ethernet address of one station, six octets in hex."""
+
+    def __new__(cls, text: str) -> "Mac":
+        if not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", text) or int(text[:2], 16) & 1:
+            raise ValueError(text)
+        return super().__new__(cls, text.lower())
+
+
+class Prefix(str):
+    """ADDRESS/LENGTH without host bits, or "default"."""
+
+    def __new__(cls, text: str) -> "Prefix":
+        return super().__new__(cls, text if text == "default" else ipaddress.ip_network(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +134,7 @@ class Vmknic:
     ipv4: str
     mask: str
     gateway: str
-    ipv6: tuple[tuple[str, str], ...]  # address, state
+    ipv6: tuple[tuple[str, str, bool], ...]  # address, state, given by hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +311,10 @@ class Network:
                 _ip(c.ipv4),
                 _ip(c.mask),
                 _ip(c.gateway),
-                tuple((_ip(c.ipv6[i], True), states[c.ipv6_state[i]]) for i in range(c.ipv6_count)),
+                tuple(
+                    (_ip(c.ipv6[i], True), states[c.ipv6_state[i] & 3], c.ipv6_state[i] > 3)
+                    for i in range(c.ipv6_count)
+                ),
             )
             for c in self.host.pages(self.op.CTL_NET_VMKNICS, "ctl_net_vmknics", "vmknic")
         ]
@@ -333,12 +354,12 @@ class Network:
         ]
 
     def route(self, network: str, gateway: str, *, remove: bool = False) -> None:
-        """network: ADDRESS/PREFIX or "default"; raises ValueError for what is no address."""
+        """network: ADDRESS/PREFIX or "default"; raises UsageError for two families."""
         gw = ipaddress.ip_address(gateway)
         everything = "::/0" if gw.version == 6 else "0.0.0.0/0"
         net = ipaddress.ip_network(everything if network == "default" else network)
         if net.version != gw.version:
-            raise ValueError("network and gateway are of different families")
+            raise UsageError("network and gateway are of different families")
         operation = self.op.CTL_NET_ROUTE_REMOVE if remove else self.op.CTL_NET_ROUTE_ADD
         self._set(
             operation,

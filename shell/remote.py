@@ -3,9 +3,12 @@
 
     tepui --host HOST[:PORT] [--user NAME] [--thumbprint SHA256] COMMAND...
 
-HOST and NAME default to TEPUI_HOST and TEPUI_USER; -s/--server and -u/--username are understood as
-esxcli does. The password is asked for on a terminal or taken from TEPUI_PASSWORD. The certificate's
-fingerprints are kept in ~/.config/tepui/hosts.json, tokens in ~/.cache/tepui/tokens.json (0600).
+HOST and NAME default to TEPUI_HOST and TEPUI_USER, then to "host" and "user" in
+~/.config/tepui/config.json; -s/--server and -u/--username are understood as esxcli does. The
+password is asked for on a terminal or taken from TEPUI_PASSWORD; an API token in TEPUI_TOKEN needs
+none. Fingerprints of certificates are kept in ~/.config/tepui/hosts.json, session tokens in
+~/.cache/tepui/tokens.json, both 0600. Without COMMAND it is an interactive shell of commands;
+`tepui shell` opens the host's service console.
 """
 
 import getpass
@@ -21,19 +24,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+from wsproto.utilities import ProtocolError
+
+from tepui.shell import files, tree
 from tepui.shell.command import Command, FailedError, UsageError
 from tepui.shell.output import Output
-from tepui.shell.run import FAILED, USAGE, die, execute
+from tepui.shell.run import CONNECTION, FAILED, USAGE, die, execute
+from tepui.shell.stream import EOT, attach
+from tepui.shell.websocket import RefusedHandshakeError, WebSocket
 
 PORT = 443
 TIMEOUT = 60
+SETTINGS = Path("~/.config/tepui/config.json")
 HOSTS = Path("~/.config/tepui/hosts.json")
 TOKENS = Path("~/.cache/tepui/tokens.json")
-OPTIONS = {
-    "--host": "host", "-s": "host", "--server": "host",
-    "--user": "user", "-u": "user", "--username": "user", "--thumbprint": "thumbprint",
-}  # fmt: skip
 
 
 class RemoteError(FailedError):
@@ -59,12 +65,7 @@ class Store:
         data.pop(key, None)
         if value is not None:
             data[key] = value
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = self.path.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as stream:
-            json.dump(data, stream, indent=1)
-        fresh.replace(self.path)
+        files.replace(self.path, json.dumps(data, indent=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +151,16 @@ class Session:
         finally:
             connection.close()
 
+    def token(self) -> str:
+        """A token that may still be good, or ""."""
+        given = os.environ.get("TEPUI_TOKEN", "")
+        return given or self.tokens.load().get(f"{self.target.user}@{self.target.name}", "")
+
     def login(self) -> str:
         """A new token, also kept for the next command."""
         t = self.target
+        if os.environ.get("TEPUI_TOKEN"):
+            raise RemoteError(f"{t.name}: does not take the token in TEPUI_TOKEN")
         password = os.environ.get("TEPUI_PASSWORD")
         if password is None:
             if not sys.stdin.isatty():
@@ -166,17 +174,40 @@ class Session:
 
     def run(self, command: Command, arguments: dict[str, Any]) -> Output:
         """Runs a command there (run.Runner)."""
+        given = {k: plain(v) for k, v in arguments.items() if v != default(command, k)}
         if command.interactive:
-            raise FailedError(f"{command.name} needs the host's own console")
-        body = {k: plain(v) for k, v in arguments.items() if v != default(command, k)}
+            self.attach(command, given)
+            return Output(text="")
         path = "/api/commands/" + "/".join(command.path)
-        token = self.tokens.load().get(f"{self.target.user}@{self.target.name}", "")
-        status, answer = self.request(path, body, token) if token else (401, {})
+        token = self.token()
+        status, answer = self.request(path, given, token) if token else (401, {})
         if status == http.HTTPStatus.UNAUTHORIZED:
-            status, answer = self.request(path, body, self.login())
+            status, answer = self.request(path, given, self.login())
         if status != http.HTTPStatus.OK:
             raise FailedError(str(answer.get("error", f"status {status}")))
         return Output.from_plain(answer)
+
+    def attach(self, command: Command, given: dict[str, Any], at_end: bytes = b"") -> int:
+        """Joins this terminal to an interactive command there; its exit status."""
+        query = urlencode({k: str(v) for k, v in given.items()})
+        path = f"/api/consoles/{'/'.join(command.path)}?{query}"
+        try:
+            try:
+                there = self._console(path, self.token())
+            except RefusedHandshakeError as e:
+                if e.status != http.HTTPStatus.UNAUTHORIZED:
+                    raise
+                there = self._console(path, self.login())
+            return attach(there, at_end)
+        except RefusedHandshakeError as e:
+            raise FailedError(str(e)) from e
+        except (OSError, ProtocolError) as e:
+            raise RemoteError(f"{self.target.name}: {e}") from e
+
+    def _console(self, path: str, token: str) -> WebSocket:
+        sock = self._connect().sock
+        sock.settimeout(None)
+        return WebSocket(sock, self.target.name, path, token or "none")
 
 
 def default(command: Command, name: str) -> Any:
@@ -192,30 +223,46 @@ def plain(value: Any) -> Any:
 def target(argv: Sequence[str]) -> tuple[Target, list[str]]:
     """Takes the connection's options from the front; raises UsageError."""
     words, given = list(argv), {"host": "", "user": "", "thumbprint": ""}
-    while words and words[0].partition("=")[0] in OPTIONS:
+    while words and words[0].partition("=")[0] in CONNECTION:
         name, equals, value = words.pop(0).partition("=")
         if not equals and not words:
             raise UsageError(f"Option {name} needs a value")
-        given[OPTIONS[name]] = value if equals else words.pop(0)
-    host = given["host"] or os.environ.get("TEPUI_HOST", "")
+        given[CONNECTION[name]] = value if equals else words.pop(0)
+    known = Store(SETTINGS).load()
+    host = given["host"] or os.environ.get("TEPUI_HOST") or known.get("host", "")
     if not host:
         raise UsageError("no host: use --host or TEPUI_HOST")
     host, colon, port = host.rpartition(":") if host.count(":") == 1 else (host, "", "")
     if colon and not port.isdigit():
         raise UsageError(f"not a port: {port}")
-    user = given["user"] or os.environ.get("TEPUI_USER", "root")
+    user = given["user"] or os.environ.get("TEPUI_USER") or known.get("user", "root")
     return Target(host, int(port) if colon else PORT, user, given["thumbprint"]), words
 
 
+def _run(session: Session, words: Sequence[str]) -> int:
+    if words[:1] == ["shell"]:
+        console = tree.find(["system", "console"]).command
+        assert console
+        return session.attach(console, {}, EOT)
+    if not words and sys.stdin.isatty():
+        from tepui.shell import vmsh
+
+        return vmsh.interactive(session.run, f"{session.target.host}> ")
+    return execute(words, session.run, "tepui")
+
+
 def main(argv: Sequence[str]) -> int:
-    """tepui --host ...; exit status as the command's on the host."""
+    """tepui --host ...; exit status as the command's on the host. The connection's options may
+    also stand behind `shell`."""
+    words = list(argv)
+    shell = words[:1] == ["shell"]
     try:
-        where, words = target(argv)
+        where, rest = target(words[1:] if shell else words)
     except UsageError as e:
         print(f"Error: {e}", file=sys.stderr)
         return USAGE
     try:
-        return execute(words, Session(where).run, "tepui")
+        return _run(Session(where), ["shell", *rest] if shell else rest)
     except FailedError as e:
         return die(str(e), e.hint)
     except KeyboardInterrupt:

@@ -10,8 +10,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from tepui.shell import tree
+from tepui.shell.abi import FieldError
+from tepui.shell.audit import Audit
 from tepui.shell.client import Client
-from tepui.shell.command import Command, FailedError, UsageError, parse
+from tepui.shell.command import (
+    Command,
+    FailedError,
+    Param,
+    Role,
+    UsageError,
+    is_secret,
+    parse,
+)
 from tepui.shell.link import LinkError, RefusedError
 from tepui.shell.output import Formatter, Output, render
 
@@ -20,21 +30,88 @@ Runner = Callable[[Command, dict[str, Any]], Output]
 
 OK, FAILED, USAGE = 0, 1, 2
 
+#: Options in front of a command that send it to another host, and what they set.
+CONNECTION = {
+    "--host": "host", "-s": "host", "--server": "host",
+    "--user": "user", "-u": "user", "--username": "user", "--thumbprint": "thumbprint",
+}  # fmt: skip
+
 
 class Context:
-    """What a command gets: the host it works on."""
+    """What a command gets: the host it works on, and who asks from where."""
 
-    def __init__(self, host: Client | None = None) -> None:
+    def __init__(
+        self,
+        host: Client | None = None,
+        user: str = "root",
+        source: str = "console",
+        audit: Audit | None = None,
+    ) -> None:
         self.host = host or Client()
+        self.user, self.source, self.audit = user, source, audit or Audit()
+
+    def close(self) -> None:
+        self.host.close()
+
+
+def invoke(command: Command, context: Context, arguments: dict[str, Any]) -> Any:
+    """Calls a command's function on this host; what changes it is in the audit log afterwards.
+
+    Raises UsageError, FailedError, RefusedError or LinkError.
+    """
+    outcome = "failed"
+    try:
+        result = command.function(context, **arguments)
+        outcome = "done"
+        if command.path[0] == "network" and command.role is Role.ADMINISTRATOR:
+            from tepui.shell.config import change
+
+            change.follow(context.host, context.user, command.name)
+        return result
+    except FieldError as e:
+        raise UsageError(str(e)) from e
+    except OSError as e:
+        raise FailedError(f"{e.filename}: {e.strerror}" if e.filename else str(e)) from e
+    finally:
+        if command.role is not Role.READ_ONLY:
+            shown = [
+                f"{p.label.split('|')[-1]}={'***' if is_secret(p) else arguments[p.name]}"
+                for p in command.params
+                if p.name in arguments and arguments[p.name] != p.default
+            ]
+            context.audit.record(
+                "command", outcome, user=context.user, source=context.source,
+                line=" ".join((command.name, *shown)),
+            )  # fmt: skip
 
 
 def local_runner(context: Context) -> Runner:
-    """Runs commands in this process."""
+    """Runs commands in this process; an interactive one takes this terminal."""
 
     def run(command: Command, arguments: dict[str, Any]) -> Output:
-        return command.output(command.function(context, **arguments))
+        result = invoke(command, context, arguments)
+        if command.interactive:
+            from tepui.shell.stream import attach
+
+            attach(result)
+            return Output(text="")
+        return command.output(result)
 
     return run
+
+
+def ask(p: Param, from_input: bool) -> str:
+    """A secret from the person at the terminal, twice, or from the input's first line."""
+    if from_input:
+        return sys.stdin.readline().rstrip("\n")
+    if not sys.stdin.isatty():
+        raise UsageError(f"Missing required parameter {p.label} (or {p.long}-stdin)")
+    import getpass
+
+    first = getpass.getpass(f"{p.name.capitalize()}: ")
+    if getpass.getpass("Again: ") != first:
+        raise FailedError("the two differ")
+    return first
 
 
 def die(message: str, hint: str = "", out: TextIO | None = None) -> int:
@@ -97,7 +174,7 @@ def _call(
     debug: bool,
 ) -> int:
     try:
-        output = runner(command, parse(command, words))
+        output = runner(command, parse(command, words, ask))
         text = render(output, formatter)
     except UsageError as e:
         print(f"Error: {e}\n\n{tree.command_help(command, program)}", file=sys.stderr)
@@ -114,6 +191,10 @@ def _call(
 def main(argv: Sequence[str] | None = None, program: str = "esxcli") -> int:
     """The esxcli command on the host."""
     args = list(sys.argv[1:] if argv is None else argv)
+    if args and args[0].partition("=")[0] in CONNECTION:
+        from tepui.shell import remote
+
+        return remote.main(args)
     if args[:1] == ["--version"]:
         print(f"Script: {program} version {Client().info().version}")
         return OK

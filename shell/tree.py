@@ -14,13 +14,14 @@ from tepui.shell.command import Command, Flag, Opt, Param, Pos, commands_of
 
 #: Top-level namespace -> (modules, help).
 TOP: dict[str, tuple[str, str]] = {
+    "config": ("tepui.shell.commands.config", "The configuration: one document, its history."),
     "hardware": (
         "tepui.shell.commands.hardware",
         "VMKernel hardware properties and commands for configuring hardware.",
     ),
     "hcl": ("tepui.shell.commands.hcl", "The compatibility list of this image."),
     "network": (
-        "tepui.shell.commands.network",
+        "tepui.shell.commands.network tepui.shell.commands.network_ip",
         "Operations that pertain to the maintenance of networking on an ESX host.",
     ),
     "sched": (
@@ -30,7 +31,7 @@ TOP: dict[str, tuple[str, str]] = {
     "storage": ("tepui.shell.commands.storage", "Storage adapters, devices and datastores."),
     "vm": ("tepui.shell.commands.vm", "Virtual machines that run on the host."),
     "system": (
-        "tepui.shell.commands.system tepui.shell.commands.accounts",
+        "tepui.shell.commands.system tepui.shell.commands.accounts tepui.shell.commands.services",
         "VMKernel system properties and commands for configuring system functions.",
     ),
 }
@@ -73,6 +74,14 @@ NAMESPACES: dict[str, str] = {
     "storage filesystem": "Datastores.",
     "vm process": "Virtual machines that are powered on.",
     "system account": "Accounts of this host.",
+    "system account token": "API tokens for programs.",
+    "system auditrecords": "Who did what.",
+    "system hostname": "The name of this host.",
+    "system ntp": "The Network Time Protocol client.",
+    "system permission": "Roles of accounts.",
+    "system ssh": "SSH.",
+    "system ssh key": "Keys that open the console.",
+    "system ssh server": "The SSH server.",
     "system module": "The drivers in the vmkernel's image.",
     "system process": "Userworld processes.",
     "system shutdown": "Powering off and rebooting the host.",

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """esxcli vm ...: virtual machines that run on the host."""
 
-import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated
 from tepui.shell.command import FailedError, Opt, Pos, Role, command
 from tepui.shell.output import Style, named
 from tepui.shell.run import Context
+from tepui.shell.stream import Stream
 from tepui.shell.vm import control, spec
 from tepui.shell.vm.memory import VmError
 
@@ -76,15 +76,10 @@ def run(ctx: Context, vmx: Annotated[str, Pos("The .vmx file.")]) -> str:
 
 
 @command(
-    "vm console", "Show what a virtual machine writes to its serial port until it ends.",
+    "vm console", "The serial console of a virtual machine; Ctrl-] leaves it.",
     role=Role.OPERATOR, own=True, interactive=True,
 )  # fmt: skip
 def console(
     ctx: Context, world_id: Annotated[int, Opt("-w", "The World ID of the virtual machine.")]
-) -> None:
-    fd = control.console(ctx.host.link, world_id)
-    try:
-        while data := os.read(fd, 4096):
-            os.write(1, data)
-    finally:
-        os.close(fd)
+) -> Stream:
+    return Stream(control.console(ctx.host.link, world_id))

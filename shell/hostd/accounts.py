@@ -8,14 +8,15 @@ the local console only, never here.
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from tepui.shell import files
 from tepui.shell.command import Role
 
 FAILURES, LOCK_SECONDS = 5, 15 * 60
@@ -43,15 +44,19 @@ class Account:
 
 
 def derive(password: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(password.encode(), salt=salt, n=N, r=R, p=P, maxmem=64 << 20, dklen=32)
+    raw = password.encode("utf-8", "surrogatepass")
+    return hashlib.scrypt(raw, salt=salt, n=N, r=R, p=P, maxmem=64 << 20, dklen=32)
 
 
 class Accounts:
-    """The store; clock() is in seconds and never goes back."""
+    """The store; clock() is in seconds and never goes back. Failures count against one password:
+    a new one, also when another process sets it, ends the lock."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._clock = path, clock
-        self._failures: dict[str, tuple[int, float]] = {}
+        self._lock = threading.Lock()
+        self._slots = threading.Semaphore(2)  # scrypt takes 16 MiB each time
+        self._failures: dict[str, tuple[str, int, float]] = {}  # key, count, last
 
     def all(self) -> dict[str, Account]:
         """A fresh host has root without a password."""
@@ -62,14 +67,7 @@ class Accounts:
         return {r["name"]: Account(**{**r, "role": Role(r["role"])}) for r in rows}
 
     def _save(self, accounts: dict[str, Account]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as stream:
-            json.dump([asdict(a) for a in accounts.values()], stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(self._path)
+        files.replace(self._path, json.dumps([asdict(a) for a in accounts.values()], indent=1))
 
     def add(self, name: str, role: Role, password: str, description: str = "") -> None:
         accounts = self.all()
@@ -86,13 +84,22 @@ class Accounts:
             raise AccountError(f"{name}: no such account")
         accounts[name] = self._with_password(accounts[name], password)
         self._save(accounts)
-        self._failures.pop(name, None)
+
+    def set_role(self, name: str, role: Role) -> None:
+        accounts = self.all()
+        if name not in accounts:
+            raise AccountError(f"{name}: no such account")
+        accounts[name] = replace(accounts[name], role=role)
+        self._save_if_somebody_rules(accounts, name)
 
     def remove(self, name: str) -> None:
         accounts = self.all()
         account = accounts.pop(name, None)
         if account is None:
             raise AccountError(f"{name}: no such account")
+        self._save_if_somebody_rules(accounts, name)
+
+    def _save_if_somebody_rules(self, accounts: dict[str, Account], name: str) -> None:
         if not any(a.role == Role.ADMINISTRATOR for a in accounts.values()):
             raise AccountError(f"{name} is the last administrator")
         self._save(accounts)
@@ -104,21 +111,27 @@ class Accounts:
         salt = secrets.token_bytes(16)
         return replace(account, salt=salt.hex(), key=derive(password, salt).hex())
 
+    def _failed(self, account: Account) -> int:
+        """Failures that still count."""
+        key, count, last = self._failures.get(account.name, ("", 0, 0.0))
+        return count if key == account.key and self._clock() - last < LOCK_SECONDS else 0
+
     def locked(self, name: str) -> bool:
-        count, last = self._failures.get(name, (0, 0.0))
-        return count >= FAILURES and self._clock() - last < LOCK_SECONDS
+        account = self.all().get(name)
+        return account is not None and self._failed(account) >= FAILURES
 
     def check(self, name: str, password: str) -> Account | None:
         """The account if the password is right and it is not locked; always as slow."""
         account = self.all().get(name)
         salt = bytes.fromhex(account.salt) if account else bytes(16)
-        right = hmac.compare_digest(derive(password, salt).hex(), account.key if account else "")
-        if self.locked(name) or account is None or not account.key:
+        with self._slots:
+            key = derive(password, salt).hex()
+        right = hmac.compare_digest(key, account.key if account else "")
+        with self._lock:
+            if account is None or not account.key or (failed := self._failed(account)) >= FAILURES:
+                return None
+            if right:
+                self._failures.pop(name, None)
+                return account
+            self._failures[name] = (account.key, failed + 1, self._clock())
             return None
-        if right:
-            self._failures.pop(name, None)
-            return account
-        count, last = self._failures.get(name, (0, 0.0))
-        fresh = self._clock() - last >= LOCK_SECONDS
-        self._failures[name] = (1 if fresh else count + 1, self._clock())
-        return None

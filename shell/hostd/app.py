@@ -4,43 +4,38 @@
     POST   /api/session            {"account", "password"} -> {"token", "role"}
     DELETE /api/session            the token ends
     POST   /api/commands/A/B/C     {argument: value} -> an Output as plain data
+    GET    /api/consoles/A/B?x=y   WebSocket of an interactive command (consoles.py)
     GET    /api/openapi.json       this API, described
 
 A token travels as `Authorization: Bearer`, never in a cookie, so other sites' pages cannot use it.
-Errors are {"error": text}: 400 wrong arguments, 401 no valid token, 403 role too low, 404 no such
-command, 409 the host refused, 429 locked out, 503 the vmkernel does not answer.
+Errors are {"error": text}: 400 wrong arguments, 401 no valid token, 403 role too low or another
+site's page, 404 no such command, 409 the host refused, 429 locked out, 503 the vmkernel does not
+answer.
 """
 
 import asyncio
 import json
-import logging
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from tepui.shell import tree
-from tepui.shell.command import Command, FailedError, Param, Role, UsageError
-from tepui.shell.hostd.accounts import Account, Accounts
+from tepui.shell.client import Client
+from tepui.shell.command import Command, FailedError, Param, UsageError
+from tepui.shell.hostd.access import Access, Asker, OwnPagesOnly, RequestError
+from tepui.shell.hostd.accounts import Account
+from tepui.shell.hostd.consoles import Consoles
 from tepui.shell.hostd.openapi import describe_api
-from tepui.shell.hostd.tokens import Tokens
 from tepui.shell.link import LinkError, RefusedError
-from tepui.shell.run import Context
+from tepui.shell.run import Context, invoke
 
 BODY_MAX = 1 << 20
-audit = logging.getLogger("tepui.audit")
-
-
-class RequestError(Exception):
-    """An answer other than 200."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 def argument(p: Param, value: Any) -> Any:
@@ -53,10 +48,14 @@ def argument(p: Param, value: Any) -> Any:
 
 
 def _scalar(p: Param, value: Any) -> Any:
-    kind = str if issubclass(p.kind, StrEnum) else p.kind
+    kind = p.kind if p.kind in (int, bool) else str
     if type(value) is not kind:
         raise UsageError(f"{p.name}: {kind.__name__} is needed")
-    return p.convert(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+        raise UsageError(f"{p.name}: a character that no text has")
+    return p.convert(value)
 
 
 def arguments(command: Command, body: dict[str, Any]) -> dict[str, Any]:
@@ -71,17 +70,17 @@ def arguments(command: Command, body: dict[str, Any]) -> dict[str, Any]:
 
 
 class Api:
-    """The application's state: accounts, sessions, and how a command reaches the host."""
+    """The application's state: who may come in, and how a command reaches the host."""
 
-    def __init__(
-        self,
-        accounts: Accounts,
-        tokens: Tokens,
-        context: Callable[[], Context] = Context,
-    ) -> None:
-        self.accounts, self.tokens, self.context = accounts, tokens, context
+    def __init__(self, access: Access, client: Callable[[], Client] = Client) -> None:
+        self.access, self.client = access, client
         self.commands = {"/".join(c.path): c for c in tree.every() if not c.interactive}
-        self.description = describe_api(list(self.commands.values()))
+        interactive = [c for c in tree.every() if c.interactive]
+        self.consoles = Consoles(access, self.context, interactive)
+        self.description = describe_api(list(self.commands.values()), interactive)
+
+    def context(self, account: Account, source: str) -> Context:
+        return Context(self.client(), account.name, source, self.access.audit)
 
     async def body(self, request: Request) -> dict[str, Any]:
         raw = b""
@@ -97,59 +96,45 @@ class Api:
             raise RequestError(400, "the body is no JSON object")
         return value
 
-    def token(self, request: Request) -> str:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise RequestError(401, "log in first")
-        return token
-
-    def who(self, request: Request) -> Account:
-        name = self.tokens.account(self.token(request))
-        account = self.accounts.all().get(name) if name else None
-        if account is None:
-            raise RequestError(401, "the session has ended")
-        return account
-
     async def login(self, request: Request) -> Response:
         body = await self.body(request)
         name, password = body.get("account"), body.get("password")
-        if not isinstance(name, str) or not isinstance(password, str):
-            raise RequestError(400, "account and password are needed")
-        account = await asyncio.to_thread(self.accounts.check, name, password)
-        if account is None:
-            locked = self.accounts.locked(name)
-            audit.warning("login of %r refused%s", name, ": locked" if locked else "")
-            if locked:
-                raise RequestError(429, "locked after too many failures: wait 15 minutes")
-            raise RequestError(401, "wrong account or password")
-        audit.info("login of %r", name)
-        return JSONResponse({"token": self.tokens.issue(name), "role": account.role})
+        if not isinstance(name, str) or not isinstance(password, str) or len(body) != 2:
+            raise RequestError(400, "account and password are needed, as text")
+        source = Asker.of(request.scope).source
+        account = await asyncio.to_thread(self.access.login, name, password, source)
+        token = self.access.sessions.issue(account.name, account.salt)
+        return JSONResponse({"token": token, "role": account.role})
 
     async def logout(self, request: Request) -> Response:
-        self.who(request)
-        self.tokens.revoke(self.token(request))
+        asker = Asker.of(request.scope)
+        account = self.access.who(asker)
+        self.access.sessions.revoke(asker.token)
+        self.access.audit.record("logout", "done", user=account.name, source=asker.source)
         return JSONResponse({})
 
     async def run(self, request: Request) -> Response:
-        account = self.who(request)
+        asker = Asker.of(request.scope)
+        account = self.access.who(asker)
         command = self.commands.get(request.path_params["path"])
         if command is None:
             raise RequestError(404, "no such command")
-        if not account.allows(command.role):
-            audit.warning("%r may not %s", account.name, command.name)
-            raise RequestError(403, f"{command.name} needs the role {command.role}")
+        self.access.allow(account, command, asker.source)
         values = arguments(command, await self.body(request))
-        if command.role is not Role.READ_ONLY:
-            audit.info("%r: %s", account.name, command.name)
+        context = self.context(account, asker.source)
         # Commands wait for the vmkernel: each has its own link, so that none waits for others.
-        result = await asyncio.to_thread(self._call, command, values)
+        result = await asyncio.to_thread(call, command, context, values)
         return JSONResponse(result)
-
-    def _call(self, command: Command, values: dict[str, Any]) -> dict[str, Any]:
-        return command.output(command.function(self.context(), **values)).to_plain()
 
     async def openapi(self, _request: Request) -> Response:
         return JSONResponse(self.description)
+
+
+def call(command: Command, context: Context, values: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return command.output(invoke(command, context, values)).to_plain()
+    finally:
+        context.close()
 
 
 def _status(e: Exception) -> int:
@@ -162,6 +147,11 @@ async def failed(_request: Request, e: Exception) -> Response:
     return JSONResponse({"error": str(e)}, _status(e))
 
 
+async def no_route(_request: Request, e: Exception) -> Response:
+    assert isinstance(e, HTTPException)
+    return JSONResponse({"error": e.detail}, e.status_code, e.headers)
+
+
 def application(api: Api) -> Starlette:
     kinds = (RequestError, UsageError, FailedError, RefusedError, LinkError)
     return Starlette(
@@ -169,7 +159,9 @@ def application(api: Api) -> Starlette:
             Route("/api/session", api.login, methods=["POST"]),
             Route("/api/session", api.logout, methods=["DELETE"]),
             Route("/api/commands/{path:path}", api.run, methods=["POST"]),
+            WebSocketRoute("/api/consoles/{path:path}", api.consoles.serve),
             Route("/api/openapi.json", api.openapi, methods=["GET"]),
         ],
-        exception_handlers=dict.fromkeys(kinds, failed),
+        middleware=[Middleware(OwnPagesOnly, api.access.audit)],
+        exception_handlers={HTTPException: no_route, **dict.fromkeys(kinds, failed)},
     )

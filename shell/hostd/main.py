@@ -1,58 +1,137 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hostd: serves the API over HTTPS until it is told to stop.
+"""hostd: applies the configuration, then serves the API over HTTPS, and SSH where it is switched
+on, until it is told to stop. SIGHUP: the configuration has changed.
 
-usage: python3 -m tepui.shell.hostd.main [--state DIR] [--port N] [--name NAME]...
+usage: python3 -m tepui.shell.hostd.main [--port N] [--ssh-port N] [--name NAME]...
 """
 
 import argparse
-import logging
+import asyncio
+import contextlib
+import os
+import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import uvicorn
 
+from tepui.shell.audit import Audit
+from tepui.shell.client import Client
+from tepui.shell.config import change
+from tepui.shell.config.document import Document
+from tepui.shell.config.plain import ShapeError
+from tepui.shell.config.store import Store, run, state
 from tepui.shell.hostd import certificate
+from tepui.shell.hostd.access import Access
 from tepui.shell.hostd.accounts import Accounts
 from tepui.shell.hostd.app import Api, application
-from tepui.shell.hostd.tokens import Tokens
+from tepui.shell.hostd.listen import listen
+from tepui.shell.hostd.ntp import Clock
+from tepui.shell.hostd.ssh import Ssh
+from tepui.shell.hostd.tokens import ApiTokens, Tokens
+from tepui.shell.link import LinkError
 
 
-def listen(address: str, port: int) -> socket.socket:
-    """A listening socket; "::" takes IPv4 as well, which asyncio's own would not."""
-    if address == "::":
-        where = ("::", port)
-        return socket.create_server(where, family=socket.AF_INET6, dualstack_ipv6=True)
-    return socket.create_server((address, port))
+def say(text: str) -> None:
+    print(f"hostd: {text}", flush=True)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def document() -> Document:
+    try:
+        return Store().current().document
+    except ShapeError as e:
+        say(f"the configuration is unusable, the host runs as made: {e}")
+        return Document()
+
+
+def at_boot() -> None:
+    """Applies the document once a boot, not when hostd itself is started again."""
+    marker = run() / "config.applied"
+    if marker.exists():
+        return
+    client = Client()
+    try:
+        for problem in change.apply(client, document()):
+            say(f"configuration: {problem}")
+        marker.write_text("")
+    except (LinkError, OSError) as e:
+        say(f"configuration: {e}")
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def pid_file() -> Iterator[None]:
+    path = run() / "hostd.pid"
+    path.write_text(f"{os.getpid()}\n")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="hostd", description=__doc__)
-    parser.add_argument("--state", type=Path, default=Path("/var/lib/tepui"))
+    parser.add_argument("--audit", type=Path, default=Path("/var/log/audit.log"))
     parser.add_argument("--address", default="::")
     parser.add_argument("--port", type=int, default=443)
+    parser.add_argument("--ssh-port", type=int, default=22)
     parser.add_argument("--name", action="append", help="a name or address of this host")
-    args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    return parser.parse_args(argv)
+
+
+async def serve(args: argparse.Namespace) -> None:
     names = args.name or [socket.gethostname()]
-    cert, key = certificate.ensure(args.state / "ssl", names)
-    print(f"hostd: certificate SHA-256 {certificate.fingerprint(cert)}", flush=True)
-    api = Api(Accounts(args.state / "accounts.json"), Tokens())
+    cert, key = certificate.ensure(state() / "ssl", names)
+    say(f"certificate SHA-256 {certificate.fingerprint(cert)}")
+    accounts, tokens = Accounts(state() / "accounts.json"), ApiTokens(state() / "tokens.json")
+    access = Access(accounts, Tokens(), tokens, Audit(args.audit))
     config = uvicorn.Config(
-        application(api),
+        application(Api(access)),
         ssl_certfile=str(cert),
         ssl_keyfile=str(key),
         http="h11",
-        loop="asyncio",
+        ws="wsproto",
         lifespan="off",
         access_log=False,
         server_header=False,
-        limit_concurrency=256,
+        limit_concurrency=512,
         timeout_keep_alive=30,
+        timeout_graceful_shutdown=5,
     )
+    ssh, clock = Ssh(access, state(), args.address, args.ssh_port), Clock()
+    changed = asyncio.Event()
+    changed.set()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, changed.set)
+
+    async def configure() -> None:
+        while True:
+            await changed.wait()
+            changed.clear()
+            now = document()
+            clock.set(now.ntp.servers if now.ntp.enabled else ())
+            try:
+                await ssh.set(now.ssh.enabled)
+            except OSError as e:
+                say(f"SSH: {e}")
+
     sock = listen(args.address, args.port)
-    print(f"hostd: listening on port {args.port}", flush=True)
-    uvicorn.Server(config).run(sockets=[sock])
+    say(f"listening on port {args.port}")
+    others = [asyncio.create_task(work) for work in (configure(), clock.run())]
+    with pid_file():
+        try:
+            await uvicorn.Server(config).serve(sockets=[sock])
+        finally:
+            for task in others:
+                task.cancel()
+            await ssh.set(False)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = arguments(argv)
+    at_boot()
+    asyncio.run(serve(args))
     return 0
 
 

@@ -55,10 +55,12 @@ static void fill_vmknic(struct ctl_vmknic *o, const struct vmknic *nic)
 		if (ip6_addr_isinvalid(state))
 			continue;
 		memcpy(o->ipv6[o->ipv6_count], netif_ip6_addr(n, i)->addr, 16);
-		o->ipv6_state[o->ipv6_count++] = ip6_addr_ispreferred(state)    ? 2
-		                                 : ip6_addr_isduplicated(state) ? 3
-		                                 : ip6_addr_isvalid(state)      ? 1
-		                                                                : 0;
+		bool by_hand = i > 0 && netif_ip6_addr_isstatic(n, i); /* 0 is the link's own */
+		uint8_t shown = ip6_addr_ispreferred(state)    ? 2
+		                : ip6_addr_isduplicated(state) ? 3
+		                : ip6_addr_isvalid(state)      ? 1
+		                                               : 0;
+		o->ipv6_state[o->ipv6_count++] = by_hand ? shown | 4 : shown;
 	}
 	o->counters = (struct ctl_net_counters){
 		s.rx_packets,

@@ -176,7 +176,7 @@ struct ctl_vmknic {
 	uint8_t gateway[4];
 	uint32_t ipv6_count;
 	uint8_t ipv6[4][16];
-	uint8_t ipv6_state[4]; /* 0 tentative, 1 valid, 2 preferred, 3 duplicated */
+	uint8_t ipv6_state[4]; /* 0 tentative, 1 valid, 2 preferred, 3 duplicated; | 4: by hand */
 	uint32_t reserved;
 	struct ctl_net_counters counters;
 };

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network of a running host as a section of the document, and the way from one to another."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tepui.shell import netclient
+from tepui.shell.config.document import (
+    Network,
+    Portgroup,
+    Route,
+    Security,
+    Static,
+    Vmknic,
+    Vswitch,
+)
+from tepui.shell.link import RefusedError
+
+
+def _security(p: netclient.Policy) -> Security:
+    own = zip((p.promiscuous, p.mac_changes, p.forged), p.inherited, strict=True)
+    return Security(*(None if inherited else value for value, inherited in own))
+
+
+def _policy(s: Security) -> netclient.Policy:
+    a, b, c = s.promiscuous, s.mac_changes, s.forged_transmits
+    return netclient.Policy(bool(a), bool(b), bool(c), (a is None, b is None, c is None))
+
+
+def _vmknic(v: netclient.Vmknic) -> Vmknic:
+    given = v.ipv4 and not v.dhcp
+    static = Static(v.ipv4, v.mask, v.gateway or "0.0.0.0") if given else None
+    ipv6 = tuple(address for address, _, by_hand in v.ipv6 if by_hand)
+    return Vmknic(v.name, v.portgroup, v.mac, v.dhcp, static, ipv6)
+
+
+def capture(net: netclient.Network) -> Network:
+    """What the host runs with now."""
+    vmknics = tuple(_vmknic(v) for v in net.vmknics())
+    own_dns = not any(v.dhcp for v in vmknics)
+    return Network(
+        tuple(
+            Vswitch(v.name, v.ports_max, v.mtu, v.uplinks, _security(v.policy))
+            for v in net.vswitches()
+        ),
+        tuple(Portgroup(g.name, g.vswitch, g.vlan, _security(g.policy)) for g in net.portgroups()),
+        vmknics,
+        tuple(Route(r.network, r.gateway) for r in net.routes() if not r.vmknic),
+        tuple(net.dns()) if own_dns else (),
+    )
+
+
+class Applier:
+    """One way from what a host has to what it shall have. A step that the vmkernel refuses is
+    noted in `problems`; the others are done."""
+
+    def __init__(self, net: netclient.Network, want: Network) -> None:
+        self.net, self.have, self.want = net, capture(net), want
+        self.problems: list[str] = []
+        self.gone: set[str] = set()  # vmk NICs
+
+    def run(self) -> list[str]:
+        self._take_down()
+        self._switches()
+        self._groups()
+        self._vmknics()
+        for r in self._new(self.want.routes, self.have.routes):
+            self._do(f"route {r.network}", self.net.route, r.network, r.gateway)
+        if self.want.dns != self.have.dns and not any(v.dhcp for v in self.want.vmknics):
+            self._do("dns", self.net.dns_set, list(self.want.dns))
+        return self.problems
+
+    def _do(self, what: str, step: Callable[..., None], *args: Any, **options: Any) -> None:
+        try:
+            step(*args, **options)
+        except RefusedError as e:
+            self.problems.append(f"{what}: {e}")
+
+    @staticmethod
+    def _new(want: Any, have: Any) -> list[Any]:
+        return [w for w in want if w not in have]
+
+    def _take_down(self) -> None:
+        """What must go, users before what they use."""
+        want, have, net = self.want, self.have, self.net
+        groups = {(g.name, g.vswitch) for g in want.portgroups}
+        stay = {g.name for g in have.portgroups if (g.name, g.vswitch) in groups}
+        wanted = {v.name: v for v in want.vmknics}
+        for v in have.vmknics:
+            new = wanted.get(v.name)
+            if new is None or v.portgroup not in stay or self._other(v, new):
+                self._do(v.name, net.vmknic_remove, v.name)
+                self.gone.add(v.name)
+        for r in self._new(have.routes, want.routes):
+            self._do(f"route {r.network}", net.route, r.network, r.gateway, remove=True)
+        for g in have.portgroups:
+            if (g.name, g.vswitch) not in groups:
+                self._do(g.name, net.portgroup_remove, g.vswitch, g.name)
+        uplinks = {s.name: s.uplinks for s in want.vswitches}
+        for s in have.vswitches:
+            if s.name not in uplinks:
+                self._do(s.name, net.vswitch_remove, s.name)
+            elif s.uplinks != uplinks[s.name]:
+                for nic in s.uplinks:
+                    self._do(f"{s.name} {nic}", net.uplink_remove, s.name, nic)
+
+    @staticmethod
+    def _other(have: Vmknic, want: Vmknic) -> bool:
+        """Whether one cannot become the other where it stands."""
+        if (have.portgroup, have.mac) != (want.portgroup, want.mac or have.mac):
+            return True
+        return (have.dhcp or have.ipv4 is not None) and not want.dhcp and want.ipv4 is None
+
+    def _switches(self) -> None:
+        have = {s.name: s for s in self.have.vswitches}
+        for s in self.want.vswitches:
+            old = have.get(s.name)
+            if old is None:
+                self._do(s.name, self.net.vswitch_add, s.name, s.ports, s.mtu)
+            elif old.ports != s.ports:
+                self.problems.append(f"{s.name}: has {old.ports} ports as long as it lives")
+            if old is None or old.uplinks != s.uplinks:
+                for nic in s.uplinks:
+                    self._do(f"{s.name} {nic}", self.net.uplink_add, s.name, nic)
+            if old is not None and old.mtu != s.mtu:
+                self._do(s.name, self.net.vswitch_set, s.name, s.mtu)
+            if old is None or old.security != s.security:
+                self._do(s.name, self.net.policy_set, s.name, _policy(s.security), portgroup=False)
+
+    def _groups(self) -> None:
+        for g in self._new(self.want.portgroups, self.have.portgroups):
+            old = next((o for o in self.have.portgroups if o.name == g.name), None)
+            if old is None or old.vswitch != g.vswitch:
+                self._do(g.name, self.net.portgroup_add, g.vswitch, g.name)
+            self._do(g.name, self.net.portgroup_vlan, g.name, g.vlan)
+            self._do(g.name, self.net.policy_set, g.name, _policy(g.security), portgroup=True)
+
+    def _vmknics(self) -> None:
+        have = {v.name: v for v in self.have.vmknics if v.name not in self.gone}
+        for v in self._new(self.want.vmknics, have.values()):
+            old = have.get(v.name)
+            if old is None:
+                self._do(v.name, self.net.vmknic_add, v.name, v.portgroup, v.mac)
+                old = Vmknic(v.name, v.portgroup)
+            if v.dhcp and not old.dhcp:
+                self._do(v.name, self.net.vmknic_dhcp, v.name)
+            elif v.ipv4 and v.ipv4 != old.ipv4:
+                i = v.ipv4
+                self._do(v.name, self.net.vmknic_ipv4, v.name, i.address, i.netmask, i.gateway)
+            for address in self._new(old.ipv6, v.ipv6):
+                self._do(v.name, self.net.vmknic_ipv6, v.name, address, remove=True)
+            for address in self._new(v.ipv6, old.ipv6):
+                self._do(v.name, self.net.vmknic_ipv6, v.name, address)
+
+
+def apply(net: netclient.Network, want: Network) -> list[str]:
+    """Changes the running network to `want`; what could not be done, for people."""
+    return Applier(net, want).run()

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small files that are replaced as a whole: a reader sees the old text or the new, also after a
+power cut."""
+
+import contextlib
+import os
+from pathlib import Path
+
+
+def replace(path: Path, text: str, mode: int = 0o600) -> None:
+    """Writes `text` to a file beside `path`, makes it durable and puts it in path's place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""hostd as a process here: HTTPS, consoles over WebSocket, SSH with OpenSSH's ssh."""
+
+import http.client
+import io
+import json
+import os
+import pty
+import re
+import select
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from tepui.shell.config import store
+from tepui.shell.config.document import Document, Ssh
+from tepui.shell.hostd import certificate, sshkeys
+from tepui.shell.hostd.accounts import Accounts
+
+PASSWORD = "correct horse"
+TEPUI = str(Path(sys.executable).with_name("tepui"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Hostd:
+    port: int
+    ssh: int
+    state: Path
+    output: IO[str] = field(default_factory=io.StringIO)
+    log: str = ""
+
+    def until(self, words: str) -> None:
+        """Reads what hostd prints up to a line with these words."""
+        for text in self.output:
+            self.log += text
+            if words in text:
+                return
+        raise AssertionError(self.log)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        clean = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+        return clean | {
+            "TEPUI_STATE": str(self.state),
+            "TEPUI_RUN": str(self.state),
+            "HOME": str(self.state / "home"),
+            "TEPUI_PASSWORD": PASSWORD,
+        }
+
+    def options(self) -> tuple[str, ...]:
+        shown = certificate.fingerprint(self.state / "ssl/rui.crt")
+        assert f"certificate SHA-256 {shown}" in self.log
+        return "--host", f"127.0.0.1:{self.port}", "--thumbprint", shown
+
+    def tepui(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [TEPUI, *words], env=self.environment, input=given, capture_output=True, text=True
+        )
+
+    def openssh(
+        self, *words: str, given: str = "", user: str = "root"
+    ) -> subprocess.CompletedProcess[str]:
+        known = self.state / "known_hosts"
+        key = self.state / "id"
+        options = f"-F none -p {self.ssh} -i {key} -o UserKnownHostsFile={known} -o LogLevel=ERROR"
+        options += " -o StrictHostKeyChecking=accept-new -o BatchMode=yes -o IdentitiesOnly=yes"
+        line = ["ssh", *options.split(), f"{user}@127.0.0.1", *words]
+        return subprocess.run(
+            line, env=self.environment, input=given, capture_output=True, text=True, timeout=60
+        )
+
+
+@pytest.fixture(scope="module")
+def hostd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostd]:
+    state = tmp_path_factory.mktemp("hostd")
+    (state / "home").mkdir()
+    host = Hostd(free_port(), free_port(), state)
+    Accounts(state / "accounts.json").set_password("root", PASSWORD)
+    line = [sys.executable, "-m", "tepui.shell.hostd.main", "--address", "127.0.0.1"]
+    line += [
+        "--audit",
+        str(state / "audit.log"),
+        "--port",
+        str(host.port),
+        "--ssh-port",
+        str(host.ssh),
+        "--name",
+        "localhost",
+    ]
+    with subprocess.Popen(
+        line, env=host.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout
+        host.output = process.stdout
+        host.until("listening on")
+        try:
+            yield host
+        finally:
+            process.terminate()
+
+
+def test_https_with_the_certificate_of_the_first_boot(hostd: Hostd) -> None:
+    path = hostd.state / "ssl/rui.crt"
+    context = ssl.create_default_context(cafile=str(path))
+    connection = http.client.HTTPSConnection("localhost", hostd.port, context=context, timeout=30)
+    body = json.dumps({"account": "root", "password": PASSWORD})
+    connection.request("POST", "/api/session", body)
+    token = json.load(connection.getresponse())["token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    connection.request("POST", "/api/commands/system/version/get", "{}", headers)
+    answer = connection.getresponse()
+    assert answer.status == 503 and "error" in json.load(answer)  # no vmkernel here
+    connection.close()
+    assert (path.parent / "rui.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_shell_from_a_workstation(hostd: Hostd) -> None:
+    done = hostd.tepui("shell", *hostd.options(), given="echo it is $((6*7)); exit 3\n")
+    assert "it is 42" in done.stdout, done.stderr
+    assert done.returncode == 3
+    done = hostd.tepui(*hostd.options(), "vm", "console", "-w", "1")
+    assert done.returncode == 1 and "/run/vmkernel.sock" in done.stderr
+
+
+def test_consoles_are_for_those_who_may(hostd: Hostd) -> None:
+    done = hostd.tepui(
+        *hostd.options(), "system", "account", "add", "-i", "eve", "--password-stdin",
+        given="battery staple\n",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    environment = hostd.environment | {"TEPUI_PASSWORD": "battery staple"}
+    line = [TEPUI, "shell", *hostd.options(), "--user", "eve"]
+    done = subprocess.run(line, env=environment, input="", capture_output=True, text=True)
+    assert done.returncode == 1 and "needs the role administrator" in done.stderr
+    log = (hostd.state / "audit.log").read_text()
+    assert 'user="eve" source="127.0.0.1" line="system console" reason="needs' in log
+    assert "battery" not in log
+
+
+def test_a_console_has_the_window_of_its_person(hostd: Hostd) -> None:
+    """A terminal here, 91 columns wide; raw, so that Ctrl-C goes to the program there."""
+    master, slave = pty.openpty()
+    subprocess.run(["stty", "cols", "91", "rows", "17"], stdin=slave, check=True)
+    line = [TEPUI, "shell", *hostd.options()]
+    with subprocess.Popen(
+        line, env=hostd.environment, stdin=slave, stdout=slave, stderr=slave
+    ) as process:
+        os.close(slave)
+        seen = b""
+
+        def until(pattern: bytes) -> None:
+            nonlocal seen
+            while not re.search(pattern, seen):
+                assert select.select([master], [], [], 60)[0], seen
+                seen += os.read(master, 4096)
+
+        os.write(master, b"stty size; cat\n")
+        until(rb"17 91\r?\n")
+        os.write(master, b"\x03")
+        until(rb"\^C")
+        os.write(master, b"echo a=$?\n")
+        until(rb"a=130\r?\n")
+        os.write(master, b"\x1d")
+        assert process.wait(30) == 255
+    os.close(master)
+
+
+@pytest.fixture(scope="module")
+def ssh(hostd: Hostd) -> Hostd:
+    """hostd with SSH switched on and a key of ours."""
+    key = hostd.state / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    sshkeys.set_keys(hostd.state, "root", [key.with_suffix(".pub").read_text().strip()])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", hostd.ssh))
+    done = hostd.tepui(*hostd.options(), "system", "ssh", "server", "set", "-e", "true")
+    assert done.returncode == 0, done.stderr
+    assert store.Store(hostd.state).current().document == Document(ssh=Ssh(True))
+    hostd.until("SSH on port")
+    return hostd
+
+
+def test_ssh_runs_one_command(ssh: Hostd) -> None:
+    done = ssh.openssh("cat; echo err >&2; exit 4", given="bytes\n")
+    assert (done.returncode, done.stdout, done.stderr) == (4, "bytes\n", "err\n")
+    assert 'ssh session user="root" source="127.0.0.1" line="cat;' in (
+        (ssh.state / "audit.log").read_text()
+    )
+    big = ssh.openssh("head -c 3000000 /dev/zero | tr '\\0' x")
+    assert big.stdout == "x" * 3_000_000
+
+
+def test_ssh_opens_the_console(ssh: Hostd) -> None:
+    done = ssh.openssh("-tt", given="tty; echo it is $((6*7)); exit 5\n")
+    assert done.returncode == 5 and "it is 42" in done.stdout and "/dev/pts/" in done.stdout
+
+
+def test_ssh_refuses_and_logs(ssh: Hostd) -> None:
+    sshkeys.set_keys(ssh.state, "eve", sshkeys.keys(ssh.state, "root"))
+    done = ssh.openssh("true", user="eve")
+    assert done.returncode == 255 and "Permission denied" in done.stderr
+    log = (ssh.state / "audit.log").read_text()
+    assert 'ssh refused user="eve" source="127.0.0.1" means="key" reason="no admin' in log
+
+
+def test_ssh_by_password(ssh: Hostd) -> None:
+    ask = ssh.state / "ask"
+    ask.write_text(f"#!/bin/sh\necho {PASSWORD}\n")
+    ask.chmod(0o700)
+    words = f"ssh -F none -p {ssh.ssh} -o UserKnownHostsFile={ssh.state / 'known'}"
+    words += " -o StrictHostKeyChecking=accept-new -o PubkeyAuthentication=no -o LogLevel=ERROR"
+    environment = ssh.environment | {"SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force"}
+    line = [*words.split(), "root@127.0.0.1", "echo in"]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "in\n"), done.stderr
