@@ -71,6 +71,7 @@ COMMANDS = {
     "tepui": "tepui.shell.main:main",
     "hostd": "tepui.shell.hostd.main:main",
     "vmkfstools": "tepui.shell.vmkfstools:main",
+    "pktcap-uw": "tepui.shell.pktcap:main",
     "vim-cmd": "tepui.shell.vimcmd:main",
 }
 

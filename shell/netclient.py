@@ -297,6 +297,11 @@ class Network:
         fields = {"name": name, "portgroup": portgroup, "policy": plain}
         self._set(self.op.CTL_NET_POLICY, "ctl_net_policy_set", **fields)
 
+    def capture(self, what: str, snap: int = 0) -> int:
+        """A descriptor that reads as a pcap stream; what: a NIC's name or "port:ID"."""
+        payload = abi.pack("ctl_net_capture", what=what, snap=snap)
+        return self.host.link.request(self.op.CTL_NET_CAPTURE, payload).fds[0]
+
     def vmknics(self) -> list[Vmknic]:
         states = ("TENTATIVE", "VALID", "PREFERRED", "DUPLICATE")
         return [

@@ -17,6 +17,7 @@ from tepui.shell.command import (
     Command,
     FailedError,
     Param,
+    Pos,
     Role,
     UsageError,
     is_secret,
@@ -75,7 +76,8 @@ def invoke(command: Command, context: Context, arguments: dict[str, Any]) -> Any
     finally:
         if command.role is not Role.READ_ONLY:
             shown = [
-                f"{p.label.split('|')[-1]}={'***' if is_secret(p) else arguments[p.name]}"
+                ("" if isinstance(p.spec, Pos) else f"{p.long}=")
+                + ("***" if is_secret(p) else str(arguments[p.name]))
                 for p in command.params
                 if p.name in arguments and arguments[p.name] != p.default
             ]

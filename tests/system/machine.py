@@ -54,6 +54,7 @@ class Config:
     boot: str = "cd"  # where the ISO is: "cd", "usb", or "none" (not attached)
     display: str = "std"
     arguments: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()  # a command that runs QEMU elsewhere, as in a network namespace
     iso: Path = ISO
 
 
@@ -100,6 +101,7 @@ class Machine:
         machine = config.machine + (",memory-backend=ram0" if config.nodes == 1 else "")
         out = [
             *DIES_WITH_US,
+            *config.inside,
             "qemu-system-x86_64",
             "-nodefaults",
             "-no-user-config",

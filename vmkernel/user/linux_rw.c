@@ -218,9 +218,17 @@ SYSCALL(221, fadvise64)
 	                                                    : 0);
 }
 
+/* A directory's entries are durable when its file system is. */
+static long sync_dir(struct file *f)
+{
+	const struct fs_ops *ops = f->inode && inode_type(f->inode) == INODE_DIR ? f->inode->fs->ops
+	                                                                         : NULL;
+	return !ops ? -EINVAL : ops->sync ? ops->sync(f->inode->fs) : 0;
+}
+
 static long do_fsync(int fd, bool data_only)
 {
-	return WITH_FILE(fd, f, f->ops->fsync ? f->ops->fsync(f, data_only) : -EINVAL);
+	return WITH_FILE(fd, f, f->ops->fsync ? f->ops->fsync(f, data_only) : sync_dir(f));
 }
 
 SYSCALL(74, fsync)
