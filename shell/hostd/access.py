@@ -24,6 +24,11 @@ class RequestError(Exception):
         self.status = status
 
 
+def plain_address(text: str) -> str:
+    """IPv4 as such, where a socket of both families shows it mapped (RFC 4291, 2.5.5.2)."""
+    return text.removeprefix("::ffff:")
+
+
 @dataclass(frozen=True, slots=True)
 class Asker:
     """Where a request comes from and what it shows."""
@@ -35,7 +40,9 @@ class Asker:
     def of(cls, scope: Scope) -> "Asker":
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
         client = scope.get("client")
-        return cls(client[0] if client else "", token if scheme.lower() == "bearer" else "")
+        return cls(
+            plain_address(client[0]) if client else "", token if scheme.lower() == "bearer" else ""
+        )
 
 
 class Access:

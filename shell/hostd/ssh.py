@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tepui.shell.command import Role
-from tepui.shell.hostd.access import Access, RequestError
+from tepui.shell.hostd.access import Access, RequestError, plain_address
 from tepui.shell.hostd.consoles import join, type_in
 from tepui.shell.hostd.listen import listen
 from tepui.shell.hostd.sshkeys import host_key, keys
@@ -49,7 +49,7 @@ class Ssh:
 
         class Server(asyncssh.SSHServer):  # type: ignore[misc]
             def connection_made(self, connection: Any) -> None:
-                self.source = connection.get_extra_info("peername")[0]
+                self.source = plain_address(connection.get_extra_info("peername")[0])
 
             def begin_auth(self, username: str) -> bool:
                 return True
@@ -89,7 +89,9 @@ class Ssh:
         """One session: a shell on a terminal, or a command on pipes."""
         user, source = (process.get_extra_info(k) for k in ("username", "peername"))
         line = process.command or "shell"
-        self.access.audit.record("ssh", "session", user=user, source=source[0], line=line)
+        self.access.audit.record(
+            "ssh", "session", user=user, source=plain_address(source[0]), line=line
+        )
         status = 255
         with contextlib.suppress(OSError, EOFError):
             run = self._terminal if process.term_type else self._pipes
