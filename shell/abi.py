@@ -6,7 +6,6 @@ HELLO compares the two. The userworld image also carries `_abi.py`, the same dec
 by cffi, because parsing C takes seconds on a slow machine.
 """
 
-import argparse
 import hashlib
 import importlib
 from collections.abc import Sequence
@@ -107,6 +106,8 @@ def pack(kind: str, **members: object) -> bytes:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compiles abi.txt into DIR/_abi.py."""
+    import argparse
+
     parser = argparse.ArgumentParser(prog="tepui.shell.abi", description=main.__doc__)
     parser.add_argument("directory", type=Path)
     args = parser.parse_args(argv)

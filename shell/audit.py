@@ -7,7 +7,6 @@ Values are JSON strings, so nothing that somebody sends can look like a line of 
 """
 
 import contextlib
-import json
 import os
 import time
 from pathlib import Path
@@ -23,6 +22,8 @@ class Audit:
         self.path = path
 
     def record(self, event: str, outcome: str, **details: str) -> None:
+        import json  # 0.1 s on a slow machine, and most commands only look
+
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         words = [f"{k}={json.dumps(v)}" for k, v in details.items() if v]
         line = " ".join((stamp, event, outcome, *words)) + "\n"

@@ -116,11 +116,12 @@ class Found:
 
 
 @cache
-def _subtree(name: str) -> Node:
-    module, help_ = TOP[name]
+def _subtree(name: str, modules: tuple[str, ...] = ()) -> Node:
+    """A top-level namespace, as far as `modules` (all, when none are named) make it up."""
+    every_module, help_ = TOP[name]
     top = Node((name,), help_)
-    found = [c for m in module.split() for c in commands_of(importlib.import_module(m))]
-    for command in found:
+    names = modules or every_module.split()
+    for command in (c for m in names for c in commands_of(importlib.import_module(m))):
         node = top
         for word in command.path[1:-1]:
             path = (*node.path, word)
@@ -129,12 +130,23 @@ def _subtree(name: str) -> Node:
     return top
 
 
+def _smallest(words: Sequence[str]) -> Node:
+    """The namespace from the one module that knows the second word: imports cost a slow machine
+    seconds. No word below the top stands in two modules."""
+    if len(words) > 1:
+        for module in TOP[words[0]][0].split():
+            part = _subtree(words[0], (module,))
+            if words[1] in part.children or words[1] in part.commands:
+                return part
+    return _subtree(words[0])
+
+
 def find(words: Sequence[str]) -> Found:
     """Walks as far as the words name namespaces and then a command."""
     if not words or words[0] not in TOP:
         root = Node((), "", {name: Node((name,), help_) for name, (_, help_) in TOP.items()})
         return Found(root, None, tuple(words))
-    node, i = _subtree(words[0]), 1
+    node, i = _smallest(words), 1
     while i < len(words) and words[i] in node.children:
         node, i = node.children[words[i]], i + 1
     if i < len(words) and words[i] in node.commands:

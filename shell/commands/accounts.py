@@ -10,7 +10,7 @@ from tepui.shell.command import FailedError, Opt, Role, Secret, command
 from tepui.shell.config.store import state
 from tepui.shell.hostd.accounts import AccountError, Accounts
 from tepui.shell.hostd.tokens import ApiTokens
-from tepui.shell.output import Style, named
+from tepui.shell.output import Style, iso_time, named
 from tepui.shell.run import Context
 
 ADMIN = Role.ADMINISTRATOR
@@ -93,8 +93,6 @@ class TokenRow:
     "system account token list", "List the API tokens.", style=Style.TABLE, role=ADMIN, own=True
 )
 def token_list(ctx: Context) -> list[TokenRow]:
-    from tepui.shell.commands.hardware import iso_time
-
     return [
         TokenRow(t.name, t.account, str(t.role), iso_time(t.ends * 10**9) if t.ends else "never")
         for t in _tokens().all().values()

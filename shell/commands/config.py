@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from tepui.shell.command import FailedError, Opt, Pos, Role, UsageError, command
-from tepui.shell.commands.hardware import iso_time
 from tepui.shell.config import change, network, plain
 from tepui.shell.config.document import Document
 from tepui.shell.config.store import Store
 from tepui.shell.netclient import Network
-from tepui.shell.output import Style
+from tepui.shell.output import Style, iso_time
 from tepui.shell.run import Context
 
 ADMIN = Role.ADMINISTRATOR

@@ -2,13 +2,12 @@
 """esxcli hardware ...: CPUs, memory, PCI devices, clock."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from tepui.hcl import ids
 from tepui.shell.client import Client
 from tepui.shell.command import command
 from tepui.shell.cpuid import Processor, processor
-from tepui.shell.output import Style, named
+from tepui.shell.output import Style, iso_time, named
 from tepui.shell.run import Context
 
 
@@ -169,11 +168,6 @@ def pci_list(ctx: Context) -> list[PciRow]:
             )
         )
     return rows
-
-
-def iso_time(ns: int) -> str:
-    """ESXi's form of a point in time."""
-    return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @command("hardware clock get", "Display the current hardware clock time.", style=Style.BLOCKS)

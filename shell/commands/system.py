@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from tepui.shell.command import FailedError, Opt, Role, command
-from tepui.shell.commands.hardware import iso_time
-from tepui.shell.output import Style, named
+from tepui.shell.output import Style, iso_time, named
 from tepui.shell.run import Context
 
 

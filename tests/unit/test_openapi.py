@@ -73,6 +73,7 @@ OPERATIONS = sorted(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_answers_are_as_described(served: tuple[Any, str], path: str, method: str) -> None:
     schema, token = served

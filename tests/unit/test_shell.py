@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tepui.shell import abi, tree
-from tepui.shell.command import Flag, Opt, Pos, UsageError, command, describe, parse
+from tepui.shell.command import Flag, Opt, Param, Pos, UsageError, command, describe, parse
 from tepui.shell.link import Event, Link, LinkError, RefusedError
+from tepui.shell.main import candidates, completion
 from tepui.shell.output import Formatter, Output, Style, named, render
 from tepui.shell.run import OK, USAGE, Context, execute, local_runner
 
@@ -200,3 +201,39 @@ def test_link_survives_any_bytes(data: bytes) -> None:
         ours.shutdown(socket.SHUT_WR)
         with contextlib.suppress(LinkError, RefusedError):
             link.request(1)
+
+
+def test_no_word_stands_in_two_modules() -> None:
+    """`tree.find` imports only the module that knows a line's second word."""
+    for name, (modules, _) in tree.TOP.items():
+        words: list[str] = []
+        for module in modules.split():
+            part = tree._subtree(name, (module,))
+            words += [*part.children, *part.commands]
+        assert len(words) == len(set(words)), name
+
+
+def test_a_secret_is_asked_for_or_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    add = tree.find(["system", "account", "set"]).command
+    assert add
+    asked: list[bool] = []
+
+    def ask(p: Param, from_input: bool) -> str:
+        asked.append(from_input)
+        return "secret"
+
+    assert parse(add, ["-i", "root"], ask)["password"] == "secret"
+    assert parse(add, ["-i", "root", "--password-stdin"], ask)["password"] == "secret"
+    assert parse(add, ["-i", "root", "-p", "shown"], ask)["password"] == "shown"
+    assert asked == [False, True]
+    with pytest.raises(UsageError, match="-p"):
+        parse(add, ["-i", "root"])
+
+
+def test_completion_of_the_workstations_command() -> None:
+    assert candidates(["--host", "h", "network", "ip", "d"]) == ["dns"]
+    assert candidates(["--host=h", "sys"]) == ["system"]
+    assert "shell" in candidates(["s"]) and candidates([]) == []
+    for shell in ("bash", "zsh"):
+        assert completion([shell]) == 0
+    assert completion(["fish"]) == 2
