@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit import cunit
-from tests.unit.models.bench import PAGE, Bench, Block, block_devices, no_leaks
+from tests.unit.models.bench import (
+    PAGE,
+    Block,
+    Driven,
+    block_devices,
+    no_leaks,
+    probe_with_little_memory,
+)
 from tests.unit.models.nvme import BASE, BLOCK, Command, Nvme
 
 READ, WRITE, FLUSH, DISCARD, ZEROES = range(5)
@@ -32,31 +39,12 @@ def unit() -> cunit.Unit:
     )
 
 
-class Setup:
+class Setup(Driven):
     def __init__(self, unit: cunit.Unit, cpus: int = 2) -> None:
-        self.unit, self.lib = unit, unit.lib
-        self.bench = Bench(unit)
+        super().__init__(unit, "nvme", cpus, cpus + 1)
         self.model = Nvme(self.bench)
-        self.bench.add(BASE, 0x4000, self.model)
-        self.lib.seam_cpus, self.lib.seam_cpu = cpus, 0
-        self.lib.seam_vectors = cpus + 1
-        self.lib.seam_reset_result = -95
-        self.pci = self.lib.seam_pci_new()
-        self.pci.bar[0].base, self.pci.bar[0].len = BASE, 0x4000
+        self.bar(0, BASE, 0x4000)
         self.pci.cap_msix = 0x40
-
-    def probe(self) -> int:
-        result = int(self.lib.driver_nvme.probe(self.unit.ffi.addressof(self.pci.dev)))
-        self.bench.check()
-        return result
-
-    def remove(self) -> None:
-        self.lib.driver_nvme.remove(self.unit.ffi.addressof(self.pci.dev))
-        self.bench.run()
-
-    @property
-    def block(self) -> Block:
-        return Block(self.bench, block_devices(self.unit)[0])
 
 
 @contextmanager
@@ -64,18 +52,9 @@ def attached(unit: cunit.Unit, **model: Any) -> Iterator[tuple[Setup, Block]]:
     setup = Setup(unit)
     for key, value in model.items():
         setattr(setup.model, key, value)
-    with no_leaks(unit):
-        assert setup.probe() == 0
-        try:
-            yield setup, setup.block
-        except BaseException:
-            # The next example finds a clean unit, whatever this one left behind.
-            setup.bench.dead = setup.pci.dev.gone = True
-            setup.bench.errors.clear()
-            setup.remove()
-            raise
-        setup.remove()
-        assert not block_devices(unit) and not setup.lib.seam_master
+    with setup.attached():
+        yield setup, Block(setup.bench, block_devices(unit)[0])
+    assert not block_devices(unit)
 
 
 def test_names_and_limits(unit: cunit.Unit) -> None:
@@ -240,25 +219,23 @@ def test_controller_that_does_not_come_back(unit: cunit.Unit, returns: str) -> N
         unit.lib.page_free(memory, 0)
 
 
-@pytest.mark.parametrize("fault", ["never_ready", "silent_admin", "dead", "status", "memory"])
+@pytest.mark.parametrize("fault", ["never_ready", "silent_admin", "dead", "status"])
 def test_probe_fails_cleanly(unit: cunit.Unit, fault: str) -> None:
-    for successes in range(24) if fault == "memory" else [0]:
-        setup = Setup(unit)
-        if fault == "dead":
-            setup.bench.dead = True
-        elif fault == "status":
-            setup.model.statuses[0x106] = 6
-        elif fault == "memory":
-            unit.lib.seam_fail_after(successes)
-        else:
-            setattr(setup.model, fault, True)
-        with no_leaks(unit):
-            result = setup.probe()
-            unit.lib.seam_fail_after(-1)
-            if result == 0:
-                setup.remove()
-        assert result < 0 or fault == "memory"
-        assert not block_devices(unit) and not setup.lib.seam_master
+    setup = Setup(unit)
+    if fault == "dead":
+        setup.bench.dead = True
+    elif fault == "status":
+        setup.model.statuses[0x106] = 6
+    else:
+        setattr(setup.model, fault, True)
+    with no_leaks(unit):
+        assert setup.probe() < 0
+    assert not block_devices(unit) and not setup.lib.seam_master
+
+
+def test_probe_without_memory(unit: cunit.Unit) -> None:
+    probe_with_little_memory(unit, lambda: Setup(unit), 24)
+    assert not block_devices(unit)
 
 
 @pytest.mark.parametrize("told", [True, False])

@@ -11,8 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit import cunit
-from tests.unit.models.bench import PAGE, Bench, Block, block_devices, no_leaks
-from tests.unit.models.virtio import BASE, SECTOR, VirtioBlk
+from tests.unit.models.bench import (
+    PAGE,
+    Block,
+    Driven,
+    block_devices,
+    probe_with_little_memory,
+)
+from tests.unit.models.virtio import SECTOR, VirtioBlk
 
 READ, WRITE, FLUSH, DISCARD, ZEROES = range(5)
 EIO, ENODEV, EOPNOTSUPP, ETIMEDOUT = -5, -19, -95, -110
@@ -31,43 +37,19 @@ def unit() -> cunit.Unit:
     )
 
 
-class Setup:
+class Setup(Driven):
     def __init__(self, unit: cunit.Unit, **model: Any) -> None:
-        self.unit, self.lib = unit, unit.lib
-        self.bench = Bench(unit)
+        super().__init__(unit, "virtio_blk")
         self.model = VirtioBlk(self.bench, **model)
-        self.bench.add(BASE, 0x1000, self.model)
-        unit.ffi.buffer(self.lib.seam_config)[0:256] = self.model.capabilities()
-        self.lib.seam_cpus, self.lib.seam_cpu, self.lib.seam_vectors = 2, 0, 3
-        self.pci = self.lib.seam_pci_new()
-        self.pci.bar[4].base, self.pci.bar[4].len = BASE, 0x1000
-        self.pci.cap_msix = 0x90
-
-    def probe(self) -> int:
-        result = int(self.lib.driver_virtio_blk.probe(self.unit.ffi.addressof(self.pci.dev)))
-        self.bench.check()
-        return result
-
-    def remove(self) -> None:
-        self.lib.driver_virtio_blk.remove(self.unit.ffi.addressof(self.pci.dev))
-        self.bench.run()
+        self.model.plug(self)
 
 
 @contextmanager
 def attached(unit: cunit.Unit, **model: Any) -> Iterator[tuple[Setup, Block]]:
     setup = Setup(unit, **model)
-    with no_leaks(unit):
-        assert setup.probe() == 0
-        try:
-            yield setup, Block(setup.bench, block_devices(unit)[0])
-        except BaseException:
-            # The next example finds a clean unit, whatever this one left behind.
-            setup.bench.dead = setup.pci.dev.gone = True
-            setup.bench.errors.clear()
-            setup.remove()
-            raise
-        setup.remove()
-        assert not block_devices(unit) and not setup.lib.seam_master
+    with setup.attached():
+        yield setup, Block(setup.bench, block_devices(unit)[0])
+    assert not block_devices(unit)
 
 
 @given(data=st.data(), indirect=st.booleans())
@@ -183,12 +165,5 @@ def test_surprise_removal(unit: cunit.Unit, told: bool) -> None:
 
 
 def test_probe_without_memory(unit: cunit.Unit) -> None:
-    for successes in range(20):
-        setup = Setup(unit)
-        unit.lib.seam_fail_after(successes)
-        with no_leaks(unit):
-            result = setup.probe()
-            unit.lib.seam_fail_after(-1)
-            if result == 0:
-                setup.remove()
-        assert not block_devices(unit)
+    probe_with_little_memory(unit, lambda: Setup(unit), 20)
+    assert not block_devices(unit)

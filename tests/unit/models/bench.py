@@ -207,3 +207,63 @@ def no_leaks(unit: Unit) -> Iterator[None]:
     before = unit.lib.seam_heap_live, unit.lib.seam_pages_live
     yield
     assert (unit.lib.seam_heap_live, unit.lib.seam_pages_live) == before
+
+
+class Driven:
+    """A driver with its modelled device on the bus. Subclasses make the model and its BARs."""
+
+    model: Any
+
+    def __init__(self, unit: Unit, driver: str, cpus: int = 2, vectors: int = 3) -> None:
+        self.unit, self.lib = unit, unit.lib
+        self.driver = getattr(unit.lib, f"driver_{driver}")
+        self.bench = Bench(unit)
+        self.lib.seam_cpus, self.lib.seam_cpu, self.lib.seam_vectors = cpus, 0, vectors
+        self.lib.seam_reset_result = -95
+        unit.ffi.buffer(self.lib.seam_config)[0:256] = bytes(256)
+        self.pci = self.lib.seam_pci_new()
+
+    def bar(self, number: int, base: int, size: int) -> None:
+        self.bench.add(base, size, self.model)
+        self.pci.bar[number].base, self.pci.bar[number].len = base, size
+
+    def probe(self) -> int:
+        result = int(self.driver.probe(self.unit.ffi.addressof(self.pci.dev)))
+        self.bench.check()
+        return result
+
+    def remove(self) -> None:
+        self.driver.remove(self.unit.ffi.addressof(self.pci.dev))
+        self.bench.run()
+
+    def vanish(self) -> None:
+        """Surprise removal as the bus tells it: all ones from here on."""
+        self.bench.dead = self.pci.dev.gone = True
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """From probe to remove; the next example finds a clean unit, whatever this one did."""
+        with no_leaks(self.unit):
+            assert self.probe() == 0
+            try:
+                yield
+            except BaseException:
+                self.vanish()
+                self.bench.errors.clear()
+                self.remove()
+                raise
+            self.remove()
+            assert not self.lib.seam_master
+
+
+def probe_with_little_memory(unit: Unit, make: Callable[[], Driven], tries: int) -> None:
+    """The Nth allocation fails, for each N: probe succeeds or leaves nothing behind."""
+    for successes in range(tries):
+        driven = make()
+        unit.lib.seam_fail_after(successes)
+        with no_leaks(unit):
+            result = driven.probe()
+            unit.lib.seam_fail_after(-1)
+            if result == 0:
+                driven.remove()
+        assert not driven.lib.seam_master

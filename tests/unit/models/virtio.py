@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A modern virtio block device with its PCI transport. Spec: VIRTIO 1.1 2.6, 4.1, 5.2.
+"""Modern virtio devices with their PCI transport: block and network. Spec: VIRTIO 1.1 2.6, 4.1.
 
-Faults: held chains that a test finishes in any order, silence, statuses, a used entry for no chain.
+Faults: held chains that a test finishes in any order, silence, statuses, used entries for no chain.
 """
 
 import struct
 from dataclasses import dataclass, field
 
-from tests.unit.models.bench import Bench
+from tests.unit.models.bench import Bench, Driven
 
 BASE = 0x2000_0000
 COMMON, NOTIFY, ISR, DEVICE = 0x000, 0x100, 0x200, 0x300
@@ -30,10 +30,11 @@ class Ring:
 
 
 @dataclass
-class VirtioBlk:
+class Virtio:
+    """The transport. `serve` is called when the driver kicks a queue: subclasses do the work."""
+
     bench: Bench
-    features: int = F_VERSION_1 | F_INDIRECT | F_EVENT_IDX | F_FLUSH | F_DISCARD | F_ZEROES | 1 << 2
-    sectors: int = 4096
+    features: int = F_VERSION_1 | F_INDIRECT | F_EVENT_IDX
     queues: int = 1
     regs: dict[int, int] = field(default_factory=dict)
     rings: list[Ring] = field(default_factory=list)
@@ -44,17 +45,17 @@ class VirtioBlk:
     never_reset: bool = False
     result: int = 0
     held: list[tuple[int, int]] | None = None
+    config: bytes = bytes(64)
 
     def __post_init__(self) -> None:
-        self.data = bytearray(self.sectors * SECTOR)
         self.rings = [Ring() for _ in range(self.queues)]
-        config = bytearray(64)
-        struct.pack_into("<QII", config, 0, self.sectors, 0, 62)
-        struct.pack_into("<I", config, 20, SECTOR)
-        struct.pack_into("<H", config, 34, self.queues)
-        struct.pack_into("<III", config, 36, 1024, 1, 1)
-        struct.pack_into("<II", config, 48, 1024, 1)
-        self.config = bytes(config)
+
+    def plug(self, driven: Driven) -> None:
+        """Capabilities in configuration space, structures in BAR 4."""
+        driven.unit.ffi.buffer(driven.lib.seam_config)[0:256] = self.capabilities()
+        driven.model = self
+        driven.bar(4, BASE, 0x1000)
+        driven.pci.cap_msix = 0x90
 
     def capabilities(self) -> bytes:
         """Configuration space from 0x34 on: a chain of the four structures in BAR 4."""
@@ -140,6 +141,39 @@ class VirtioBlk:
         raise AssertionError("a chain without end")
 
     def execute(self, index: int, head: int) -> None:
+        raise NotImplementedError
+
+    def finish(self, index: int, head: int, written: int) -> None:
+        """Publishes a used entry; an interrupt when the driver's event index is passed."""
+        ring = self.rings[index]
+        at = ring.used + 4 + 8 * (ring.done % ring.size)
+        self.bench.store(at, struct.pack("<II", head, written))
+        before, ring.done = ring.done, ring.done + 1 & 0xFFFF
+        self.bench.store(ring.used + 2, struct.pack("<H", ring.done))
+        event = struct.unpack("<H", self.bench.load(ring.avail + 4 + 2 * ring.size, 2))[0]
+        if (ring.done - event - 1 & 0xFFFF) < (ring.done - before & 0xFFFF):
+            self.bench.fire(ring.vector)
+
+
+@dataclass
+class VirtioBlk(Virtio):
+    """A block device. Spec: 5.2."""
+
+    features: int = F_VERSION_1 | F_INDIRECT | F_EVENT_IDX | F_FLUSH | F_DISCARD | F_ZEROES | 1 << 2
+    sectors: int = 4096
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.data = bytearray(self.sectors * SECTOR)
+        config = bytearray(64)
+        struct.pack_into("<QII", config, 0, self.sectors, 0, 62)
+        struct.pack_into("<I", config, 20, SECTOR)
+        struct.pack_into("<H", config, 34, self.queues)
+        struct.pack_into("<III", config, 36, 1024, 1, 1)
+        struct.pack_into("<II", config, 48, 1024, 1)
+        self.config = bytes(config)
+
+    def execute(self, index: int, head: int) -> None:
         pieces = self.chain(self.rings[index], head)
         inputs = [p for p in pieces if not p[2]]
         outputs = [p for p in pieces if p[2]]
@@ -166,14 +200,3 @@ class VirtioBlk:
         assert size == 1
         self.bench.store(addr, bytes([status]))
         self.finish(index, head, written)
-
-    def finish(self, index: int, head: int, written: int) -> None:
-        """Publishes a used entry; an interrupt when the driver's event index is passed."""
-        ring = self.rings[index]
-        at = ring.used + 4 + 8 * (ring.done % ring.size)
-        self.bench.store(at, struct.pack("<II", head, written))
-        before, ring.done = ring.done, ring.done + 1 & 0xFFFF
-        self.bench.store(ring.used + 2, struct.pack("<H", ring.done))
-        event = struct.unpack("<H", self.bench.load(ring.avail + 4 + 2 * ring.size, 2))[0]
-        if (ring.done - event - 1 & 0xFFFF) < (ring.done - before & 0xFFFF):
-            self.bench.fire(ring.vector)
