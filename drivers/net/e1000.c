@@ -13,6 +13,7 @@
 #include "vmk/world.h"
 
 STAT(interrupts, "e1000.interrupts", "interrupts");
+STAT(resets, "e1000.resets", "resets of devices that no longer sent");
 
 uint32_t e1000_read(const struct e1000 *e, unsigned reg)
 {
@@ -70,17 +71,10 @@ static void read_link(struct e1000 *e)
 {
 	static const uint16_t speed[] = { 10, 100, 1000, 1000 };
 	uint32_t status = e1000_read(e, E1000_STATUS);
-	if (status == ~0u)
+	if (status == ~0u || !e->live)
 		status = 0;
 	uplink_link(&e->up, status & E1000_STATUS_LU, speed[GET(E1000_STATUS_SPEED, status)],
 	            status & E1000_STATUS_FD);
-}
-
-static void link_work(struct work *w)
-{
-	struct e1000 *e = container_of(w, struct e1000, link_work);
-	if (e->registered && !e->removing)
-		read_link(e);
 }
 
 static void start_device(struct e1000 *e)
@@ -99,18 +93,48 @@ static void start_device(struct e1000 *e)
 	                       PUT(E1000_TCTL_CT, E1000_TCTL_CT_VALUE) |
 	                       PUT(E1000_TCTL_COLD, E1000_TCTL_COLD_FD)));
 	e1000_write(e, E1000_RCTL,
-	            (uint32_t)(E1000_RCTL_EN | E1000_RCTL_BAM | E1000_RCTL_SECRC | E1000_RCTL_LPE));
+	            (uint32_t)(E1000_RCTL_EN | E1000_RCTL_BAM | E1000_RCTL_SECRC | E1000_RCTL_LPE) |
+	                    e->rctl_mode);
 	e1000_write(e, E1000_ITR, E1000_ITR_INTERVAL);
 	e1000_write(e, E1000_IMS, (uint32_t)E1000_IMS_WANTED);
+}
+
+/* The device reads what it was given until its reset: only then are packets dropped. */
+static void recover(struct e1000 *e)
+{
+	stat_inc(resets);
+	log_warn("%s: sending does not go on: it is reset", e->up.name);
+	e1000_rings_halt(e);
+	e1000_write(e, E1000_IMC, ~0u);
+	bottom_flush(&e->bottom);
+	int rc = reset(e);
+	if (rc) {
+		log_err("%s: it does not come back: error %d", e->up.name, -rc);
+		uplink_link(&e->up, false, 0, false);
+		return;
+	}
+	e1000_rings_drop(e);
+	e->rctl_mode |= (uint32_t)E1000_RCTL_MPE; /* the multicast table is gone */
+	start_device(e);
+}
+
+static void link_work(struct work *w)
+{
+	struct e1000 *e = container_of(w, struct e1000, link_work);
+	if (!e->registered || e->removing)
+		return;
+	if (e->stuck)
+		recover(e);
+	e->stuck = false;
+	read_link(e);
 }
 
 static int e1000_set_mode(struct uplink *u, bool promisc, bool allmulti)
 {
 	struct e1000 *e = u->drvdata;
 	uint32_t rctl = e1000_read(e, E1000_RCTL) & (uint32_t) ~(E1000_RCTL_UPE | E1000_RCTL_MPE);
-	e1000_write(e, E1000_RCTL,
-	            rctl | (uint32_t)((promisc ? E1000_RCTL_UPE : 0) |
-	                              (allmulti ? E1000_RCTL_MPE : 0)));
+	e->rctl_mode = (uint32_t)((promisc ? E1000_RCTL_UPE : 0) | (allmulti ? E1000_RCTL_MPE : 0));
+	e1000_write(e, E1000_RCTL, rctl | e->rctl_mode);
 	return 0;
 }
 
@@ -196,7 +220,8 @@ static void stop(struct e1000 *e)
 	pci_set_master(e->pci, false);
 	pci_irq_teardown(e->pci);
 	bottom_flush(&e->bottom);
-	e1000_rings_stop(e);
+	e1000_rings_halt(e);
+	e1000_rings_drop(e);
 	e1000_rings_free(e);
 	e->pci->dev.drvdata = NULL;
 	kfree(e);

@@ -20,13 +20,16 @@ enum {
 	E1000_Q_82574 = 1 /* quirks: PCI Express part with MSI-X and another EEPROM handshake */
 };
 #define E1000_RESET_WAIT   (10 * NS_PER_MS)
-#define E1000_ITR_INTERVAL 488 /* of 256 ns: 8,000 interrupts a second */
+#define E1000_SEND_TIMEOUT (5 * NS_PER_S) /* a full ring that does not move: the device is reset */
+#define E1000_ITR_INTERVAL 488            /* of 256 ns: 8,000 interrupts a second */
 
 struct e1000 {
 	struct pci_dev *pci;
 	uint8_t *regs;
 	struct uplink up;
 	bool express, removing, registered;
+	bool stuck;         /* sending does not go on: link_work resets the device */
+	uint32_t rctl_mode; /* UPE and MPE as they were asked for */
 	struct bottom bottom;
 	struct work link_work;
 	uint32_t causes; /* that the handler saw, for the bottom half */
@@ -45,6 +48,7 @@ struct e1000 {
 	struct pkt *tx_pkt[E1000_RING]; /* at a frame's last descriptor */
 	uint16_t tx_tail, tx_clean;
 	uint16_t csum_start, csum_offset; /* of the context that the device has; 0: none */
+	ns_t tx_moved;                    /* when a descriptor was last handed over or came back */
 	bool live;
 };
 
@@ -54,7 +58,8 @@ void e1000_write(struct e1000 *e, unsigned reg, uint32_t v);
 int __must_check e1000_rings_alloc(struct e1000 *e);
 void e1000_rings_free(struct e1000 *e);
 void e1000_rings_start(struct e1000 *e);
-void e1000_rings_stop(struct e1000 *e); /* drops what is in them; the device is stopped */
+void e1000_rings_halt(struct e1000 *e); /* nothing is taken or sent from here on */
+void e1000_rings_drop(struct e1000 *e); /* what is in them; the device is stopped */
 int e1000_xmit(struct uplink *u, unsigned q, struct pkt *p);
 void e1000_bottom(struct bottom *b);
 #endif

@@ -11,6 +11,7 @@
 #include "vmk/mm.h"
 #include "vmk/stat.h"
 #include "vmk/string.h"
+#include "vmk/time.h"
 
 STAT(rx_nobuf, "e1000.rx_no_buffer", "frames dropped for want of memory");
 STAT(rx_bad, "e1000.rx_errors", "frames that the device marked as damaged");
@@ -76,11 +77,15 @@ void e1000_rings_start(struct e1000 *e)
 	spin_unlock_irq(&e->tx_lock, flags);
 }
 
-void e1000_rings_stop(struct e1000 *e)
+void e1000_rings_halt(struct e1000 *e)
 {
 	uint64_t flags = spin_lock_irq(&e->tx_lock);
 	e->live = false;
 	spin_unlock_irq(&e->tx_lock, flags);
+}
+
+void e1000_rings_drop(struct e1000 *e)
+{
 	for (unsigned i = 0; i < E1000_RING; i++) {
 		if (e->tx_pkt[i])
 			pkt_done(e->tx_pkt[i]);
@@ -198,6 +203,8 @@ static unsigned tx_collect(struct e1000 *e, struct pkt **done, unsigned most)
 		at = (last + 1) % E1000_RING;
 		e->tx_clean = (uint16_t)at;
 	}
+	if (n)
+		e->tx_moved = time_now();
 	return n;
 }
 
@@ -288,7 +295,10 @@ int e1000_xmit(struct uplink *u, unsigned q, struct pkt *p)
 	}
 	uint64_t flags = spin_lock_irq(&e->tx_lock);
 	unsigned n = e->live ? tx_collect(e, done, E1000_BATCH) : 0;
+	bool stuck = false;
 	if (likely(e->live && tx_free(e) >= tx_need(p))) {
+		if (e->tx_tail == e->tx_clean)
+			e->tx_moved = time_now();
 		if (p->flags & PKT_CSUM_PARTIAL)
 			tx_context(e, p);
 		tx_pieces(e, p);
@@ -299,8 +309,12 @@ int e1000_xmit(struct uplink *u, unsigned q, struct pkt *p)
 	} else {
 		stat_inc(tx_full);
 		u->stats.tx_dropped++;
+		stuck = e->live && time_now() - e->tx_moved > E1000_SEND_TIMEOUT;
+		e->stuck |= stuck;
 	}
 	spin_unlock_irq(&e->tx_lock, flags);
+	if (stuck)
+		work_queue(&e->link_work);
 	for (unsigned i = 0; i < n; i++)
 		pkt_done(done[i]);
 	return rc;

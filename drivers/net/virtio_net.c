@@ -65,15 +65,21 @@ static int set_flag(struct vnet *n, uint8_t command, bool on)
 	return control(n, VNET_CTRL_RX, command, 1);
 }
 
+static int apply_mode(struct vnet *n)
+{
+	if (!filters(n))
+		return 0; /* such a device passes everything, 5.1.6.5.1 */
+	int rc = set_flag(n, VNET_CTRL_RX_PROMISC, n->promisc);
+	return rc ? rc : set_flag(n, VNET_CTRL_RX_ALLMULTI, n->allmulti);
+}
+
 static int vnet_set_mode(struct uplink *u, bool promisc, bool allmulti)
 {
 	struct vnet *n = u->drvdata;
-	if (!filters(n))
-		return 0; /* such a device passes everything, 5.1.6.5.1 */
 	mutex_lock(&n->ctrl_mutex);
-	int rc = set_flag(n, VNET_CTRL_RX_PROMISC, promisc);
-	if (!rc)
-		rc = set_flag(n, VNET_CTRL_RX_ALLMULTI, allmulti);
+	n->promisc = promisc;
+	n->allmulti = allmulti;
+	int rc = apply_mode(n);
 	mutex_unlock(&n->ctrl_mutex);
 	return rc;
 }
@@ -87,6 +93,7 @@ static int vnet_set_multicast(struct uplink *u, const uint8_t (*mac)[ETH_ALEN], 
 	if (count > VNET_MACS_MAX)
 		return vnet_set_mode(u, false, true);
 	mutex_lock(&n->ctrl_mutex);
+	n->allmulti |= count; /* after a reset: the table is not kept */
 	memset(n->command->data, 0, 8);
 	memcpy(n->command->data + 4, &count, 4);
 	memcpy(n->command->data + 8, mac, (size_t)count * ETH_ALEN);
@@ -155,7 +162,7 @@ static void pair_live(struct vnet_rx *rx, struct vnet_tx *tx, bool live)
 	spin_unlock_irq(&tx->lock, flags);
 }
 
-/* From negotiated features to running rings; also after a reset. */
+/* From negotiated features to running rings; also after a reset. In probe, or with ctrl_mutex held. */
 static int device_start(struct vnet *n)
 {
 	struct virtio *v = &n->virtio;
@@ -185,11 +192,8 @@ static int device_start(struct vnet *n)
 	}
 	if (n->pairs == 1)
 		return 0;
-	mutex_lock(&n->ctrl_mutex);
 	memcpy(n->command->data, &(uint16_t){ (uint16_t)n->pairs }, 2);
-	rc = control(n, VNET_CTRL_MQ, VNET_CTRL_MQ_PAIRS, 2);
-	mutex_unlock(&n->ctrl_mutex);
-	return rc;
+	return control(n, VNET_CTRL_MQ, VNET_CTRL_MQ_PAIRS, 2);
 }
 
 static void device_stop(struct vnet *n)
@@ -211,28 +215,53 @@ static void config_bottom(struct bottom *b)
 	work_queue(&container_of(b, struct vnet, config_bottom)->config_work);
 }
 
-/* Link changes, and a device that asks for a reset (2.1.1). */
+/* Any context: the device is reset by its work. */
+void vnet_stuck(struct vnet *n)
+{
+	WRITE_ONCE(n->stuck, true);
+	work_queue(&n->config_work);
+}
+
+/* ctrl_mutex held. A device that is broken again and again is given up. */
+static int restart(struct vnet *n)
+{
+	uint64_t before = n->virtio.features;
+	n->resets = time_now() - n->last_reset < VNET_RESET_QUIET ? n->resets + 1 : 1;
+	n->last_reset = time_now();
+	stat_inc(resets);
+	log_warn("%s: resetting the device", n->up.name);
+	device_stop(n);
+	int rc = n->resets > VNET_RESETS_MAX ? -EIO : negotiate(n);
+	if (!rc && n->virtio.features != before)
+		rc = -EPROTO;
+	if (!rc)
+		rc = device_start(n);
+	if (!rc && (n->promisc || n->allmulti))
+		rc = apply_mode(n);
+	return rc;
+}
+
+/* Link changes, a device that asks for a reset (2.1.1), and one that needs it. */
 static void config_work(struct work *w)
 {
 	struct vnet *n = container_of(w, struct vnet, config_work);
 	uint8_t status = virtio_status(&n->virtio);
 	if (!n->registered || n->removing || status == 0xff)
 		return;
-	if (status & VIRTIO_NEEDS_RESET) {
-		uint64_t before = n->virtio.features;
-		stat_inc(resets);
-		log_warn("%s: the device asks for a reset", n->up.name);
-		device_stop(n);
-		int rc = negotiate(n);
-		if (!rc && n->virtio.features == before)
-			rc = device_start(n);
-		if (rc || n->virtio.features != before) {
+	if (status & VIRTIO_NEEDS_RESET || READ_ONCE(n->stuck)) {
+		mutex_lock(&n->ctrl_mutex);
+		int rc = n->dead ? -ENODEV : restart(n);
+		n->stuck = false;
+		n->dead = rc;
+		mutex_unlock(&n->ctrl_mutex);
+		if (rc) {
 			log_err("%s: the device does not come back: error %d", n->up.name, -rc);
 			uplink_link(&n->up, false, 0, false);
 			return;
 		}
 	}
-	read_link(n);
+	if (!n->dead)
+		read_link(n);
 }
 
 static int pairs_alloc(struct vnet *n)
@@ -247,8 +276,11 @@ static int pairs_alloc(struct vnet *n)
 	n->rx = kcalloc(n->pairs, sizeof(*n->rx));
 	n->tx = kcalloc(n->pairs, sizeof(*n->tx));
 	n->command = dma_alloc(dev, sizeof(*n->command), &n->command_iova);
-	if (!n->rx || !n->tx || !n->command)
+	if (!n->rx || !n->tx || !n->command) {
+		n->pairs = 0; /* nothing to stop */
 		return -ENOMEM;
+	}
+	int rc = 0;
 	for (unsigned i = 0; i < n->pairs; i++) {
 		n->rx[i].dev = n->tx[i].dev = n;
 		spin_init(&n->rx[i].lock, "virtio_net receive", RANK_DEVICE);
@@ -258,9 +290,9 @@ static int pairs_alloc(struct vnet *n)
 		n->tx[i].header = dma_alloc(dev, VNET_RING * sizeof(struct vnet_header),
 		                            &n->tx[i].header_iova);
 		if (!n->tx[i].header)
-			return -ENOMEM;
+			rc = -ENOMEM;
 	}
-	return 0;
+	return rc;
 }
 
 static void release(struct vnet *n)

@@ -14,6 +14,9 @@
 
 enum { VNET_PAIRS_MAX = 8, VNET_RING = 256, VNET_BATCH = 16, VNET_MACS_MAX = 64 };
 #define VNET_CTRL_TIMEOUT (2 * NS_PER_S)
+#define VNET_SEND_TIMEOUT (5 * NS_PER_S) /* a full ring that does not move: the device is reset */
+#define VNET_RESET_QUIET  (10 * NS_PER_S)
+enum { VNET_RESETS_MAX = 3 }; /* without a quiet time between them */
 
 struct vnet;
 struct vnet_rx {
@@ -35,6 +38,7 @@ struct vnet_tx {
 	uint16_t next[VNET_RING], free; /* VNET_RING: none */
 	struct pkt *pkt[VNET_RING];     /* by header */
 	uint16_t inflight;
+	ns_t moved; /* when a frame was last handed over to an idle ring or came back */
 } __aligned(CACHE_LINE);
 
 struct vnet_ctrl {
@@ -57,8 +61,14 @@ struct vnet {
 	struct bottom config_bottom;
 	struct work config_work;
 	bool removing, registered;
+	bool stuck; /* a queue is broken or does not move: config_work resets the device */
+	bool dead;  /* it does not come back: under ctrl_mutex */
+	ns_t last_reset;
+	unsigned resets;        /* since the last quiet time */
+	bool promisc, allmulti; /* as they were asked for; a reset forgets them */
 };
 
+void vnet_stuck(struct vnet *n);
 void vnet_rx_bottom(struct bottom *b);
 void vnet_tx_bottom(struct bottom *b);
 int __must_check vnet_rx_fill(struct vnet_rx *q);

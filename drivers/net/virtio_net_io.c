@@ -10,6 +10,7 @@
 #include "vmk/log.h"
 #include "vmk/mm.h"
 #include "vmk/stat.h"
+#include "vmk/time.h"
 
 STAT(rx_nobuf, "virtio_net.rx_no_buffer", "frames dropped for want of memory");
 STAT(rx_bad, "virtio_net.rx_malformed", "buffers with an impossible length or header");
@@ -178,7 +179,9 @@ void vnet_rx_bottom(struct bottom *b)
 	else if (!q->live)
 		again = false;
 	spin_unlock_irq(&q->lock, flags);
-	if (again)
+	if (q->vq.broken)
+		vnet_stuck(q->dev);
+	else if (again)
 		bottom_raise(b);
 }
 
@@ -210,6 +213,8 @@ static unsigned tx_collect(struct vnet_tx *q, struct pkt **done, unsigned most)
 	unsigned n = 0;
 	while (n < most && (token = virtq_get(&q->vq, &len)))
 		done[n++] = tx_get(q, token);
+	if (n)
+		q->moved = time_now();
 	return n;
 }
 
@@ -247,6 +252,8 @@ static int tx_post(struct vnet_tx *q, struct pkt *p)
 	int rc = virtq_add(&q->vq, buf, p->sg_count + 1u, 0, &q->header[i]);
 	if (unlikely(rc))
 		return rc;
+	if (!q->inflight)
+		q->moved = time_now();
 	q->free = q->next[i];
 	q->pkt[i] = p;
 	q->inflight++;
@@ -261,6 +268,7 @@ int vnet_xmit(struct uplink *u, unsigned qi, struct pkt *p)
 	uint64_t flags = spin_lock_irq(&q->lock);
 	unsigned finished = q->live ? tx_collect(q, done, VNET_BATCH) : 0;
 	int rc = likely(q->live) ? tx_post(q, p) : -EBUSY;
+	bool stuck = false;
 	if (likely(!rc)) {
 		uplink_sent(u, p);
 		if (virtq_irq_after(&q->vq, q->inflight - q->inflight / 4u))
@@ -269,8 +277,11 @@ int vnet_xmit(struct uplink *u, unsigned qi, struct pkt *p)
 	} else {
 		stat_inc(tx_full);
 		u->stats.tx_dropped++;
+		stuck = q->live && (q->vq.broken || time_now() - q->moved > VNET_SEND_TIMEOUT);
 	}
 	spin_unlock_irq(&q->lock, flags);
+	if (unlikely(stuck))
+		vnet_stuck(n);
 	for (unsigned i = 0; i < finished; i++)
 		pkt_done(done[i]);
 	return rc;
@@ -292,7 +303,9 @@ void vnet_tx_bottom(struct bottom *b)
 			pkt_done(done[i]);
 		total += n;
 	} while ((n == VNET_BATCH || again) && total < BOTTOM_BUDGET);
-	if (n == VNET_BATCH || again)
+	if (q->vq.broken)
+		vnet_stuck(q->dev);
+	else if (n == VNET_BATCH || again)
 		bottom_raise(b);
 }
 
