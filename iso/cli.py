@@ -21,11 +21,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=FILE",
         help="a file that GRUB loads beside the vmkernel, under this name",
     )
+    build.add_argument("--kickstart", type=Path, metavar="FILE", help="install by this file")
     build.add_argument("--options", default="", help="the vmkernel's boot options")
-    build.add_argument("output", type=Path, nargs="?", default=Path("build/tepui.iso"))
+    build.add_argument("-o", "--output", type=Path, default=Path("build/tepui.iso"), metavar="FILE")
     options = commands.add_parser("options", help="change the boot options in an ISO or stick")
     options.add_argument("iso", type=Path)
     options.add_argument("options")
+    options.add_argument("--entry", default="", help="what boots: install, live, check")
     options.add_argument("--screen", default="", help="GRUB's gfxpayload, for example text")
     return top
 
@@ -37,9 +39,12 @@ def main(argv: Sequence[str]) -> int:
         if arguments.command == "build":
             modules = dict(row.split("=", 1) for row in arguments.module)
             paths = {name: Path(path) for name, path in modules.items()}
-            image.build(arguments.output, arguments.kernel, paths, arguments.options)
+            if arguments.kickstart:
+                paths["ks.cfg"] = arguments.kickstart
+            kernel, options = arguments.kernel, arguments.options
+            image.build(arguments.output, kernel, paths, options, entry="install")
         else:
-            image.set_options(arguments.iso, arguments.options, arguments.screen)
+            image.set_options(arguments.iso, arguments.options, arguments.screen, arguments.entry)
     except (image.IsoError, OSError) as error:
         print(f"tepui iso: {error}", file=sys.stderr)
         return 1

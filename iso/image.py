@@ -2,8 +2,8 @@
 """The ISO: one hybrid file that boots from CD and USB stick, under BIOS and UEFI.
 
 grub-mkrescue lays it out; what GRUB does stands in `GRUB_CFG`. The boot options lie in a file of
-fixed size with a marker, so that they can be changed inside a finished ISO or on a stick
-(`tepui iso options`).
+fixed size with a marker, so that they can be changed inside a finished ISO, on a stick or on an
+installed disk (`tepui iso options`).
 Sources: GNU GRUB manual 2.06; Multiboot2 specification 2.0.
 """
 
@@ -31,20 +31,27 @@ GRUB_CFG = """\
 serial --unit=0 --speed=115200
 terminal_input console serial
 terminal_output console serial
-set default=0
-set timeout=1
+set entry={entry}
+set timeout=5
 set screen=1024x768,auto
 source /boot/options.cfg
+set default=$entry
 
-# gfxpayload is set behind multiboot2, which overwrites it.
+# gfxpayload is set behind multiboot2, which overwrites it. init=: who installs or checks is the
+# first process, beside which no service runs.
+set setup="init=/etc/init.d/setup loglevel=error setup"
 function tepui {{
-    multiboot2 /boot/vmkernel.elf $options $2
+    multiboot2 /boot/vmkernel.elf $options $2 $3 $4
+    module2 /boot/vmkernel.elf vmkernel
 {modules}    set gfxpayload=$1
     boot
 }}
-menuentry "Tepui" {{ tepui $screen }}
-menuentry "Tepui, text screen" {{ tepui text }}
-menuentry "Tepui, every log line on the screen" {{ tepui $screen loglevel=debug }}
+menuentry "Install Tepui" --id install {{ tepui $screen $setup=install }}
+menuentry "Tepui live console" --id live {{ tepui $screen }}
+menuentry "Check this machine (writes nothing)" --id check {{ tepui $screen $setup=check }}
+menuentry "Install Tepui, text screen" {{ tepui text $setup=install }}
+menuentry "Tepui live console, text screen" {{ tepui text }}
+menuentry "Tepui live console, every log line on the screen" {{ tepui $screen loglevel=debug }}
 """
 
 
@@ -52,50 +59,59 @@ class IsoError(Exception):
     """The ISO could not be made or changed; the message is for people."""
 
 
-def options_file(options: str, screen: str = "") -> bytes:
+def options_file(options: str, screen: str = "", entry: str = "") -> bytes:
     """The options file's content: marker, assignments, padding. `screen` is a gfxpayload of GRUB's
-    ("text", "800x600x32"), "" for the usual one."""
-    if not (options + screen).isprintable() or "'" in options + screen:
-        raise IsoError(f"boot options must be printable and without quotes: {options!r} {screen!r}")
+    ("text", "800x600x32"), "" for the usual one; `entry` boots without waiting long."""
+    every = options + screen + entry
+    if not every.isprintable() or "'" in every:
+        raise IsoError(f"boot options must be printable and without quotes: {every!r}")
     lines = [f"set options='{options}'\n", f"set screen='{screen}'\n" if screen else ""]
+    lines += [f"set entry='{entry}'\nset timeout=1\n"] if entry else []
     text = OPTIONS_MARKER + "".join(lines).encode()
     if len(text) > OPTIONS_SIZE:
         raise IsoError(f"boot options are too long: {len(options)} characters")
     return text + b"#" * (OPTIONS_SIZE - len(text) - 1) + b"\n"
 
 
-def set_options(iso: Path, options: str, screen: str = "") -> None:
+def set_options(iso: Path, options: str, screen: str = "", entry: str = "") -> None:
     """Changes the boot options inside an ISO, a stick or a disk image, in place."""
     with iso.open("r+b") as file:
         offset = find_marker(file.fileno())
         file.seek(offset)
-        file.write(options_file(options, screen))
+        file.write(options_file(options, screen, entry))
 
 
 def find_marker(descriptor: int) -> int:
-    """Offset of the options file: files begin at a sector of 2048 bytes."""
+    """Offset of the options file: files begin at a sector of 512 bytes."""
     with open(descriptor, "rb", closefd=False) as file:
         position = 0
         while chunk := file.read(1 << 20):
-            for sector in range(0, len(chunk), 2048):
+            for sector in range(0, len(chunk), 512):
                 if chunk.startswith(OPTIONS_MARKER, sector):
                     return position + sector
             position += len(chunk)
     raise IsoError("no boot options found: not a Tepui ISO")
 
 
-def grub_cfg(modules: Mapping[str, Path]) -> str:
+def grub_cfg(modules: Mapping[str, Path], entry: str) -> str:
     lines = [f"    module2 /boot/{name} {name}\n" for name in modules]
-    return GRUB_CFG.format(modules="".join(lines))
+    return GRUB_CFG.format(modules="".join(lines), entry=entry)
 
 
-def build(output: Path, kernel: Path, modules: Mapping[str, Path], options: str = "") -> None:
-    """Writes the ISO; `modules` maps the names that the vmkernel sees to files."""
+def build(
+    output: Path,
+    kernel: Path,
+    modules: Mapping[str, Path],
+    options: str = "",
+    entry: str = "live",
+) -> None:
+    """Writes the ISO; `modules` maps the names that the vmkernel sees to files; `entry` is what
+    boots when nobody chooses: install, live, check."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix="iso-") as folder:
         boot = Path(folder, "boot")
         (boot / "grub").mkdir(parents=True)
-        (boot / "grub/grub.cfg").write_text(grub_cfg(modules))
+        (boot / "grub/grub.cfg").write_text(grub_cfg(modules, entry))
         (boot / "options.cfg").write_bytes(options_file(options))
         subprocess.run(["strip", "-o", boot / "vmkernel.elf", kernel], check=True)
         for name, path in modules.items():

@@ -24,11 +24,11 @@ from tepui.iso import cpio
 
 #: Debian packages whose files ride in the image (pinned in packages.lock).
 PACKAGES = (
-    "busybox-static", "libbz2-1.0", "libc6", "libcrypt1", "libexpat1", "libffi8", "libgcc-s1",
-    "libkmod2", "liblzma5", "libncursesw6", "libpci3", "libpython3.11-minimal",
+    "busybox-static", "dosfstools", "libbz2-1.0", "libc6", "libcrypt1", "libexpat1", "libffi8",
+    "libgcc-s1", "libkmod2", "liblzma5", "libncursesw6", "libpci3", "libpython3.11-minimal",
     "libpython3.11-stdlib", "libreadline8", "libsqlite3-0", "libssl3", "libtinfo6", "libudev1",
-    "libusb-1.0-0", "libuuid1", "libzstd1", "ncurses-base", "pci.ids", "pciutils", "python3.11",
-    "python3.11-minimal", "readline-common", "zlib1g",
+    "libusb-1.0-0", "libuuid1", "libzstd1", "mtools", "ncurses-base", "pci.ids", "pciutils",
+    "python3.11", "python3.11-minimal", "readline-common", "zlib1g",
 )  # fmt: skip
 
 #: What nothing on the host uses, as globs below the root.
@@ -73,6 +73,7 @@ COMMANDS = {
     "vmkfstools": "tepui.shell.vmkfstools:main",
     "pktcap-uw": "tepui.shell.pktcap:main",
     "vim-cmd": "tepui.shell.vimcmd:main",
+    "tepui-setup": "tepui.iso.setup:main",
 }
 
 DIST_PACKAGES = Path("usr/lib/python3/dist-packages")
@@ -126,14 +127,15 @@ def add_wheels(wheels: Iterable[Path], root: Path) -> None:
             archive.extractall(root / DIST_PACKAGES)
 
 
-def add_tepui(source: Path, abi_module: Path, root: Path) -> None:
-    """Our packages, the compiled ABI, the commands and the fixed files of iso/root."""
+def add_tepui(source: Path, abi_module: Path, grub: Path, root: Path) -> None:
+    """Our packages, the compiled ABI, GRUB's images, the commands and the files of iso/root."""
     package = root / DIST_PACKAGES / "tepui"
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "root", "workshop", "*.md", "*.mk")
     for name in ("hcl", "shell", "iso"):
         shutil.copytree(source / name, package / name, ignore=ignore)
     shutil.copy2(abi_module, package / "shell" / "_abi.py")
     shutil.copytree(source / "iso" / "root", root, dirs_exist_ok=True)
+    shutil.copytree(grub, root / "usr/lib/tepui/grub")
     for name, target in COMMANDS.items():
         module, _, function = target.partition(":")
         script = root / "usr/bin" / name
@@ -199,7 +201,9 @@ def parts(root: Path) -> list[Part]:
     return sorted(rows, key=lambda p: -p.size)
 
 
-def build(debs: Path, wheels: Path, source: Path, abi_module: Path, out: Path, epoch: int) -> int:
+def build(
+    debs: Path, wheels: Path, source: Path, abi_module: Path, grub: Path, out: Path, epoch: int
+) -> int:
     """Builds the image; returns its size in bytes."""
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         root = Path(scratch) / "root"
@@ -209,7 +213,7 @@ def build(debs: Path, wheels: Path, source: Path, abi_module: Path, out: Path, e
         (root / "usr/bin/python3").unlink(missing_ok=True)
         (root / "usr/bin/python3").symlink_to("python3.11")
         trim(root)
-        add_tepui(source, abi_module, root)
+        add_tepui(source, abi_module, grub, root)
         compile_python(root)
         add_busybox(root)
         for name in EMPTY:
@@ -228,11 +232,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--debs", type=Path, required=True, help="folder of .deb files")
     parser.add_argument("--wheels", type=Path, required=True, help="folder of wheels")
     parser.add_argument("--abi", type=Path, required=True, help="_abi.py made by tepui.shell.abi")
+    parser.add_argument("--grub", type=Path, required=True, help="folder of GRUB's images")
     parser.add_argument("--source", type=Path, default=Path(), help="the project's folder")
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args(argv)
     epoch = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
-    size = build(args.debs, args.wheels, args.source, args.abi, args.output, epoch)
+    size = build(args.debs, args.wheels, args.source, args.abi, args.grub, args.output, epoch)
     print(f"  {size / 2**20:7.1f} MiB in all: {args.output}")
     return 0
 

@@ -10,7 +10,7 @@ QEMU := qemu-system-x86_64 -machine q35 -accel tcg -cpu max -smp 2 -m 1024 -node
 iso: $(ISO) ## build the ISO: build/tepui.iso
 $(ISO): $(IMAGE) iso/image.py iso/cli.py $(ISO_FILES) $(VENV)/project
 	@echo "  iso     $@"
-	@$(BIN)/tepui iso build --kernel $(IMAGE) $(ISO_MODULES:%=--module %) $@
+	@$(BIN)/tepui iso build --kernel $(IMAGE) $(ISO_MODULES:%=--module %) -o $@
 
 .PHONY: run
 run: $(ISO) ## boot the ISO here, serial console in this terminal

@@ -54,7 +54,7 @@ class Bochs:
         self.logs.mkdir(parents=True, exist_ok=True)
         iso = self.folder / "boot.iso"
         shutil.copyfile(ISO, iso)
-        image.set_options(iso, self.options, screen="text")
+        image.set_options(iso, self.options, screen="text", entry="live")
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(60 * SCALE)
             rc = BOCHSRC.format(

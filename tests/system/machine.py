@@ -42,6 +42,7 @@ class Config:
     """A machine. Memory in MiB; `arguments` go to QEMU as they are (devices, disks, networks)."""
 
     options: str = ""  # the vmkernel's boot options
+    entry: str = "live"  # of the ISO's menu
     firmware: Firmware = Firmware.BIOS
     cpus: int = 1
     memory: int = 512
@@ -51,6 +52,7 @@ class Config:
     icount: int | None = None  # a shift; one instruction is 2^shift ns
     threads: str = "multi"
     reboot: bool = False  # False: a reset of the guest ends QEMU
+    cd_index: int = 0  # when the firmware tries the CD
     boot: str = "cd"  # where the ISO is: "cd", "usb", or "none" (not attached)
     display: str = "std"
     arguments: tuple[str, ...] = ()
@@ -77,7 +79,8 @@ def boot_arguments(config: Config, iso: Path) -> list[str]:
     drive = f"file={iso},format=raw,if=none,id=boot,readonly=on"
     match config.boot:
         case "cd":
-            return ["-drive", f"{drive},media=cdrom", "-device", "ide-cd,drive=boot,bootindex=0"]
+            device = f"ide-cd,drive=boot,bootindex={config.cd_index}"
+            return ["-drive", f"{drive},media=cdrom", "-device", device]
         case "usb":
             device = "usb-storage,drive=boot,bus=boot-xhci.0,bootindex=0"
             return ["-drive", drive, "-device", "qemu-xhci,id=boot-xhci", "-device", device]
@@ -113,7 +116,7 @@ class Machine:
         out += memory_arguments(config)
         if config.boot != "none":
             shutil.copyfile(config.iso, iso)
-            image.set_options(iso, config.options)
+            image.set_options(iso, config.options, entry=config.entry)
             out += boot_arguments(config, iso)
         if config.firmware is Firmware.UEFI:
             variables = self.folder / "vars.fd"

@@ -29,9 +29,9 @@ def test_options_that_would_break_the_menu_are_refused(options: str) -> None:
 def test_options_are_found_wherever_the_file_lies(before: int, options: str) -> None:
     path = Path("build/gen/test.iso")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(bytes(2048 * before) + image.options_file("old") + b"behind")
+    path.write_bytes(bytes(512 * before) + image.options_file("old") + b"behind")
     image.set_options(path, options)
-    assert path.read_bytes() == bytes(2048 * before) + image.options_file(options) + b"behind"
+    assert path.read_bytes() == bytes(512 * before) + image.options_file(options) + b"behind"
 
 
 def test_a_file_without_options_is_no_iso(tmp_path: Path) -> None:

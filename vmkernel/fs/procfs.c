@@ -51,6 +51,39 @@ static void cpu_regs(uint32_t leaf, uint32_t r[4])
 	                 : "a"(leaf), "c"(0));
 }
 
+/* Those by which programs choose, and the compatibility list judges; Linux's names. */
+static void cpu_flags(struct text_buf *t)
+{
+	static const struct {
+		uint32_t leaf, reg, bit;
+		const char *name;
+	} flag[] = {
+		{ 1, 3, 0, "fpu" },          { 1, 3, 4, "tsc" },
+		{ 1, 3, 5, "msr" },          { 1, 3, 6, "pae" },
+		{ 1, 3, 9, "apic" },         { 1, 3, 11, "sep" },
+		{ 1, 3, 15, "cmov" },        { 1, 3, 23, "mmx" },
+		{ 1, 3, 24, "fxsr" },        { 1, 3, 25, "sse" },
+		{ 1, 3, 26, "sse2" },        { 1, 2, 5, "vmx" },
+		{ 1, 2, 26, "xsave" },       { 0x80000001, 3, 11, "syscall" },
+		{ 0x80000001, 3, 20, "nx" }, { 0x80000001, 3, 26, "pdpe1gb" },
+		{ 0x80000001, 3, 29, "lm" }, { 0x80000001, 2, 2, "svm" },
+		{ 0x8000000a, 3, 0, "npt" },
+	};
+
+	text_printf(t, "flags\t\t:");
+	for (unsigned i = 0; i < ARRAY_SIZE(flag); i++) {
+		uint32_t r[4];
+
+		cpu_regs(flag[i].leaf & 0x80000000, r);
+		if (r[0] < flag[i].leaf)
+			continue;
+		cpu_regs(flag[i].leaf, r);
+		if (r[flag[i].reg] >> flag[i].bit & 1)
+			text_printf(t, " %s", flag[i].name);
+	}
+	text_printf(t, "\n\n");
+}
+
 static void cpuinfo(struct text_buf *t, void *arg)
 {
 	uint32_t r[4], max_ext;
@@ -84,9 +117,7 @@ static void cpuinfo(struct text_buf *t, void *arg)
 			t,
 			"physical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\napicid\t\t: %u\n",
 			cpu_count(), cpu, cpu_count(), cpu_apic_id(cpu));
-		text_printf(
-			t,
-			"flags\t\t: fpu tsc msr pae apic sep cmov mmx fxsr sse sse2 syscall nx lm\n\n");
+		cpu_flags(t);
 	}
 }
 

@@ -69,6 +69,35 @@ static void unpack(const struct boot_module *m)
 	log_info("%s: %u entries, %llu KiB", m->name, files, (unsigned long long)(m->len / KiB));
 }
 
+static int show_module(const struct boot_module *m)
+{
+	char path[sizeof("/boot/") + sizeof(m->name)];
+	struct dentry *d;
+	int r = strchr(m->name, '/') ? -EINVAL : 0;
+
+	vmk_snprintf(path, sizeof(path), "/boot/%s", m->name);
+	if (!r)
+		r = vfs_make(vfs_root, path, S_IFREG | 0444, 0, NULL, &d);
+	if (r)
+		return r;
+	tmpfs_set_backing(d->inode, pa_to_va(m->base), m->len);
+	dentry_put(d);
+	return 0;
+}
+
+/* The boot modules as they were loaded, below /boot: what the installer puts on a disk. */
+static void show_modules(void)
+{
+	int r = vfs_mkdir("/boot", 0755);
+
+	if (r == -EEXIST)
+		r = 0;
+	for (unsigned i = 0; !r && i < boot_info.modules; i++)
+		r = show_module(&boot_info.module[i]);
+	if (r)
+		log_warn("/boot: not every module is there: error %d", -r);
+}
+
 static void mount_tmpfs(const char *path, uint32_t mode, uint64_t limit)
 {
 	struct vstat to = { .mode = mode };
@@ -104,6 +133,7 @@ void fs_init(void)
 	for (unsigned i = 0; i < boot_info.modules; i++)
 		if (!strncmp(boot_info.module[i].name, module_name, sizeof(module_name) - 1))
 			unpack(&boot_info.module[i]);
+	show_modules();
 	devfs_init();
 	block_init();
 	mount_tmpfs("/tmp", 01777, t.total_pages / 2);
