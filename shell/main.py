@@ -12,6 +12,10 @@ from tepui.shell.run import CONNECTION
 #: subcommand -> ("module:function", one line of help). The function takes the arguments after the
 #: subcommand's name and returns the exit status; its module is imported only when it is called.
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
+    "datastore": (
+        "tepui.shell.datastore.cli:main",
+        "check and read datastores on images and disks",
+    ),
     "hcl": ("tepui.hcl.cli:main", "the compatibility list; check a machine against it"),
     "iso": ("tepui.iso.cli:main", "build the ISO"),
 }

@@ -3,6 +3,7 @@
 
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
 from tepui.shell import abi
 from tepui.shell.client import Client
@@ -32,6 +33,11 @@ class Block:
     part_name: str
 
     @property
+    def disk(self) -> str:
+        """The id of the whole disk."""
+        return self.id.rpartition(":")[0] if self.partition else self.id
+
+    @property
     def size(self) -> int:
         """Bytes."""
         return self.blocks * self.block_size
@@ -39,6 +45,29 @@ class Block:
     @property
     def type(self) -> uuid.UUID:
         return uuid.UUID(bytes_le=bytes(self.type_guid))
+
+
+@dataclass(frozen=True, slots=True)
+class MountedVolume:
+    """A datastore that is mounted; sizes in bytes."""
+
+    device: str
+    label: str
+    damage: str
+    uuid: tuple[int, ...]
+    size: int
+    free: int
+    read_only: int
+
+    @property
+    def identity(self) -> str:
+        """The UUID as the mount point has it."""
+        digits = bytes(self.uuid).hex()
+        return "-".join((digits[:8], digits[8:16], digits[16:20], digits[20:]))
+
+    @property
+    def path(self) -> Path:
+        return Path("/vmfs/volumes") / self.identity
 
 
 class Storage:
@@ -66,3 +95,13 @@ class Storage:
         """Mounts the datastore on a device below /vmfs/volumes."""
         op = self.client.op.CTL_STORAGE_MOUNT
         self.client.call(op, None, abi.pack("ctl_storage_device", id=device))
+
+    def unmount(self, device: str) -> None:
+        """Everything is durable then. Refused while a file of it is in use."""
+        op = self.client.op.CTL_STORAGE_UNMOUNT
+        self.client.call(op, None, abi.pack("ctl_storage_device", id=device))
+
+    def volumes(self) -> list[MountedVolume]:
+        op = self.client.op.CTL_STORAGE_VOLUMES
+        rows = self.client.pages(op, "ctl_storage_volumes", "volume")
+        return [abi.decode(MountedVolume, c) for c in rows]

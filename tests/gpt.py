@@ -26,13 +26,18 @@ def header(lba: int, other: int, entries_lba: int, entries: bytes, blocks: int) 
     return head[:16] + struct.pack("<I", zlib.crc32(head)) + head[20:]
 
 
-def ends(parts: list[Part], blocks: int) -> tuple[bytes, bytes]:
+def part_guid(number: int, seed: str = "") -> uuid.UUID:
+    """A partition's own GUID on the disk of that seed."""
+    return uuid.uuid5(SOME_TYPE, f"{seed}{number}")
+
+
+def ends(parts: list[Part], blocks: int, seed: str = "") -> tuple[bytes, bytes]:
     """What stands on the first 34 and on the last 33 blocks of a disk of that many."""
     entries = bytearray(ENTRIES * 128)
     for part in parts:
         name = f"part {part.number}".encode("utf-16-le").ljust(72, b"\0")
         last = part.first + part.blocks - 1
-        own = bytes([part.number] * 16) + struct.pack("<QQQ", part.first, last, 0)
+        own = part_guid(part.number, seed).bytes_le + struct.pack("<QQQ", part.first, last, 0)
         entries[(part.number - 1) * 128 : part.number * 128] = part.type.bytes_le + own + name
     mbr = bytes(446) + struct.pack("<BBBBBBBBII", 0, 0, 2, 0, 0xEE, 255, 255, 255, 1, blocks - 1)
     first = mbr.ljust(510, b"\0") + b"\x55\xaa"
@@ -41,6 +46,6 @@ def ends(parts: list[Part], blocks: int) -> tuple[bytes, bytes]:
     return first, bytes(entries) + backup
 
 
-def gpt(parts: list[Part], blocks: int) -> bytearray:
-    first, last = ends(parts, blocks)
+def gpt(parts: list[Part], blocks: int, seed: str = "") -> bytearray:
+    first, last = ends(parts, blocks, seed)
     return bytearray(first + bytes((blocks - 34 - 33) * BLOCK) + last)

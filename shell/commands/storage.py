@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """esxcli storage ...: adapters, devices, partitions, datastores."""
 
-import os
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from tepui.hcl import ids
-from tepui.shell.command import Flag, Opt, Role, command
+from tepui.shell import osdata
+from tepui.shell.command import FailedError, Flag, Opt, Role, command
+from tepui.shell.datastore.partitions import DATASTORE
 from tepui.shell.link import RefusedError
 from tepui.shell.output import Style, named
 from tepui.shell.run import Context
-from tepui.shell.storageclient import Block, Storage
+from tepui.shell.storageclient import Block, MountedVolume, Storage
 
-READ_ONLY, SSD, REMOVABLE, OPEN = 1, 2, 4, 8
-VOLUMES = Path("/vmfs/volumes")
+SSD, REMOVABLE, IN_USE = 2, 4, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,40 +112,53 @@ class Filesystem:
 
 @command("storage filesystem list", "List the volumes known to the host.", style=Style.TABLE)
 def filesystem_list(ctx: Context) -> list[Filesystem]:
-    labels = {str(p.readlink()): p.name for p in VOLUMES.iterdir() if p.is_symlink()}
-    rows = []
-    for path in sorted(VOLUMES.iterdir()):
-        if path.is_symlink() or not path.is_dir():
-            continue
-        st = os.statvfs(path)
-        label = labels.get(path.name, "")
-        rows.append(
-            Filesystem(
-                str(path),
-                label,
-                path.name,
-                True,
-                "TepuiDS-1",
-                st.f_blocks * st.f_frsize,
-                st.f_bfree * st.f_frsize,
-            )
-        )
-    return rows
+    return [
+        Filesystem(str(v.path), v.label, v.identity, True, "TepuiDS-1", v.size, v.free)
+        for v in Storage(ctx.host).volumes()
+    ]
+
+
+def _may_hold_datastore(b: Block, divided: set[str]) -> bool:
+    """A partition that says so or says nothing (MBR), or a disk without partitions."""
+    if not b.partition:
+        return b.id not in divided
+    return b.type in (DATASTORE, uuid.UUID(int=0))
 
 
 @command("storage filesystem automount", "Mount every datastore that is found.", role=Role.OPERATOR)
 def filesystem_automount(ctx: Context) -> None:
     storage = Storage(ctx.host)
     devices = storage.devices()
-    divided = {b.node.split(":P")[0] for b in devices if b.partition}
+    own = osdata.find(devices, ctx.host.options())
+    divided = {b.disk for b in devices if b.partition}
     for b in devices:
-        if b.flags & OPEN or (not b.partition and b.node in divided):
+        if b.flags & IN_USE or not (b is own or _may_hold_datastore(b, divided)):
             continue
         try:
             storage.mount(b.id)
         except RefusedError as e:
-            if "holds no datastore" not in str(e):
+            if "holds no datastore" not in str(e) or b is own:
                 ctx.host.log_mark(f"{b.id}: not mounted: {e}")
+    for v in storage.volumes():
+        if own and v.device == own.id:
+            osdata.attach(v.path)
+
+
+Label = Annotated[str, Opt("-l", "The volume's name.", name="volume-label")]
+Uuid = Annotated[str, Opt("-u", "The volume's UUID.", name="volume-uuid")]
+
+
+def _volume(storage: Storage, label: str, identity: str) -> MountedVolume:
+    for v in storage.volumes():
+        if (label and v.label == label) or (identity and v.identity == identity):
+            return v
+    raise FailedError(f"No volume '{label or identity}'", "`storage filesystem list` shows them")
+
+
+@command("storage filesystem unmount", "Unmount a volume.", role=Role.OPERATOR)
+def filesystem_unmount(ctx: Context, label: Label = "", identity: Uuid = "") -> None:
+    storage = Storage(ctx.host)
+    storage.unmount(_volume(storage, label, identity).device)
 
 
 @command(

@@ -45,6 +45,7 @@ class Checker:
 
     def run(self) -> Report:
         try:
+            self.superblocks()
             self.tree()
             self.orphans()
             self.link_counts()
@@ -53,6 +54,14 @@ class Checker:
         except DamageError as e:
             self.bad(str(e))
         return self.report
+
+    def superblocks(self) -> None:
+        """Both copies are whole and alike."""
+        copies = [self.volume.raw(page) for page in layout.SUPERS]
+        for page, raw in zip(layout.SUPERS, copies, strict=True):
+            why = self.volume.why_bad(raw, page, Type.SUPER, self.volume.super.uuid[:4])
+            if why or raw[32:] != copies[0][32:]:
+                self.bad(f"superblock {page} {why or 'differs from the first'}")
 
     def tree(self) -> None:
         root = self.volume.state.root

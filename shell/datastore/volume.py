@@ -53,7 +53,7 @@ class Volume:
         self.replayed = self._read_journal()
         self.state = layout.State.parse(self.page(layout.STATE_PAGE, Type.STATE))
 
-    def _raw(self, page: int, pages: int = 1) -> bytes:
+    def raw(self, page: int, pages: int = 1) -> bytes:
         return self.device.read_at(page * PAGE, pages * PAGE)
 
     @staticmethod
@@ -75,7 +75,7 @@ class Volume:
     def _read_super(self) -> Any:
         reasons = []
         for page in layout.SUPERS:
-            raw = self._raw(page)
+            raw = self.raw(page)
             if raw[32:40] != layout.SIGNATURE:
                 reasons.append(f"page {page} has no signature")
                 continue
@@ -93,14 +93,14 @@ class Volume:
         ring = self.super.journal_pages - layout.TAILS
         base = self.super.journal_page + layout.TAILS
         first = min(pages, ring - position)
-        return self._raw(base + position, first) + self._raw(base, pages - first)
+        return self.raw(base + position, first) + self.raw(base, pages - first)
 
     def _read_journal(self) -> int:
         """Lays the journal's records over the pages; returns how many there are."""
         tag, tail = self.super.uuid[:4], None
         for i in range(layout.TAILS):
             page = self.super.journal_page + i
-            raw = self._raw(page)
+            raw = self.raw(page)
             if not self.why_bad(raw, page, Type.TAIL, tag):
                 t = layout.Tail.parse(raw)
                 tail = t if tail is None or t.counter > tail.counter else tail
@@ -129,7 +129,7 @@ class Volume:
         """A metadata page's bytes; raises DamageError. Counts that were never written are zeros."""
         if page >= self.super.blocks * BLOCK_PAGES:
             raise DamageError(f"page {page} lies outside of the volume")
-        raw = self.overlay.get(page) or self._raw(page)
+        raw = self.overlay.get(page) or self.raw(page)
         if kind in (Type.REFS, Type.SUM1, Type.SUM2) and not any(raw):
             return raw
         if why := self.why_bad(raw, page, kind, self.super.uuid[:4]):
@@ -208,19 +208,36 @@ class Volume:
     def read(self, inode: Any, offset: int, length: int) -> bytes:
         """Contents of a file; unwritten parts are zeros; clipped at the end."""
         length = max(0, min(length, inode.size - offset))
-        if inode.flags & layout.INLINE:
-            return bytes(inode.data[offset : offset + length])
         out = bytearray(length)
-        for index, entry in self.blocks(inode):
-            for piece in range(BLOCK // PAGE):
-                at = index * BLOCK + piece * PAGE
-                if at + PAGE <= offset or at >= offset + length:
-                    continue
-                if entry.written[piece // 8] >> piece % 8 & 1:
-                    raw = self.device.read_at(entry.block * BLOCK + piece * PAGE, PAGE)
-                    lo, hi = max(at, offset), min(at + PAGE, offset + length)
-                    out[lo - offset : hi - offset] = raw[lo - at : hi - at]
+        for at, data in self.pieces(inode, offset, offset + length):
+            lo, hi = max(at, offset), min(at + len(data), offset + length)
+            if lo < hi:
+                out[lo - offset : hi - offset] = data[lo - at : hi - at]
         return bytes(out)
+
+    def pieces(self, inode: Any, start: int = 0, end: int = 1 << 63) -> Iterator[tuple[int, bytes]]:
+        """(offset, data) of what was written, in order, clipped at the file's end.
+
+        Runs of 4 KiB pieces of one block each; those that touch [start, end)."""
+        if inode.flags & layout.INLINE:
+            yield 0, bytes(inode.data[: inode.size])
+            return
+        for index, entry in self.blocks(inode):
+            if not start - BLOCK < index * BLOCK < end:
+                continue
+            bits = int.from_bytes(entry.written, "little")
+            bits &= -1 << max(0, start - index * BLOCK) // PAGE
+            bits &= (1 << min(256, -(-(end - index * BLOCK) // PAGE))) - 1
+            first = 0
+            while bits >> first:
+                first += (bits >> first & -(bits >> first)).bit_length() - 1
+                count = (~(bits >> first) & (bits >> first) + 1).bit_length() - 1
+                at = index * BLOCK + first * PAGE
+                size = min(count * PAGE, inode.size - at)
+                if size > 0:
+                    place = entry.block * BLOCK + first * PAGE
+                    yield at, self.device.read_at(place, count * PAGE)[:size]
+                first += count
 
     def walk(self) -> Iterator[tuple[str, Any]]:
         """(path, inode) of everything with a name, the root as "/"."""

@@ -3,9 +3,10 @@
 
 import datetime
 import ipaddress
-import os
 from collections.abc import Sequence
 from pathlib import Path
+
+from tepui.shell import files
 
 DAYS = 3650
 
@@ -50,18 +51,11 @@ def _make(certificate: Path, key: Path, names: Sequence[str]) -> None:
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(private, hashes.SHA256())
     )
-    certificate.parent.mkdir(parents=True, exist_ok=True)
     # The key first: ensure() makes both anew if we stop in between.
-    descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(
-            private.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    pem = serialization.Encoding.PEM
+    pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    files.replace(key, private.private_bytes(pem, pkcs8, plain).decode())
+    files.replace(certificate, signed.public_bytes(pem).decode(), 0o644)
 
 
 def fingerprint(certificate: Path) -> str:

@@ -10,9 +10,9 @@ import pytest
 
 from tepui.shell.datastore.check import check
 from tepui.shell.datastore.device import ImageFile
-from tepui.shell.datastore.partitions import DATASTORE
+from tepui.shell.datastore.partitions import DATASTORE, OS_DATA
 from tepui.shell.datastore.volume import Volume
-from tests.gpt import Part, gpt
+from tests.gpt import Part, gpt, part_guid
 from tests.system.machine import Machine
 from tests.system.shell import Shell
 
@@ -104,3 +104,47 @@ def test_files_survive(boot: Callable[..., Machine], tmp_path: Path) -> None:
     assert rc == 0 and digest in text
     rc, text = shell.run("cat /vmfs/volumes/datastore1/c")
     assert (rc, text) == (0, "small\n")
+
+
+@pytest.mark.slow
+def test_os_data_survives_a_reset(boot: Callable[..., Machine], tmp_path: Path) -> None:
+    """Accounts, the certificate and the log of the first boot, without an orderly end."""
+    blocks = 64 * 2048
+    for name in ("one", "two"):
+        parts = [Part(1, 2048, 2048), Part(5, 4096, 48 * 2048, OS_DATA)]
+        (tmp_path / name).write_bytes(gpt(parts, blocks, seed=name))
+    drives = (f"if=none,id={n},format=raw,file={tmp_path / n}" for n in ("one", "two"))
+    arguments = [word for drive in drives for word in ("-drive", drive)]
+    arguments += ["-device", "virtio-blk-pci,drive=one", "-device", "virtio-blk-pci,drive=two"]
+    option = f"bootbank={part_guid(1, 'two')}"
+    config = {"options": option, "arguments": tuple(arguments)}
+    machine = boot(cpus=2, memory=1024, reboot=True, **config)
+    shell = Shell(machine)
+    disk = shell.json("storage core device list")[1]["Device"]
+    for command in (
+        "until grep -q listening /var/log/hostd.log; do sleep 1; done",
+        f"esxcli storage filesystem create -d {disk}:5 -l OSDATA",
+        "esxcli storage filesystem automount && ls -l /var/log",
+        "esxcli system account add -i ada -p correct-horse -r operator",
+        "until grep ' ready in ' /var/log/vmkernel.log; do sleep 1; done; sync",
+    ):
+        rc, text = shell.run(command)
+        assert rc == 0, (command, text)
+    _, certificate = shell.run("sha256sum /var/lib/tepui/ssl/*")
+    machine.qmp.execute("system_reset")
+
+    shell = Shell(machine)
+    assert [a["UserID"] for a in shell.json("system account list")] == ["root", "ada"]
+    assert shell.run("sha256sum /var/lib/tepui/ssl/*") == (0, certificate)
+    rc, text = shell.run(
+        "until [ $(grep -c ' ready in ' /scratch/log/vmkernel.log) = 2 ]; do sleep 1; done"
+    )
+    assert rc == 0, text
+    assert [v["VolumeName"] for v in shell.json("storage filesystem list")] == ["OSDATA"]
+    shell.console.send("esxcli system shutdown poweroff -r test\r")
+    assert machine.wait_exit(60) == 0
+    found = check(ImageFile(tmp_path / "two", 4096 * 512))
+    assert found.problems == [] and found.replayed == 0
+    reader = Volume(ImageFile(tmp_path / "two", 4096 * 512))
+    log = reader.read(reader.find("/log/vmkernel.log"), 0, MIB)
+    assert log.count(b" ready in ") == 2 and b"power off" in log.splitlines()[-1]

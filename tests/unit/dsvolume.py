@@ -133,15 +133,18 @@ class Disk:
         self.ok(self.lib.ds_dir_find(self.ds, folder or self.root(), name.encode(), found))
         return int(found[0])
 
-    def create(self, name: str) -> int:
+    def create(self, name: str, mode: int = 0o100644, parent: int = 0) -> int:
         found = self.ffi.new("uint64_t *")
-        root = self.root()
-        encoded = name.encode()
-        self.ok(self.lib.ds_create(self.ds, root, encoded, 0o100644, self.ffi.NULL, found))
+        folder = parent or self.root()
+        self.ok(self.lib.ds_create(self.ds, folder, name.encode(), mode, self.ffi.NULL, found))
         return int(found[0])
 
-    def unlink(self, name: str) -> None:
-        self.ok(self.lib.ds_unlink(self.ds, self.root(), name.encode(), False))
+    def unlink(self, name: str, directory: bool = False) -> None:
+        self.ok(self.lib.ds_unlink(self.ds, self.root(), name.encode(), directory))
+
+    def peek(self, offset: int, length: int) -> bytes:
+        """What the disk holds."""
+        return SimDevice(self.unit, self.sim).read_at(offset, length)
 
     def rename(self, old: str, new: str) -> None:
         """Over an existing name or not."""

@@ -10,6 +10,7 @@
 #include "vmk/stat.h"
 #include "vmk/string.h"
 #include "vmk/time.h"
+#include "vmk/user.h"
 #include "vmk/world.h"
 #include "x86/insn.h"
 #include "x86/paging.h"
@@ -91,30 +92,14 @@ CTL_OP(CTL_HOST_STATS, host_stats, sizeof(struct ctl_page_req), 0, CTL_READ)
 	return 0;
 }
 
-/* The reply must leave before the machine does, so the deed is a timer's. */
-static void power_off(struct timer *t __maybe_unused)
-{
-	machine_poweroff();
-}
-
-static void power_reboot(struct timer *t __maybe_unused)
-{
-	machine_reboot();
-}
-
 CTL_OP(CTL_HOST_POWER, host_power, sizeof(struct ctl_host_power), 0, CTL_ADMIN)
 {
-	static struct timer timer;
-	static uint32_t asked;
 	const struct ctl_host_power *q = c->req;
 
 	if (q->action != CTL_POWER_OFF && q->action != CTL_POWER_REBOOT)
 		return ctl_error(c, -EINVAL, "no power action %u", q->action);
-	if (__atomic_exchange_n(&asked, 1, __ATOMIC_ACQ_REL))
+	if (host_shutdown(q->action == CTL_POWER_REBOOT))
 		return ctl_error(c, -EALREADY, "the host is going down already");
-	log_info("power %s on request", q->action == CTL_POWER_OFF ? "off" : "cycle");
-	timer_init(&timer, q->action == CTL_POWER_OFF ? power_off : power_reboot);
-	timer_set(&timer, time_now() + 200 * NS_PER_MS);
 	return 0;
 }
 

@@ -129,6 +129,54 @@ CTL_OP(CTL_STORAGE_MOUNT, storage_mount, sizeof(struct ctl_storage_device), 0, C
 	return r == -EINVAL ? ctl_error(c, r, "%s holds no datastore", q->id) : r;
 }
 
+CTL_OP(CTL_STORAGE_UNMOUNT, storage_unmount, sizeof(struct ctl_storage_device), 0, CTL_OPERATE)
+{
+	const struct ctl_storage_device *q = c->req;
+	struct blk_dev *d;
+	int r = find(c, q->id, &d);
+
+	if (r)
+		return r;
+	r = dsfs_unmount(d);
+	blk_close(d, false);
+	return r == -EBUSY    ? ctl_error(c, r, "files on %s are in use", q->id)
+	       : r == -ENOENT ? ctl_error(c, r, "%s is not mounted", q->id)
+	                      : r;
+}
+
+struct volume_walk {
+	uint32_t first;
+	struct ctl_storage_volumes *r;
+};
+
+static void fill_volume(const struct dsfs_info *v, void *arg)
+{
+	struct volume_walk *w = arg;
+	struct ctl_volume *o;
+
+	if (w->r->page.total++ < w->first || w->r->page.count == CTL_VOLUMES_PAGE)
+		return;
+	o = &w->r->volume[w->r->page.count++];
+	str_copy(o->device, v->dev->id, sizeof(o->device));
+	str_copy(o->label, v->label, sizeof(o->label));
+	str_copy(o->damage, v->damage, sizeof(o->damage));
+	memcpy(o->uuid, v->uuid, sizeof(o->uuid));
+	o->size = v->blocks * DS_BLOCK;
+	o->free = v->free * DS_BLOCK;
+	o->read_only = v->read_only;
+}
+
+CTL_OP(CTL_STORAGE_VOLUMES, storage_volumes, sizeof(struct ctl_page_req), 0, CTL_READ)
+{
+	const struct ctl_page_req *q = c->req;
+	struct volume_walk w = { q->first, c->reply };
+
+	dsfs_for_each(fill_volume, &w);
+	c->reply_len = offsetof(struct ctl_storage_volumes, volume) +
+	               w.r->page.count * sizeof(w.r->volume[0]);
+	return 0;
+}
+
 CTL_OP(CTL_STORAGE_STATS, storage_stats, sizeof(struct ctl_storage_device),
        sizeof(struct ctl_storage_stats), CTL_READ)
 {

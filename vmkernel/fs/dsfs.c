@@ -6,8 +6,7 @@
  */
 #include "fs/dsfs.h"
 
-#include "fs/vfs.h"
-#include "storage/ds/ds.h"
+#include "fs/dsfs_impl.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
 
@@ -18,13 +17,6 @@ struct dnode {
 	struct list link;
 	struct dsfs *fs;
 	uint64_t page;
-};
-
-struct dsfs {
-	struct fs fs;
-	struct ds *ds;
-	struct mutex live_lock;
-	struct list live;
 };
 
 static const struct inode_ops dsfs_inode_ops;
@@ -65,7 +57,7 @@ static int load(struct dnode *d)
 	return r;
 }
 
-static int dnode_get(struct dsfs *fs, uint64_t page, struct inode **out)
+int dsfs_inode(struct dsfs *fs, uint64_t page, struct inode **out)
 {
 	struct dnode *d;
 	int r;
@@ -115,7 +107,7 @@ static int dsfs_lookup(struct inode *dir, const char *name, struct inode **out)
 	mutex_lock(&ds->lock);
 	r = ds_dir_find(ds, to_dnode(dir)->page, name, &page);
 	mutex_unlock(&ds->lock);
-	return r ? r : dnode_get(to_dnode(dir)->fs, page, out);
+	return r ? r : dsfs_inode(to_dnode(dir)->fs, page, out);
 }
 
 static int dsfs_create(struct inode *dir, const char *name, enum inode_type type, uint32_t mode,
@@ -129,7 +121,7 @@ static int dsfs_create(struct inode *dir, const char *name, enum inode_type type
 	r = ds_create(ds_of(dir), to_dnode(dir)->page, name, (uint32_t)type << 12 | mode, target,
 	              &page);
 	if (r == 0)
-		r = dnode_get(to_dnode(dir)->fs, page, out);
+		r = dsfs_inode(to_dnode(dir)->fs, page, out);
 	return r ? r : load(to_dnode(dir));
 }
 
@@ -382,10 +374,8 @@ static const struct inode_ops dsfs_inode_ops = {
 	.setattr = dsfs_setattr,
 };
 
-static int dsfs_statfs(struct fs *fs, uint64_t *block_size, uint64_t *blocks, uint64_t *free,
-                       uint64_t *inodes, uint64_t *inodes_free, char name[16])
+int dsfs_usage(struct ds *ds, struct dsfs_usage *out)
 {
-	struct ds *ds = ((struct dsfs *)fs->priv)->ds;
 	struct ds_page *p;
 	int r;
 
@@ -394,16 +384,28 @@ static int dsfs_statfs(struct fs *fs, uint64_t *block_size, uint64_t *blocks, ui
 	if (r == 0) {
 		const struct ds_state *s = p->data;
 
-		*block_size = DS_BLOCK;
-		*blocks = ds->blocks;
-		*free = ds->blocks - s->used;
-		*inodes = s->inodes + *free * (DS_BLOCK_PAGES - 1);
-		*inodes_free = *free * (DS_BLOCK_PAGES - 1);
+		*out = (struct dsfs_usage){ ds->blocks, ds->blocks - s->used, s->inodes, s->root };
 		ds_page_put(ds, p);
 	}
 	mutex_unlock(&ds->lock);
-	str_copy(name, fs->name, 16);
 	return r;
+}
+
+static int dsfs_statfs(struct fs *fs, uint64_t *block_size, uint64_t *blocks, uint64_t *free,
+                       uint64_t *inodes, uint64_t *inodes_free, char name[16])
+{
+	struct dsfs_usage u;
+	int r = dsfs_usage(((struct dsfs *)fs->priv)->ds, &u);
+
+	if (r)
+		return r;
+	*block_size = DS_BLOCK;
+	*blocks = u.blocks;
+	*free = u.free;
+	*inodes = u.inodes + u.free * (DS_BLOCK_PAGES - 1);
+	*inodes_free = u.free * (DS_BLOCK_PAGES - 1);
+	str_copy(name, fs->name, 16);
+	return 0;
 }
 
 static void dsfs_refresh(struct inode *i)
@@ -416,64 +418,9 @@ static int dsfs_sync(struct fs *fs)
 	return ds_sync(((struct dsfs *)fs->priv)->ds);
 }
 
-static const struct fs_ops dsfs_ops = {
+const struct fs_ops dsfs_ops = {
 	.statfs = dsfs_statfs,
 	.inode_release = dsfs_inode_release,
 	.refresh = dsfs_refresh,
 	.sync = dsfs_sync,
 };
-
-static void uuid_text(const uint8_t u[16], char text[40])
-{
-	vmk_snprintf(text, 40,
-	             "%02x%02x%02x%02x-%02x%02x%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0],
-	             u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12],
-	             u[13], u[14], u[15]);
-}
-
-static int mount_at(struct dsfs *fs)
-{
-	char path[80] = "/vmfs/volumes/", link[96] = "/vmfs/volumes/";
-	uint64_t root;
-	struct ds_page *p;
-	int r;
-
-	mutex_lock(&fs->ds->lock);
-	r = ds_page_get(fs->ds, fs->ds->super.state_page, DS_STATE, &p);
-	if (r == 0) {
-		root = ((struct ds_state *)p->data)->root;
-		ds_page_put(fs->ds, p);
-	}
-	mutex_unlock(&fs->ds->lock);
-	if (r == 0)
-		r = dnode_get(fs, root, &fs->fs.root);
-	if (r)
-		return r;
-	uuid_text(fs->ds->uuid, path + strlen(path));
-	r = vfs_mkdir(path, 0755);
-	if (r == 0)
-		r = vfs_mount(path, &fs->fs);
-	str_copy(link + strlen(link), fs->ds->label, sizeof(link) - strlen(link));
-	if (r == 0 && fs->ds->label[0])
-		r = vfs_symlink(path + strlen("/vmfs/volumes/"), link);
-	return r;
-}
-
-int dsfs_mount(struct blk_dev *dev)
-{
-	struct dsfs *fs = kzalloc(sizeof(*fs));
-	int r = fs ? ds_mount(dev, &fs->ds) : -ENOMEM;
-
-	if (r) {
-		kfree(fs);
-		return r;
-	}
-	fs->fs.name = "tepuifs";
-	fs->fs.ops = &dsfs_ops;
-	fs->fs.dev = fs_next_dev();
-	fs->fs.read_only = fs->ds->read_only;
-	fs->fs.priv = fs;
-	mutex_init(&fs->live_lock, "datastore inodes");
-	list_init(&fs->live);
-	return mount_at(fs);
-}

@@ -8,6 +8,7 @@
 #include "fs/cpio.h"
 #include "fs/dsfs.h"
 #include "fs/epoll.h"
+#include "fs/logfile.h"
 #include "fs/vfs.h"
 #include "vmk/boot.h"
 #include "vmk/log.h"
@@ -145,4 +146,5 @@ void fs_init(void)
 	unix_init();
 	tty_init();
 	dsdisk_init();
+	logfile_init();
 }

@@ -349,9 +349,9 @@ SYSCALL(169, reboot)
 	if ((int)a[0] != MAGIC1 || (int)a[1] != MAGIC2)
 		return -EINVAL;
 	switch ((uint32_t)a[2]) {
-	case 0x01234567: machine_reboot();
+	case 0x01234567:
 	case 0x4321fedc:
-	case 0xcdef0123: machine_poweroff();
+	case 0xcdef0123: return host_shutdown(a[2] == 0x01234567);
 	case (uint32_t)CAD_OFF:
 	case (uint32_t)CAD_ON: return 0;
 	default: return -EINVAL;

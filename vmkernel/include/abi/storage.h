@@ -10,6 +10,8 @@ enum ctl_storage_op {
 	CTL_STORAGE_FORMAT, /* makes a datastore: everything on the device is lost */
 	CTL_STORAGE_MOUNT,
 	CTL_STORAGE_STATS,
+	CTL_STORAGE_UNMOUNT,
+	CTL_STORAGE_VOLUMES, /* what is mounted */
 };
 
 struct ctl_blk {
@@ -50,6 +52,23 @@ struct ctl_storage_devices {
 
 struct ctl_storage_device {
 	char id[96]; /* or the node's name */
+};
+
+struct ctl_volume {
+	char device[96];
+	char label[64];
+	char damage[160]; /* why it is read-only; "" */
+	uint8_t uuid[16];
+	uint64_t size; /* bytes */
+	uint64_t free;
+	uint32_t read_only;
+	uint32_t reserved;
+};
+ABI_SIZE(struct ctl_volume, 360);
+enum ctl_volume_limits { CTL_VOLUMES_PAGE = 128 };
+struct ctl_storage_volumes {
+	struct ctl_page page;
+	struct ctl_volume volume[128];
 };
 
 struct ctl_storage_format {

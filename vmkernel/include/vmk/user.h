@@ -11,6 +11,9 @@
 struct proc;    /* user/proc.h */
 struct uthread; /* user/proc.h: one thread, embeds the world's argument */
 
+/* Begins the orderly end of the host; returns at once. -EALREADY. */
+int __must_check host_shutdown(bool reboot);
+
 struct proc *proc_current(void); /* NULL in a kernel world */
 struct uthread *uthread_current(void);
 int proc_pid(const struct proc *p);

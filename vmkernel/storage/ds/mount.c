@@ -226,7 +226,7 @@ int ds_mount(struct blk_dev *dev, struct ds **out)
 	ds->read_only = dev->limits.read_only;
 	mutex_lock(&ds->lock);
 	r = ds_journal_replay(ds);
-	if (r == 0)
+	if (r == 0 || ds->damage[0]) /* damaged: what can be read may be */
 		r = ds_page_get(ds, DS_STATE_PAGE, DS_STATE, &p);
 	if (r == 0) {
 		ds_page_put(ds, p);
@@ -246,19 +246,28 @@ fail:
 	return r;
 }
 
-int ds_unmount(struct ds *ds)
+int ds_freeze(struct ds *ds)
 {
 	int r = 0;
 
-	if (!list_empty(&ds->files))
-		return -EBUSY;
 	mutex_lock(&ds->lock);
 	if (!ds->read_only) {
 		r = ds_commit(ds);
 		if (r == 0)
 			r = ds_checkpoint(ds);
+		ds->read_only = true;
 	}
 	mutex_unlock(&ds->lock);
+	return r;
+}
+
+int ds_unmount(struct ds *ds)
+{
+	int r;
+
+	if (!list_empty(&ds->files))
+		return -EBUSY;
+	r = ds_freeze(ds);
 	tear_down(ds);
 	return r;
 }
