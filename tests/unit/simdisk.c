@@ -13,14 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 4096 };
+enum { PAGE = 4096, CHUNK = 1 << 20, CHUNK_PAGES = CHUNK / PAGE };
 
 struct sim *sim_create(uint64_t bytes)
 {
 	struct sim *s = calloc(1, sizeof(*s));
 
-	s->pages = bytes / PAGE;
-	s->page = calloc(s->pages, sizeof(*s->page));
+	s->bytes = bytes;
+	s->chunk = calloc((bytes + CHUNK - 1) / CHUNK, sizeof(*s->chunk));
 	s->fail_at = -1;
 	s->dev.limits.block_size = 512;
 	s->dev.limits.blocks = bytes / 512;
@@ -32,25 +32,42 @@ struct sim *sim_create(uint64_t bytes)
 
 void sim_destroy(struct sim *s)
 {
-	for (uint64_t i = 0; i < s->pages; i++)
-		free(s->page[i]);
+	for (uint64_t c = 0; c * CHUNK < s->bytes; c++) {
+		for (unsigned i = 0; s->chunk[c] && i < CHUNK_PAGES; i++)
+			free(s->chunk[c][i]);
+		free(s->chunk[c]);
+	}
 	for (uint64_t i = 0; i < s->events; i++)
 		free(s->event[i].data);
 	free(s->event);
-	free(s->page);
+	free(s->chunk);
 	free(s);
+}
+
+/* The page that holds byte off; NULL: never written, unless it is to be made. */
+static uint8_t *page_at(const struct sim *s, uint64_t off, int make)
+{
+	uint8_t ***c = &s->chunk[off / CHUNK], **p;
+
+	if (!*c && make)
+		*c = calloc(CHUNK_PAGES, sizeof(**c));
+	if (!*c)
+		return NULL;
+	p = &(*c)[off % CHUNK / PAGE];
+	if (!*p && make)
+		*p = calloc(1, PAGE);
+	return *p;
 }
 
 struct sim *sim_clone(const struct sim *from)
 {
-	struct sim *s = sim_create(from->pages * PAGE);
+	struct sim *s = sim_create(from->bytes);
 
-	for (uint64_t i = 0; i < s->pages; i++) {
-		if (from->page[i]) {
-			s->page[i] = malloc(PAGE);
-			memcpy(s->page[i], from->page[i], PAGE);
-		}
-	}
+	for (uint64_t c = 0; c * CHUNK < s->bytes; c++)
+		for (unsigned i = 0; from->chunk[c] && i < CHUNK_PAGES; i++)
+			if (from->chunk[c][i])
+				memcpy(page_at(s, c * CHUNK + i * PAGE, 1), from->chunk[c][i],
+				       PAGE);
 	return s;
 }
 
@@ -58,14 +75,12 @@ static void put(struct sim *s, uint64_t off, const uint8_t *data, uint64_t len)
 {
 	while (len) {
 		uint64_t at = off % PAGE, n = PAGE - at < len ? PAGE - at : len;
-		uint8_t **p = &s->page[off / PAGE];
+		uint8_t *p = page_at(s, off, data != NULL);
 
-		if (!*p && data)
-			*p = calloc(1, PAGE);
 		if (data)
-			memcpy(*p + at, data, n);
-		else if (*p)
-			memset(*p + at, 0, n);
+			memcpy(p + at, data, n);
+		else if (p)
+			memset(p + at, 0, n);
 		off += n;
 		len -= n;
 		data = data ? data + n : NULL;
@@ -74,13 +89,18 @@ static void put(struct sim *s, uint64_t off, const uint8_t *data, uint64_t len)
 
 static void get(const struct sim *s, uint64_t off, uint8_t *data, uint64_t len)
 {
-	for (; len; off++, data++, len--)
-		if (s->page[off / PAGE] && off % PAGE == 0 && len >= PAGE) {
-			memcpy(data, s->page[off / PAGE], PAGE);
-			off += PAGE - 1, data += PAGE - 1, len -= PAGE - 1;
-		} else {
-			*data = s->page[off / PAGE] ? s->page[off / PAGE][off % PAGE] : 0;
-		}
+	while (len) {
+		uint64_t at = off % PAGE, n = PAGE - at < len ? PAGE - at : len;
+		const uint8_t *p = page_at(s, off, 0);
+
+		if (p)
+			memcpy(data, p + at, n);
+		else
+			memset(data, 0, n);
+		off += n;
+		len -= n;
+		data += n;
+	}
 }
 
 void sim_peek(const struct sim *s, uint64_t off, uint8_t *data, uint64_t len)
@@ -120,17 +140,19 @@ static void record(struct sim *s, enum blk_op op, uint64_t off, const void *data
 	}
 }
 
-static int fails(struct sim *s)
+static int fails(struct sim *s, uint64_t off, uint64_t len)
 {
-	return s->fail_at >= 0 && s->fail_at-- == 0 ? -EIO : 0;
+	bool bad = s->bad_len && off < s->bad + s->bad_len && s->bad < off + len;
+
+	return bad || (s->fail_at >= 0 && s->fail_at-- == 0) ? -EIO : 0;
 }
 
 int blk_rw_buf(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf, size_t len)
 {
 	struct sim *s = d->drvdata;
-	int r = fails(s);
+	int r = fails(s, offset, len);
 
-	if (offset % 512 || len % 512 || offset + len > s->pages * PAGE)
+	if (offset % 512 || len % 512 || offset + len > s->bytes)
 		panic("simdisk: %lu bytes at %#lx", len, offset);
 	s->ops++;
 	if (r)
@@ -147,7 +169,7 @@ int blk_rw_buf(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf, si
 int blk_flush(struct blk_dev *d)
 {
 	struct sim *s = d->drvdata;
-	int r = fails(s);
+	int r = fails(s, 0, 0);
 
 	s->ops++;
 	if (r == 0)
@@ -158,10 +180,12 @@ int blk_flush(struct blk_dev *d)
 int blk_range(struct blk_dev *d, enum blk_op op, uint64_t offset, uint64_t len)
 {
 	struct sim *s = d->drvdata;
-	int r = fails(s);
+	int r = fails(s, offset, len);
 
 	if (r)
 		return r;
+	if (op == BLK_DISCARD)
+		s->discarded += len;
 	/* A discarded block's contents are anybody's guess: zeros here, and logged as a write of zeros. */
 	record(s, op, offset, NULL, len);
 	put(s, offset, NULL, len);

@@ -10,13 +10,15 @@ struct sim_event {
 };
 struct sim {
 	struct blk_dev dev;
-	uint64_t pages;
-	uint8_t **page;
+	uint64_t bytes;
+	uint8_t ***chunk; /* 1 MiB each: pages of 4 KiB, NULL where nothing was written */
 	bool recording;
 	struct sim_event *event;
 	uint64_t events, room;
 	uint64_t ops;
-	pa_t last_pa;    /* the first page of the last blk_rw or blk_submit */
+	pa_t last_pa;          /* the first page of the last blk_rw or blk_submit */
+	uint64_t bad, bad_len; /* bytes of the disk that fail every time */
+	uint64_t discarded;    /* bytes */
 	int64_t fail_at; /* operations that still succeed before one fails with -EIO; -1: never */
 };
 struct sim *sim_create(uint64_t bytes);

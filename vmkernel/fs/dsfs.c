@@ -278,6 +278,22 @@ static int dsfs_fsync(struct file *f, bool data_only)
 	return ds_sync(ds_of(f->inode));
 }
 
+static int dsfs_seek(struct file *f, uint64_t from, bool hole, uint64_t *found)
+{
+	return ds_seek(f->priv, from, hole, found);
+}
+
+static int dsfs_allocate(struct file *f, unsigned mode, uint64_t off, uint64_t len)
+{
+	int r = -EOPNOTSUPP;
+
+	if (mode == (FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE))
+		r = ds_punch(f->priv, off, len);
+	else if ((mode & ~(unsigned)FALLOC_KEEP_SIZE) == 0)
+		r = ds_allocate(f->priv, off, len, mode);
+	return r ? r : load(to_dnode(f->inode));
+}
+
 static void dsfs_release(struct file *f)
 {
 	ds_file_close(f->priv);
@@ -288,6 +304,8 @@ static const struct file_ops dsfs_file_ops = {
 	.read = dsfs_read,
 	.write = dsfs_write,
 	.fsync = dsfs_fsync,
+	.seek = dsfs_seek,
+	.allocate = dsfs_allocate,
 	.release = dsfs_release,
 };
 

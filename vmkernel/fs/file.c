@@ -146,10 +146,12 @@ int64_t file_seek(struct file *f, int64_t off, int whence)
 	case SEEK_SET: break;
 	case SEEK_CUR: r = add_overflow((int64_t)f->pos, off, &off) ? -EOVERFLOW : 0; break;
 	case SEEK_END: r = add_overflow((int64_t)size, off, &off) ? -EOVERFLOW : 0; break;
-	case SEEK_DATA: /* no holes are told: everything is data up to the end */
+	case SEEK_DATA:
 	case SEEK_HOLE:
 		r = off < 0 || (uint64_t)off >= size ? -ENXIO : 0;
-		if (whence == SEEK_HOLE)
+		if (!r && f->ops->seek)
+			r = f->ops->seek(f, (uint64_t)off, whence == SEEK_HOLE, (uint64_t *)&off);
+		else if (whence == SEEK_HOLE)
 			off = (int64_t)size;
 		break;
 	default: r = -EINVAL;

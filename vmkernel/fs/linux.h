@@ -8,6 +8,8 @@
 
 enum { NAME_MAX = 255, PATH_MAX = 4096, LINKS_MAX = 40, IOV_MAX = 1024, RW_MAX = 0x7ffff000 };
 
+enum falloc_mode { FALLOC_KEEP_SIZE = 1, FALLOC_PUNCH_HOLE = 2 };
+
 enum open_flags {
 	O_RDONLY = 0,
 	O_WRONLY = 1,

@@ -183,7 +183,7 @@ SYSCALL(77, ftruncate)
 
 static long allocate(struct file *f, unsigned mode, uint64_t off, uint64_t len)
 {
-	enum { KEEP_SIZE = 1, PUNCH_HOLE = 2, ZERO_RANGE = 16 };
+	enum { KEEP_SIZE = FALLOC_KEEP_SIZE, PUNCH_HOLE = FALLOC_PUNCH_HOLE };
 	struct vstat st;
 
 	if ((f->flags & O_ACCMODE) == O_RDONLY || (f->flags & O_PATH))
@@ -194,6 +194,8 @@ static long allocate(struct file *f, unsigned mode, uint64_t off, uint64_t len)
 		return -EINVAL;
 	if (off + len > (uint64_t)INT64_MAX || check_size(off + len))
 		return -EFBIG;
+	if (f->ops->allocate)
+		return f->ops->allocate(f, mode, off, len);
 	if (mode == (PUNCH_HOLE | KEEP_SIZE))
 		return tmpfs_punch(f->inode, off, off + len);
 	if (mode & ~(unsigned)KEEP_SIZE)

@@ -37,6 +37,10 @@ struct file_ops {
 	                            uint64_t next),
 	               void *arg);
 	int (*fsync)(struct file *f, bool data_only);
+	/* The next data or hole at or behind `from`, the end being a hole; -ENXIO. NULL: all is data. */
+	int (*seek)(struct file *f, uint64_t from, bool hole, uint64_t *found);
+	/* fallocate: Linux's modes; -EOPNOTSUPP. NULL: only the size grows. */
+	int (*allocate)(struct file *f, unsigned mode, uint64_t off, uint64_t len);
 	void (*release)(struct file *f); /* the last reference is gone */
 };
 

@@ -42,7 +42,9 @@ static int hold(struct ds *ds, uint64_t block, uint64_t sequence)
 	struct ds_held *h = kzalloc(sizeof(*h));
 
 	if (!h)
-		return -ENOMEM;
+		return sequence == DS_RESERVED
+		               ? -ENOMEM
+		               : ds_damaged(ds, "no memory to free block %lu", block);
 	h->block = block;
 	h->sequence = sequence;
 	list_init(&h->link);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Metadata pages in memory, by number. ds->lock guards everything. A page of the running transaction or one
+ * Metadata pages in memory, by number. A page that cannot be had stops a step in its middle, of which nothing may become
+ * durable then: the volume is read-only from there on, and sound as of its last commit. ds->lock guards everything. A page of the running transaction or one
  * that is not yet in place stays; clean ones go, least recently used first.
  */
 #include "ds.h"
@@ -114,6 +115,7 @@ static struct ds_page *insert(struct ds *ds, uint64_t page)
 	pa = p ? page_alloc(ORDER_4K, FRAME_KERNEL, ALLOC_ZERO) : PA_NONE;
 	if (pa == PA_NONE) {
 		kfree(p);
+		(void)ds_damaged(ds, "no memory for page %lu", page);
 		return NULL;
 	}
 	p->data = pa_to_va(pa);
@@ -146,9 +148,11 @@ int ds_page_get(struct ds *ds, uint64_t page, enum ds_type type, struct ds_page 
 		return -ENOMEM;
 	stat_inc(page_reads);
 	r = blk_rw_buf(ds->dev, BLK_READ, page << DS_PAGE_SHIFT, p->data, DS_PAGE);
-	if (r == 0 && empty_counts(p->data, type))
+	if (r)
+		r = ds_damaged(ds, "page %lu could not be read (error %d)", page, -r);
+	else if (empty_counts(p->data, type))
 		((struct ds_head *)p->data)->type = type;
-	else if (r == 0 && !ds_sealed(ds, p->data, page, type)) {
+	else if (!ds_sealed(ds, p->data, page, type)) {
 		stat_inc(bad_pages);
 		r = ds_damaged(ds, "page %lu of type %u fails its check", page, type);
 	}

@@ -163,7 +163,7 @@ int ds_publish(struct ds_file *f, uint64_t off, size_t n, uint64_t fresh)
 	struct ds_page *ip, *leaf;
 	struct ds_map_entry *e;
 	struct ds_inode *ino;
-	int r = ds_begin(ds);
+	int r = ds_begin_room(ds);
 
 	if (r == 0)
 		r = ds_page_get(ds, f->inode, DS_INODE, &ip);
@@ -322,7 +322,7 @@ static int write_inline(struct ds_file *f, uint64_t off, const void *buf, size_t
 	ino = ip->data;
 	if (!(ino->flags & DS_INLINE))
 		goto put;
-	r = ds_begin(ds);
+	r = off + n <= DS_INLINE_MAX ? ds_begin(ds) : ds_begin_room(ds);
 	if (r)
 		goto put;
 	ds_page_dirty(ds, ip);
@@ -382,6 +382,9 @@ ssize_t ds_write(struct ds_file *f, uint64_t off, const void *buf, size_t n)
 		return 0;
 	if (off + n < off || off + n > DS_BLOCKS_MAX << DS_BLOCK_SHIFT)
 		return -EFBIG;
+	r = ds_file_mend(f);
+	if (r)
+		return r;
 	mutex_lock(&f->writing);
 	ds_file_enter_wait(f);
 	r = f->size <= DS_INLINE_MAX ? write_inline(f, off, buf, n, &in_inode) : 0;
@@ -402,30 +405,6 @@ ssize_t ds_write(struct ds_file *f, uint64_t off, const void *buf, size_t n)
 	ds_file_leave(f);
 	mutex_unlock(&f->writing);
 	return done ? (ssize_t)done : r;
-}
-
-int ds_allocate(struct ds_file *f, uint64_t off, uint64_t len, bool zero)
-{
-	uint64_t end = off + len;
-	uint8_t *zeros;
-	int r = 0;
-
-	if (end < off || end > DS_BLOCKS_MAX << DS_BLOCK_SHIFT)
-		return -EFBIG;
-	if (!zero)
-		return end > f->size ? ds_truncate(f, end) : 0;
-	zeros = vmalloc(DS_BLOCK);
-	if (!zeros)
-		return -ENOMEM;
-	for (uint64_t at = off; at < end && r == 0;) {
-		size_t part = MIN(end - at, DS_BLOCK - at % DS_BLOCK);
-		ssize_t n = ds_write(f, at, zeros, part);
-
-		r = n < 0 ? (int)n : 0;
-		at += part;
-	}
-	vfree(zeros);
-	return r;
 }
 
 int ds_sync(struct ds *ds)

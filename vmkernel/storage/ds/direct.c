@@ -25,7 +25,8 @@ static bool place(const struct ds_file *f, uint64_t off, uint64_t len, uint64_t 
 
 bool ds_direct(struct ds_file *f, struct blk_req *r, uint64_t off)
 {
-	if (off + r->len > f->size || (r->op != BLK_READ && READ_ONCE(f->ds->read_only)) ||
+	if (off + r->len > f->size ||
+	    (r->op != BLK_READ && (READ_ONCE(f->ds->read_only) || READ_ONCE(f->torn))) ||
 	    !ds_file_enter(f))
 		return false;
 	if (!place(f, off, r->len, &r->offset)) {
@@ -180,6 +181,10 @@ int ds_rw_sg(struct ds_file *f, enum blk_op op, uint64_t off, const struct sg *s
 
 	if (write && f->ds->read_only)
 		return -EROFS;
+	if (write)
+		r = ds_file_mend(f);
+	if (r)
+		return r;
 	t.part = kmalloc((count + 2) * sizeof(*t.part));
 	if (!t.part)
 		return -ENOMEM;

@@ -107,6 +107,8 @@ void ds_held_drop(struct ds *ds); /* at unmount */
 /* meta.c: single metadata pages */
 int __must_check ds_meta_alloc(struct ds *ds, uint64_t *page);
 int __must_check ds_meta_free(struct ds *ds, uint64_t page);
+/* ds_begin, with all the pages at hand that one step may take: only here is a full volume noticed. */
+int __must_check ds_begin_room(struct ds *ds);
 
 /* map.c: a file's block map. index: block of the file. */
 int __must_check ds_map_get(struct ds *ds, const struct ds_inode *ino, uint64_t index,
@@ -161,6 +163,7 @@ struct ds_file {
 	uint64_t **group[DS_GROUPS]; /* -> chunk -> block | DS_ALL_WRITTEN; 0: ask the map */
 	uint32_t in_flight;
 	bool draining, unlinked;
+	bool torn; /* a truncation met an error half way: old data may lie behind the end */
 	struct waitq idle;
 	struct mutex writing; /* one slow write at a time */
 };
@@ -170,6 +173,7 @@ int __must_check ds_inode_unlinked(struct ds *ds, struct ds_page *ino); /* nlink
 int __must_check ds_inode_destroy(struct ds *ds, uint64_t inode);       /* an orphan, in steps */
 int __must_check ds_orphans(struct ds *ds);                             /* at mount */
 int __must_check ds_truncate(struct ds_file *f, uint64_t size);
+int __must_check ds_file_mend(struct ds_file *f); /* before a write: ends what is torn */
 int __must_check ds_file_open(struct ds *ds, uint64_t inode, struct ds_file **out);
 void ds_file_close(struct ds_file *f);
 bool ds_file_enter(struct ds_file *f); /* data I/O starts; false: drains, sleep with ds_file_wait */
@@ -183,7 +187,6 @@ void ds_cache_set(struct ds_file *f, uint64_t index, uint64_t entry);
 /* data.c: contents. Offsets and lengths in bytes, kernel memory; any alignment. */
 ssize_t ds_read(struct ds_file *f, uint64_t off, void *buf, size_t n);
 ssize_t ds_write(struct ds_file *f, uint64_t off, const void *buf, size_t n);
-int __must_check ds_allocate(struct ds_file *f, uint64_t off, uint64_t len, bool zero);
 int __must_check ds_sync(struct ds *ds);
 /* Moves inline contents into a block, as a step of the caller's transaction. */
 int __must_check ds_inline_move(struct ds *ds, struct ds_page *ino_page);
@@ -210,6 +213,14 @@ int __must_check ds_rw_sg(struct ds_file *f, enum blk_op op, uint64_t off, const
 int __must_check ds_zero(struct ds_file *f, uint64_t off, uint64_t len); /* maps nothing new */
 /* Whole blocks inside of [off, off + len) become holes; data I/O waits meanwhile. */
 int __must_check ds_unmap(struct ds_file *f, uint64_t off, uint64_t len);
+
+/* space.c: what of a file is there. */
+/* The next data at or behind `from`, or the next hole (the file's end is one); -ENXIO. */
+int __must_check ds_seek(struct ds_file *f, uint64_t from, bool hole, uint64_t *found);
+/* Blocks below [off, off + len), so that writes there do not meet a full volume; keep: the size stays. */
+int __must_check ds_allocate(struct ds_file *f, uint64_t off, uint64_t len, bool keep);
+/* Zeros over [off, off + len) up to the end; whole blocks become holes. */
+int __must_check ds_punch(struct ds_file *f, uint64_t off, uint64_t len);
 
 /* mount.c */
 int __must_check ds_format(struct blk_dev *dev, const char *label, const uint8_t uuid[16]);

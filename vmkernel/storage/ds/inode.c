@@ -229,13 +229,20 @@ static int truncate_locked(struct ds_file *f, uint64_t size)
 	struct ds_page *ip;
 	struct ds_inode *ino;
 	bool shrink;
-	int r = ds_begin(ds);
+	int r = size > f->size ? ds_begin_room(ds) : ds_begin(ds);
 
 	if (r == 0)
 		r = ds_page_get(ds, f->inode, DS_INODE, &ip);
 	if (r)
 		return r;
 	ino = ip->data;
+	if (ino->flags & DS_TRUNCATING) {
+		r = finish_truncate(ds, ip);
+		if (r == 0)
+			r = ds_begin(ds);
+		if (r)
+			goto out;
+	}
 	ds_page_dirty(ds, ip);
 	shrink = size < ino->size;
 	if (ino->flags & DS_INLINE) {
@@ -257,8 +264,15 @@ static int truncate_locked(struct ds_file *f, uint64_t size)
 			r = finish_truncate(ds, ip);
 	}
 	f->size = ino->size;
+out:
+	f->torn = ino->flags & DS_TRUNCATING;
 	ds_page_put(ds, ip);
 	return r;
+}
+
+int ds_file_mend(struct ds_file *f)
+{
+	return READ_ONCE(f->torn) ? ds_truncate(f, f->size) : 0;
 }
 
 /* From block `first` of the file on. */
@@ -339,6 +353,7 @@ int ds_file_open(struct ds *ds, uint64_t inode, struct ds_file **out)
 		f->inode = inode;
 		f->refs = 1;
 		f->size = ((struct ds_inode *)ip->data)->size;
+		f->torn = ((struct ds_inode *)ip->data)->flags & DS_TRUNCATING;
 		waitq_init(&f->idle, "datastore file");
 		mutex_init(&f->writing, "datastore file");
 		list_push_back(&ds->files, &f->link);

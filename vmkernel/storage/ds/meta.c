@@ -116,3 +116,44 @@ out:
 	ds_page_put(ds, mp);
 	return r;
 }
+
+/* Pages that one step may take: an inode, a leaf or a bucket that is split, index pages on the way. */
+enum { ROOM = 16 };
+
+static int make_room(struct ds *ds)
+{
+	struct ds_page *sp, *mp;
+	uint64_t page;
+	unsigned room = 0;
+	int r = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
+
+	if (r)
+		return r;
+	page = ((struct ds_state *)sp->data)->meta_free;
+	while (page && room < ROOM && r == 0) {
+		r = ds_page_get(ds, page, DS_META, &mp);
+		if (r)
+			break;
+		room += DS_BLOCK_PAGES - ((struct ds_meta *)mp->data)->used;
+		page = ((struct ds_meta *)mp->data)->next;
+		ds_page_put(ds, mp);
+	}
+	if (r == 0 && room < ROOM) {
+		ds_page_dirty(ds, sp);
+		r = new_block(ds, sp->data);
+	}
+	ds_page_put(ds, sp);
+	return r;
+}
+
+int ds_begin_room(struct ds *ds)
+{
+	int r = ds_begin(ds);
+
+	if (r == 0)
+		r = make_room(ds);
+	if (r != -ENOSPC || list_empty(&ds->freed) || ds_commit(ds) != 0)
+		return r;
+	r = ds_begin(ds);
+	return r ? r : make_room(ds);
+}

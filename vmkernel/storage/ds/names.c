@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What changes names, each as one transaction: create, link, unlink, rename. Each takes ds->lock. A full volume
- * is tried once more after a commit, which gives freed blocks back.
+ * What changes names, each as one transaction: create, link, unlink, rename. Each takes ds->lock.
  */
 #include "ds.h"
 
@@ -33,28 +32,6 @@ static int touch_dir(struct ds *ds, uint64_t dir, int links)
 	return 0;
 }
 
-/* Room for the pages that a step may need, so that it does not fail in its middle. */
-static int begin_with_room(struct ds *ds)
-{
-	struct ds_page *p;
-	uint64_t block;
-	bool listed;
-	int r = ds_begin(ds);
-
-	if (r == 0)
-		r = ds_page_get(ds, ds->super.state_page, DS_STATE, &p);
-	if (r)
-		return r;
-	listed = ((struct ds_state *)p->data)->meta_free != 0;
-	ds_page_put(ds, p);
-	r = ds_block_reserve(ds, &block);
-	if (r == -ENOSPC && !list_empty(&ds->freed) && ds_commit(ds) == 0)
-		r = ds_block_reserve(ds, &block);
-	if (r == 0)
-		ds_block_unreserve(ds, block);
-	return r == -ENOSPC && listed ? 0 : r;
-}
-
 static int create(struct ds *ds, uint64_t dir, const char *name, uint32_t mode, const char *target,
                   uint64_t *inode)
 {
@@ -65,7 +42,7 @@ static int create(struct ds *ds, uint64_t dir, const char *name, uint32_t mode, 
 
 	if (r != -ENOENT)
 		return r ? r : -EEXIST;
-	r = begin_with_room(ds);
+	r = ds_begin_room(ds);
 	if (r == 0)
 		r = ds_inode_create(ds, mode, &ip);
 	if (r)
@@ -175,7 +152,7 @@ int ds_link(struct ds *ds, uint64_t dir, const char *name, uint64_t inode)
 
 	mutex_lock(&ds->lock);
 	r = ds_dir_find(ds, dir, name, &there);
-	r = r == -ENOENT ? begin_with_room(ds) : r ? r : -EEXIST;
+	r = r == -ENOENT ? ds_begin_room(ds) : r ? r : -EEXIST;
 	if (r == 0)
 		r = ds_page_get(ds, inode, DS_INODE, &ip);
 	if (r == 0) {
@@ -226,7 +203,7 @@ static int rename_locked(struct ds *ds, uint64_t dir, const char *name, uint64_t
 		return 0;
 	r = r == -ENOENT ? 0 : r ? r : removable(ds, target, directory, &was_dir);
 	if (r == 0)
-		r = begin_with_room(ds);
+		r = ds_begin_room(ds);
 	if (r == 0)
 		r = target ? ds_dir_replace(ds, to, to_name, inode, type)
 		           : ds_dir_add(ds, to, to_name, inode, type);
