@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A datastore's C code on a simulated disk, for tests; and the Python checker over that disk."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,17 @@ from tests.unit import cunit
 
 MIB = 1 << 20
 FOLDER = Path("vmkernel/storage/ds")
-SOURCES = [str(FOLDER / p.name) for p in sorted((cunit.ROOT / FOLDER).glob("*.c"))]
-SOURCES += [f"vmkernel/lib/{n}.c" for n in ("tree", "crc32c", "string", "printf")]
-SOURCES += ["tests/unit/simdisk.c"]
-#: Files of the datastore that only the kernel can build: they need its VFS.
-KERNEL_ONLY = ("vfs.c", "ctl.c")
+SOURCES = [f"vmkernel/lib/{n}.c" for n in ("tree", "crc32c", "string", "printf")]
+SOURCES += ["tests/unit/simdisk.c", "tests/unit/simvdisk.c", "vmkernel/storage/vdisk.c"]
 
 
-def build(name: str = "datastore", defines: tuple[str, ...] = ()) -> cunit.Unit:
-    sources = [s for s in SOURCES if Path(s).name not in KERNEL_ONLY]
-    sources += ["vmkernel/storage/vdisk.c", "tests/unit/simvdisk.c"]
+def build(
+    name: str = "datastore", folder: Path = cunit.ROOT / FOLDER, options: tuple[str, ...] = ()
+) -> cunit.Unit:
+    """The datastore as it is, or as a copy of its folder has it."""
+    sources = [str(path) for path in sorted(folder.glob("*.c"))]
     headers = ["vmkernel/storage/ds/ds.h", "tests/unit/simdisk.h", "tests/unit/simvdisk.h"]
-    return cunit.build(name, sources, headers=headers, defines=defines)
+    return cunit.build(name, [*sources, *SOURCES], headers=headers, options=options)
 
 
 class VirtualDisk:
@@ -80,6 +80,7 @@ class Disk:
         self.unit, self.ffi, self.lib, self.sim = unit, unit.ffi, unit.lib, sim
         self.ds: Any = None
         self.open_files: dict[int, Any] = {}
+        self.touched: set[str] = set()  # names that a test has used
 
     @classmethod
     def fresh(cls, unit: cunit.Unit, size: int = 64 * MIB) -> "Disk":
@@ -179,6 +180,27 @@ class Disk:
 
     def sync(self) -> None:
         self.ok(self.lib.ds_sync(self.ds))
+
+    def seek(self, inode: int, at: int, hole: bool) -> int:
+        found = self.ffi.new("uint64_t *")
+        self.ok(self.lib.ds_seek(self.open(inode), at, hole, found))
+        return int(found[0])
+
+    def extents(self, inode: int) -> list[tuple[int, int]]:
+        """[start, end) of all data."""
+        found, at = [], 0
+        with contextlib.suppress(OSError):
+            while True:
+                start = self.seek(inode, at, hole=False)
+                at = self.seek(inode, start, hole=True)
+                found.append((start, at))
+        return found
+
+    def allocate(self, inode: int, off: int, n: int, keep: bool = False) -> None:
+        self.ok(self.lib.ds_allocate(self.open(inode), off, n, keep))
+
+    def punch(self, inode: int, off: int, n: int) -> None:
+        self.ok(self.lib.ds_punch(self.open(inode), off, n))
 
     def names(self) -> list[str]:
         got: list[str] = []

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 4096, CHUNK = 1 << 20, CHUNK_PAGES = CHUNK / PAGE };
+enum { PAGE = 4096, CHUNK = 16 << 20, CHUNK_PAGES = CHUNK / PAGE };
 
 struct sim *sim_create(uint64_t bytes)
 {

@@ -11,7 +11,7 @@ struct sim_event {
 struct sim {
 	struct blk_dev dev;
 	uint64_t bytes;
-	uint8_t ***chunk; /* 1 MiB each: pages of 4 KiB, NULL where nothing was written */
+	uint8_t ***chunk; /* 16 MiB each: pages of 4 KiB, NULL where nothing was written */
 	bool recording;
 	struct sim_event *event;
 	uint64_t events, room;

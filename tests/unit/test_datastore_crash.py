@@ -8,6 +8,7 @@ data name their file and version, so a stray sector shows itself.
 """
 
 import contextlib
+import errno
 import random
 import struct
 from collections.abc import Iterator
@@ -52,8 +53,10 @@ class Acknowledged:
 class Workload:
     """Random operations with their acknowledgements."""
 
+    size = SIZE
+
     def __init__(self, unit: cunit.Unit, seed: int) -> None:
-        self.disk = Disk.fresh(unit, SIZE).mount()
+        self.disk = Disk.fresh(unit, self.size).mount()
         self.base = unit.lib.sim_clone(self.disk.sim)
         self.disk.sim.recording = True
         self.rng = random.Random(seed)
@@ -95,17 +98,44 @@ class Workload:
         if inode in self.disk.open_files:
             self.disk.close(inode)
 
+    def create(self, name: str) -> None:
+        self.note(name)
+        self.tags += 1
+        self.disk.create(name)
+        self.files[name] = File(self.tags)
+
+    def unlink(self, name: str) -> None:
+        self.note(name)
+        self.close(name)
+        self.disk.unlink(name)
+        del self.files[name]
+
+    def many(self) -> None:
+        """The folder grows by more buckets than one, or shrinks to what it was."""
+        long = [n for n in sorted(self.files) if len(n) > 99]
+        for name in long:
+            self.unlink(name)
+        for _ in range(0 if long else 24):
+            self.create(f"m{self.tags}{'x' * 200}")
+
     def step(self) -> None:
+        try:
+            self.act()
+        except OSError as e:
+            if e.errno != errno.ENOSPC:
+                raise
+
+    def act(self) -> None:
         names = sorted(self.files)
         kind = self.rng.choice(["create", "write", "write", "write", "truncate", "unlink", "rename",
-                                "sync"])  # fmt: skip
+                                "sync", "many"])  # fmt: skip
         if kind == "create" or not names:
             name = f"f{self.rng.randrange(12)}"
             if name not in self.files:
-                self.note(name)
-                self.tags += 1
-                self.disk.create(name)
-                self.files[name] = File(self.tags)
+                self.create(name)
+            return
+        if kind == "many":
+            self.many()
             return
         name = self.rng.choice(names)
         if kind == "write":
@@ -113,10 +143,7 @@ class Workload:
         elif kind == "truncate":
             self.truncate(name)
         elif kind == "unlink":
-            self.note(name)
-            self.close(name)
-            self.disk.unlink(name)
-            del self.files[name]
+            self.unlink(name)
         elif kind == "rename":
             other = f"f{self.rng.randrange(12)}"
             if other != name:
@@ -136,6 +163,12 @@ class Workload:
 
     def close_all(self) -> None:
         """Before the unmount."""
+
+
+class FullWorkload(Workload):
+    """On a volume that is full most of the time."""
+
+    size = 16 * MIB
 
 
 def verify(ack: Acknowledged, disk: Disk) -> list[str]:
@@ -243,23 +276,29 @@ def merge_later(acks: list[Acknowledged]) -> None:
                 mine.setdefault(sector, set()).update(versions)
 
 
-def run(
+def failures(
     unit: cunit.Unit, seed: int, steps: int, states: int, kind: type[Workload] = Workload
-) -> list[str]:
-    """A workload and its crash states; what was wrong."""
+) -> Iterator[str]:
+    """A workload and its crash states; what is wrong, as it is found."""
     work = kind(unit, seed)
     for _ in range(steps):
         work.step()
     merge_later(work.acks)
     rng = random.Random(seed + 1000)
-    wrong = []
     for flush, chosen in crash_states(work, rng, states):
-        wrong += [f"seed {seed}, flush {flush}: {w}" for w in examine(work, flush, chosen, rng)]
+        for w in examine(work, flush, chosen, rng):
+            yield f"seed {seed}, flush {flush}: {w}"
     work.close_all()
     work.disk.unmount()
     unit.lib.sim_destroy(work.base)
     work.disk.destroy()
-    return wrong
+
+
+def run(
+    unit: cunit.Unit, seed: int, steps: int, states: int, kind: type[Workload] = Workload
+) -> list[str]:
+    """All that is wrong with a workload's crash states."""
+    return list(failures(unit, seed, steps, states, kind))
 
 
 @pytest.fixture(scope="session")
@@ -270,8 +309,16 @@ def unit() -> cunit.Unit:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_crashes(unit: cunit.Unit, seed: int) -> None:
-    assert run(unit, seed, steps=60, states=100) == []
+    kind = FullWorkload if seed % 4 == 3 else Workload
+    assert run(unit, seed, steps=60, states=100, kind=kind) == []
 
 
 def test_crashes_quickly(unit: cunit.Unit) -> None:
     assert run(unit, 99, steps=40, states=20) == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(100, 600))
+def test_many_crashes(unit: cunit.Unit, seed: int) -> None:
+    kind = FullWorkload if seed % 4 == 3 else Workload
+    assert run(unit, seed, steps=60, states=200, kind=kind) == []

@@ -225,7 +225,7 @@ int __must_check ds_punch(struct ds_file *f, uint64_t off, uint64_t len);
 /* mount.c */
 int __must_check ds_format(struct blk_dev *dev, const char *label, const uint8_t uuid[16]);
 int __must_check ds_mount(struct blk_dev *dev, struct ds **out);
-int ds_freeze(struct ds *ds); /* all is durable and in place, and read-only from now on */
+int ds_freeze(struct ds *ds);  /* all is durable and in place, and read-only from now on */
 int ds_unmount(struct ds *ds); /* -EBUSY; else ds is gone, whatever the result */
 
 static inline uint64_t ds_block_page(uint64_t block)

@@ -252,34 +252,40 @@ int ds_map_cut(struct ds *ds, struct ds_page *ino_page, uint64_t first, unsigned
 	return 0;
 }
 
+/* The first mapped block at or behind `from` below a page that stands for blocks from base on; *found stays if none. */
+static int next_below(struct ds *ds, uint64_t page, unsigned height, uint64_t base, uint64_t from,
+                      uint64_t *found)
+{
+	uint64_t span = height ? reach(height - 1) * DS_MAP_PER : 1;
+	uint64_t first = from > base ? (from - base) / span : 0;
+	struct ds_page *p;
+	int r = ds_page_get(ds, page, height ? DS_INDEX : DS_MAP, &p);
+
+	if (r)
+		return r;
+	for (uint64_t i = first; i < (height ? DS_INDEX_PER : DS_MAP_PER) && r == 0; i++) {
+		if (height && ((struct ds_index *)p->data)->child[i])
+			r = next_below(ds, ((struct ds_index *)p->data)->child[i], height - 1,
+			               base + i * span, from, found);
+		else if (!height && ((struct ds_map *)p->data)->entry[i].block)
+			*found = base + i;
+		if (*found != UINT64_MAX)
+			break;
+	}
+	ds_page_put(ds, p);
+	return r;
+}
+
 int ds_map_next(struct ds *ds, const struct ds_inode *ino, uint64_t index, uint64_t *found,
                 bool *any)
 {
-	uint64_t end = DIV_UP(ino->size, (uint64_t)DS_BLOCK);
+	int r = 0;
 
-	*any = false;
-	while (index < end) {
-		struct ds_page *p;
-		uint64_t leaf;
-		int r = ds_index_get(ds, ino->root, ino->height, index / DS_MAP_PER, &leaf);
-
-		if (r)
-			return r;
-		if (!leaf) {
-			index = (index / DS_MAP_PER + 1) * DS_MAP_PER;
-			continue;
-		}
-		r = ds_page_get(ds, leaf, DS_MAP, &p);
-		if (r)
-			return r;
-		for (unsigned i = index % DS_MAP_PER; i < DS_MAP_PER && !*any; i++, index++)
-			if (((struct ds_map *)p->data)->entry[i].block) {
-				*any = true;
-				*found = index;
-			}
-		ds_page_put(ds, p);
-		if (*any)
-			return 0;
-	}
-	return 0;
+	*found = UINT64_MAX;
+	if (ino->height > HEIGHT_MAX)
+		return ds_damaged(ds, "a tree of %u levels", ino->height);
+	if (ino->root)
+		r = next_below(ds, ino->root, ino->height, 0, index, found);
+	*any = *found != UINT64_MAX;
+	return r;
 }
