@@ -49,7 +49,7 @@ function tepui {{
 menuentry "Install Tepui" --id install {{ tepui $screen $setup=install }}
 menuentry "Tepui live console" --id live {{ tepui $screen }}
 menuentry "Check this machine (writes nothing)" --id check {{ tepui $screen $setup=check }}
-menuentry "Install Tepui, text screen" {{ tepui text $setup=install }}
+menuentry "Install Tepui, text screen" --id install-text {{ tepui text $setup=install }}
 menuentry "Tepui live console, text screen" {{ tepui text }}
 menuentry "Tepui live console, every log line on the screen" {{ tepui $screen loglevel=debug }}
 """

@@ -137,21 +137,22 @@ def parse_environment(block: bytes) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def _find_environment(esp: Disk) -> int:
-    """Its offset in the ESP. Raises LoaderError."""
-    head = esp.read(0, min(esp.size, ENVIRONMENT_REACH))
-    for at in range(0, len(head), SECTOR):
-        if head.startswith(ENVIRONMENT_MARK, at):
+def find_environment(esp: bytes) -> int:
+    """Its offset in the ESP, of which the first ENVIRONMENT_REACH bytes are given. Raises
+    LoaderError."""
+    for at in range(0, len(esp), SECTOR):
+        if esp.startswith(ENVIRONMENT_MARK, at):
             return at
-    raise LoaderError(f"{esp.path}: no environment block")
+    raise LoaderError("no environment block in the ESP")
 
 
 def read_environment(esp: Disk) -> dict[str, str]:
     """From the ESP, opened as a disk. Raises LoaderError."""
-    return parse_environment(esp.read(_find_environment(esp), ENVIRONMENT_SIZE))
+    at = find_environment(esp.read(0, ENVIRONMENT_REACH))
+    return parse_environment(esp.read(at, ENVIRONMENT_SIZE))
 
 
 def write_environment(esp: Disk, values: Mapping[str, str]) -> None:
     """Raises LoaderError."""
-    esp.write(_find_environment(esp), environment(values))
+    esp.write(find_environment(esp.read(0, ENVIRONMENT_REACH)), environment(values))
     esp.flush()

@@ -16,15 +16,19 @@ from pathlib import Path
 from tepui.hcl import report
 from tepui.hcl.check import Verdict
 from tepui.hcl.precheck import precheck
-from tepui.iso import fat, install, kickstart, layout, targets
+from tepui.iso import fat, install, kickstart, layout, settings, targets
 from tepui.iso.disk import Disk
 from tepui.iso.kickstart import Kickstart, KickstartError, Vmfs
 from tepui.iso.plan import Plan, refused
 from tepui.iso.screens import Dialog
+from tepui.iso.settings import SettingsError
 from tepui.iso.targets import Target
 from tepui.iso.terminal import Key, Screens, Tty
-from tepui.shell import gpt
+from tepui.shell import gpt, netclient
 from tepui.shell.client import Client
+from tepui.shell.config import network
+from tepui.shell.config.document import Document
+from tepui.shell.config.store import Store
 from tepui.shell.hostd.accounts import Accounts
 from tepui.shell.link import LinkError, RefusedError
 from tepui.shell.storageclient import Storage
@@ -47,8 +51,14 @@ def judge() -> Verdict:
     return precheck(allow_legacy_cpu=boot_options().get("allowLegacyCPU", "").lower() == "true")
 
 
-def fill(client: Client, plan: Plan, table: gpt.Table) -> None:
-    """Makes the OS data and the datastore, and writes what the person chose into the first."""
+def configuration(client: Client, chosen: kickstart.Network) -> Document:
+    """Raises SettingsError."""
+    net = netclient.Network(client)
+    return settings.build(chosen, network.capture(net), net.nics())
+
+
+def fill(client: Client, plan: Plan, chosen: Document, table: gpt.Table) -> None:
+    """Makes the OS data and the datastore, and writes what was chosen into the first."""
     storage = Storage(client)
     parts = {
         b.partition: b.id
@@ -61,8 +71,12 @@ def fill(client: Client, plan: Plan, table: gpt.Table) -> None:
     storage.format(parts[layout.OS_DATA], f"OSDATA-{identity.hex[:8]}", identity)
     storage.mount(parts[layout.OS_DATA])
     folder = VOLUMES / f"OSDATA-{identity.hex[:8]}"
-    if plan.password:
-        Accounts(folder / "tepui/accounts.json").set_password("root", plan.password)
+    accounts = Accounts(folder / "tepui/accounts.json")
+    if plan.encrypted:
+        accounts.set_hash("root", plan.password)
+    else:
+        accounts.set_password("root", plan.password)
+    Store(folder / "tepui").save(chosen, "root", "installation")
     os.sync()
     if layout.DATASTORE in parts and not (plan.vmfs is Vmfs.PRESERVE and plan.target.datastore):
         storage.format(parts[layout.DATASTORE], "datastore1", uuid.uuid4())
@@ -72,6 +86,7 @@ def carry_out(client: Client, plan: Plan, progress: install.Progress) -> None:
     """Installs. Raises SetupError."""
     keep = plan.target.datastore if plan.vmfs is Vmfs.PRESERVE else None
     try:
+        chosen = configuration(client, plan.network)
         with Disk(plan.target.path, writable=True) as disk:
             wanted = plan.vmfs is not Vmfs.NONE
             table = layout.plan(disk.block_size, disk.blocks, keep, wanted)
@@ -80,10 +95,10 @@ def carry_out(client: Client, plan: Plan, progress: install.Progress) -> None:
                 table,
                 install.Source.live(),
                 "",
-                lambda: fill(client, plan, table),
+                lambda: fill(client, plan, chosen, table),
                 progress,
             )
-    except (OSError, layout.LayoutError, fat.FatError, RefusedError, LinkError) as e:
+    except (OSError, layout.LayoutError, SettingsError, fat.FatError, RefusedError, LinkError) as e:
         raise SetupError(f"{plan.target.id}: {e}") from e
 
 
@@ -127,6 +142,7 @@ def unattended(client: Client, path: Path) -> Kickstart:
     target = targets.choose(there, ks.install, where)
     gone = targets.cleared(there, ks.clear, ks.where["clearpart"], ks.install) if ks.clear else []
     print(f"Disk: {target.id}, {target.size >> 20} MiB, {target.contents}")
+    configuration(client, ks.network)
     if ks.dry_run:
         print("dryrun: nothing was written")
         return ks
@@ -193,7 +209,7 @@ def main() -> int:
                 sys.stdin.readline()
         else:
             interactive(client)
-    except (KickstartError, SetupError) as e:
+    except (KickstartError, SettingsError, SetupError) as e:
         print(f"\nError: {e}", flush=True)
         shell()
     os.sync()

@@ -5,6 +5,7 @@ The store is one JSON file, replaced atomically, mode 0600. An account without a
 the local console only, never here.
 """
 
+import ctypes
 import hashlib
 import hmac
 import json
@@ -31,7 +32,7 @@ class AccountError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """salt and key are hex; key "" is no password."""
+    """salt and key are hex; key "" is no password, one with $ in front crypt(5)'s."""
 
     name: str
     role: Role
@@ -46,6 +47,14 @@ class Account:
 def derive(password: str, salt: bytes) -> bytes:
     raw = password.encode("utf-8", "surrogatepass")
     return hashlib.scrypt(raw, salt=salt, n=N, r=R, p=P, maxmem=64 << 20, dklen=32)
+
+
+def crypt(password: str, setting: str) -> str:
+    """crypt(3), "" where it refuses; one thread at a time."""
+    function = ctypes.CDLL("libcrypt.so.1").crypt
+    function.restype = ctypes.c_char_p
+    raw = password.encode("utf-8", "surrogatepass")
+    return "" if b"\0" in raw else (function(raw, setting.encode()) or b"").decode()
 
 
 class Accounts:
@@ -83,6 +92,12 @@ class Accounts:
         if name not in accounts:
             raise AccountError(f"{name}: no such account")
         accounts[name] = self._with_password(accounts[name], password)
+        self._save(accounts)
+
+    def set_hash(self, name: str, key: str) -> None:
+        """Sets the password by its hash ($5$ or $6$), as kickstart files carry it."""
+        accounts = self.all()
+        accounts[name] = replace(accounts[name], salt="", key=key)
         self._save(accounts)
 
     def set_role(self, name: str, role: Role) -> None:
@@ -126,8 +141,10 @@ class Accounts:
         salt = bytes.fromhex(account.salt) if account else bytes(16)
         with self._slots:
             key = derive(password, salt).hex()
-        right = hmac.compare_digest(key, account.key if account else "")
         with self._lock:
+            if account and account.key.startswith("$"):
+                key = crypt(password, account.key)
+            right = hmac.compare_digest(key, account.key if account else "")
             if account is None or not account.key or (failed := self._failed(account)) >= FAILURES:
                 return None
             if right:

@@ -59,6 +59,14 @@ def test_an_account_without_a_password_does_not_log_in(tmp_path: Path) -> None:
     assert Accounts(tmp_path / "none.json").check("root", "") is None
 
 
+def test_a_crypt_hash_is_a_password(tmp_path: Path) -> None:
+    """The first example of Drepper's "Unix crypt using SHA-256 and SHA-512"."""
+    accounts = Accounts(tmp_path / "accounts.json")
+    key = "svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1"
+    accounts.set_hash("root", f"$6$saltstring${key}")
+    assert accounts.check("root", "Hello world!") and not accounts.check("root", "Hello world")
+
+
 def test_five_failures_lock_for_fifteen_minutes(tmp_path: Path) -> None:
     clock = Clock()
     accounts = Accounts(tmp_path / "a.json", clock)

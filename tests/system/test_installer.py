@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The installation with a person, on serial and on the display; what the boot banks promise."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tepui.iso import install, layout, loader
+from tepui.iso.disk import Disk
+from tepui.iso.install import Source
+from tests.system import installed
+from tests.system.console import SCALE
+from tests.system.machine import READY, ROOT, Machine
+
+Boot = Callable[..., Machine]
+#: QEMU's names of the keys that the tests press.
+QCODES = {"\r": ["ret"], "-": ["minus"]}
+KERNEL, USERWORLD = ROOT / "build/vmkernel.elf", ROOT / "build/userworld.img"
+
+
+def see(machine: Machine, text: str, timeout: float = 240) -> None:
+    """Waits until the VGA text screen shows `text`."""
+    deadline = time.monotonic() + timeout * SCALE
+    while text not in (screen := "\n".join(machine.screen_text())):
+        assert time.monotonic() < deadline and machine.alive(), screen
+        time.sleep(0.5)
+
+
+def press(machine: Machine, text: str) -> None:
+    for char in text:
+        codes = QCODES.get(char, ["shift", char.lower()] if char.isupper() else [char])
+        keys = [{"type": "qcode", "data": code} for code in codes]
+        machine.qmp.execute("send-key", keys=keys, hold_time=40)
+        time.sleep(0.1)
+
+
+#: What the pages show, and what the person types at each.
+PAGES = (
+    ("Welcome", "\r"),
+    ("Compatibility", "\r"),
+    ("Where should Tepui be installed", "\r"),
+    ("Password of root", f"{installed.PASSWORD}\r"),
+    ("Once more", f"{installed.PASSWORD}\r"),
+    ("How does this host get its address", "\r"),
+    ("everything on it is lost", "y"),
+)
+
+
+@pytest.mark.slow
+def test_person_on_serial(boot: Boot, tmp_path: Path) -> None:
+    disk = installed.empty(tmp_path / "disk")
+    arguments = (*installed.nvme(disk), *installed.NIC)
+    machine = boot(entry="install", memory=1024, cpus=2, arguments=arguments, cd_index=1)
+    for page, keys in PAGES:
+        machine.console.expect(page, 240)
+        machine.console.send(keys)
+    machine.console.expect("Tepui is installed on t10", 240)
+    machine.console.send("\r")
+    assert machine.wait_exit(60) == 0
+    with Disk(disk) as d:
+        assert len(d.table().partitions) == layout.DATASTORE
+
+
+@pytest.mark.soak
+def test_person_at_the_display(boot: Boot, tmp_path: Path) -> None:
+    disk = installed.empty(tmp_path / "disk")
+    machine = boot(
+        entry="install-text", options="console=vga", memory=1024, cpus=2, cd_index=1,
+        arguments=(*installed.nvme(disk), *installed.NIC),
+    )  # fmt: skip
+    for page, keys in PAGES:
+        see(machine, page)
+        press(machine, keys)
+    see(machine, "Tepui is installed on t10")
+    press(machine, "\r")
+    assert machine.wait_exit(60) == 0
+
+
+def installed_disk(folder: Path) -> Path:
+    """A disk with bank A, made here: no datastore, no OS data."""
+    path = installed.empty(folder / "disk")
+    source = Source(KERNEL, USERWORLD, ROOT / "build/grub", folder)
+    with Disk(path, writable=True) as disk:
+        table = layout.plan(disk.block_size, disk.blocks)
+        install.install(disk, table, source, "", lambda: None, lambda done, total, what: None)
+    return path
+
+
+def try_bank_b(path: Path, folder: Path, options: str) -> None:
+    """Fills bank B as an upgrade does and asks for one boot from it."""
+    image = folder / "bank"
+    with Disk(path, writable=True) as disk:
+        table = disk.table()
+        bank = table.partitions[layout.BANK_B - 1]
+        install.bank_image(image, bank.blocks * table.block_size, "B", KERNEL, USERWORLD)
+        writer = install.Writer(disk, table, 0, lambda done, total, what: None)
+        writer.partition(layout.BANK_B, image, "")
+    write_environment(path, {"bank": "A", "try": "B", "tryoptions": options})
+
+
+def esp(path: Path) -> int:
+    with Disk(path) as disk:
+        table = disk.table()
+        return table.partitions[layout.ESP - 1].first * table.block_size
+
+
+def environment(path: Path) -> dict[str, str]:
+    with Disk(path) as disk:
+        start = esp(path) + loader.find_environment(disk.read(esp(path), loader.ENVIRONMENT_REACH))
+        return loader.parse_environment(disk.read(start, loader.ENVIRONMENT_SIZE))
+
+
+def write_environment(path: Path, values: dict[str, str]) -> None:
+    with Disk(path, writable=True) as disk:
+        start = esp(path) + loader.find_environment(disk.read(esp(path), loader.ENVIRONMENT_REACH))
+        disk.write(start, loader.environment(values))
+
+
+@pytest.mark.slow
+def test_banks(boot: Boot, tmp_path: Path) -> None:
+    """A bank whose kernel panics is left by itself; one that serves is confirmed and stays."""
+    disk = installed_disk(tmp_path)
+    try_bank_b(disk, tmp_path, "panictest=assert")
+    config = {"boot": "none", "memory": 1024, "cpus": 2, "arguments": installed.nvme(disk)}
+    machine = boot(**config, reboot=True)
+    machine.console.expect(r"^PANIC:", 120, panic=True)
+    machine.console.expect(READY, 180, panic=True)
+    machine.qmp.execute("quit")
+    machine.wait_exit()
+    assert environment(disk) == {"bank": "A", "try": "", "tryoptions": "panictest=assert"}
+
+    write_environment(disk, {"bank": "A", "try": "B", "tryoptions": ""})
+    machine = boot(**config, reboot=True)
+    machine.console.expect(READY, 180)
+    deadline = time.monotonic() + 300 * SCALE
+    while environment(disk) != {"bank": "B", "try": ""}:
+        assert time.monotonic() < deadline and machine.console.drain(0.5), environment(disk)
