@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
         help="a file that GRUB loads beside the vmkernel, under this name",
     )
     build.add_argument("--kickstart", type=Path, metavar="FILE", help="install by this file")
+    build.add_argument("--manifest", type=Path, metavar="FILE", help="SPDX: a copy goes inside")
     build.add_argument("--options", default="", help="the vmkernel's boot options")
     build.add_argument("-o", "--output", type=Path, default=Path("build/tepui.iso"), metavar="FILE")
     options = commands.add_parser("options", help="change the boot options in an ISO or stick")
@@ -42,7 +43,9 @@ def main(argv: Sequence[str]) -> int:
             if arguments.kickstart:
                 paths["ks.cfg"] = arguments.kickstart
             kernel, options = arguments.kernel, arguments.options
-            image.build(arguments.output, kernel, paths, options, entry="install")
+            output, manifest = arguments.output, arguments.manifest
+            image.build(output, kernel, paths, options, entry="install", manifest=manifest)
+            print(f"  {output.stat().st_size / 2**20:7.1f} MiB  {output}")
         else:
             image.set_options(arguments.iso, arguments.options, arguments.screen, arguments.entry)
     except (image.IsoError, OSError) as error:

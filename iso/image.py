@@ -104,9 +104,10 @@ def build(
     modules: Mapping[str, Path],
     options: str = "",
     entry: str = "live",
+    manifest: Path | None = None,
 ) -> None:
     """Writes the ISO; `modules` maps the names that the vmkernel sees to files; `entry` is what
-    boots when nobody chooses: install, live, check."""
+    boots when nobody chooses: install, live, check; `manifest` lies beside, for people."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix="iso-") as folder:
         boot = Path(folder, "boot")
@@ -116,6 +117,8 @@ def build(
         subprocess.run(["strip", "-o", boot / "vmkernel.elf", kernel], check=True)
         for name, path in modules.items():
             shutil.copyfile(path, boot / name)
+        if manifest:
+            shutil.copyfile(manifest, Path(folder, "manifest.spdx.json"))
         made = Path(folder + ".iso")
         command = [*MKRESCUE, "-o", str(made), folder, "--", "-volid", "TEPUI"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -10,11 +10,13 @@ from tests.system.machine import READY, Machine
 class Shell:
     """A logged-in session on a machine's serial console."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, booted: bool = False) -> None:
+        """`booted`: the console has shown READY already."""
         self.machine = machine
         self.console = machine.console
         self.marks = 0
-        self.console.expect(READY, 120)
+        if not booted:
+            self.console.expect(READY, 120)
         self.console.expect("login: ", 120)
         self.console.send("root\r")
         self.console.expect(r"\] ", 120)

@@ -10,6 +10,7 @@ import pytest
 from tepui.iso import install, layout, loader
 from tepui.iso.disk import Disk
 from tepui.iso.install import Source
+from tepui.iso.terminal import ROWS
 from tests.system import installed
 from tests.system.console import SCALE
 from tests.system.machine import READY, ROOT, Machine
@@ -21,11 +22,13 @@ KERNEL, USERWORLD = ROOT / "build/vmkernel.elf", ROOT / "build/userworld.img"
 
 
 def see(machine: Machine, text: str, timeout: float = 240) -> None:
-    """Waits until the VGA text screen shows `text`."""
+    """Waits until the VGA text screen shows `text` and, drawn last, the keys that work."""
     deadline = time.monotonic() + timeout * SCALE
-    while text not in (screen := "\n".join(machine.screen_text())):
-        assert time.monotonic() < deadline and machine.alive(), screen
-        time.sleep(0.5)
+    while True:
+        rows = machine.screen_text()
+        if any(text in row for row in rows) and rows[ROWS - 1].strip():
+            return
+        assert time.monotonic() < deadline and machine.console.drain(0.5), "\n".join(rows)
 
 
 def press(machine: Machine, text: str) -> None:
