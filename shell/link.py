@@ -125,8 +125,11 @@ class Link:
             return Reply(body, fds)
 
     def subscribe(self) -> Iterator[Event]:
-        """Events from now on, as they come; blocks between them."""
+        """Events from now on (this call asks for them), as they come; blocks between them."""
         self.request(abi.lib().CTL_SUBSCRIBE)
+        return self._coming()
+
+    def _coming(self) -> Iterator[Event]:
         while True:
             if self._events:
                 yield self._events.popleft()

@@ -29,7 +29,10 @@ TOP: dict[str, tuple[str, str]] = {
         "VMKernel system properties and commands for configuring scheduling.",
     ),
     "storage": ("tepui.shell.commands.storage", "Storage adapters, devices and datastores."),
-    "vm": ("tepui.shell.commands.vm", "Virtual machines that run on the host."),
+    "vm": (
+        "tepui.shell.commands.vm tepui.shell.commands.vms",
+        "Virtual machines of the host.",
+    ),
     "system": (
         "tepui.shell.commands.system tepui.shell.commands.accounts tepui.shell.commands.services",
         "VMKernel system properties and commands for configuring system functions.",
@@ -72,6 +75,7 @@ NAMESPACES: dict[str, str] = {
     "storage core device": "Storage devices.",
     "storage core device partition": "Partitions of storage devices.",
     "storage filesystem": "Datastores.",
+    "vm power": "Switching virtual machines on and off.",
     "vm process": "Virtual machines that are powered on.",
     "system account": "Accounts of this host.",
     "system account token": "API tokens for programs.",

@@ -7,6 +7,8 @@ from typing import Annotated
 from tepui.shell.command import FailedError, Opt, Role, command
 from tepui.shell.output import Style, iso_time, named
 from tepui.shell.run import Context
+from tepui.shell.vm.memory import VmError
+from tepui.shell.vm.service import VmService
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +121,26 @@ def syslog_mark(ctx: Context, message: Annotated[str, Opt("-s", "The text of the
 
 
 Reason = Annotated[str, Opt("-r", "Why the host goes down; it is logged.")]
+Guests = Annotated[
+    int, Opt("-g", "Seconds that guests have to shut down; 0: they are switched off.")
+]
+
+
+def down(ctx: Context, what: str, reason: str, guests: int, *, reboot: bool) -> None:
+    """Guests first, through hostd; a host without hostd goes down all the same."""
+    ctx.host.log_mark(f"{what}: {reason}")
+    try:
+        VmService().stop_all(guests)
+    except VmError as e:
+        ctx.host.log_mark(f"{what}: guests are not shut down: {e}")
+    ctx.host.power(reboot=reboot)
 
 
 @command("system shutdown poweroff", "Power off the system.", role=Role.ADMINISTRATOR)
-def poweroff(ctx: Context, reason: Reason) -> None:
-    ctx.host.log_mark(f"power off: {reason}")
-    ctx.host.power(reboot=False)
+def poweroff(ctx: Context, reason: Reason, guests: Guests = 60) -> None:
+    down(ctx, "power off", reason, guests, reboot=False)
 
 
 @command("system shutdown reboot", "Reboot the system.", role=Role.ADMINISTRATOR)
-def reboot(ctx: Context, reason: Reason) -> None:
-    ctx.host.log_mark(f"reboot: {reason}")
-    ctx.host.power(reboot=True)
+def reboot(ctx: Context, reason: Reason, guests: Guests = 60) -> None:
+    down(ctx, "reboot", reason, guests, reboot=True)

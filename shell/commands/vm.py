@@ -5,24 +5,26 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
-from tepui.shell.command import FailedError, Opt, Pos, Role, command
+from tepui.shell.command import FailedError, Opt, Pos, Role, UsageError, command
 from tepui.shell.output import Style, named
 from tepui.shell.run import Context
 from tepui.shell.stream import Stream
-from tepui.shell.vm import control, spec
+from tepui.shell.vm import control
+from tepui.shell.vm.inventory import Inventory
 from tepui.shell.vm.memory import VmError
+from tepui.shell.vm.service import VmService
 
 
 @dataclass(frozen=True, slots=True)
 class VmProcess:
     world_id: int = named("World ID")
+    process_id: int = named("Process ID")
+    cartel: int = named("VMX Cartel ID")
+    uuid: str = named("UUID")
     display_name: str = named("Display Name")
-    state: str = named("State")
-    cpus: int = named("CPUs")
-    memory: int = named("Memory (MiB)")
-    exits: int = named("Exits")
-    reason: str = named("Reason")
+    config_file: str = named("Config File")
 
 
 @command(
@@ -33,11 +35,18 @@ class VmProcess:
 )
 def process_list(ctx: Context) -> list[VmProcess]:
     link = ctx.host.link
+    files = {v.uuid: str(v.vmx) for v in Inventory.read().vms.values()}
     rows = [control.status(link, h) for h in control.handles(link)]
     return [
-        VmProcess(s.handle, s.name, s.state.name, s.cpus, s.memory >> 20, s.exits, s.reason)
+        VmProcess(s.handle, 0, s.handle, in_pairs(s.uuid), s.name, files.get(s.uuid, ""))
         for s in rows
+        if s.state in (control.VmState.RUNNING, control.VmState.RESETTING)
     ]
+
+
+def in_pairs(uuid: UUID) -> str:
+    """56 4d ... 0a-8d 9f ... 5a, as VMware writes them."""
+    return f"{uuid.bytes[:8].hex(' ')}-{uuid.bytes[8:].hex(' ')}"
 
 
 class Kill(StrEnum):
@@ -54,25 +63,23 @@ def process_kill(
     world_id: Annotated[int, Opt("-w", "The World ID of the virtual machine.")],
     type: Annotated[Kill, Opt("-t", "soft: its power button; hard, force: at once.")],  # noqa: A002
 ) -> None:
-    link = ctx.host.link
-    if type is Kill.SOFT:
-        control.press_button(link, world_id)
-        return
-    control.stop(link, world_id)
-    control.destroy(link, world_id)
+    try:
+        VmService().kill(world_id, soft=type is Kill.SOFT)
+    except VmError as e:
+        raise FailedError(str(e)) from e
 
 
 @command(
     "vm run", "Start the virtual machine that a .vmx file describes.", role=Role.OPERATOR, own=True
 )
 def run(ctx: Context, vmx: Annotated[str, Pos("The .vmx file.")]) -> str:
-    path = Path(vmx)
+    path, service = Path(vmx).resolve(), VmService()
     try:
-        return str(control.birth(ctx.host.link, spec.parse(path.read_text(), path.parent)))
+        if all(v.vmx != str(path) for v in service.vms()):
+            service.register(path)
+        return str(service.power(str(path), "on"))
     except VmError as e:
-        raise FailedError(f"{vmx}: {e}") from e
-    except OSError as e:
-        raise FailedError(f"{e.filename or vmx}: {e.strerror}") from e
+        raise FailedError(str(e)) from e
 
 
 @command(
@@ -80,6 +87,16 @@ def run(ctx: Context, vmx: Annotated[str, Pos("The .vmx file.")]) -> str:
     role=Role.OPERATOR, own=True, interactive=True,
 )  # fmt: skip
 def console(
-    ctx: Context, world_id: Annotated[int, Opt("-w", "The World ID of the virtual machine.")]
+    ctx: Context,
+    vm: Annotated[str, Pos("The VM: its name, Vmid or .vmx file.", complete="vm")] = "",
+    world_id: Annotated[int, Opt("-w", "Its World ID instead.")] = 0,
 ) -> Stream:
-    return Stream(control.console(ctx.host.link, world_id))
+    if bool(vm) == bool(world_id):
+        raise UsageError("Give either a virtual machine or its World ID")
+    try:
+        handle = world_id or VmService().find(vm).handle
+    except VmError as e:
+        raise FailedError(str(e)) from e
+    if not handle:
+        raise FailedError(f"{vm} is powered off", f"`vm power on {vm}` switches it on")
+    return Stream(control.console(ctx.host.link, handle))

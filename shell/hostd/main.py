@@ -22,7 +22,7 @@ from tepui.shell.config import change
 from tepui.shell.config.document import Document
 from tepui.shell.config.plain import ShapeError
 from tepui.shell.config.store import Store, run, state
-from tepui.shell.hostd import certificate
+from tepui.shell.hostd import certificate, vms
 from tepui.shell.hostd.access import Access
 from tepui.shell.hostd.accounts import Accounts
 from tepui.shell.hostd.app import Api, application
@@ -131,6 +131,7 @@ async def serve(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
     at_boot()
+    vms.begin(state(), run())
     asyncio.run(serve(args))
     return 0
 

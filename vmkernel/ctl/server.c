@@ -6,6 +6,7 @@
  * raise them; a subscriber that does not read loses its connection, never others' events.
  */
 #include "ctl/vm_console.h"
+#include "abi/vm.h"
 #include "dispatch.h"
 
 #include "vmk/boot.h"
@@ -26,7 +27,8 @@ STAT(events, "ctl.events", "events raised");
 STAT(events_lost, "ctl.events_lost", "events dropped because the ring was full");
 STAT(bad_frames, "ctl.bad_frames", "connections closed for a frame that is too long or cut off");
 
-enum { CONNS_MAX = 64, EVENTS_MAX = 256, EVENT_BYTES = 112 };
+enum { CONNS_MAX = 64, EVENTS_MAX = 256, EVENT_BYTES = 144 };
+STATIC_ASSERT(sizeof(struct vm_event) <= EVENT_BYTES);
 
 struct ctl_conn {
 	struct list link;
