@@ -139,8 +139,9 @@ void signal_send_locked(struct proc *p, struct uthread *t, int sig, const struct
 			signal_flush(&to->pending, sig_bit(SIGCONT));
 	}
 	to = t ? t : pick_thread(p, sig);
-	/* The first process has only the signals that it asked for. */
-	if (p->pid == 1 && p->actions[sig - 1].handler == SIG_DFL)
+	/* The first process has only the signals that it asked for; a blocked one it may wait for. */
+	if (p->pid == 1 && p->actions[sig - 1].handler == SIG_DFL && to &&
+	    !(to->blocked & sig_bit(sig)))
 		return;
 	if (sig == SIGKILL) {
 		proc_exit_group_locked(p, SIGKILL);

@@ -242,10 +242,11 @@ static bool deliver_one(struct uthread *t, struct trap_frame *f)
 	if (act.handler > SIG_IGN && act.flags & SA_RESETHAND)
 		p->actions[sig - 1].handler = SIG_DFL;
 	spin_unlock_irq(&proc_lock, flags);
-	if (act.handler == SIG_DFL)
-		default_action(p, &info, f);
-	else if (act.handler != SIG_IGN)
+	/* The first process may have unblocked it only now: what it did not ask for does nothing. */
+	if (act.handler > SIG_IGN)
 		run_handler(t, f, &info, &act);
+	else if (act.handler == SIG_DFL && p->pid != 1)
+		default_action(p, &info, f);
 	return true;
 }
 
