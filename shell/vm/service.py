@@ -53,8 +53,8 @@ class VmInfo:
 class VmService:
     """Each method is one request. VmError: refused, with a text for people; NoHostdError."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        self.path = path or SOCKET
+    def __init__(self, path: Path | None = None, wait: float | None = None) -> None:
+        self.path, self.wait = path or SOCKET, WAIT if wait is None else wait
 
     def call(self, name: str, **arguments: Any) -> Any:
         try:
@@ -72,7 +72,7 @@ class VmService:
         return answer["result"]
 
     def connect(self) -> socket.socket:
-        deadline = time.monotonic() + WAIT
+        deadline = time.monotonic() + self.wait
         while True:
             s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
