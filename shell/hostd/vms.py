@@ -9,10 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tepui.shell.client import Client
 from tepui.shell.hostd.keeper import Keeper, Known, say
 from tepui.shell.link import LinkError, RefusedError
-from tepui.shell.run import Context
 from tepui.shell.vm import control
 from tepui.shell.vm.memory import VmError
 from tepui.shell.vm.service import SOCKET, VmInfo
@@ -116,19 +114,11 @@ class Server(socketserver.ThreadingUnixStreamServer):
             os.umask(before)
 
 
-def mount_datastores() -> None:
-    """VMs live on them; what is mounted already is left alone."""
-    from tepui.shell.commands.storage import filesystem_automount
-
-    filesystem_automount(Context(Client()))
-
-
 def begin(state: Path, run_: Path) -> None:
     """Starts keeping VMs in threads of their own: hostd serves meanwhile."""
 
     def run() -> None:
         try:
-            mount_datastores()
             keeper = Keeper(state / "vms.json", run_ / "tepui")
             server = Server(keeper, run_ / SOCKET.name)
         except (VmError, LinkError, RefusedError, OSError) as e:
