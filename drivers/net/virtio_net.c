@@ -154,8 +154,9 @@ static void pair_live(struct vnet_rx *rx, struct vnet_tx *tx, bool live)
 {
 	uint64_t flags = spin_lock_irq(&rx->lock);
 	rx->live = live;
-	if (live)
-		(void)virtq_irq_after(&rx->vq, 1);
+	/* A frame that came before this asked for its interrupt in vain. */
+	if (live && virtq_irq_after(&rx->vq, 1))
+		bottom_raise(&rx->bottom);
 	spin_unlock_irq(&rx->lock, flags);
 	flags = spin_lock_irq(&tx->lock);
 	tx->live = live;

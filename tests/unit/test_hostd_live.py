@@ -12,7 +12,9 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -177,6 +179,43 @@ def test_a_console_has_the_window_of_its_person(hostd: Hostd) -> None:
         os.write(master, b"\x1d")
         assert process.wait(30) == 255
     os.close(master)
+
+
+def test_many_connections_at_once(hostd: Hostd) -> None:
+    """200 that say nothing and 50 that ask again and again; then all is as it was."""
+    context = ssl.create_default_context(cafile=str(hostd.state / "ssl/rui.crt"))
+    folder = Path(f"/proc/{(hostd.state / 'hostd.pid').read_text().strip()}/fd")
+
+    def connect() -> http.client.HTTPSConnection:
+        made = http.client.HTTPSConnection("localhost", hostd.port, context=context, timeout=120)
+        made.connect()
+        return made
+
+    def busy(_number: int) -> list[int]:
+        connection, seen = connect(), []
+        for _ in range(4):
+            connection.request("POST", "/api/commands/system/version/get", "{}")
+            answer = connection.getresponse()
+            answer.read()
+            seen.append(answer.status)
+        connection.close()
+        return seen
+
+    before = len(list(folder.iterdir()))
+    idle = [connect() for _ in range(200)]
+    with ThreadPoolExecutor(50) as pool:
+        assert [s for seen in pool.map(busy, range(50)) for s in seen] == [401] * 200
+    assert len(list(folder.iterdir())) >= before + 200
+    for connection in idle:
+        connection.close()
+    until(lambda: len(list(folder.iterdir())) <= before)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
