@@ -55,13 +55,22 @@ demo: deps ## install what is missing, build, boot the ISO and show it
 	@$(MAKE) --no-print-directory $(ISO)
 	@$(BIN)/python -m tests.system.demo
 
+# The small guest of the tests (tests/guest/): an ELF with a PVH entry.
+GUEST := build/testguest.elf
+GUEST_CFLAGS := -std=gnu11 -O2 -ffreestanding -fno-pic -no-pie -mno-red-zone -mgeneral-regs-only \
+	-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables
+$(GUEST): $(wildcard tests/guest/*.[chS])
+	@mkdir -p $(@D); echo "  guest   $@"
+	@$(CC) $(GUEST_CFLAGS) $(WARNINGS) -nostdlib -static -o $@ $(filter-out %.h,$^) \
+		-Wl,-Ttext-segment=0x200000,-e,start32,--build-id=none,-z,noexecstack,--no-warn-rwx-segments
+
 .PHONY: soak
-soak: $(VENV)/project $(ISO) ## long versions of the tests
+soak: $(VENV)/project $(ISO) $(GUEST) ## long versions of the tests
 	@$(ASAN) TEPUI_SOAK=1 $(PYTEST) -q -n $(JOBS) -m 'slow or soak' --timeout 7200 tests/unit
 	@TEPUI_SOAK=1 $(PYTEST) -q -n $(JOBS) -m 'slow or soak' --timeout 7200 tests/system
 
 .PHONY: system
-system: $(VENV)/project $(ISO) ## system tests in QEMU and Bochs
+system: $(VENV)/project $(ISO) $(GUEST) ## system tests in QEMU and Bochs
 	@$(PYTEST) -q -n $(JOBS) -m 'not soak' tests/system
 
 # One boot, once the vmkernel knows how to become ready.
@@ -70,5 +79,5 @@ smoke: $(ISO) $(VENV)/project
 	@if grep -q 'ready in' $(IMAGE); then $(PYTEST) -q -m smoke tests/system; fi
 
 .PHONY: bench
-bench: $(ISO) $(VENV)/project ## figures under -icount: build/bench.json
+bench: $(ISO) $(VENV)/project $(GUEST) ## figures under -icount: build/bench.json
 	@$(BIN)/python -m tests.bench.run

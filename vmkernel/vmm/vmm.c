@@ -77,7 +77,7 @@ static void console_world(void *arg)
 				wait_event(&c->waitq, c->out.count || c->closed);
 			continue;
 		}
-		if (ch != '\n' && ch != '\r' && used < sizeof(line) - 1)
+		if ((uint8_t)ch >= ' ' && ch != 0x7f && used < sizeof(line) - 1)
 			line[used++] = ch;
 		if ((ch == '\n' || used == sizeof(line) - 1) && used) {
 			line[used] = 0;

@@ -8,83 +8,97 @@
 #include "vmk/errno.h"
 #include "vmk/mm.h"
 
-enum { TYPE_CONSOLE = 3, CLASS_OTHER = 0x078000, RX = 0, TX = 1, PIECE = 64 };
+enum { TYPE_CONSOLE = 3, CLASS_OTHER = 0x078000, RX = 0, TX = 1, PIECE = 64, STEP = 1024 };
 
 struct vcon {
 	struct virtio d;
 	struct vconsole console;
-	struct vchain chain; /* under the device's lock */
+	/* Under the device's lock. A chain is sent in steps, for it may be as long as the guest's memory. */
+	struct vchain rx, tx;
+	uint32_t sent;
+	bool sending; /* tx is taken, up to sent */
 };
 
-/* A transmit chain to the console, which has room for it. */
-static int transmit(struct vcon *v, const struct vchain *c)
+/* Some of the transmit queue: 1 when there may be more, 0, or -EPROTO. */
+static int transmit(struct vcon *v, struct vqueue *q)
 {
 	uint8_t buf[PIECE];
 
-	for (uint32_t off = 0; off < c->read_bytes; off += PIECE) {
-		uint32_t n = MIN(c->read_bytes - off, (uint32_t)PIECE);
+	if (!v->sending) {
+		int got = vqueue_take(q, &v->tx);
 
-		if (vchain_read(v->d.gmem, c, off, buf, n) != (int)n)
+		if (got <= 0)
+			return got;
+		v->sending = true;
+		v->sent = 0;
+	}
+	for (uint32_t end = v->sent + MIN(v->tx.read_bytes - v->sent, (uint32_t)STEP);
+	     v->sent < end;) {
+		uint32_t n = MIN(MIN(end - v->sent, (uint32_t)PIECE), vconsole_room(&v->console));
+
+		if (!n) /* the reader will tell */
+			return 0;
+		if (vchain_read(v->d.gmem, &v->tx, v->sent, buf, n) != (int)n)
 			return -EPROTO;
 		for (uint32_t i = 0; i < n; i++)
 			vconsole_put(&v->console, buf[i]);
+		v->sent += n;
 	}
-	return 0;
+	if (v->sent < v->tx.read_bytes)
+		return 1;
+	v->sending = false;
+	if (vqueue_done(q, v->tx.head, 0))
+		return -EPROTO;
+	virtio_signal(&v->d, q);
+	return 1;
 }
 
-static int receive(struct vcon *v, const struct vchain *c)
+/* One receive chain, when there is input. */
+static int receive(struct vcon *v, struct vqueue *q)
 {
+	int got = vconsole_input(&v->console) ? vqueue_take(q, &v->rx) : 0, byte;
 	uint32_t n = 0;
-	int byte;
 
-	while (n < c->write_bytes && (byte = vconsole_get(&v->console)) >= 0) {
+	if (got <= 0)
+		return got;
+	while (n < v->rx.write_bytes && (byte = vconsole_get(&v->console)) >= 0) {
 		uint8_t b = (uint8_t)byte;
 
-		if (vchain_write(v->d.gmem, c, n, &b, 1) != 1)
+		if (vchain_write(v->d.gmem, &v->rx, n, &b, 1) != 1)
 			return -EPROTO;
 		n++;
 	}
-	return (int)n;
-}
-
-/* Whether the chain can be dealt with now; one that is longer than the whole ring is cut by it. */
-static bool ready(struct vcon *v, unsigned queue)
-{
-	uint32_t room = vconsole_room(&v->console);
-
-	if (queue == RX)
-		return vconsole_input(&v->console);
-	return room >= v->chain.read_bytes || room >= VCONSOLE_OUT;
+	if (vqueue_done(q, v->rx.head, n))
+		return -EPROTO;
+	virtio_signal(&v->d, q);
+	return 1;
 }
 
 static void kick(struct virtio *d, unsigned queue)
 {
 	struct vcon *v = container_of(d, struct vcon, d);
-	struct vqueue *q = &d->queue[queue];
-	uint64_t flags = spin_lock_irq(&d->lock);
-	unsigned n;
-	int err;
+	int more = 1;
 
-	for (n = 0; n < VIRTIO_BUDGET && virtio_live(d); n++) {
-		err = vqueue_take(q, &v->chain);
-		if (!err)
-			break;
-		if (err > 0 && !ready(v, queue)) {
-			vqueue_unget(q);
-			break;
+	for (unsigned n = 0; more > 0; n++) {
+		uint64_t flags;
+
+		if (n == VIRTIO_BUDGET) {
+			virtio_again(d, queue);
+			return;
 		}
-		if (err > 0)
-			err = queue == TX ? transmit(v, &v->chain) : receive(v, &v->chain);
-		if (err >= 0)
-			err = vqueue_done(q, v->chain.head, (uint32_t)err);
-		if (err < 0)
+		flags = spin_lock_irq(&d->lock);
+		more = !virtio_live(d) ? 0
+		       : queue == TX   ? transmit(v, &d->queue[TX])
+		                       : receive(v, &d->queue[RX]);
+		if (more < 0)
 			virtio_broken(d);
+		spin_unlock_irq(&d->lock, flags);
 	}
-	if (n && virtio_live(d))
-		virtio_signal(d, q);
-	spin_unlock_irq(&d->lock, flags);
-	if (n == VIRTIO_BUDGET)
-		virtio_again(d, queue);
+}
+
+static void reset(struct virtio *d)
+{
+	container_of(d, struct vcon, d)->sending = false;
 }
 
 /* Room or input: both queues have something to do. */
@@ -100,6 +114,7 @@ static const struct virtio_kind kind = {
 	.type = TYPE_CONSOLE,
 	.class_code = CLASS_OTHER,
 	.kick = kick,
+	.reset = reset,
 };
 
 static int create(struct vm *vm, struct vpci_bus *bus, const struct vm_device *cfg,

@@ -269,7 +269,7 @@ static int rx_one(struct vnet *n, struct vqueue *q, const struct pkt *p)
 		int got = vqueue_next(q, c);
 		uint32_t part;
 
-		if (got <= 0 || (count && !merge)) {
+		if (got <= 0 || (count && !merge) || count == q->size) {
 			q->next_avail -= count + (got > 0);
 			return got < 0 ? got : -ENOBUFS;
 		}

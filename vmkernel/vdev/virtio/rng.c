@@ -26,32 +26,33 @@ static int fill(struct virtio *d, const struct vchain *c)
 static void kick(struct virtio *d, unsigned queue)
 {
 	struct vchain *c = kmalloc(sizeof(*c));
-	uint64_t flags;
-	unsigned n;
-	int err = 0;
+	int got = 1;
 
-	if (!c) {
-		virtio_again(d, queue);
-		return;
-	}
-	flags = spin_lock_irq(&d->lock);
-	for (n = 0; n < VIRTIO_BUDGET && virtio_live(d); n++) {
-		err = vqueue_take(&d->queue[queue], c);
-		if (err > 0)
-			err = fill(d, c);
-		else if (!err)
-			break;
-		if (err >= 0)
-			err = vqueue_done(&d->queue[queue], c->head, (uint32_t)err);
-		if (err < 0)
+	for (unsigned n = 0; c && got > 0; n++) {
+		uint64_t flags;
+
+		if (n == VIRTIO_BUDGET) {
+			kfree(c);
+			virtio_again(d, queue);
+			return;
+		}
+		flags = spin_lock_irq(&d->lock);
+		got = virtio_live(d) ? vqueue_take(&d->queue[queue], c) : 0;
+		if (got > 0) {
+			int filled = fill(d, c);
+
+			if (filled < 0 || vqueue_done(&d->queue[queue], c->head, (uint32_t)filled))
+				got = -EPROTO;
+			else
+				virtio_signal(d, &d->queue[queue]);
+		}
+		if (got < 0)
 			virtio_broken(d);
+		spin_unlock_irq(&d->lock, flags);
 	}
-	if (n && virtio_live(d))
-		virtio_signal(d, &d->queue[queue]);
-	spin_unlock_irq(&d->lock, flags);
-	kfree(c);
-	if (n == VIRTIO_BUDGET)
+	if (!c)
 		virtio_again(d, queue);
+	kfree(c);
 }
 
 static const struct virtio_kind kind = {

@@ -128,11 +128,6 @@ int vqueue_next(struct vqueue *q, struct vchain *c)
 	return 1;
 }
 
-void vqueue_unget(struct vqueue *q)
-{
-	q->next_avail--;
-}
-
 int vqueue_fill(struct vqueue *q, uint16_t offset, uint16_t head, uint32_t written)
 {
 	uint16_t at = (uint16_t)(q->next_used + offset) & (q->size - 1);

@@ -38,8 +38,6 @@ int __must_check vqueue_enable(struct vqueue *q);
 int __must_check vqueue_next(struct vqueue *q, struct vchain *c);
 /* The same, and when there is none, the driver's next one comes with a kick. */
 int __must_check vqueue_take(struct vqueue *q, struct vchain *c);
-/* Puts the last chain back: it comes again at the next vqueue_next. */
-void vqueue_unget(struct vqueue *q);
 /* Gives a chain back with the bytes written. -EPROTO. */
 int __must_check vqueue_done(struct vqueue *q, uint16_t head, uint32_t written);
 /* Like vqueue_done for `count` chains that appear together: entries are filled first, then published. */
