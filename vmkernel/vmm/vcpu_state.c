@@ -2,11 +2,13 @@
 /*
  * Registers that no VMCB holds, switched with the vCPU's world: x87 to AVX by XSAVE (eagerly, so that nothing of
  * another world is ever left to guess at), XCR0, DR0-3, TSC_AUX. The kernel uses none of them, so exits leave them
- * alone. Interrupts off. Spec: AMD APM 2, 15.5.1; Intel SDM 1, 13.
+ * alone. Between two VMs the CPU forgets where its branches went. Interrupts off.
+ * Spec: AMD APM 2, 15.5.1, 3.2.9 (PRED_CMD); Intel SDM 1, 13.
  */
 #include "vmk/cpu.h"
 #include "vmk/errno.h"
 #include "vmk/mm.h"
+#include "vmk/stat.h"
 #include "vmk/string.h"
 #include "vmm/vm_priv.h"
 #include "x86/cpu.h"
@@ -20,10 +22,27 @@ enum {
 	FPU_XMM = 160,
 	FPU_XSTATE_BV = 512
 };
+enum { MSR_PRED_CMD = 0x49, PRED_CMD_IBPB = 1 };
 #define XCR0_X87    BIT(0)
 #define XCR0_SSE    BIT(1)
 #define XCR0_AVX    BIT(2)
 #define XCR0_AVX512 BITS(7, 5)
+
+STAT(barriers, "vm.branch_barriers", "branch predictions dropped between two VMs on a CPU");
+
+/* The handle of the VM that each CPU ran last. */
+static uint64_t ran_last[CPUS_MAX];
+
+static void branch_barrier(const struct vcpu *v)
+{
+	uint64_t *last = &ran_last[cpu_id()], handle = v->vm->handle;
+
+	if (likely(*last == handle) || !cpu_features.ibpb)
+		return;
+	*last = handle;
+	wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
+	stat_inc(barriers);
+}
 
 int vcpu_state_create(struct vcpu *v)
 {
@@ -86,6 +105,7 @@ void vcpu_state_in(struct vcpu *v)
 {
 	const struct vcpu_extra *x = &v->extra;
 
+	branch_barrier(v);
 	fpu_load(x);
 	__asm__ volatile(
 		"mov %0, %%db0; mov %1, %%db1; mov %2, %%db2; mov %3, %%db3" ::"r"(x->dr[0]),

@@ -67,8 +67,10 @@ static int build(struct vm *vm)
 	err = vm_intr_init(vm);
 	if (!err)
 		err = vplatform_init(&vm->platform, vm);
-	for (; !err && vm->cpus < vm->config.cpus; vm->cpus++)
+	while (!err && vm->cpus < vm->config.cpus) {
 		err = vcpu_create(vm, vm->cpus, &vm->vcpu[vm->cpus]);
+		vm->cpus += !err;
+	}
 	return err;
 }
 

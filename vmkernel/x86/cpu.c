@@ -44,6 +44,9 @@ void cpu_identify(void)
 	f->arat = f->max_leaf >= 6 && (cpuid(6, 0).a & BIT(2));
 	f->invariant_tsc = f->max_ext_leaf >= 0x80000007 && (cpuid(0x80000007, 0).d & BIT(8));
 	f->phys_bits = f->max_ext_leaf >= 0x80000008 ? (uint8_t)cpuid(0x80000008, 0).a : 36;
+	/* AMD's bit, or Intel's for SPEC_CTRL and PRED_CMD. */
+	f->ibpb = (f->max_ext_leaf >= 0x80000008 && (cpuid(0x80000008, 0).b & BIT(12))) ||
+	          (b.d & BIT(26));
 	for (unsigned i = 0; f->max_ext_leaf >= 0x80000004 && i < 3; i++) {
 		r = cpuid(0x80000002 + i, 0);
 		memcpy(f->brand + 16 * i, &r, 16);

@@ -9,7 +9,7 @@ struct cpu_features {
 	uint32_t signature; /* CPUID.1:EAX */
 	uint32_t max_leaf, max_ext_leaf;
 	uint8_t phys_bits;
-	bool huge_pages, smep, smap, umip, fsgsbase, xsave, rdrand, rdtscp, invpcid;
+	bool huge_pages, smep, smap, umip, fsgsbase, xsave, rdrand, rdtscp, invpcid, ibpb;
 	bool x2apic, tsc_deadline, invariant_tsc, arat, hypervisor;
 	uint64_t xcr0;       /* what XCR0 is set to; 3 (x87, SSE) without XSAVE */
 	uint32_t xsave_size; /* of a state with all of xcr0; 512 without XSAVE */
