@@ -15,6 +15,9 @@ Boot = Callable[..., Machine]
 OFF = r"vm: guest: the guest switched itself off"
 
 
+BACKPORTS = f"{guests.CLOUD}/bookworm-backports"  # Debian's 6.12
+
+
 def start(
     boot: Boot,
     logs: Path,
@@ -23,10 +26,12 @@ def start(
     disk: Path | None = None,
     cpus: int = 1,
     host_cpus: int = 1,
+    memory: int = 256,
+    package: str = guests.CLOUD,
 ) -> Machine:
     """A machine whose guest runs the script; a disk is an NVMe drive of the host's, passed on."""
     devices = (Device(DeviceKind.DISK, "vmhba0:C0:T0:L0"),) if disk else ()
-    guest = guests.Guest(script, cpus=cpus, devices=devices)
+    guest = guests.Guest(script, cpus=cpus, memory=memory, devices=devices, package=package)
     iso = guests.iso(logs / "guest.iso", guest)
     drive: tuple[str, ...] = ()
     if disk:
@@ -35,7 +40,7 @@ def start(
     machine = boot(
         iso=iso,
         cpus=host_cpus,
-        memory=1024,
+        memory=memory + 768,
         options="vmimage=guest",
         threads="single",
         arguments=drive,
@@ -50,6 +55,17 @@ def test_linux_reaches_its_shell_and_switches_off(boot: Boot, logs: Path, cpus: 
     machine.console.expect(r"guest: shell on", 240)
     machine.console.expect(r"guest: passed", 60)
     machine.console.expect(OFF, 60)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("package", [guests.CLOUD, BACKPORTS])
+@pytest.mark.parametrize(("cpus", "memory"), [(1, 128), (2, 8192), (4, 1024), (8, 512)])
+def test_linux_of_any_size(boot: Boot, logs: Path, package: str, cpus: int, memory: int) -> None:
+    """More virtual processors than there are; all of them are there, and none was ever stuck."""
+    script = f'test "$(nproc)" = {cpus} || exit 1\n! dmesg | grep -i "detected stalls\\|lockup"'
+    machine = start(boot, logs, script, cpus=cpus, host_cpus=2, memory=memory, package=package)
+    machine.console.expect(r"guest: passed", 1200)
+    machine.console.expect(OFF, 120)
 
 
 def test_time_passes_in_the_guest(boot: Boot, logs: Path) -> None:

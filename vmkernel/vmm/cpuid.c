@@ -77,6 +77,19 @@ static struct cpuid_entry *add(struct cpuid_table *t, uint32_t leaf, uint32_t su
 	return e;
 }
 
+/*
+ * QEMU's TCG 7.2 loses the flags in CMPXCHG16B: an exit right behind it saves an RFLAGS with bits of some other
+ * register, the VM bit among them, which a guest does not survive.
+ */
+static bool loses_flags(void)
+{
+	struct cpuid r = { 0 };
+
+	if (cpu_features.hypervisor)
+		r = cpuid(LEAF_HYPERVISOR, 0);
+	return !memcmp((uint32_t[]){ r.b, r.c, r.d }, "TCGTCGTCGTCG", 12);
+}
+
 /* What no mask can say. */
 static void adjust(const struct vm *vm, struct cpuid_entry *e)
 {
@@ -90,6 +103,7 @@ static void adjust(const struct vm *vm, struct cpuid_entry *e)
 		r[ECX] |= F(24) |
 		          (vm->config.flags & VM_NO_X2APIC ? 0 : F(21)); /* TSC deadline, x2APIC */
 		r[ECX] |= vm->config.flags & VM_HIDE_HYPERVISOR ? 0 : F(31);
+		r[ECX] &= loses_flags() ? ~F(13) : PASS;
 		if (!cpu_features.xsave)
 			r[ECX] &= ~(F(26) | F(28) | F(12) | F(29));
 		break;
