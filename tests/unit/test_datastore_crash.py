@@ -57,6 +57,8 @@ class Workload:
 
     def __init__(self, unit: cunit.Unit, seed: int) -> None:
         self.disk = Disk.fresh(unit, self.size).mount()
+        if seed % 4 >= 2:  # what a freed block held stays there for its next owner
+            self.disk.dev.limits.discard_max = 0
         self.base = unit.lib.sim_clone(self.disk.sim)
         self.disk.sim.recording = True
         self.rng = random.Random(seed)
@@ -204,8 +206,9 @@ def verify(ack: Acknowledged, disk: Disk) -> list[str]:
 
 def crash_states(
     work: Workload, rng: random.Random, count: int
-) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-    """(flush, [(event, sectors)]): events before `flush` are all there, of the next epoch these."""
+) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
+    """(flush, now, [(event, sectors)]): the power went after `now` events; those before `flush`
+    are all there, and of those behind it these."""
     log = work.disk.sim
     kinds = [log.event[i].op for i in range(log.events)]
     flush_op = work.disk.lib.BLK_FLUSH
@@ -217,9 +220,10 @@ def crash_states(
     for _ in range(count):
         start, events = rng.choice(epochs)
         style = rng.randrange(4)
-        n = len(events)
-        if n == 0 or style == 0:
-            chosen = [(e, whole) for e in events[: rng.randint(0, n)]]
+        if style != 2:
+            events = events[: rng.randint(0, len(events))]
+        if not events or style == 0:
+            chosen = [(e, whole) for e in events]
         elif style == 1:
             chosen = [(rng.choice(events), whole)]
         elif style == 2:
@@ -229,11 +233,11 @@ def crash_states(
             chosen = [
                 (e, rng.choice([whole, whole, 1, 3, 8, 9])) for e in events if rng.random() < 0.6
             ]
-        yield start + 1, chosen
+        yield start + 1, start + 1 + len(events), chosen
 
 
 def examine(
-    work: Workload, flush: int, chosen: list[tuple[int, int]], rng: random.Random
+    work: Workload, flush: int, now: int, chosen: list[tuple[int, int]], rng: random.Random
 ) -> list[str]:
     """Builds a crash state, mounts it (one in four crashes again in the replay), checks it."""
     lib = work.disk.lib
@@ -257,7 +261,7 @@ def examine(
             wrong.append(disk.ffi.string(disk.ds.damage).decode())
         disk.unmount()
         wrong += disk.report().problems
-        ack = [a for a in work.acks if a.event <= flush][-1]
+        ack = [a for a in work.acks if a.event <= now][-1]
         wrong += verify(ack, disk)
     except Exception as e:
         wrong.append(f"{type(e).__name__}: {e}")
@@ -285,8 +289,8 @@ def failures(
         work.step()
     merge_later(work.acks)
     rng = random.Random(seed + 1000)
-    for flush, chosen in crash_states(work, rng, states):
-        for w in examine(work, flush, chosen, rng):
+    for flush, now, chosen in crash_states(work, rng, states):
+        for w in examine(work, flush, now, chosen, rng):
             yield f"seed {seed}, flush {flush}: {w}"
     work.close_all()
     work.disk.unmount()
