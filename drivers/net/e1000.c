@@ -13,15 +13,18 @@
 #include "vmk/world.h"
 
 STAT(interrupts, "e1000.interrupts", "interrupts");
+STAT(mmio, "e1000.mmio", "registers read and written");
 STAT(resets, "e1000.resets", "resets of devices that no longer sent");
 
 uint32_t e1000_read(const struct e1000 *e, unsigned reg)
 {
+	stat_inc(mmio);
 	return mmio_read32(e->regs + reg);
 }
 
 void e1000_write(struct e1000 *e, unsigned reg, uint32_t v)
 {
+	stat_inc(mmio);
 	mmio_write32(e->regs + reg, v);
 }
 

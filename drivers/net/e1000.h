@@ -17,6 +17,7 @@ enum {
 	E1000_BATCH = 16,
 	E1000_RX_BYTES = 2048,
 	E1000_TX_BYTES_MAX = 4096,
+	E1000_HEAD = 256, /* bytes for the headers of a segmented frame */
 	E1000_Q_82574 = 1 /* quirks: PCI Express part with MSI-X and another EEPROM handshake */
 };
 #define E1000_RESET_WAIT   (10 * NS_PER_MS)
@@ -45,6 +46,8 @@ struct e1000 {
 	struct spinlock tx_lock;
 	struct e1000_tx_desc *tx;
 	iova_t tx_iova;
+	uint8_t (*tx_head)[E1000_HEAD]; /* by descriptor */
+	iova_t tx_head_iova;
 	struct pkt *tx_pkt[E1000_RING]; /* at a frame's last descriptor */
 	uint16_t tx_tail, tx_clean;
 	uint16_t csum_start, csum_offset; /* of the context that the device has; 0: none */

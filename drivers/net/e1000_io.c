@@ -27,7 +27,8 @@ int e1000_rings_alloc(struct e1000 *e)
 	spin_init(&e->tx_lock, "e1000 send", RANK_DEVICE);
 	e->rx = dma_alloc(dev, RING_BYTES, &e->rx_iova);
 	e->tx = dma_alloc(dev, RING_BYTES, &e->tx_iova);
-	if (!e->rx || !e->tx)
+	e->tx_head = dma_alloc(dev, E1000_RING * E1000_HEAD, &e->tx_head_iova);
+	if (!e->rx || !e->tx || !e->tx_head)
 		return -ENOMEM;
 	for (unsigned i = 0; i < E1000_RING; i++) {
 		e->rx_page[i] = page_alloc(ORDER_4K, FRAME_DMA, 0);
@@ -46,6 +47,7 @@ void e1000_rings_free(struct e1000 *e)
 			page_free(e->rx_page[i], ORDER_4K);
 	dma_free(&e->pci->dev, (void *)e->rx, RING_BYTES);
 	dma_free(&e->pci->dev, e->tx, RING_BYTES);
+	dma_free(&e->pci->dev, e->tx_head, E1000_RING * E1000_HEAD);
 }
 
 static void rx_arm(struct e1000 *e, unsigned i)
@@ -241,10 +243,37 @@ static void tx_context(struct e1000 *e, const struct pkt *p)
 
 static unsigned tx_need(const struct pkt *p)
 {
-	unsigned n = p->flags & PKT_CSUM_PARTIAL ? 1 : 0;
+	unsigned n = (p->flags & PKT_CSUM_PARTIAL ? 1 : 0) +
+	             (p->flags & (PKT_TSO4 | PKT_TSO6) ? 1 : 0);
 	for (unsigned i = 0; i < p->sg_count; i++)
 		n += DIV_UP(p->sg[i].len, (uint32_t)E1000_TX_BYTES_MAX);
 	return n;
+}
+
+/*
+ * 3.5.7: the device adds each segment's length to what it finds in the checksum fields: the IPv4 sum has to be 0 there,
+ * and TCP's that of the pseudo-header without a length. The caller's has one, and its pages may be a
+ * guest's: a copy of the headers is changed. Returns their length.
+ */
+static uint32_t tx_header(struct e1000 *e, const struct pkt *p, uint32_t command, uint8_t options)
+{
+	struct e1000_tx_desc *d = tx_slot(e);
+	size_t i = (size_t)(d - e->tx);
+	uint8_t *h = e->tx_head[i], *field = h + p->csum_start + p->csum_offset;
+	uint32_t length = p->len - p->csum_start;
+	(void)pkt_read(p, 0, h, p->hdr_len);
+	uint32_t sum = ((uint32_t)field[0] << 8 | field[1]) + (0xffff - (length & 0xffff)) +
+	               (0xffff - (length >> 16));
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	field[0] = (uint8_t)(sum >> 8);
+	field[1] = (uint8_t)sum;
+	if (p->flags & PKT_TSO4)
+		memset(h + ETH_HLEN + 10, 0, 2);
+	*d = (struct e1000_tx_desc){ .addr = e->tx_head_iova + i * E1000_HEAD,
+		                     .command = command | p->hdr_len,
+		                     .options = options };
+	return p->hdr_len;
 }
 
 static void tx_pieces(struct e1000 *e, struct pkt *p)
@@ -255,8 +284,11 @@ static void tx_pieces(struct e1000 *e, struct pkt *p)
 	uint8_t options = (uint8_t)((p->flags & PKT_CSUM_PARTIAL ? E1000_TXD_TXSM : 0) |
 	                            (p->flags & PKT_TSO4 ? E1000_TXD_IXSM : 0));
 	struct e1000_tx_desc *d = NULL;
+	uint32_t skip = tso ? tx_header(e, p, command, options) : 0;
 	for (unsigned i = 0; i < p->sg_count; i++) {
-		for (uint32_t off = 0; off < p->sg[i].len; off += E1000_TX_BYTES_MAX) {
+		uint32_t from = MIN(skip, p->sg[i].len);
+		skip -= from;
+		for (uint32_t off = from; off < p->sg[i].len; off += E1000_TX_BYTES_MAX) {
 			uint32_t len = MIN(p->sg[i].len - off, (uint32_t)E1000_TX_BYTES_MAX);
 			d = tx_slot(e);
 			*d = (struct e1000_tx_desc){ .addr = dma_map(&e->pci->dev, p->sg[i].pa + off,
@@ -281,7 +313,9 @@ static bool tx_fits(const struct pkt *p)
 		return false;
 	if (p->flags & PKT_CSUM_PARTIAL && p->csum_start + p->csum_offset > 255)
 		return false;
-	return !tso || (p->hdr_len && p->hdr_len <= 255 && p->gso_size && p->hdr_len < p->len);
+	return !tso || (p->csum_start >= ETH_HLEN + 20 &&
+	                p->csum_start + p->csum_offset + 2 <= p->hdr_len && p->hdr_len <= 255 &&
+	                p->gso_size && p->hdr_len < p->len);
 }
 
 int e1000_xmit(struct uplink *u, unsigned q, struct pkt *p)

@@ -43,7 +43,7 @@ def test_pattern_over_the_whole_disk(boot: Boot, tmp_path: Path, model: str) -> 
     image.write_bytes(bytes(SIZE))
     arguments = ("-drive", f"{DRIVE}{image}", *MODELS[model])
     console = boot(cpus=2, options="disktest=all", arguments=arguments).console
-    console.expect(r"disktest: done, 1 disks", 150)
+    console.expect(r"disktest: done, 1 disks", 270)
     last = re.search(r"disktest: \S+: ok, last pattern ([0-9a-f]+)", console.transcript)
     assert last, console.transcript[-2000:]
     assert image.read_bytes() == pattern(int(last[1], 16), SIZE)
@@ -51,17 +51,74 @@ def test_pattern_over_the_whole_disk(boot: Boot, tmp_path: Path, model: str) -> 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_media_error_is_reported_and_passes(boot: Boot, tmp_path: Path, model: str) -> None:
-    """Each request of the first 100 reads fails once: the right error, and the driver lives on."""
+    """A write fails once: the right error, and the device works afterwards."""
     image = tmp_path / "disk"
-    image.write_bytes(bytes(SIZE))
+    image.write_bytes(bytes(128 << 10))
     backend = (
         f'{{"driver":"blkdebug","node-name":"disk","image":{{"driver":"file","filename":"{image}"}},'
         '"inject-error":[{"event":"none","iotype":"write","errno":5,"once":true,"sector":64}]}'
     )
     arguments = ("-blockdev", backend, *MODELS[model])
-    console = boot(options="disktest=all", arguments=arguments).console
+    console = boot(cpus=2, options="disktest=all", arguments=arguments).console
     console.expect(r"disktest: \S+: size 512 depth 1: error 5", 60)
-    console.expect(r"disktest: done, 1 disks", 60)
+    console.expect(r"disktest: \S+: once more: error 0", 150)
+
+
+def throttle(machine: Machine, rate: int) -> None:
+    """Bytes a second that the disk gets; 0: as many as it can."""
+    command = f"block_set_io_throttle disk {rate} 0 0 0 0 0"
+    machine.qmp.execute("human-monitor-command", command_line=command)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("model", ["nvme", "virtio-blk", "ahci"])
+def test_stalled_requests_time_out(boot: Boot, tmp_path: Path, model: str) -> None:
+    """A disk that answers once a minute: the driver resets it, the error is ETIMEDOUT; then all
+    is well again. QEMU lets the stalled requests go when it resets the device."""
+    image = tmp_path / "disk"
+    image.write_bytes(bytes(SIZE))
+    drive = f"{DRIVE}{image},throttling.iops-total=1000000,throttling.group=slow"
+    machine = boot(options="disktest=all", arguments=("-drive", drive, *MODELS[model]))
+    machine.console.expect(r"disktest: \S+: writing", 90)
+    throttle(machine, 8)
+    machine.console.expect(r"passed its deadline", 120)
+    machine.console.expect(r"disktest: \S+: size 512 depth 1: error 110", 120)
+    throttle(machine, 0)
+    machine.console.expect(r"disktest: \S+: once more: error 0", 90)
+
+
+UNPLUG = ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")
+PORT = ("-device", "pcie-root-port,id=rp,slot=1,chassis=1")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("model", ["nvme,serial=S1", "virtio-blk-pci"])
+def test_unplugging_during_io(boot: Boot, tmp_path: Path, model: str) -> None:
+    """Native hot unplug: what was under way ends with an error, the other disk does not notice."""
+    for name in ("disk", "other"):
+        (tmp_path / name).write_bytes(bytes(SIZE))
+    with (tmp_path / "disk").open("r+b") as file:
+        file.truncate(1 << 30)  # it is not done before the button is pressed
+    other = f"if=none,id=other,format=raw,file={tmp_path / 'other'}"
+    devices = (f"{model},drive=disk,bus=rp,id=victim", "virtio-blk-pci,drive=other")
+    arguments: tuple[str, ...] = (
+        *UNPLUG,
+        *PORT,
+        "-drive",
+        f"{DRIVE}{tmp_path / 'disk'}",
+        "-drive",
+        other,
+    )
+    arguments += tuple(word for d in devices for word in ("-device", d))
+    machine = boot(cpus=2, options="disktest=all", arguments=arguments)
+    machine.console.expect(r"disktest: \S+: writing", 90)
+    machine.qmp.execute("device_del", id="victim")
+    machine.console.expect(r"disktest: done, 2 disks", 150)
+    told = machine.console.transcript
+    assert re.search(r"disktest: \S+: size 512 depth 1: error 19", told), "ENODEV for what it had"
+    assert re.search(r"disktest: \S+: ok, last pattern", told), "the other disk"
+    assert "is taken out" in told
+    assert "DEVICE_DELETED" in {event["event"] for event in machine.qmp.events}
 
 
 @pytest.mark.parametrize("option", ["hcl.block=1b36:0010", "hcl.block=1234:5678,1b36:0010"])

@@ -50,10 +50,14 @@ static void calibrate(void)
 	floor_cost = least;
 }
 
+/* A driver's counter; the virtio drivers share their transport's, the Intel NICs theirs. */
 static uint64_t stat_value(const char *driver, const char *what)
 {
 	char name[48];
-	vmk_snprintf(name, sizeof(name), "%s.%s", driver, what);
+	const char *of = !strncmp(driver, "virtio", 6)  ? "virtio"
+	                 : !strncmp(driver, "e1000", 5) ? "e1000"
+	                                                : driver;
+	vmk_snprintf(name, sizeof(name), "%s.%s", of, what);
 	SECTION_FOR_EACH(struct stat_entry, s, stats) {
 		if (!strcmp(s->name, name))
 			return *s->value;
@@ -65,6 +69,31 @@ static void report(const char *driver, const char *what, uint64_t total, uint64_
                    const char *unit)
 {
 	log_info("%s.%s %llu %s", driver, what, (unsigned long long)(total / ops), unit);
+}
+
+/* What icount prices at one instruction each: register accesses and interrupts. */
+struct traffic {
+	uint64_t mmio, interrupts;
+};
+
+static struct traffic traffic_of(const char *driver)
+{
+	return (struct traffic){ stat_value(driver, "mmio") + stat_value(driver, "kicks"),
+		                 stat_value(driver, "interrupts") };
+}
+
+/* The traffic since `from`, in thousandths an operation. */
+static void report_traffic(const char *driver, const char *what, struct traffic from, uint64_t ops)
+{
+	char name[48];
+	struct traffic now = traffic_of(driver);
+	/* Not every driver counts its accesses. */
+	vmk_snprintf(name, sizeof(name), "%s.mmio", what);
+	if (now.mmio)
+		report(driver, name, (now.mmio - from.mmio) * 1000, ops, "per_1000");
+	vmk_snprintf(name, sizeof(name), "%s.interrupts", what);
+	if (now.interrupts)
+		report(driver, name, (now.interrupts - from.interrupts) * 1000, ops, "per_1000");
 }
 
 struct reads {
@@ -115,7 +144,8 @@ static void bench_disk(struct blk_dev *d)
 		s->sg[i] = (struct sg){ .pa = page_alloc(ORDER_4K, FRAME_KERNEL, 0),
 			                .len = PAGE_SIZE };
 	for (unsigned depth = 1; depth <= DEPTH_MOST; depth *= DEPTH_MOST) {
-		uint64_t least = UINT64_MAX, interrupts = stat_value(driver, "interrupts");
+		uint64_t least = UINT64_MAX;
+		struct traffic before = traffic_of(driver);
 		char what[32];
 		for (unsigned i = 0; i < ROUNDS; i++) {
 			uint64_t cost = read_round(d, s, depth);
@@ -123,9 +153,7 @@ static void bench_disk(struct blk_dev *d)
 		}
 		vmk_snprintf(what, sizeof(what), "read4k.depth%u", depth);
 		report(driver, what, least, depth, "instructions");
-		vmk_snprintf(what, sizeof(what), "read4k.depth%u.interrupts", depth);
-		interrupts = stat_value(driver, "interrupts") - interrupts;
-		report(driver, what, interrupts * 1000, (uint64_t)depth * ROUNDS, "per_1000");
+		report_traffic(driver, what, before, (uint64_t)depth * ROUNDS);
 	}
 	for (unsigned i = 0; i < DEPTH_MOST; i++)
 		page_free(s->sg[i].pa, ORDER_4K);
@@ -162,6 +190,7 @@ static void find_nic(struct uplink *u, void *arg)
 static void bench_pair(struct uplink *from, struct uplink *to)
 {
 	uint64_t send = UINT64_MAX, receive = UINT64_MAX;
+	struct traffic before = traffic_of(from->driver);
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		uint64_t sent = 0, got = 0, flags = irq_save();
 		unsigned n = 0;
@@ -187,6 +216,8 @@ static void bench_pair(struct uplink *from, struct uplink *to)
 	}
 	report(from->driver, "send", send, DEPTH_MOST, "instructions");
 	report(from->driver, "receive", receive, DEPTH_MOST, "instructions");
+	/* Of a frame's whole way: out of one NIC and into the other. */
+	report_traffic(from->driver, "frame", before, (uint64_t)DEPTH_MOST * ROUNDS);
 }
 
 struct disks {

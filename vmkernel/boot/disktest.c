@@ -161,6 +161,7 @@ static void test_disk(struct blk_dev *d)
 {
 	static const uint32_t sizes[] = { 512, 4096, 12288, 65536, 1 << 20, SIZE_MOST };
 	uint64_t pattern = 0;
+	log_info("%s: writing", d->id);
 	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
 		uint32_t size = MAX(sizes[i], d->limits.block_size);
 		unsigned most = MIN((unsigned)SLOTS, (unsigned)d->limits.depth);
@@ -171,7 +172,10 @@ static void test_disk(struct blk_dev *d)
 			pattern += 0x0101010101010101ull;
 			int rc = one_pass(d, size, depth, pattern);
 			if (rc) {
+				/* The same once more shows whether the device outlived it. */
 				log_err("%s: size %u depth %u: error %d", d->id, size, depth, -rc);
+				rc = one_pass(d, size, depth, pattern);
+				log_info("%s: once more: error %d", d->id, -rc);
 				return;
 			}
 		}
