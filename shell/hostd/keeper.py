@@ -266,10 +266,11 @@ class Keeper:
         if marker.exists():
             return
         for vm in self.vms():
-            if vm.autostart and not self.state(vm).on:
+            if vm.autostart:
                 try:
-                    self.power_on(vm)
-                except (VmError, RefusedError, OSError) as e:
+                    if not self.state(vm).on:
+                        self.power_on(vm)
+                except (VmError, RefusedError, LinkError, OSError) as e:
                     self.last[vm.id] = str(e)
                     say(f"{vm.name}: autostart: {e}")
         self.run.mkdir(parents=True, exist_ok=True)
