@@ -26,9 +26,10 @@ def info(known: Known) -> VmInfo:
         return VmInfo(vm.id, vm.vmx.stem, str(vm.vmx), "", "invalid", 0, 0, 0, vm.autostart, str(e))
     state = status.state.name.lower() if status else "off"
     handle = status.handle if status else 0
+    last = known.last or (status.reason if status and not known.on else "")
     return VmInfo(
         vm.id, spec.name, str(vm.vmx), str(spec.uuid), state, handle, spec.cpus, spec.memory,
-        vm.autostart, known.last,
+        vm.autostart, last,
     )  # fmt: skip
 
 
