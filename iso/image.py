@@ -61,12 +61,12 @@ class IsoError(Exception):
 
 def options_file(options: str, screen: str = "", entry: str = "") -> bytes:
     """The options file's content: marker, assignments, padding. `screen` is a gfxpayload of GRUB's
-    ("text", "800x600x32"), "" for the usual one; `entry` boots without waiting long."""
+    ("text", "800x600x32"), "" for the usual one; `entry` boots at once."""
     every = options + screen + entry
     if not every.isprintable() or "'" in every:
         raise IsoError(f"boot options must be printable and without quotes: {every!r}")
     lines = [f"set options='{options}'\n", f"set screen='{screen}'\n" if screen else ""]
-    lines += [f"set entry='{entry}'\nset timeout=1\n"] if entry else []
+    lines += [f"set entry='{entry}'\nset timeout=0\n"] if entry else []
     text = OPTIONS_MARKER + "".join(lines).encode()
     if len(text) > OPTIONS_SIZE:
         raise IsoError(f"boot options are too long: {len(options)} characters")

@@ -55,6 +55,7 @@ class Config:
     cd_index: int = 0  # when the firmware tries the CD
     boot: str = "cd"  # where the ISO is: "cd", "usb", or "none" (not attached)
     display: str = "std"
+    screen: str = ""  # GRUB's video mode: "text", or empty for a framebuffer
     arguments: tuple[str, ...] = ()
     inside: tuple[str, ...] = ()  # a command that runs QEMU elsewhere, as in a network namespace
     iso: Path = ISO
@@ -116,7 +117,7 @@ class Machine:
         out += memory_arguments(config)
         if config.boot != "none":
             shutil.copyfile(config.iso, iso)
-            image.set_options(iso, config.options, entry=config.entry)
+            image.set_options(iso, config.options, config.screen, config.entry)
             out += boot_arguments(config, iso)
         if config.firmware is Firmware.UEFI:
             variables = self.folder / "vars.fd"
@@ -182,13 +183,16 @@ class Machine:
         assert self.process
         return self.process.wait(timeout * SCALE)
 
-    def screen_text(self, columns: int = 80, rows: int = 25) -> list[str]:
-        """What the VGA text screen shows."""
+    def text_memory(self) -> bytes:
+        """The VGA text screen, 25 rows of 80 cells: character and attribute."""
         dump = self.folder / "screen"
-        size = columns * rows * 2
-        self.qmp.execute("pmemsave", val=0xB8000, size=size, filename=str(dump))
-        text = dump.read_bytes()[::2].decode("cp437")
-        return [text[row * columns : (row + 1) * columns].rstrip() for row in range(rows)]
+        self.qmp.execute("pmemsave", val=0xB8000, size=80 * 25 * 2, filename=str(dump))
+        return dump.read_bytes()
+
+    def screen_text(self) -> list[str]:
+        """What the VGA text screen shows, row by row."""
+        text = self.text_memory()[::2].decode("cp437")
+        return [text[at : at + 80].rstrip() for at in range(0, len(text), 80)]
 
     def screenshot(self, path: Path) -> None:
         """The framebuffer as PNG."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.bench import run as bench
 from tests.system.bochs import Bochs
 from tests.system.machine import READY, Firmware, Machine
 
@@ -48,6 +49,14 @@ def test_four_numa_nodes(boot: Boot) -> None:
 
 def test_the_stick_boots_too(boot: Boot) -> None:
     boot(boot="usb").console.expect(READY, 120)
+
+
+def test_image_and_memory_after_boot_stay_small(boot: Boot) -> None:
+    """Below 4 MiB of image; 16 MiB, 2 MiB a CPU and 0.4% of memory (the frame table) in use."""
+    assert bench.image_figures()[0].value < 4 * 2**20
+    console = boot(cpus=4, memory=2048, options="bench=ground").console
+    used = int(console.expect(r"bench: mm\.used (\d+) bytes", 120)[1])
+    assert used < (16 + 4 * 2 + 2048 * 0.004) * 2**20
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ static void decide(unsigned cpu)
 	e = share_pick(&rq->share, seam_now);
 	rq->charged = seam_now;
 	rq->waiting = rq->share.waiting.count;
-	rq->clock = share_time(&rq->share);
+	rq->clock = share_time_picked(&rq->share);
 	rq->rates = (uint32_t)rq->share.rates;
 	due[cpu] = share_next(&rq->share, seam_now);
 	if (!e) {

@@ -3,6 +3,7 @@
 #include "boot/panictest.h"
 #include "vmk/boot.h"
 #include "vmk/layout.h"
+#include "vmk/lock.h"
 #include "vmk/log.h"
 #include "vmk/string.h"
 #include "x86/insn.h"
@@ -50,13 +51,33 @@ static void assertion(void)
 	ASSERT(READ_ONCE(one) == 2);
 }
 
+/* Debug builds refuse these two. */
+static void lockorder(void)
+{
+	static struct spinlock outer = SPINLOCK_INIT("outer", RANK_OUTER);
+	static struct spinlock inner = SPINLOCK_INIT("inner", RANK_LEAF);
+
+	spin_lock(&inner);
+	spin_lock(&outer);
+	spin_unlock(&outer);
+	spin_unlock(&inner);
+}
+
+static void undefined(void)
+{
+	int bits = 64;
+
+	log_info("1 << 64 is %d", 1 << READ_ONCE(bits));
+}
+
 static const struct {
 	const char *name;
 	void (*fn)(void);
 } tests[] = {
 	{ "pagefault", pagefault },     { "stackoverflow", stackoverflow },
 	{ "doublefault", doublefault }, { "hang", hang },
-	{ "assert", assertion },
+	{ "assert", assertion },        { "lockorder", lockorder },
+	{ "undefined", undefined },
 };
 
 void panictest(void)
@@ -68,5 +89,5 @@ void panictest(void)
 	for (unsigned i = 0; i < ARRAY_SIZE(tests); i++)
 		if (strcmp(tests[i].name, name) == 0)
 			tests[i].fn();
-	log_warn("there is no test \"%s\"", name);
+	log_warn("the test \"%s\" is over, or there is none of that name", name);
 }

@@ -185,7 +185,7 @@ static struct world *pick(struct runq *rq, ns_t now)
 	w->state = WORLD_RUNNING;
 	rq->charged = now;
 	WRITE_ONCE(rq->waiting, rq->share.waiting.count);
-	WRITE_ONCE(rq->clock, share_time(&rq->share));
+	WRITE_ONCE(rq->clock, share_time_picked(&rq->share));
 	WRITE_ONCE(rq->rates, (uint32_t)MIN(rq->share.rates, (uint64_t)UINT32_MAX));
 	timer_slice_end(share_next(&rq->share, now));
 	return w;

@@ -87,24 +87,24 @@ static void rebase(struct share_queue *q)
  * A deadline one request away at the entitled rate, but no later than a round of everyone's slices: so small shares
  * wait for a bounded time once they are eligible.
  */
-static void set_deadline(const struct share_queue *q, struct share_entity *e)
+static void set_deadline(const struct share_queue *q, struct share_entity *e, unsigned count)
 {
-	uint64_t slices = (uint64_t)(q->count + 1) * SHARE_SLICE;
+	uint64_t slices = (uint64_t)count * SHARE_SLICE;
 	int64_t round = (int64_t)((slices << 20) / MAX(q->rates, (uint64_t)RATE_ONE));
 
 	e->node.deadline = e->node.start + MIN(in_virtual(e->rate, e->left), round);
 }
 
 /*
- * What it may use in a row: its part of a round of slices, so that small rates come round as often as large
+ * What it may use in a row: its part of a round of `count` slices, so that small rates come round as often as large
  * ones and no error is larger than a world's own part.
  */
-static void new_request(const struct share_queue *q, struct share_entity *e)
+static void new_request(const struct share_queue *q, struct share_entity *e, unsigned count)
 {
-	uint64_t part = (uint64_t)e->rate * (q->count + 1) * SHARE_SLICE >> 20;
+	uint64_t part = (uint64_t)e->rate * count * SHARE_SLICE >> 20;
 
 	e->left = (int64_t)MIN(MAX(part, SHARE_BURST), (uint64_t)e->request);
-	set_deadline(q, e);
+	set_deadline(q, e, count);
 }
 
 /* Takes over an entitlement that changed, while e is in no sum: what it lags behind stays the same service. */
@@ -149,7 +149,7 @@ static void enter(struct share_queue *q, struct share_entity *e, unsigned slices
 	e->fresh = false;
 	e->node.start = MAX(e->node.start, time - lag);
 	e->node.start = MIN(e->node.start, time + lag);
-	new_request(q, e);
+	new_request(q, e, q->count + 1);
 	wait_in(q, e, now);
 }
 
@@ -209,10 +209,13 @@ void share_charge(struct share_queue *q, ns_t dt, ns_t now)
 void share_stop(struct share_queue *q, enum share_leave how, ns_t now)
 {
 	struct share_entity *e = q->running;
+	bool moves = how == SHARE_SLEEP || e->release > now || READ_ONCE(e->new_rate) != e->rate;
 
 	q->running = NULL;
-	sums_remove(q, e);
-	take_rate(q, e);
+	if (moves) {
+		sums_remove(q, e);
+		take_rate(q, e);
+	}
 	if (how == SHARE_SLEEP) {
 		e->request = (e->request * 3 + MAX(e->burst, (uint32_t)SHARE_BURST)) / 4;
 		e->burst = 0;
@@ -225,8 +228,13 @@ void share_stop(struct share_queue *q, enum share_leave how, ns_t now)
 	if (e->burst == SHARE_SLICE)
 		e->request = SHARE_SLICE;
 	if (e->left <= 0 || how == SHARE_YIELD)
-		new_request(q, e);
-	wait_in(q, e, now);
+		new_request(q, e, q->count + moves);
+	if (moves) {
+		wait_in(q, e, now);
+		return;
+	}
+	e->where = SHARE_WAITING;
+	tl_insert(&q->waiting, &e->node);
 }
 
 void share_refresh(struct share_queue *q)
@@ -242,7 +250,7 @@ void share_refresh(struct share_queue *q)
 		tl_remove(&q->waiting, n);
 		sums_remove(q, e);
 		take_rate(q, e);
-		new_request(q, e);
+		new_request(q, e, q->count + 1);
 		sums_add(q, e);
 		tl_insert(&q->waiting, n);
 	}

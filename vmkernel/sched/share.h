@@ -49,6 +49,11 @@ void share_queue_init(struct share_queue *q, uint32_t seed);
 void share_entity_init(struct share_entity *e, uint32_t rate);
 /* The queue's average virtual time, in the common count that queues are compared by. */
 int64_t share_time(const struct share_queue *q);
+/* The same right after share_pick(), which has just brought base up to the average. */
+static inline int64_t share_time_picked(const struct share_queue *q)
+{
+	return q->base + q->shift;
+}
 
 /* A world that was created, woke up or comes from another CPU. */
 void share_insert(struct share_queue *q, struct share_entity *e, ns_t now);

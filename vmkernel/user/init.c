@@ -82,7 +82,7 @@ put:
 
 void user_init(void)
 {
-	char tests[8];
+	char name[8];
 	int r;
 
 	ids_init();
@@ -92,8 +92,8 @@ void user_init(void)
 	user_cpu_init();
 	console_port_init();
 	boot_option("init", init_path, sizeof(init_path));
-	if (boot_option("selftest", tests, sizeof(tests)))
-		return; /* they account for every page, so nothing may run beside them */
+	if (boot_option("selftest", name, sizeof(name)) || boot_option("bench", name, sizeof(name)))
+		return; /* they account for every page and instruction, so nothing may run beside them */
 	r = start_first();
 	if (r)
 		log_err("no first process: error %d", -r);
