@@ -256,6 +256,11 @@ bool panic_in_progress(void)
 	return READ_ONCE(log_panicking);
 }
 
+bool panic_here(void)
+{
+	return READ_ONCE(panic_owner) == cpu_id() + 1;
+}
+
 void panic_stopped(void)
 {
 	for (;;) {

@@ -18,6 +18,8 @@ static bool handle_nmi(struct trap_frame *f)
 	bool (*fn)(struct trap_frame *) = load_acquire(&watchdog);
 
 	stat_inc(nmi_count);
+	if (panic_here())
+		return true; /* one CPU's watchdog goes on asking while the screen is drawn and until the reset */
 	if (panic_in_progress()) {
 		this_cpu()->stopped_rip = f->rip;
 		panic_stopped();

@@ -14,6 +14,7 @@ void panic_frame(const struct trap_frame *f, const char *fmt, ...) __printf(2, 3
 void panic_set_stop(void (*fn)(void));
 /* True from the first moment of a panic on: an NMI now means "stop". */
 bool panic_in_progress(void);
+bool panic_here(void); /* this CPU is the one that panics */
 /* This CPU stops for good, for the panic of another. */
 void panic_stopped(void) __noreturn;
 #endif
