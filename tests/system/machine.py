@@ -117,7 +117,10 @@ class Machine:
         out += memory_arguments(config)
         if config.boot != "none":
             shutil.copyfile(config.iso, iso)
-            image.set_options(iso, config.options, config.screen, config.entry)
+            options = config.options
+            if config.entry == "live" and "loglevel=" not in options:
+                options += " loglevel=info"  # the tests read the log on the console to the end
+            image.set_options(iso, options, config.screen, config.entry)
             out += boot_arguments(config, iso)
         if config.firmware is Firmware.UEFI:
             variables = self.folder / "vars.fd"
