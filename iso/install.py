@@ -60,13 +60,14 @@ def bank_image(path: Path, size: int, bank: str, kernel: Path, userworld: Path) 
 
 
 def write_table(disk: Disk, table: gpt.Table) -> None:
-    """The partition table, without boot code: nothing boots from this disk now."""
+    """The partition table, without boot code, so BIOS goes on to the next device; then what an
+    earlier installation left, the ESP first: until it goes UEFI boots a system that is whole."""
     primary, backup = gpt.build(table)
-    for number in (layout.ESP, *layout.BANKS.values()):
-        # What an earlier installation left must not be found by the firmware.
-        disk.write(table.partitions[number - 1].first * table.block_size, bytes(layout.MIB))
     disk.write(0, primary)
     disk.flush()
+    for number in (layout.ESP, *layout.BANKS.values()):
+        disk.write(table.partitions[number - 1].first * table.block_size, bytes(layout.MIB))
+        disk.flush()
     disk.write(disk.size - len(backup), backup)
     disk.flush()
 
