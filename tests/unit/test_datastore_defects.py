@@ -25,6 +25,17 @@ class Defect:
 
 
 DEFECTS = {
+    "a record is not flushed before it counts": Defect(
+        "journal.c",
+        "ds->record, pages);\n\t}\n\tif (r == 0)\n\t\tr = blk_flush(ds->dev);",
+        "ds->record, pages);\n\t}",
+    ),
+    "a rename is two transactions": Defect(
+        "names.c",
+        "\tif (r == 0)\n\t\tr = ds_dir_remove(ds, dir, name);\n\tif (r == 0 && directory)",
+        "\tif (r == 0)\n\t\tr = ds_commit(ds);\n\tif (r == 0)\n"
+        "\t\tr = ds_dir_remove(ds, dir, name);\n\tif (r == 0 && directory)",
+    ),
     "the tail moves before the pages are in place": Defect(
         "journal.c",
         "\tlist_for_each(p, &ds->behind_pages, dirty) {\n\t\tr = blk_rw_buf(",
