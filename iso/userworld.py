@@ -74,6 +74,9 @@ COMMANDS = {
     "pktcap-uw": "tepui.shell.pktcap:main",
     "vim-cmd": "tepui.shell.vimcmd:main",
     "tepui-setup": "tepui.iso.setup:main",
+    "dcui": "tepui.shell.dcui:main",
+    "vmtop": "tepui.shell.vmtop:main",
+    "vsish": "tepui.shell.vsish:main",
 }
 
 DIST_PACKAGES = Path("usr/lib/python3/dist-packages")

@@ -64,8 +64,8 @@ static bool shift, ctrl, alt, caps, extended;
 
 static void send(const char *text)
 {
-	console_input("\033", 1);
-	console_input(text, strlen(text));
+	console_input(CONSOLE_SCREEN, "\033", 1);
+	console_input(CONSOLE_SCREEN, text, strlen(text));
 }
 
 static bool send_function(uint8_t code)
@@ -85,9 +85,9 @@ static void send_extended(uint8_t code)
 		if (sequences[i].code == code)
 			send(sequences[i].text);
 	if (code == 0x1c)
-		console_input("\r", 1); /* keypad Enter */
+		console_input(CONSOLE_SCREEN, "\r", 1); /* keypad Enter */
 	if (code == 0x35)
-		console_input("/", 1);
+		console_input(CONSOLE_SCREEN, "/", 1);
 }
 
 static void send_character(uint8_t code)
@@ -103,8 +103,8 @@ static void send_character(uint8_t code)
 	else if (ctrl && c == ' ')
 		c = 0;
 	if (alt)
-		console_input("\033", 1);
-	console_input(&c, 1);
+		console_input(CONSOLE_SCREEN, "\033", 1);
+	console_input(CONSOLE_SCREEN, &c, 1);
 }
 
 static bool modifier(uint8_t code, bool pressed)

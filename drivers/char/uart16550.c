@@ -100,7 +100,7 @@ static enum irq_return uart_irq(void *arg)
 	for (int i = 0; i < UART_IRQ_BYTES && (uart_read(u, LSR) & LSR_DR); i++) {
 		char c = (char)uart_read(u, RBR);
 
-		console_input(&c, 1);
+		console_input(CONSOLE_LINE, &c, 1);
 		r = IRQ_HANDLED;
 	}
 	return r;

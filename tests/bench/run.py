@@ -10,7 +10,7 @@ figure and `bench: done` at the end. Each row of the file: name, value, unit, be
 import json
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
@@ -19,6 +19,7 @@ from tepui.iso import image
 from tepui.shell.vm import image as vm_image
 from tepui.shell.vm.memory import MIB
 from tepui.shell.vm.spec import Flags, VmSpec
+from tests.bench import userworld
 from tests.bench.targets import GOALS, Goal
 from tests.system.machine import ROOT, Config, Machine
 
@@ -54,9 +55,12 @@ class Figure:
     name: str
     value: float
     unit: str
+    beside: float | None = None  # the same on Debian's kernel in the same run: the target too
 
     @property
     def goal(self) -> Goal:
+        if self.beside is not None:
+            return Goal(target=self.beside, peer=(userworld.PEER, self.beside))
         return GOALS.get(self.name, Goal())
 
     @property
@@ -119,6 +123,13 @@ def measure_guest() -> list[Figure]:
         return parse(machine.console.transcript)
 
 
+def userworld_figures() -> list[Figure]:
+    """What system calls and processes cost, beside Debian's kernel."""
+    ours, theirs = (parse(text) for text in userworld.transcripts(LOGS))
+    others = {figure.name: figure.value for figure in theirs}
+    return [replace(figure, beside=others[figure.name]) for figure in ours]
+
+
 def report(figures: list[Figure]) -> list[Figure]:
     """Prints all figures; returns those that miss their targets."""
     for figure in figures:
@@ -135,6 +146,7 @@ def main() -> int:
     for name in BOOTS:
         figures += measure(name)
     figures += measure_guest()
+    figures += userworld_figures()
     OUTPUT.write_text(json.dumps([figure.row() for figure in figures], indent=1) + "\n")
     missed = report(figures)
     print(f"wrote {Path(OUTPUT).relative_to(ROOT)}: {len(figures)} figures")

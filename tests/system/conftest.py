@@ -86,21 +86,30 @@ def logs(request: pytest.FixtureRequest) -> Path:
     return ROOT / "build/logs" / name
 
 
-@pytest.fixture
-def boot(request: pytest.FixtureRequest, logs: Path) -> Iterator[Callable[..., Machine]]:
-    """Starts machines that end with the test: boot(cpus=2, options="...") -> Machine."""
+def starter(folder: Path) -> Iterator[Callable[..., Machine]]:
+    """Starts machines that end with whoever asked; the second's logs are in folder/2."""
     with ExitStack() as stack:
         count = 0
 
         def start(**config: Any) -> Machine:
             nonlocal count
             count += 1
-            folder = logs if count == 1 else logs / str(count)
-            machine = Config(**config)
-            request.node.stash.setdefault(BOOTED, []).append(str(machine.firmware))
-            return stack.enter_context(Machine(machine, folder))
+            here = folder if count == 1 else folder / str(count)
+            return stack.enter_context(Machine(Config(**config), here))
 
         yield start
+
+
+@pytest.fixture
+def boot(logs: Path) -> Iterator[Callable[..., Machine]]:
+    """Machines that end with the test: boot(cpus=2, options="...") -> Machine."""
+    yield from starter(logs)
+
+
+@pytest.fixture(scope="module")
+def module_boot(request: pytest.FixtureRequest) -> Iterator[Callable[..., Machine]]:
+    """Machines that end with the test's module."""
+    yield from starter(ROOT / "build/logs" / request.node.name.replace("/", "_"))
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def busybox_iso(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shell(boot: Boot, busybox_iso: Path) -> Console:
-    console = boot(iso=busybox_iso, cpus=2, options="loglevel=warn").console
+    console = boot(iso=busybox_iso, cpus=2, options="loglevel=warning").console
     console.expect("ready> ")
     return console
 
@@ -117,6 +117,12 @@ def test_fork_bomb(shell: Console) -> None:
 
 def test_memory_bomb(shell: Console) -> None:
     assert "ended with 137" in run(shell, "hostile memory", 180)
+    assert run(shell, "echo alive").strip() == "alive"
+
+
+def test_corrupted_programs(shell: Console) -> None:
+    """Headers with wrong bytes: refused, or a process that ends; the kernel goes on."""
+    assert "hostile elf: 300 tried" in run(shell, "hostile elf 300", 300)
     assert run(shell, "echo alive").strip() == "alive"
 
 

@@ -11,15 +11,13 @@
 #include "vmk/string.h"
 #include "vmk/time.h"
 #include "vmk/user.h"
+#include "vmk/vm.h"
 #include "vmk/world.h"
 #include "x86/insn.h"
 #include "x86/paging.h"
 #include "x86/percpu.h"
 
 #define LOG_MODULE "ctl"
-
-/* The back end that vmm/ chose; "" without one. */
-extern const char *hvm_backend_name(void) __attribute__((weak));
 
 CTL_OP(CTL_HOST_INFO, host_info, 0, sizeof(struct ctl_host_info), CTL_READ)
 {
@@ -37,8 +35,7 @@ CTL_OP(CTL_HOST_INFO, host_info, 0, sizeof(struct ctl_host_info), CTL_READ)
 	r->cpus = cpu_count();
 	r->nodes = mm_nodes();
 	r->efi = boot_info.efi_system_table != 0;
-	if (hvm_backend_name)
-		str_copy(r->hvm, hvm_backend_name(), sizeof(r->hvm));
+	str_copy(r->hvm, vmm_backend(), sizeof(r->hvm));
 	return 0;
 }
 

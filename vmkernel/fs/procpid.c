@@ -327,8 +327,10 @@ static void fill(struct text_buf *t, void *arg)
 	struct pnode *n = arg;
 	struct proc *p = proc_find(n->pid);
 
-	if (!p)
+	if (!p) {
+		t->error = -ESRCH;
 		return;
+	}
 	n->e->text(t, p, n->number);
 	proc_put(p);
 }

@@ -17,7 +17,7 @@ static bool text_grow(struct text_buf *t, size_t need)
 		return true;
 	p = size <= TEXT_MAX ? kmalloc(size) : NULL;
 	if (!p) {
-		t->failed = true;
+		t->error = -ENOMEM;
 		return false;
 	}
 	if (t->len)
@@ -33,7 +33,7 @@ void text_printf(struct text_buf *t, const char *fmt, ...)
 	va_list ap;
 	int n;
 
-	if (t->failed || !text_grow(t, t->len + 1))
+	if (t->error || !text_grow(t, t->len + 1))
 		return;
 	va_start(ap, fmt);
 	n = vmk_vsnprintf(t->p + t->len, t->size - t->len, fmt, ap);
@@ -50,7 +50,7 @@ void text_printf(struct text_buf *t, const char *fmt, ...)
 
 void text_append(struct text_buf *t, const void *data, size_t n)
 {
-	if (t->failed || !text_grow(t, t->len + n + 1))
+	if (t->error || !text_grow(t, t->len + n + 1))
 		return;
 	memcpy(t->p + t->len, data, n);
 	t->len += n;
@@ -75,10 +75,10 @@ static ssize_t text_file_read(struct file *f, struct uio *u, uint64_t *pos)
 	mutex_lock(&f->inode->lock); /* pread comes without pos_lock */
 	if (*pos == 0 || !tf->t.p) {
 		tf->t.len = 0;
-		tf->t.failed = false;
+		tf->t.error = 0;
 		tf->fill(&tf->t, tf->arg);
 	}
-	r = tf->t.failed ? -ENOMEM : text_read(&tf->t, u, pos);
+	r = tf->t.error ? tf->t.error : text_read(&tf->t, u, pos);
 	mutex_unlock(&f->inode->lock);
 	return r;
 }

@@ -137,7 +137,10 @@ void tty_port_resize(struct tty_port *p, uint16_t rows, uint16_t cols)
 
 static int port_open(struct inode *i, struct file *f)
 {
-	return tty_open(((struct tty_port *)f->priv)->tty, f);
+	struct tty_port *p = f->priv;
+
+	WRITE_ONCE(p->used, true);
+	return tty_open(p->tty, f);
 }
 
 static int console_open(struct inode *i, struct file *f)

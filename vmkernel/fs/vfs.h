@@ -119,7 +119,7 @@ int __must_check file_alloc_inode(struct inode *i, uint32_t flags, struct file *
 struct text_buf {
 	char *p;
 	size_t len, size;
-	bool failed; /* out of memory */
+	int error; /* 0 or what the read gives: -ENOMEM; -ESRCH where the process is gone */
 };
 void text_append(struct text_buf *t, const void *data, size_t n);
 ssize_t text_read(const struct text_buf *t, struct uio *u, uint64_t *pos);

@@ -11,8 +11,9 @@
 enum { CHUNK = 128 };
 
 static struct console *consoles;
-static void (*input)(const char *text, size_t len);
+static void (*input)(enum console_place place, const char *text, size_t len);
 static struct log_lock output_lock;
+static bool claimed[CONSOLE_PLACES]; /* by a program: no log lines */
 
 /* Option console=a,b names the consoles to use; without it all are. */
 static bool wanted(const char *name)
@@ -36,19 +37,40 @@ void console_add(struct console *c)
 	store_release(&consoles, c);
 }
 
-void console_emit(const char *text, size_t len)
+const struct console *console_at(enum console_place place)
 {
-	for (struct console *c = load_acquire(&consoles); c != NULL; c = c->next)
-		c->write(c, text, len);
+	struct console *c = load_acquire(&consoles);
+
+	while (c != NULL && c->place != place)
+		c = c->next;
+	return c;
 }
 
-/* At most a chunk with interrupts off: a serial line needs 11 ms for it. */
-void console_write(const char *text, size_t len)
+void console_emit(const char *text, size_t len)
+{
+	bool everywhere = READ_ONCE(log_panicking);
+
+	for (struct console *c = load_acquire(&consoles); c != NULL; c = c->next)
+		if (everywhere || !READ_ONCE(claimed[c->place]))
+			c->write(c, text, len);
+}
+
+void console_claim(enum console_place place)
+{
+	WRITE_ONCE(claimed[place], true);
+}
+
+void console_write(enum console_place place, const char *text, size_t len)
 {
 	while (len > 0) {
+		/* At most a chunk with interrupts off: a serial line needs 11 ms for it. */
 		size_t n = MIN(len, (size_t)CHUNK);
+		uint64_t flags = log_lock_take(&output_lock);
 
-		console_write_whole(text, n);
+		for (struct console *c = load_acquire(&consoles); c != NULL; c = c->next)
+			if (c->place == place)
+				c->write(c, text, n);
+		log_lock_give(&output_lock, flags);
 		text += n;
 		len -= n;
 	}
@@ -69,15 +91,15 @@ void console_begin_panic(void)
 			c->panic(c);
 }
 
-void console_input(const char *text, size_t len)
+void console_input(enum console_place place, const char *text, size_t len)
 {
-	void (*fn)(const char *, size_t) = load_acquire(&input);
+	void (*fn)(enum console_place, const char *, size_t) = load_acquire(&input);
 
 	if (fn != NULL)
-		fn(text, len);
+		fn(place, text, len);
 }
 
-void console_set_input(void (*fn)(const char *text, size_t len))
+void console_set_input(void (*fn)(enum console_place place, const char *text, size_t len))
 {
 	store_release(&input, fn);
 }

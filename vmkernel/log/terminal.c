@@ -430,6 +430,9 @@ void terminal_init(struct screen *s)
 	erase_display(2);
 	redraw();
 	term.console = (struct console){ .name = s->name,
+		                         .place = CONSOLE_SCREEN,
+		                         .rows = (uint16_t)s->rows,
+		                         .columns = (uint16_t)s->columns,
 		                         .write = terminal_write,
 		                         .panic = terminal_panic };
 	console_add(&term.console);

@@ -155,8 +155,10 @@ static void stop_current(struct runq *rq, struct world *prev, enum share_leave h
 {
 	prev->times.used += now - prev->since;
 	prev->since = now;
-	if (prev == rq->idle)
+	if (prev == rq->idle) {
+		prev->state = WORLD_WAITING; /* its time is not used while others run */
 		return;
+	}
 	share_charge(&rq->share, now - rq->charged, now);
 	share_stop(&rq->share, how, now);
 	if (prev->state == WORLD_RUNNING)

@@ -3,5 +3,5 @@
 #ifndef USER_INIT_H
 #define USER_INIT_H
 
-void console_port_init(void); /* a tty on the consoles; input comes from console_input() */
+void console_port_init(void); /* ttys on the consoles; input comes from console_input() */
 #endif

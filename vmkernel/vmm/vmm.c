@@ -33,6 +33,11 @@ static void find_backend(void)
 	log_warn("no hardware virtualization that is supported: VMs cannot be powered on");
 }
 
+const char *vmm_backend(void)
+{
+	return hvm ? hvm->hcl->name : "";
+}
+
 static int image_load(struct vm *vm, const struct vm_image *i, const struct boot_module *m)
 {
 	struct gmem *g = vm_gmem(vm);

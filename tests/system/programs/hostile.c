@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Programs that a kernel must survive: hostile sigframe (bad frames for rt_sigreturn), fork (a fork bomb),
- * memory (a memory bomb), lives N (so many process lives). Each prints "hostile NAME: ..." when it is over.
+ * memory (a memory bomb), lives N (so many process lives), elf N (so many corrupted copies of itself are run). Each prints "hostile NAME: ..." when it is over.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -103,6 +105,44 @@ static void memory_bomb(void)
 
 static void nothing(void) {}
 
+static const char copy_path[] = "/tmp/corrupted";
+enum { HEADERS = 1024, COPY_MAX = 4 << 20, PATIENCE_US = 300000 };
+
+static void run_copy(void)
+{
+	const struct itimerval end = { .it_value = { 0, PATIENCE_US } };
+
+	setitimer(ITIMER_REAL, &end, NULL); /* goes on over execve: what loops is ended */
+	execl(copy_path, copy_path, (char *)NULL);
+	_exit(1);
+}
+
+/* Copies whose ELF and program headers have up to eight wrong bytes, mostly extremes. */
+static void corrupted(long count)
+{
+	static uint8_t image[COPY_MAX];
+	static const uint8_t extremes[] = { 0, 1, 0x7f, 0x80, 0xff };
+	int in = open("/proc/self/exe", O_RDONLY), out;
+	ssize_t size = read(in, image, sizeof(image));
+	uint8_t spoilt[HEADERS];
+
+	srand(1);
+	for (long i = 0; i < count; i++) {
+		out = open(copy_path, O_CREAT | O_RDWR, 0755);
+		memcpy(spoilt, image, HEADERS);
+		for (int n = 1 + rand() % 8; n > 0; n--)
+			spoilt[rand() % HEADERS >> rand() % 5] = rand() % 2 ? extremes[rand() % 5]
+			                                                    : rand();
+		if (i == 0 && write(out, image, size) != size)
+			exit(1);
+		if (pwrite(out, spoilt, HEADERS, 0) != HEADERS)
+			exit(1);
+		close(out); /* a file that is open for writing is not run */
+		run_child(run_copy);
+	}
+	printf("hostile elf: %ld tried\n", count);
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -119,6 +159,8 @@ int main(int argc, char **argv)
 		for (long i = 0; i < atol(argv[2]); i++)
 			run_child(nothing);
 		printf("hostile lives: over\n");
+	} else if (!strcmp(what, "elf")) {
+		corrupted(atol(argv[2]));
 	}
 	return 0;
 }

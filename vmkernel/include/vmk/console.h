@@ -7,8 +7,13 @@
 #define VMK_CONSOLE_H
 #include "vmk/types.h"
 
+/* Serial lines, and the screen with its keyboard: each has a terminal (user/console_port.c). */
+enum console_place { CONSOLE_LINE, CONSOLE_SCREEN, CONSOLE_PLACES };
+
 struct console {
 	const char *name; /* as option console= calls it: "com1", "vga", "fb" */
+	enum console_place place;
+	uint16_t rows, columns; /* 0: not known */
 	void (*write)(struct console *c, const char *text, size_t len);
 	/* Before the purple screen: white on purple, from the top; NULL when it has no colours. */
 	void (*panic)(struct console *c);
@@ -17,14 +22,18 @@ struct console {
 
 /* From now on c gets what is logged and written. */
 void console_add(struct console *c);
-/* Output of the service console; the text goes to every console. */
-void console_write(const char *text, size_t len);
-/* The same with nothing in between: a log line. */
+/* One at the place, or NULL. */
+const struct console *console_at(enum console_place place);
+/* A program has the place for itself: log lines stay away from it until a panic. */
+void console_claim(enum console_place place);
+/* A program's output. */
+void console_write(enum console_place place, const char *text, size_t len);
+/* A log line, with nothing in between. */
 void console_write_whole(const char *text, size_t len);
-/* Bytes that a person typed at any console; interrupt context. */
-void console_input(const char *text, size_t len);
+/* Bytes that a person typed; interrupt context. */
+void console_input(enum console_place place, const char *text, size_t len);
 /* Who gets them; interrupt context. Without a receiver they are dropped. */
-void console_set_input(void (*fn)(const char *text, size_t len));
+void console_set_input(void (*fn)(enum console_place place, const char *text, size_t len));
 
 /* For log/ only: no lock is taken once the panic has begun. */
 void console_emit(const char *text, size_t len);

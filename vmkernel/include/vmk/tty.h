@@ -17,6 +17,7 @@ struct tty_port {
 	void (*write)(struct tty_port *p, const char *s, size_t n);
 	/* New speed or character size, a c_cflag of struct termios; may be NULL. */
 	void (*set_cflag)(struct tty_port *p, uint32_t cflag);
+	bool used;       /* somebody has opened it by its own name */
 	void *priv;      /* the driver's */
 	struct tty *tty; /* fs/tty.c's */
 };

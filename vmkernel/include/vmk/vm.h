@@ -51,4 +51,5 @@ void vm_set_state_hook(void (*fn)(const struct vm_event *e));
 
 /* Boot: back ends of this CPU are found and enabled; vmimage= is started. */
 void vmm_init(void);
+const char *vmm_backend(void); /* its name in the compatibility list, "" without one */
 #endif
