@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vmkernel boots everywhere, and tells the truth when it cannot go on."""
 
+import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from tests.bench import run as bench
 from tests.system.bochs import Bochs
 from tests.system.machine import READY, Firmware, Machine
+from tests.system.shell import Shell
 
 Boot = Callable[..., Machine]
 
@@ -73,6 +76,20 @@ def test_panics_show_the_purple_screen(boot: Boot, case: str, reason: str) -> No
     console.expect(rf"^PANIC: .*({reason})", 120, panic=True)
     console.expect(r"^Backtrace for cpu\d+:\n +\[[0-9a-f]{16}\] \w+\+0x", 30, panic=True)
     console.expect(r"^build [0-9a-f]{40}", 30, panic=True)
+
+
+def test_one_cpu_that_stood_still_is_not_stuck(boot: Boot) -> None:
+    """Its watchdog's NMIs come late and close together; a button's NMI is told from them."""
+    machine = boot(memory=1024, reboot=True)
+    shell = Shell(machine)
+    assert machine.process
+    for pause in (1.3, 1.7, 1.9, 0.8, 1.5):
+        machine.process.send_signal(signal.SIGSTOP)
+        time.sleep(pause)  # how long the machine stands still: the input, not a wait
+        machine.process.send_signal(signal.SIGCONT)
+        assert shell.run("sleep 2") == (0, "")
+    machine.qmp.execute("inject-nmi")
+    machine.console.expect(r"^PANIC: NMI that nobody expected", 60, panic=True)
 
 
 def test_boots_in_bochs(bochs: Callable[..., Bochs]) -> None:

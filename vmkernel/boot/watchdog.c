@@ -21,8 +21,8 @@
 
 enum { DEFAULT_SECONDS = 10 };
 #define PERIOD NS_PER_S
-/* An NMI that comes earlier than this after the last is not the HPET's: somebody pressed a button. */
-#define EARLIEST (PERIOD / 2)
+/* The comparator may match while it is being set: an NMI this soon after that is the HPET's. */
+#define ARMING (PERIOD / 2)
 
 static struct watch {
 	struct timer timer;
@@ -34,8 +34,8 @@ static struct {
 	unsigned periods; /* since they changed */
 	bool suspect;     /* the NMI on its way means: you are stuck */
 } seen[CPUS_MAX];
-static unsigned limit;       /* periods */
-static ns_t last_nmi, armed; /* of the HPET, one CPU */
+static unsigned limit; /* periods */
+static ns_t armed;     /* the HPET, one CPU */
 
 static void look_at(unsigned cpu)
 {
@@ -79,12 +79,8 @@ static bool is_stuck(const struct trap_frame *f)
 
 static bool watchdog_nmi(struct trap_frame *f)
 {
-	ns_t now = time_now(), since = now - last_nmi;
-
-	/* The comparator may match while it is being set: those NMIs are ours as well. */
-	if (cpu_count() == 1 && since < EARLIEST)
-		return now - armed < EARLIEST;
-	last_nmi = now;
+	if (cpu_count() == 1 && !hpet_nmi_fired())
+		return time_now() - armed < ARMING;
 	if (is_stuck(f))
 		panic_frame(f, "cpu%u has been stuck with interrupts off for %u s", cpu_id(),
 		            limit);
@@ -112,7 +108,7 @@ void watchdog_init(void)
 	limit = (unsigned)MIN(seconds, 1000ull);
 	nmi_set_watchdog(watchdog_nmi);
 	if (cpu_count() == 1) {
-		last_nmi = armed = time_now();
+		armed = time_now();
 		if (!hpet_start_nmi(PERIOD))
 			log_info("no HPET line that could send NMIs: no watchdog");
 		return;

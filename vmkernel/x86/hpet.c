@@ -25,6 +25,7 @@ enum { HPET_CAP = 0x000, HPET_CONFIG = 0x010, HPET_COUNTER = 0x0f0, HPET_SIZE = 
 #define TIMER_ENABLE     BIT(2)
 #define TIMER_PERIODIC   BIT(3)
 #define TIMER_CAN_REPEAT BIT(4)
+#define TIMER_64BIT      BIT(5)
 #define TIMER_SET_VALUE  BIT(6)
 #define TIMER_ROUTE      BITS(13, 9)
 #define TIMER_ROUTES     BITS(63, 32)
@@ -34,6 +35,13 @@ enum { HPET_CAP = 0x000, HPET_CONFIG = 0x010, HPET_COUNTER = 0x0f0, HPET_SIZE = 
 #define FS_PER_S         1000000000000000ull
 
 static char *hpet;
+
+/* The timer that sends NMIs: what its comparator said last, in ticks, and NMIs that may still come for that. */
+static struct {
+	char *timer;
+	uint64_t mask, ticks, next;
+	unsigned owed;
+} nmi;
 
 static uint64_t hpet_read64(void)
 {
@@ -104,7 +112,29 @@ bool hpet_start_nmi(ns_t period)
 		/* First the next comparison, then the distance of those behind it (2.3.9.2.2). */
 		mmio_write64(timer + TIMER_COMPARATOR, counter->read() + ticks);
 		mmio_write64(timer + TIMER_COMPARATOR, ticks);
+		nmi.mask = config & TIMER_64BIT ? UINT64_MAX : UINT32_MAX;
+		nmi.ticks = ticks;
+		nmi.next = mmio_read64(timer + TIMER_COMPARATOR) & nmi.mask;
+		store_release(&nmi.timer, timer);
 		return true;
 	}
 	return false;
+}
+
+bool hpet_nmi_fired(void)
+{
+	uint64_t next, fired;
+
+	if (!nmi.timer)
+		return false;
+	next = mmio_read64(nmi.timer + TIMER_COMPARATOR) & nmi.mask;
+	fired = ((next - nmi.next) & nmi.mask) / nmi.ticks;
+	/* Of several that came late one may still be latched; a button's NMI has none of them. */
+	nmi.next = next;
+	if (fired)
+		nmi.owed = (unsigned)MIN(fired, 2ull);
+	if (!nmi.owed)
+		return false;
+	nmi.owed--;
+	return true;
 }
