@@ -27,7 +27,19 @@ dist: $(ISO) $(CHECKER) $(MANIFEST) ## ISO, wheel, checker, manifest and SHA256S
 	@$(BIN)/pip wheel -qq --no-deps --no-build-isolation -w $(DIST) .
 	@cd $(DIST) && sha256sum *.iso *.whl *.pyz *.json >SHA256SUMS && ls -l
 
-.PHONY: run
-run: $(ISO) ## boot the ISO here, its menu and console in this terminal
+# The machine of `make demo`; what it installed stays for `make run`.
+DEMO_DISK := build/demo.img
+$(DEMO_DISK): | $(ISO)
+	@$(BIN)/python -m tests.system.demo --install
+
+.PHONY: run live
+run: $(DEMO_DISK) ## boot the disk that `make demo` installed, its console in this terminal
+	@echo 'Log in as root. Leave with Ctrl-A, then X. https://127.0.0.1:8443, password Tepui-2026:'
+	@echo '  build/venv/bin/tepui --host 127.0.0.1:8443 system version get'
+	@$(QEMU) -display none -drive file=$(DEMO_DISK),format=raw,if=none,id=S1 \
+		-device nvme,drive=S1,serial=S1 -netdev user,id=n,hostfwd=tcp:127.0.0.1:8443-:443 \
+		-device e1000e,netdev=n -serial mon:stdio
+
+live: $(ISO) ## boot the ISO, its menu and console in this terminal
 	@echo 'Leave with Ctrl-A, then X. The monitor: Ctrl-A, then C.'
 	@$(QEMU) -display none -no-reboot -cdrom $(ISO) -boot d -serial mon:stdio
