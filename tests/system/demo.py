@@ -153,6 +153,7 @@ class Demo:
         line = console.expect(wanted, 60)[0]
         console.expect(r"# ", 60)
         console.send("\x1d")
+        console.expect(r"\] ", 60)
         return line
 
     def reboot(self) -> str:
