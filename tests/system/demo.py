@@ -148,7 +148,7 @@ class Demo:
         """The guest's console, on the host's, until it shows the shell's prompt."""
         assert self.machine
         console = self.machine.console
-        console.send("esxcli vm console web\r")
+        console.send("until esxcli vm console web; do sleep 1; done\r")
         console.expect("guest: the outside answers", 300)
         line = console.expect(wanted, 60)[0]
         console.expect(r"# ", 60)
