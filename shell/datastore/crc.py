@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """CRC-32C (Castagnoli). Source: RFC 3720, appendix B.4."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 
 @cache
@@ -17,6 +17,7 @@ def _tables() -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(t) for t in tables)
 
 
+@lru_cache(maxsize=2048)  # the checker meets the same pages again and again
 def crc32c(data: bytes, crc: int = 0) -> int:
     """Continues crc over data, eight bytes a step."""
     t0, t1, t2, t3, t4, t5, t6, t7 = _tables()

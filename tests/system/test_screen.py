@@ -64,11 +64,3 @@ def test_a_panic_reboots_when_it_is_told_to(boot: Boot) -> None:
     machine.console.expect(r"^PANIC: .*panictest\.c", 120, panic=True)
     machine.console.expect(r"The host resets in 1 s", 30, panic=True)
     machine.console.expect(READY, 120)
-
-
-def test_keys_reach_the_console(boot: Boot) -> None:
-    machine = boot(memory=1024)
-    machine.console.expect(r"login: ", 240)
-    for key in ("r", "o", "o", "t", "ret"):
-        machine.qmp.execute("send-key", keys=[{"type": "qcode", "data": key}])
-    machine.console.expect(r"root\n(?s:.*)\] ", 120)
