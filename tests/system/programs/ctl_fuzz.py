@@ -51,6 +51,7 @@ def attack(r: random.Random, known: list[int]) -> None:
                 data = frame(r, operation, payload)
                 s.sendall(data[: r.randrange(len(data))] if r.random() < 0.1 else data)
             if r.random() < 0.3:
+                s.shutdown(socket.SHUT_WR)  # else the server rightly waits for the rest of a half
                 s.recv(65536)
 
 
