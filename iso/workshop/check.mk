@@ -41,7 +41,7 @@ format-all: ## lay out every C file
 
 .PHONY: unit
 unit: $(VENV)/project image ## unit tests on the host
-	@$(ASAN) $(PYTEST) -q -n $(JOBS) tests/unit
+	@$(ASAN) $(PYTEST) -q -n $(JOBS) -m 'not soak' tests/unit
 
 # What a fresh machine calls: packages first, then everything else in a make of its own.
 .PHONY: deps test demo
