@@ -77,7 +77,11 @@ static struct cpuid_entry *add(struct cpuid_table *t, uint32_t leaf, uint32_t su
 	return e;
 }
 
-bool cpuid_on_tcg(void)
+/*
+ * QEMU's TCG 7.2 loses the flags in CMPXCHG16B: an exit right behind it saves an RFLAGS with bits of some other
+ * register, the VM bit among them, which a guest does not survive.
+ */
+static bool loses_flags(void)
 {
 	struct cpuid r = { 0 };
 
@@ -99,11 +103,7 @@ static void adjust(const struct vm *vm, struct cpuid_entry *e)
 		r[ECX] |= F(24) |
 		          (vm->config.flags & VM_NO_X2APIC ? 0 : F(21)); /* TSC deadline, x2APIC */
 		r[ECX] |= vm->config.flags & VM_HIDE_HYPERVISOR ? 0 : F(31);
-		/*
-		 * TCG 7.2 loses the flags in CMPXCHG16B: an exit right behind it saves an RFLAGS with bits of some
-		 * other register, the VM bit among them, which a guest does not survive.
-		 */
-		r[ECX] &= cpuid_on_tcg() ? ~F(13) : PASS;
+		r[ECX] &= loses_flags() ? ~F(13) : PASS;
 		if (!cpu_features.xsave)
 			r[ECX] &= ~(F(26) | F(28) | F(12) | F(29));
 		break;

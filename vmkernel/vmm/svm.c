@@ -32,7 +32,6 @@ enum { VECTOR_DB = 1, VECTOR_AC = 17, VECTOR_MC = 18, PAUSE_COUNT = 3000, PAUSE_
 #define NPT_LEAF    (NPT_TABLE | BIT(6))
 
 uint32_t svm_features;
-bool svm_on_tcg;
 static struct npt_format npt_format = { .table = NPT_TABLE, .leaf = NPT_LEAF, .large = BIT(7) };
 static pa_t iopm, msrpm;
 static struct svm_cpu svm_cpus[CPUS_MAX];
@@ -89,7 +88,6 @@ static int svm_enable_cpu(void)
 		return -ENODEV;
 	id = cpuid(LEAF_SVM, 0);
 	svm_features = id.d;
-	svm_on_tcg = cpuid_on_tcg();
 	npt_format.huge = cpu_features.huge_pages;
 	c->host = page_alloc(ORDER_4K, FRAME_KERNEL, ALLOC_ZERO);
 	c->hsave = page_alloc(ORDER_4K, FRAME_KERNEL, ALLOC_ZERO);

@@ -23,7 +23,6 @@ struct svm_cpu {
 };
 
 extern uint32_t svm_features; /* CPUID 8000000A EDX */
-extern bool svm_on_tcg;       /* see svm_inject() */
 
 static inline struct svm *svm_of(const struct vcpu *v)
 {

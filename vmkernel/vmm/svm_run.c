@@ -48,15 +48,8 @@ void svm_inject(struct vcpu *v, enum hvm_event_type type, uint8_t vector, bool h
 		[HVM_INTERRUPT] = SVM_EVENT_INTR, [HVM_NMI] = SVM_EVENT_NMI, [HVM_EXCEPTION] = SVM_EVENT_EXCEPTION
 	};
 
-	/*
-	 * TCG's VMRUN delivers an interrupt and leaves its vector in the place of a pending exception: the next request
-	 * to leave the emulator's loop delivers it once more, wherever the guest is (QEMU 7.2, svm_helper.c). What is
-	 * called an exception is delivered once.
-	 */
 	svm_of(v)->vmcb->event_inject = PUT(SVM_EVENT_VECTOR, vector) |
-	                                PUT(SVM_EVENT_TYPE, type == HVM_INTERRUPT && svm_on_tcg
-	                                                            ? SVM_EVENT_EXCEPTION
-	                                                            : types[type]) |
+	                                PUT(SVM_EVENT_TYPE, types[type]) |
 	                                (has_error ? SVM_EVENT_EV | (uint64_t)error << 32 : 0) |
 	                                SVM_EVENT_V;
 }

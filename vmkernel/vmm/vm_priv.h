@@ -67,5 +67,4 @@ void vm_deliver(struct vm *vm, const struct apic_message *m);
 extern const struct vlapic_env vm_vlapic_env;
 
 void cpuid_build(struct vm *vm); /* cpuid.c */
-bool cpuid_on_tcg(void); /* whether QEMU's TCG emulates this machine, whose defects need care */
 #endif
