@@ -24,6 +24,7 @@ from tepui.shell.hostd.accounts import Accounts
 from tepui.shell.hostd.app import Api, application
 from tepui.shell.hostd.tokens import ApiTokens, Tokens
 from tepui.shell.link import RefusedError
+from tepui.shell.vm import service
 from tests.unit.test_hostd import plain_api
 
 CHECKS = [
@@ -56,6 +57,7 @@ def served(state: Path) -> Iterator[tuple[Any, str]]:
         patch.setenv("TEPUI_STATE", str(state))
         patch.setenv("TEPUI_RUN", str(state))
         patch.setattr(change, "set_hostname", lambda name: None)
+        patch.setattr(service, "WAIT", 0)  # nobody keeps VMs here
         accounts = Accounts(state / "accounts.json")
         accounts.set_password("root", "correct horse")
         lasting = ApiTokens(state / "tokens.json")
