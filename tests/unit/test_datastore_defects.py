@@ -15,6 +15,8 @@ from tests.unit.test_datastore_crash import FullWorkload, Workload, failures
 
 #: Those without discards and on a full volume find the most.
 SEEDS = (3, 2, 0, 7, 6, 1)
+#: Long enough for the journal to fill and be emptied.
+STEPS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,14 @@ DEFECTS = {
         "\t\tino->flags |= DS_TRUNCATING;\n\t\tr = orphan_add(ds, ip);",
         "\t\tino->flags |= DS_TRUNCATING;",
     ),
+    "a record does not wait for the data that it publishes": Defect(
+        "journal.c",
+        "\tif (ds->new_data)\n\t\tr = blk_flush(ds->dev);\n",
+        "",
+    ),
+    "a freed block is used again before the commit": Defect(
+        "alloc.c", "r = hold(ds, block, ds->sequence);", "r = 0;"
+    ),
 }
 
 
@@ -89,5 +99,5 @@ def test_defect_is_caught(name: str, tmp_path: Path) -> None:
     assert any(
         True
         for seed in SEEDS
-        for _ in failures(unit, seed, 60, 40, FullWorkload if seed % 4 == 3 else Workload)
+        for _ in failures(unit, seed, STEPS, 100, FullWorkload if seed % 4 == 3 else Workload)
     )
