@@ -85,6 +85,14 @@ class Console:
             if time.monotonic() > deadline:
                 raise ConsoleError(self.complaint(pattern, f"not within {timeout} s"))
 
+    def expect_all(self, *patterns: str, timeout: float = 60) -> None:
+        """Waits for all patterns behind the last match, in any order: who prints them differs."""
+        start, ends = self.position, []
+        for pattern in patterns:
+            self.position = start
+            ends.append(self.expect(pattern, timeout).end())
+        self.position = max(ends)
+
     def command(self, line: str, timeout: float = 60) -> tuple[int, str]:
         """A line for the shell at its prompt: exit status and what it prints behind its echo."""
         start = self.position

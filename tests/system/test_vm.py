@@ -54,8 +54,7 @@ def test_linux_reaches_its_shell_and_switches_off(boot: Boot, logs: Path, cpus: 
     # On one CPU of the host: what TCG does to guests when several take turns is in vmm/README.md.
     machine = start(boot, logs, f'test "$(nproc)" = {cpus}', cpus=cpus)
     machine.console.expect(r"guest: shell on", 240)
-    machine.console.expect(r"guest: passed", 60)
-    machine.console.expect(OFF, 60)
+    machine.console.expect_all(r"guest: passed", OFF)
 
 
 @pytest.mark.soak
@@ -65,8 +64,7 @@ def test_linux_of_any_size(boot: Boot, logs: Path, package: str, cpus: int, memo
     """More virtual processors than there are; all of them are there, and none was ever stuck."""
     script = f'test "$(nproc)" = {cpus} || exit 1\n! dmesg | grep -i "detected stalls\\|lockup"'
     machine = start(boot, logs, script, cpus=cpus, host_cpus=2, memory=memory, package=package)
-    machine.console.expect(r"guest: passed", 1200)
-    machine.console.expect(OFF, 120)
+    machine.console.expect_all(r"guest: passed", OFF, timeout=1200)
 
 
 def test_time_passes_in_the_guest(boot: Boot, logs: Path) -> None:
@@ -90,8 +88,7 @@ cmp /data /back
 """
     machine = start(boot, logs, script, disk=disk)
     total = machine.console.expect(r"guest: sum (\w{32})", 240)[1]
-    machine.console.expect(r"guest: passed", 60)
-    machine.console.expect(OFF, 60)
+    machine.console.expect_all(r"guest: passed", OFF)
     with disk.open("rb") as stream:
         stream.seek(1 << 20)
         assert hashlib.md5(stream.read(4 << 20)).hexdigest() == total

@@ -11,7 +11,7 @@
 
 #define LOG_MODULE "selftest"
 
-enum { WORLDS = 60, GROUPS = 4, SECONDS = 20 };
+enum { WORLDS = 60, GROUPS = 4, SECONDS = 60 };
 
 /* Shares, maximum in percent of a CPU. Group 3 lies within group 2. */
 static const struct sched_params group_params[GROUPS] = {
