@@ -87,7 +87,7 @@ def test_files_and_pipes(shell: Console) -> None:
 def test_processes_and_signals(shell: Console) -> None:
     assert run(shell, "(exit 7); echo $?").strip() == "7"
     assert run(shell, "sh -c 'kill -9 $$'; echo $?").split()[-1] == "137"
-    assert run(shell, "sleep 100 & p=$!; kill $p; wait $p; echo $?").split()[-1] == "143"
+    assert run(shell, "sh -c 'sleep 100 & p=$!; kill $p; wait $p'; echo $?").split()[-1] == "143"
     # The job itself says that it has begun: before it has the terminal, keys mean nothing to it.
     job = "sh -c 'echo begin; exec sleep 100'\n"
     shell.send(job)
