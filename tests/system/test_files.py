@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tepui.iso import cpio, image
+from tests.system import guests
 from tests.system.machine import ROOT, Machine
 
 INIT = """#!/bin/sh
@@ -50,7 +51,7 @@ def files_iso(program: Path, tmp_path: Path) -> Path:
     root = tmp_path / "root"
     for name in ("bin", "sbin", "dev", "proc", "sys", "tmp"):
         (root / name).mkdir(parents=True)
-    shutil.copy("/bin/busybox", root / "bin/busybox")
+    shutil.copy(guests.unpacked("busybox-static") / "bin/busybox", root / "bin/busybox")
     shutil.copy(program, root / "bin/files")
     for applet in ("sh", "sleep"):
         (root / "bin" / applet).symlink_to("busybox")

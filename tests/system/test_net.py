@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tepui.iso import cpio, image
+from tests.system import guests
 from tests.system.console import Console
 from tests.system.machine import ROOT, Machine
 
@@ -34,7 +35,7 @@ def net_iso(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = folder / "root"
     for name in ("bin", "sbin", "dev", "proc", "sys", "tmp", "etc", "root", "www"):
         (root / name).mkdir(parents=True)
-    shutil.copyfile("/bin/busybox", root / "bin/busybox")
+    shutil.copyfile(guests.unpacked("busybox-static") / "bin/busybox", root / "bin/busybox")
     (root / "bin/busybox").chmod(0o755)
     for applet in APPLETS.split():
         (root / "bin" / applet).symlink_to("/bin/busybox")

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tepui.iso import cpio, image
+from tests.system import guests
 from tests.system.console import Console
 from tests.system.machine import ROOT, Machine
 
 Boot = Callable[..., Machine]
-BUSYBOX = Path("/bin/busybox")
 APPLETS = (
     "sh cat ls ps kill sleep grep wc seq head tail sort tr mkdir rm mv cp ln dd sha256sum true"
 )
@@ -32,7 +32,7 @@ def busybox_iso(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = folder / "root"
     for name in ("bin", "sbin", "dev", "proc", "sys", "tmp", "etc", "root"):
         (root / name).mkdir(parents=True)
-    shutil.copyfile(BUSYBOX, root / "bin/busybox")
+    shutil.copyfile(guests.unpacked("busybox-static") / "bin/busybox", root / "bin/busybox")
     (root / "bin/busybox").chmod(0o755)
     for applet in (APPLETS + " setsid id free test uname tar gzip vi stty").split():
         (root / "bin" / applet).symlink_to("/bin/busybox")

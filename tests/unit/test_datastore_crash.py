@@ -67,6 +67,10 @@ class Workload:
         self.version = self.tags = 0
         self.acks = [Acknowledged(0, {})]
 
+    def named(self, name: str, file: File) -> None:
+        self.files[name] = file
+        self.bore.setdefault(name, set()).add(file.tag)
+
     def note(self, name: str) -> None:
         self.acks[-1].later_names.add(name)
 
@@ -105,8 +109,7 @@ class Workload:
         self.note(name)
         self.tags += 1
         self.disk.create(name)
-        self.files[name] = File(self.tags)
-        self.bore.setdefault(name, set()).add(self.tags)
+        self.named(name, File(self.tags))
 
     def unlink(self, name: str) -> None:
         self.note(name)
@@ -156,8 +159,7 @@ class Workload:
                 if other in self.files:
                     self.close(other)
                 self.disk.rename(name, other)
-                self.files[other] = self.files.pop(name)
-                self.bore.setdefault(other, set()).add(self.files[other].tag)
+                self.named(other, self.files.pop(name))
         else:
             self.disk.sync()
             self.acknowledge()

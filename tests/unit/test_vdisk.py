@@ -173,7 +173,7 @@ class DiskWork(Workload):
         for name in ("a", "b", "c"):
             inode = thin(self.disk, self.SECTORS * SECTOR, name)
             self.tags += 1
-            self.files[name] = File(self.tags, [0] * self.SECTORS)
+            self.named(name, File(self.tags, [0] * self.SECTORS))
             self.vdisks[name] = VirtualDisk(self.disk, inode)
         self.disk.sync()
         self.acknowledge()
