@@ -170,7 +170,8 @@ def test_a_console_has_the_window_of_its_person(hostd: Hostd) -> None:
                 assert select.select([master], [], [], 60)[0], seen
                 seen += os.read(master, 4096)
 
-        os.write(master, b"stty size; cat\n")
+        # One job from the size to the end: whenever Ctrl-C comes, it has the terminal.
+        os.write(master, b"sh -c 'stty size; exec cat'\n")
         until(rb"17 91\r?\n")
         os.write(master, b"\x03")
         until(rb"\^C")
