@@ -109,15 +109,20 @@ def linux(package: str = CLOUD) -> Path:
     return unpacked(f"{match[1]}/{suite}" if suite else match[1])
 
 
+def busybox(root: Path, applets: str) -> None:
+    """Debian's busybox and links to it for `applets` (names) in root's bin."""
+    shutil.copy(unpacked("busybox-static") / "bin/busybox", root / "bin/busybox")
+    for applet in applets.split():
+        (root / "bin" / applet).symlink_to("busybox")
+
+
 def initramfs(kernel: Path, script: str, archive: Path) -> Path:
     """An archive whose /init loads the virtio drivers, runs `script` and switches off."""
     root = archive.with_suffix(".tree")
     shutil.rmtree(root, ignore_errors=True)
     for name in ("bin", "dev", "proc", "sys", "lib", "mnt"):
         (root / name).mkdir(parents=True)
-    busybox = unpacked("busybox-static") / "bin/busybox"
-    shutil.copy(busybox, root / "bin/busybox")
-    (root / "bin/sh").symlink_to("busybox")
+    busybox(root, "sh")
     names = []
     for module in MODULES:
         for path in kernel.glob(f"lib/modules/*/kernel/**/{module}.ko*"):

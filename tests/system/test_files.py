@@ -51,10 +51,8 @@ def files_iso(program: Path, tmp_path: Path) -> Path:
     root = tmp_path / "root"
     for name in ("bin", "sbin", "dev", "proc", "sys", "tmp"):
         (root / name).mkdir(parents=True)
-    shutil.copy(guests.unpacked("busybox-static") / "bin/busybox", root / "bin/busybox")
+    guests.busybox(root, "sh sleep")
     shutil.copy(program, root / "bin/files")
-    for applet in ("sh", "sleep"):
-        (root / "bin" / applet).symlink_to("busybox")
     (root / "sbin/init").write_text(INIT)
     (root / "sbin/init").chmod(0o755)
     with (tmp_path / "userworld").open("wb") as out:

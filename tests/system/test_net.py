@@ -4,7 +4,6 @@ the same by loopback, and a link that goes and comes back."""
 
 import hashlib
 import http.server
-import shutil
 import socket
 import threading
 import urllib.request
@@ -35,10 +34,7 @@ def net_iso(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = folder / "root"
     for name in ("bin", "sbin", "dev", "proc", "sys", "tmp", "etc", "root", "www"):
         (root / name).mkdir(parents=True)
-    shutil.copyfile(guests.unpacked("busybox-static") / "bin/busybox", root / "bin/busybox")
-    (root / "bin/busybox").chmod(0o755)
-    for applet in APPLETS.split():
-        (root / "bin" / applet).symlink_to("/bin/busybox")
+    guests.busybox(root, APPLETS)
     (root / "sbin/init").write_text(INIT)
     (root / "sbin/init").chmod(0o755)
     (root / "www/data").write_bytes(DATA)
