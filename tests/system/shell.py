@@ -2,9 +2,12 @@
 """A person at the serial console: logs in, runs lines, reads what they print."""
 
 import json
+from pathlib import Path
 from typing import Any
 
-from tests.system.machine import READY, Machine
+from tests.system.machine import READY, ROOT, Machine
+
+PROGRAMS = ROOT / "tests/system/programs"
 
 
 class Shell:
@@ -35,3 +38,10 @@ class Shell:
         rc, text = self.run(f"esxcli --formatter=json {command}")
         assert rc == 0, text
         return json.loads(text)
+
+    def put(self, source: Path) -> str:
+        """Types a program into a file of the host; its path there."""
+        target = f"/tmp/{source.name}"
+        rc, text = self.run(f"cat >{target} <<'END'\n{source.read_text()}END\n true")
+        assert rc == 0, text
+        return target

@@ -5,27 +5,16 @@ import csv
 import re
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.system.machine import READY, ROOT, Machine
-from tests.system.shell import Shell
-
-PROGRAMS = ROOT / "tests/system/programs"
+from tests.system.machine import READY, Machine
+from tests.system.shell import PROGRAMS, Shell
 
 
 @pytest.fixture(scope="module")
 def shell(module_boot: Callable[..., Machine]) -> Iterator[Shell]:
     yield Shell(module_boot(cpus=2, memory=1024))
-
-
-def put(shell: Shell, source: Path) -> str:
-    """Types a program into a file of the host; its path there."""
-    target = f"/tmp/{source.name}"
-    rc, text = shell.run(f"cat >{target} <<'END'\n{source.read_text()}END\n true")
-    assert rc == 0, text
-    return target
 
 
 def test_tools(shell: Shell) -> None:
@@ -56,7 +45,7 @@ def test_tools(shell: Shell) -> None:
 
 def test_standard_library(shell: Shell) -> None:
     """CPython imports all of it, but what needs a display."""
-    rc, text = shell.run(f"python3 {put(shell, PROGRAMS / 'imports.py')}", 300)
+    rc, text = shell.run(f"python3 {shell.put(PROGRAMS / 'imports.py')}", 300)
     assert rc == 0 and int(text.split()[1]) > 180, text
 
 
@@ -110,7 +99,7 @@ def test_vmsh(shell: Shell) -> None:
 
 
 def test_control_socket_under_attack(shell: Shell) -> None:
-    rc, text = shell.run(f"python3 {put(shell, PROGRAMS / 'ctl_fuzz.py')} 1 300", 300)
+    rc, text = shell.run(f"python3 {shell.put(PROGRAMS / 'ctl_fuzz.py')} 1 300", 300)
     assert rc == 0 and "ctl_fuzz: 300 attacks, 60 answers" in text, text
 
 
