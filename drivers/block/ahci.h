@@ -33,6 +33,7 @@ struct ahci_port {
 	uint32_t issued, queued; /* slots with the device; those of them by NCQ */
 	uint32_t late;           /* slots whose deadline passed */
 	bool ncq, lba48, live, dead;
+	bool failed;                /* the port told of an error: recovery finds whose */
 	unsigned depth, recoveries; /* without a success between them */
 	unsigned solo;              /* so many commands more go one at a time */
 	struct bottom bottom;

@@ -201,16 +201,13 @@ void ahci_bottom(struct bottom *b)
 {
 	struct ahci_port *p = container_of(b, struct ahci_port, bottom);
 	struct blk_req *done[AHCI_SLOTS];
-	uint32_t is = ahci_read(p, PORT_IS);
-	if (is == ~0u) {
-		work_queue(&p->recover);
-		return;
-	}
+	uint32_t is = ahci_read(p, PORT_IS); /* all ones: it is gone, or an error like any other */
 	/* Acknowledged before the slots are read: what finishes in between interrupts again. */
 	ahci_write(p, PORT_IS, is);
 	if (is & (PORT_IS_ERRORS | PORT_IS_PCS)) {
 		uint64_t flags = spin_lock_irq(&p->lock);
 		p->live = false;
+		p->failed = true;
 		spin_unlock_irq(&p->lock, flags);
 		work_queue(&p->recover);
 	} else {
@@ -298,14 +295,17 @@ void ahci_recover(struct work *w)
 	int status = -EIO;
 	if (!p->blk || p->dead)
 		return;
+	bool gone = ahci_read(p, PORT_SSTS) == ~0u || p->ctrl->removing;
 	uint64_t flags = spin_lock_irq(&p->lock);
-	p->live = false;
-	bool error = !p->late;
+	bool error = p->failed && !p->late, wanted = p->failed || p->late || gone;
+	p->live &= !wanted;
 	spin_unlock_irq(&p->lock, flags);
+	/* What a time-out during the last recovery asked for, that one has done. */
+	if (!wanted)
+		return;
 	stat_inc(recoveries);
 	log_warn("%s: recovering the port", p->blk->id);
 	ahci_write(p, PORT_IE, 0);
-	bool gone = ahci_read(p, PORT_SSTS) == ~0u || p->ctrl->removing;
 	int slot = gone || !error ? -1 : failed_slot(p, &status);
 	if (slot >= 0)
 		end_failed(p, slot, status);
@@ -322,6 +322,7 @@ void ahci_recover(struct work *w)
 	ahci_cancel(p, BLK_AGAIN);
 	flags = spin_lock_irq(&p->lock);
 	p->live = true;
+	p->failed = false;
 	spin_unlock_irq(&p->lock, flags);
 	ahci_write(p, PORT_IE, PORT_IS_WANTED);
 	blk_kick(p->blk);

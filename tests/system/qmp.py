@@ -26,6 +26,11 @@ class Qmp:
         message: dict[str, Any] = json.loads(line)
         return message
 
+    def await_event(self, name: str) -> None:
+        """Waits for an event that has not been kept yet; TimeoutError after a minute."""
+        while name not in {event["event"] for event in self.events}:
+            self.events.append(self.receive())
+
     def execute(self, command: str, **arguments: object) -> Any:
         """The command's result; events that come before it are kept in `events`."""
         names = {name.replace("_", "-"): value for name, value in arguments.items()}

@@ -172,6 +172,23 @@ def test_timeout_resets_the_port(unit: cunit.Unit) -> None:
         unit.lib.page_free(memory, 0)
 
 
+def test_timeout_while_the_port_is_reset(unit: cunit.Unit) -> None:
+    """A slow reset is not asked for again, and no request that came behind it is blamed."""
+    with attached(unit) as (setup, block):
+        memory = setup.bench.pages(1)
+        setup.model.silent = True
+        late = block.submit(READ, 0, [(memory, PAGE)], deadline=setup.lib.seam_now + 10**9)
+        other = block.submit(WRITE, PAGE, [(memory, PAGE)])
+        timeout = block.device.ops.timeout
+        setup.model.on_reset = lambda: timeout(block.device, late.struct)
+        resets = setup.model.resets
+        block.finish(late)
+        assert (late.status, other.status, setup.model.resets - resets) == (ETIMEDOUT, None, 1)
+        block.finish(other)
+        assert other.status == ETIMEDOUT, "the disk has not answered the second try either"
+        unit.lib.page_free(memory, 0)
+
+
 def test_lost_interrupt(unit: cunit.Unit) -> None:
     with attached(unit) as (setup, block):
         memory = setup.bench.pages(1)

@@ -6,6 +6,7 @@ order, errors by command, identify data of the test's own, an error log that is 
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.unit.models.bench import Bench
@@ -47,6 +48,7 @@ class Ahci:
     regs: dict[int, int] = field(default_factory=dict)
     commands: list[int] = field(default_factory=list)
     resets: int = 0
+    on_reset: Callable[[], None] = lambda: None
     failed: tuple[int, int] = (0x80, 0)  # tag and error, as the log page has them
 
     def __post_init__(self) -> None:
@@ -83,7 +85,9 @@ class Ahci:
                 self.put(P_CI, 0)
                 self.put(P_SACT, 0)
         elif offset == PORT + P_SCTL:
-            self.resets += value & 15 == 1
+            if value & 15 == 1:
+                self.resets += 1
+                self.on_reset()
             self.put(P_SCTL, value)
             self.put(P_TFD, 0x50)
             if self.held:
