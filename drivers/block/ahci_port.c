@@ -8,16 +8,21 @@
 #include "vmk/io.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
+#include "vmk/stat.h"
 #include "vmk/string.h"
 #include "vmk/world.h"
 
+STAT(mmio, "ahci.mmio", "registers of ports read and written");
+
 uint32_t ahci_read(struct ahci_port *p, unsigned reg)
 {
+	stat_inc(mmio);
 	return mmio_read32(p->regs + reg);
 }
 
 void ahci_write(struct ahci_port *p, unsigned reg, uint32_t v)
 {
+	stat_inc(mmio);
 	mmio_write32(p->regs + reg, v);
 }
 

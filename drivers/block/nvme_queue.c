@@ -14,6 +14,7 @@
 STAT(stray, "nvme.stray_completions", "completions for no command in flight");
 STAT(errors, "nvme.errors", "commands that ended with an error status");
 STAT(interrupts, "nvme.interrupts", "interrupts");
+STAT(mmio, "nvme.mmio", "doorbells rung");
 STAT(busy, "nvme.queue_busy", "requests that found no free tag or a controller in reset");
 
 static unsigned poll_batch(struct nvme_queue *q);
@@ -96,6 +97,7 @@ void nvme_queue_put(struct nvme_queue *q, unsigned tag, struct nvme_sqe *e, stru
 		q->sq_tail = 0;
 	dma_wmb();
 	mmio_write32(q->sq_doorbell, q->sq_tail);
+	stat_inc(mmio);
 }
 
 /* 4.3: the first page may begin anywhere, all others at a page. -EFAULT: out of the device's reach. */
@@ -263,8 +265,10 @@ static unsigned poll_batch(struct nvme_queue *q)
 	uint64_t flags = spin_lock_irq(&q->lock);
 	while (n < NVME_BATCH && q->live && take_completion(q, &done[n]))
 		n++;
-	if (n)
+	if (n) {
 		mmio_write32(q->cq_doorbell, q->cq_head);
+		stat_inc(mmio);
+	}
 	spin_unlock_irq(&q->lock, flags);
 	for (unsigned i = 0; i < n; i++)
 		if (done[i].req)

@@ -9,11 +9,14 @@
 #include "vmk/dma.h"
 #include "vmk/io.h"
 #include "vmk/log.h"
+#include "vmk/stat.h"
 #include "vmk/string.h"
 #include "vmk/time.h"
 #include "vmk/world.h"
 
 #define RESET_TIMEOUT (1 * NS_PER_S)
+
+STAT(interrupts, "virtio.interrupts", "interrupts of queues");
 
 /* The structure that a capability names, mapped; NULL when it is not in a memory BAR. */
 static uint8_t *map_structure(struct pci_dev *p, unsigned cap, uint32_t least, uint32_t *len)
@@ -193,6 +196,7 @@ int virtio_irqs(struct virtio *v, unsigned queues)
 
 static enum irq_return queue_irq(void *arg)
 {
+	stat_inc(interrupts);
 	struct virtq *q = arg;
 	bottom_raise(q->bottom);
 	return IRQ_HANDLED;
@@ -216,6 +220,7 @@ static void raise_all(struct virtio *v)
 /* Fewer vectors than queues: this one does not say what for. */
 static enum irq_return shared_irq(void *arg)
 {
+	stat_inc(interrupts);
 	raise_all(arg);
 	return config_irq(arg);
 }
@@ -226,6 +231,7 @@ static enum irq_return intx_irq(void *arg)
 	uint8_t isr = v->legacy ? in8((uint16_t)(v->port + VIRTIO_LEGACY_ISR)) : mmio_read8(v->isr);
 	if (!isr || isr == 0xff)
 		return IRQ_NONE;
+	stat_inc(interrupts);
 	if (isr & VIRTIO_ISR_QUEUE)
 		raise_all(v);
 	return isr & VIRTIO_ISR_CONFIG ? config_irq(v) : IRQ_HANDLED;

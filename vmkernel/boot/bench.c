@@ -4,7 +4,7 @@
  * one CPU under QEMU's -icount shift=0, where the TSC counts instructions and figures repeat exactly. Paths
  * are measured on one CPU: sending, not the other side's reception.
  */
-#include "boot/devtest.h"
+#include "boot/bench.h"
 #include "boot/selftest.h"
 #include "vmk/boot.h"
 #include "vmk/mm.h"
@@ -244,5 +244,7 @@ void bench_run(void)
 		bench_ground();
 	else if (!strcmp(name, "drivers"))
 		bench_drivers_run();
+	else if (!strcmp(name, "storage"))
+		bench_storage_run();
 	log_info("done");
 }

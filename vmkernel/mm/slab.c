@@ -242,14 +242,11 @@ void *slab_alloc(struct slab_cache *c)
 	return p;
 }
 
-void slab_free(struct slab_cache *c, void *p)
+static void give_back(struct slab_cache *c, void *p)
 {
 	uint64_t flags;
 	struct magazine *m;
 
-	if (!p)
-		return;
-	ASSERT(slab_of(p)->cache == c);
 	poison(c, p);
 	flags = irq_save();
 	m = c->magazine[cpu_id()];
@@ -265,9 +262,17 @@ void slab_free(struct slab_cache *c, void *p)
 	irq_restore(flags);
 }
 
+void slab_free(struct slab_cache *c, void *p)
+{
+	if (!p)
+		return;
+	ASSERT(slab_of(p)->cache == c);
+	give_back(c, p);
+}
+
 void slab_free_any(void *p)
 {
-	slab_free(slab_of(p)->cache, p);
+	give_back(slab_of(p)->cache, p);
 }
 
 size_t slab_object_size(const void *p)
