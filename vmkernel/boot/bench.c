@@ -12,6 +12,9 @@
 #include "vmk/wait.h"
 #include "vmk/world.h"
 #include "x86/insn.h"
+#include "x86/lapic.h"
+#include "x86/percpu.h"
+#include "x86/trap.h"
 
 #define LOG_MODULE "bench"
 
@@ -208,6 +211,32 @@ static void bench_locks(void)
 	report("sched.spin_irq_pair", 0, since(start), 1);
 }
 
+/* Both ends on one CPU: a second one would be waited for, which under icount counts QEMU's turns. */
+static void bench_ipi(const char *what, uint8_t vector)
+{
+	char name[32];
+	uint64_t flags = irq_save(), start = rdtsc(), send, receive;
+
+	lapic_send(this_cpu()->apic_id, vector);
+	send = since(start);
+	receive = bench_window();
+	irq_restore(flags);
+	vmk_snprintf(name, sizeof name, "ipi.%s.send", what);
+	report(name, 0, send, 1);
+	vmk_snprintf(name, sizeof name, "ipi.%s.receive", what);
+	report(name, 0, receive, 1);
+}
+
+static void bench_interrupts(void)
+{
+	uint64_t flags = irq_save();
+
+	bench_calibrate();
+	irq_restore(flags);
+	bench_ipi("call", VEC_CALL);
+	bench_ipi("resched", VEC_RESCHED);
+}
+
 static void report_memory(void)
 {
 	struct mm_totals t;
@@ -221,10 +250,13 @@ static void report_memory(void)
 
 static void bench_ground(void)
 {
+	ns_t ready = time_now();
 	uint64_t start = rdtsc();
 
 	empty = rdtsc() - start;
+	log_info("boot.ready %llu ns", (unsigned long long)ready);
 	report_memory();
+	bench_interrupts();
 	bench_locks();
 	bench_pages();
 	for (unsigned many = 0; many < 2; many++) {
