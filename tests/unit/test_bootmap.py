@@ -4,7 +4,7 @@
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit import cunit
@@ -70,6 +70,7 @@ def test_every_page_gets_the_worst_of_its_types(unit: cunit.Unit, ranges: list[R
     assert pages == colour(ranges, 64)
 
 
+@settings(max_examples=3000)
 @given(st.lists(whatever, max_size=40), st.integers(0, 2**52), st.integers(0, 50))
 def test_any_map_comes_out_in_order(
     unit: cunit.Unit, ranges: list[Range], limit: int, room: int
@@ -101,6 +102,19 @@ def test_what_qemu_gives(unit: cunit.Unit) -> None:
         (0x9F000, 0x1000, 2),
         *ranges[2:],
     ]
+
+
+def test_what_bochs_gives(unit: cunit.Unit) -> None:
+    """512 MiB: ranges already on pages, the ACPI tables (type 3) at the end of RAM."""
+    ranges = [
+        (0, 0x9F000, 1),
+        (0x9F000, 0x1000, 2),
+        (0xE8000, 0x18000, 2),
+        (0x100000, 0x1FEF0000, 1),
+        (0x1FFF0000, 0x10000, 3),
+        (0xFFFC0000, 0x40000, 2),
+    ]
+    assert [(r.base, r.len, r.type) for r in sanitise(unit, ranges, 1 << 46)] == ranges
 
 
 @given(
