@@ -86,8 +86,10 @@ def logs(request: pytest.FixtureRequest) -> Path:
     return ROOT / "build/logs" / name
 
 
-def starter(folder: Path) -> Iterator[Callable[..., Machine]]:
-    """Starts machines that end with whoever asked; the second's logs are in folder/2."""
+def starter(folder: Path, booted: list[str]) -> Iterator[Callable[..., Machine]]:
+    """Starts machines that end with whoever asked; the second's logs are in folder/2.
+
+    The firmware of each goes to `booted`."""
     with ExitStack() as stack:
         count = 0
 
@@ -95,21 +97,23 @@ def starter(folder: Path) -> Iterator[Callable[..., Machine]]:
             nonlocal count
             count += 1
             here = folder if count == 1 else folder / str(count)
-            return stack.enter_context(Machine(Config(**config), here))
+            machine = stack.enter_context(Machine(Config(**config), here))
+            booted.append(str(machine.config.firmware))
+            return machine
 
         yield start
 
 
 @pytest.fixture
-def boot(logs: Path) -> Iterator[Callable[..., Machine]]:
+def boot(logs: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Machine]]:
     """Machines that end with the test: boot(cpus=2, options="...") -> Machine."""
-    yield from starter(logs)
+    yield from starter(logs, request.node.stash.setdefault(BOOTED, []))
 
 
 @pytest.fixture(scope="module")
 def module_boot(request: pytest.FixtureRequest) -> Iterator[Callable[..., Machine]]:
     """Machines that end with the test's module."""
-    yield from starter(ROOT / "build/logs" / request.node.name.replace("/", "_"))
+    yield from starter(ROOT / "build/logs" / request.node.name.replace("/", "_"), [])
 
 
 @pytest.fixture
