@@ -3,7 +3,8 @@
 
 from pathlib import Path
 
-from tepui.iso import image
+from tepui.iso import image, install, layout
+from tepui.iso.disk import Disk
 from tests.system.machine import ROOT
 
 PASSWORD = "Tepui-2026"
@@ -14,6 +15,7 @@ install --firstdisk --overwritevmfs
 network --bootproto=dhcp
 reboot
 """
+KERNEL, USERWORLD = ROOT / "build/vmkernel.elf", ROOT / "build/userworld.img"
 NIC = ("-nic", "user,model=e1000e")
 SIZE = 1 << 30
 
@@ -25,10 +27,18 @@ def empty(path: Path, size: int = SIZE) -> Path:
     return path
 
 
-def nvme(path: Path, serial: str = "S1", index: int | None = 0) -> tuple[str, ...]:
-    """An NVMe disk on an image; the firmware tries it at `index`."""
+def system(path: Path) -> None:
+    """A disk with bank A, made here: no datastore, no OS data."""
+    source = install.Source(KERNEL, USERWORLD, ROOT / "build/grub", path.parent)
+    with Disk(empty(path), writable=True) as disk:
+        table = layout.plan(disk.block_size, disk.blocks)
+        install.install(disk, table, source, "", lambda: None, lambda done, total, what: None)
+
+
+def nvme(path: Path, serial: str = "S1", index: int | None = 0, more: str = "") -> tuple[str, ...]:
+    """An NVMe disk on an image; the firmware tries it at `index`; `more` of the drive."""
     boot = "" if index is None else f",bootindex={index}"
-    drive = f"if=none,id={serial},format=raw,file={path}"
+    drive = f"if=none,id={serial},format=raw,file={path}{more}"
     return ("-drive", drive, "-device", f"nvme,drive={serial},serial={serial}{boot}")
 
 
@@ -36,7 +46,7 @@ def iso(folder: Path, text: str = KICKSTART, post: str = "") -> Path:
     """An ISO with a kickstart file."""
     kickstart = folder / "ks.cfg"
     kickstart.write_text(text + post)
-    modules = {"userworld": ROOT / "build/userworld.img", "ks.cfg": kickstart}
+    modules = {"userworld": USERWORLD, "ks.cfg": kickstart}
     out = folder / "install.iso"
-    image.build(out, ROOT / "build/vmkernel.elf", modules, entry="install")
+    image.build(out, KERNEL, modules, entry="install")
     return out

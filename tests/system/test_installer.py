@@ -9,16 +9,14 @@ import pytest
 
 from tepui.iso import install, layout, loader
 from tepui.iso.disk import Disk
-from tepui.iso.install import Source
 from tepui.iso.terminal import ROWS
 from tests.system import installed
 from tests.system.console import SCALE
-from tests.system.machine import READY, ROOT, Machine
+from tests.system.machine import READY, Machine
 
 Boot = Callable[..., Machine]
 #: QEMU's names of the keys that the tests press.
 QCODES = {"\r": ["ret"], "-": ["minus"]}
-KERNEL, USERWORLD = ROOT / "build/vmkernel.elf", ROOT / "build/userworld.img"
 
 
 def see(machine: Machine, text: str, timeout: float = 240) -> None:
@@ -81,23 +79,15 @@ def test_person_at_the_display(boot: Boot, tmp_path: Path) -> None:
     assert machine.wait_exit(60) == 0
 
 
-def installed_disk(folder: Path) -> Path:
-    """A disk with bank A, made here: no datastore, no OS data."""
-    path = installed.empty(folder / "disk")
-    source = Source(KERNEL, USERWORLD, ROOT / "build/grub", folder)
-    with Disk(path, writable=True) as disk:
-        table = layout.plan(disk.block_size, disk.blocks)
-        install.install(disk, table, source, "", lambda: None, lambda done, total, what: None)
-    return path
-
-
 def try_bank_b(path: Path, folder: Path, options: str) -> None:
     """Fills bank B as an upgrade does and asks for one boot from it."""
     image = folder / "bank"
     with Disk(path, writable=True) as disk:
         table = disk.table()
         bank = table.partitions[layout.BANK_B - 1]
-        install.bank_image(image, bank.blocks * table.block_size, "B", KERNEL, USERWORLD)
+        install.bank_image(
+            image, bank.blocks * table.block_size, "B", installed.KERNEL, installed.USERWORLD
+        )
         writer = install.Writer(disk, table, 0, lambda done, total, what: None)
         writer.partition(layout.BANK_B, image, "")
     write_environment(path, {"bank": "A", "try": "B", "tryoptions": options})
@@ -124,7 +114,8 @@ def write_environment(path: Path, values: dict[str, str]) -> None:
 @pytest.mark.slow
 def test_banks(boot: Boot, tmp_path: Path) -> None:
     """A bank whose kernel panics is left by itself; one that serves is confirmed and stays."""
-    disk = installed_disk(tmp_path)
+    disk = tmp_path / "disk"
+    installed.system(disk)
     try_bank_b(disk, tmp_path, "panictest=assert")
     config = {"boot": "none", "memory": 1024, "cpus": 2, "arguments": installed.nvme(disk)}
     machine = boot(**config, reboot=True)
