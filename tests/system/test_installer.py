@@ -19,22 +19,30 @@ Boot = Callable[..., Machine]
 QCODES = {"\r": ["ret"], "-": ["minus"]}
 
 
-def see(machine: Machine, text: str, timeout: float = 240) -> None:
-    """Waits until the VGA text screen shows `text` and, drawn last, the keys that work."""
+def watch(machine: Machine, wanted: Callable[[list[str]], bool], timeout: float = 240) -> None:
+    """Waits until the VGA text screen is as wanted and shows, drawn last, the keys that work."""
     deadline = time.monotonic() + timeout * SCALE
     while True:
         rows = machine.screen_text()
-        if any(text in row for row in rows) and rows[ROWS - 1].strip():
+        if wanted(rows) and rows[ROWS - 1].strip():
             return
-        assert time.monotonic() < deadline and machine.console.drain(0.5), "\n".join(rows)
+        assert time.monotonic() < deadline and machine.console.drain(0.1), "\n".join(rows)
+
+
+def see(machine: Machine, text: str) -> None:
+    watch(machine, lambda rows: any(text in row for row in rows))
 
 
 def press(machine: Machine, text: str) -> None:
+    """Each key's effect is awaited, but Enter's, which may only move the cursor: a keyboard holds
+    sixteen bytes, and a capital letter has four."""
     for char in text:
+        before = machine.screen_text()
         codes = QCODES.get(char, ["shift", char.lower()] if char.isupper() else [char])
         keys = [{"type": "qcode", "data": code} for code in codes]
         machine.qmp.execute("send-key", keys=keys, hold_time=40)
-        time.sleep(0.1)
+        if char != "\r":
+            watch(machine, before.__ne__)
 
 
 #: What the pages show, and what the person types at each.
