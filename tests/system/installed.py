@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from tepui.iso import image, install, layout
+from tepui.iso import cli, install, layout
 from tepui.iso.disk import Disk
 from tests.system.machine import ROOT
 
@@ -35,18 +35,27 @@ def system(path: Path) -> None:
         install.install(disk, table, source, "", lambda: None, lambda done, total, what: None)
 
 
-def nvme(path: Path, serial: str = "S1", index: int | None = 0, more: str = "") -> tuple[str, ...]:
-    """An NVMe disk on an image; the firmware tries it at `index`; `more` of the drive."""
+#: QEMU's device for each driver.
+DISKS = {"nvme": "nvme", "ahci": "ide-hd,bus=ide.0", "virtio_blk": "virtio-blk-pci"}
+
+
+def disk(
+    path: Path, serial: str = "S1", index: int | None = 0, more: str = "", kind: str = "nvme"
+) -> tuple[str, ...]:
+    """A disk on an image; the firmware tries it at `index`; `more` of the drive."""
     boot = "" if index is None else f",bootindex={index}"
     drive = f"if=none,id={serial},format=raw,file={path}{more}"
-    return ("-drive", drive, "-device", f"nvme,drive={serial},serial={serial}{boot}")
+    return ("-drive", drive, "-device", f"{DISKS[kind]},drive={serial},serial={serial}{boot}")
 
 
-def iso(folder: Path, text: str = KICKSTART, post: str = "") -> Path:
-    """An ISO with a kickstart file."""
+def iso(folder: Path, text: str = KICKSTART, post: str = "", keys: str = "") -> Path:
+    """An ISO with a kickstart file and root's keys for SSH."""
     kickstart = folder / "ks.cfg"
     kickstart.write_text(text + post)
-    modules = {"userworld": USERWORLD, "ks.cfg": kickstart}
     out = folder / "install.iso"
-    image.build(out, KERNEL, modules, entry="install")
+    words = ["--kickstart", str(kickstart), "-o", str(out)]
+    if keys:
+        (folder / "id.pub").write_text(keys)
+        words += ["--ssh-key", str(folder / "id.pub")]
+    assert cli.main(["build", "--kernel", str(KERNEL), *words]) == 0
     return out

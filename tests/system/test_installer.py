@@ -60,7 +60,7 @@ PAGES = (
 @pytest.mark.slow
 def test_person_on_serial(boot: Boot, tmp_path: Path) -> None:
     disk = installed.empty(tmp_path / "disk")
-    arguments = (*installed.nvme(disk), *installed.NIC)
+    arguments = (*installed.disk(disk), *installed.NIC)
     machine = boot(entry="install", memory=1024, cpus=2, arguments=arguments, cd_index=1)
     for page, keys in PAGES:
         machine.console.expect(page, 240)
@@ -77,7 +77,7 @@ def test_person_at_the_display(boot: Boot, tmp_path: Path) -> None:
     disk = installed.empty(tmp_path / "disk")
     machine = boot(
         entry="install-text", options="console=vga", memory=1024, cpus=2, cd_index=1,
-        arguments=(*installed.nvme(disk), *installed.NIC),
+        arguments=(*installed.disk(disk), *installed.NIC),
     )  # fmt: skip
     for page, keys in PAGES:
         see(machine, page)
@@ -125,7 +125,7 @@ def test_banks(boot: Boot, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     installed.system(disk)
     try_bank_b(disk, tmp_path, "panictest=assert")
-    config = {"boot": "none", "memory": 1024, "cpus": 2, "arguments": installed.nvme(disk)}
+    config = {"boot": "none", "memory": 1024, "cpus": 2, "arguments": installed.disk(disk)}
     machine = boot(**config, reboot=True)
     machine.console.expect(r"^PANIC:", 120, panic=True)
     machine.console.expect(READY, 180, panic=True)

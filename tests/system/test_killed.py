@@ -55,11 +55,11 @@ def test_killed(boot: Boot, number: int, tmp_path: Path) -> None:
     iso = installed.iso(tmp_path)
     config = {"entry": "install", "memory": 1024, "cpus": 2, "iso": iso}
     config["firmware"] = Firmware.UEFI if number > 4 else Firmware.BIOS
-    rest = (*installed.nvme(other, "S2", index=None), *installed.NIC)
-    slow = installed.nvme(disk, index=1, more=f",throttling.iops-write={EVERY}")
+    rest = (*installed.disk(other, "S2", index=None), *installed.NIC)
+    slow = installed.disk(disk, index=1, more=f",throttling.iops-write={EVERY}")
     cut(boot(**config, arguments=(*slow, *rest)), moment)
 
-    machine = boot(**config, arguments=(*installed.nvme(disk), *rest), cd_index=1)
+    machine = boot(**config, arguments=(*installed.disk(disk), *rest), cd_index=1)
     found = machine.console.expect(r"Disk: t10\S+ \d+ MiB, (.*)|login: ", 240)
     print(found[0])
     if found[1]:
