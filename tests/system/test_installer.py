@@ -12,7 +12,8 @@ from tepui.iso.disk import Disk
 from tepui.iso.terminal import ROWS
 from tests.system import installed
 from tests.system.console import SCALE
-from tests.system.machine import READY, Machine
+from tests.system.machine import ISO, READY, Machine
+from tests.system.shell import Shell
 
 Boot = Callable[..., Machine]
 #: QEMU's names of the keys that the tests press.
@@ -121,20 +122,27 @@ def write_environment(path: Path, values: dict[str, str]) -> None:
 
 @pytest.mark.slow
 def test_banks(boot: Boot, tmp_path: Path) -> None:
-    """A bank whose kernel panics is left by itself; one that serves is confirmed and stays."""
+    """A bank whose kernel panics is left by itself; an upgrade that serves is confirmed."""
     disk = tmp_path / "disk"
     installed.system(disk)
     try_bank_b(disk, tmp_path, "panictest=assert")
-    config = {"boot": "none", "memory": 1024, "cpus": 2, "arguments": installed.disk(disk)}
-    machine = boot(**config, reboot=True)
+    config = {"boot": "none", "memory": 1024, "cpus": 2, "reboot": True}
+    machine = boot(**config, arguments=installed.disk(disk))
     machine.console.expect(r"^PANIC:", 120, panic=True)
     machine.console.expect(READY, 180, panic=True)
     machine.qmp.execute("quit")
     machine.wait_exit()
     assert environment(disk) == {"bank": "A", "try": "", "tryoptions": "panictest=assert"}
 
-    write_environment(disk, {"bank": "A", "try": "B", "tryoptions": ""})
-    machine = boot(**config, reboot=True)
+    iso = installed.disk(ISO, "S2", index=None, more=",snapshot=on")
+    machine = boot(**config, arguments=(*installed.disk(disk), *iso))
+    shell = Shell(machine)
+    assert shell.run("esxcli software profile update -d /vmkernel")[0] == 1
+    (found,) = shell.json("software profile update -d /dev/disks/*S2*00000001")
+    assert (found["BootBank"], found["RebootRequired"]) == ("B", True)
+    (found,) = shell.json("software profile get")
+    assert (found["BootBank"], found["NextBootBank"]) == ("A", "B")
+    machine.console.send("esxcli system shutdown reboot -r upgrade\r")
     machine.console.expect(READY, 180)
     deadline = time.monotonic() + 300 * SCALE
     while environment(disk) != {"bank": "B", "try": ""}:
