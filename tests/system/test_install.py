@@ -57,6 +57,9 @@ def test_unattended(boot: Boot, kind: str, nic: str, firmware: Firmware, tmp_pat
         rc, text = shell.run("cat /var/lib/tepui/ssh/keys-root/authorized_keys")
         assert (rc, text) == (0, f"{key}\n")
         shell.run("until grep -q 'SSH on port' /var/log/hostd.log; do sleep 1; done", 120)
+        names = ("/memory/total_pages", "/memory/pages/free")
+        total, free = (int(shell.run(f"vsish -e get {n}")[1]) for n in names)
+        assert (total - free) * 4096 <= 256 << 20
 
 
 WRONG = {
