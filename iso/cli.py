@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tepui.iso import image
+from tepui.shell.hostd.sshkeys import KEY
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,9 +20,13 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=FILE",
-        help="a file that GRUB loads beside the vmkernel, under this name",
+        help="a file that GRUB loads beside the vmkernel, under this name; without any: userworld, "
+        "the userworld.img beside the kernel",
     )
     build.add_argument("--kickstart", type=Path, metavar="FILE", help="install by this file")
+    build.add_argument(
+        "--ssh-key", type=Path, metavar="FILE", help="root's public keys; switches SSH on"
+    )
     build.add_argument("--manifest", type=Path, metavar="FILE", help="SPDX: a copy goes inside")
     build.add_argument("--options", default="", help="the vmkernel's boot options")
     build.add_argument("-o", "--output", type=Path, default=Path("build/tepui.iso"), metavar="FILE")
@@ -33,15 +38,26 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def check_keys(path: Path) -> None:
+    """Raises IsoError for what the host would not take."""
+    for number, line in enumerate(path.read_text(errors="replace").splitlines() or [""], 1):
+        if not KEY.fullmatch(line):
+            raise image.IsoError(f"{path}:{number}: not a public key as OpenSSH writes it")
+
+
 def main(argv: Sequence[str]) -> int:
     """Exit status: 0, 1 for a failure, 2 for wrong usage."""
     arguments = parser().parse_args(argv)
     try:
         if arguments.command == "build":
-            modules = dict(row.split("=", 1) for row in arguments.module)
+            usual = [f"userworld={arguments.kernel.with_name('userworld.img')}"]
+            modules = dict(row.split("=", 1) for row in arguments.module or usual)
             paths = {name: Path(path) for name, path in modules.items()}
             if arguments.kickstart:
                 paths["ks.cfg"] = arguments.kickstart
+            if arguments.ssh_key:
+                check_keys(arguments.ssh_key)
+                paths["ssh.keys"] = arguments.ssh_key
             kernel, options = arguments.kernel, arguments.options
             output, manifest = arguments.output, arguments.manifest
             image.build(output, kernel, paths, options, entry="install", manifest=manifest)

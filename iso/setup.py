@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 from tepui.hcl import report
@@ -30,10 +31,12 @@ from tepui.shell.config import network
 from tepui.shell.config.document import Document
 from tepui.shell.config.store import Store
 from tepui.shell.hostd.accounts import Accounts
+from tepui.shell.hostd.sshkeys import set_keys
 from tepui.shell.link import LinkError, RefusedError
 from tepui.shell.storageclient import Storage
 
 KICKSTART = Path("/boot/ks.cfg")
+SSH_KEYS = Path("/boot/ssh.keys")  # root's, from whoever built the ISO
 VOLUMES = Path("/vmfs/volumes")
 
 
@@ -76,6 +79,9 @@ def fill(client: Client, plan: Plan, chosen: Document, table: gpt.Table) -> None
         accounts.set_hash("root", plan.password)
     else:
         accounts.set_password("root", plan.password)
+    if SSH_KEYS.exists():
+        set_keys(folder / "tepui", "root", SSH_KEYS.read_text().splitlines())
+        chosen = replace(chosen, ssh=replace(chosen.ssh, enabled=True))
     Store(folder / "tepui").save(chosen, "root", "installation")
     os.sync()
     if layout.DATASTORE in parts and not (plan.vmfs is Vmfs.PRESERVE and plan.target.datastore):

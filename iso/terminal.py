@@ -56,7 +56,7 @@ class Tty:
     @contextmanager
     def opened(self) -> Iterator["Tty"]:
         before = termios.tcgetattr(0)
-        tty.setcbreak(0)
+        tty.setcbreak(0, termios.TCSADRAIN)  # what was typed ahead stays
         try:
             yield self
         finally:

@@ -28,6 +28,7 @@ TOP: dict[str, tuple[str, str]] = {
         "tepui.shell.commands.sched",
         "VMKernel system properties and commands for configuring scheduling.",
     ),
+    "software": ("tepui.shell.commands.software", "The image and its boot banks."),
     "storage": ("tepui.shell.commands.storage", "Storage adapters, devices and datastores."),
     "vm": (
         "tepui.shell.commands.vm tepui.shell.commands.vms",
@@ -70,6 +71,7 @@ NAMESPACES: dict[str, str] = {
     "network vswitch standard uplink": "Uplinks of a switch.",
     "sched group": "Groups that share CPU time.",
     "sched world": "Worlds: all that is scheduled.",
+    "software profile": "The image that is installed.",
     "storage core": "Adapters, devices and partitions.",
     "storage core adapter": "Storage adapters.",
     "storage core device": "Storage devices.",

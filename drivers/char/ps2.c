@@ -176,6 +176,12 @@ static bool command(uint8_t c)
 	return true;
 }
 
+static void discard(void)
+{
+	for (int i = 0; i < FLUSH_MAX && (in8(KBD_COMMAND) & STATUS_OUTPUT); i++)
+		in8(KBD_DATA);
+}
+
 /* Takes over the controller: keyboard on with interrupts and translation, mouse off. */
 static bool set_up(void)
 {
@@ -183,8 +189,7 @@ static bool set_up(void)
 
 	if (in8(KBD_COMMAND) == 0xff || !command(DISABLE_KEYBOARD) || !command(DISABLE_MOUSE))
 		return false;
-	for (int i = 0; i < FLUSH_MAX && (in8(KBD_COMMAND) & STATUS_OUTPUT); i++)
-		in8(KBD_DATA);
+	discard();
 	if (!command(READ_CONFIG) || !wait_status(STATUS_OUTPUT, true))
 		return false;
 	config = in8(KBD_DATA);
@@ -208,4 +213,6 @@ void ps2_init(void)
 	r = irq_alloc_isa("ps2", KBD_IRQ, ps2_irq, NULL, &irq);
 	if (r != 0)
 		log_warn("no interrupt for the keyboard: error %d", -r);
+	/* A byte that came before the line was open has made no interrupt, and keeps it up: no edge would follow. */
+	discard();
 }

@@ -32,6 +32,10 @@ DEMO_DISK := build/demo.img
 $(DEMO_DISK): | $(ISO)
 	@$(BIN)/python -m tests.system.demo --install
 
+.PHONY: pictures
+pictures: $(ISO) ## the pictures of the README, from a real run
+	@$(BIN)/python -m tests.system.pictures
+
 .PHONY: run live
 run: $(DEMO_DISK) ## boot the disk that `make demo` installed, its console in this terminal
 	@echo 'Log in as root. Leave with Ctrl-A, then X. https://127.0.0.1:8443, password Tepui-2026:'

@@ -20,6 +20,7 @@ from tepui.shell.vm.service import VmInfo, VmService
 from tepui.shell.vm.spec import Device, DeviceKind, VmSpec
 
 VOLUMES = Path("/vmfs/volumes")
+SCRATCH = Path("/scratch")  # the host's own data, a volume that is no place for VMs
 Who = Annotated[str, Pos("The VM: its name, Vmid or .vmx file.", complete="vm")]
 
 
@@ -193,7 +194,8 @@ def datastore(name: str) -> Path:
                 f"there is no datastore {name}", "`storage filesystem list` shows them"
             )
         return VOLUMES / name
-    found = sorted(p for p in VOLUMES.iterdir() if p.is_symlink()) if VOLUMES.is_dir() else []
+    there = sorted(p for p in VOLUMES.iterdir() if p.is_symlink()) if VOLUMES.is_dir() else []
+    found = [p for p in there if p.resolve() != SCRATCH.resolve()]
     if len(found) == 1:
         return found[0]
     if not found:

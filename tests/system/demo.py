@@ -61,7 +61,7 @@ class Demo:
     def hardware(self) -> tuple[str, ...]:
         forward = f"user,id=n,hostfwd=tcp:127.0.0.1:{self.port}-:443"
         nic = ("-netdev", forward, "-device", "e1000e,netdev=n")
-        return (*installed.nvme(DISK), *nic)
+        return (*installed.disk(DISK), *nic)
 
     def config(self, **more: Any) -> Config:
         # One CPU: see vmm/README.md for what TCG does to guests when several take turns.
@@ -131,17 +131,7 @@ class Demo:
     def create(self) -> str:
         append = f"console=ttyS0 quiet panic=-1 value={self.secret}"
         words = ["-k", f"{FILES}/vmlinuz", "-i", f"{FILES}/initrd", "-a", append]
-        words += [
-            "--datastore",
-            "datastore1",
-            "-m",
-            "256M",
-            "-d",
-            "64M",
-            "-n",
-            "VM Network",
-            "--autostart",
-        ]
+        words += ["-m", "256M", "-d", "64M", "-n", "VM Network", "--autostart"]
         self.tepui("vm", "create", "web", *words)
         return self.tepui("vm", "power", "on", "web").split("\n")[0]
 

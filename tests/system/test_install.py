@@ -2,7 +2,9 @@
 """From the ISO onto an empty disk by a kickstart file, then a boot from that disk alone."""
 
 import hashlib
+import re
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -16,33 +18,48 @@ from tests.system.shell import Shell
 Boot = Callable[..., Machine]
 
 
+ALL = [
+    pytest.param(*row, marks=() if row[:2] == ("nvme", "e1000e") else pytest.mark.soak)
+    for row in product(installed.DISKS, ("e1000", "e1000e", "virtio-net-pci"), Firmware)
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("firmware", Firmware)
-def test_unattended(boot: Boot, firmware: Firmware, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "nic", "firmware"), ALL)
+def test_unattended(boot: Boot, kind: str, nic: str, firmware: Firmware, tmp_path: Path) -> None:
     """Installs, boots, logs in; a disk that was not chosen has not changed by one byte."""
     disk, other = installed.empty(tmp_path / "disk"), tmp_path / "other"
     other.write_bytes(hashlib.shake_128(b"other").digest(1 << 20) * 8)
     before = hashlib.sha256(other.read_bytes()).hexdigest()
-    iso = installed.iso(tmp_path, post="%post --interpreter=busybox\necho said-by-post\n")
-    arguments = (*installed.nvme(disk), *installed.nvme(other, "S2", index=None))
+    text = installed.KICKSTART.replace("--firstdisk", f"--firstdisk={kind}")
+    key = "ssh-ed25519 AAAAC3Nz key" if firmware is Firmware.UEFI else ""
+    iso = installed.iso(tmp_path, text, "%post --interpreter=busybox\necho said-by-post\n", key)
+    arguments = (*installed.disk(disk, kind=kind), "-nic", f"user,model={nic}")
+    config = {"memory": 1024, "cpus": 2, "firmware": firmware}
     machine = boot(
-        iso=iso, entry="install", memory=1024, cpus=2, firmware=firmware,
-        arguments=(*arguments, *installed.NIC), cd_index=1,
+        **config, iso=iso, entry="install", cd_index=1,
+        arguments=(*arguments, *installed.disk(other, "S2", index=None)),
     )  # fmt: skip
-    machine.console.expect(r"Disk: t10\.NVMe.*S1_.* MiB, empty", 240)
+    name = machine.console.expect(r"Disk: (\S+), \d+ MiB, empty", 240)[1]
     machine.console.expect(r"said-by-post", 240)
-    machine.console.expect(r"Tepui is installed on t10\.NVMe", 60)
+    machine.console.expect(re.escape(f"Tepui is installed on {name}"), 60)
     assert machine.wait_exit(60) == 0
     assert hashlib.sha256(other.read_bytes()).hexdigest() == before
     with Disk(disk) as d:
         assert [p.number for p in d.table().partitions] == list(range(1, layout.DATASTORE + 1))
 
-    machine = boot(
-        boot="none", memory=1024, cpus=2, firmware=firmware, arguments=installed.nvme(disk)
-    )
-    shell = Shell(machine)
+    shell = Shell(boot(**config, boot="none", arguments=arguments))
     rc, text = shell.run("cat /proc/cmdline; echo; ls /vmfs/volumes")
     assert rc == 0 and "bootbank=" in text
+    there = "esxcli network ip interface ipv4 get | grep -F 10.0.2.15"
+    assert shell.run(f"until {there}; do sleep 1; done")[0] == 0
+    if key:
+        rc, text = shell.run("cat /var/lib/tepui/ssh/keys-root/authorized_keys")
+        assert (rc, text) == (0, f"{key}\n")
+        shell.run("until grep -q 'SSH on port' /var/log/hostd.log; do sleep 1; done", 120)
+        names = ("/memory/total_pages", "/memory/pages/free")
+        total, free = (int(shell.run(f"vsish -e get {n}")[1]) for n in names)
+        assert (total - free) * 4096 <= 256 << 20
 
 
 WRONG = {
@@ -51,17 +68,22 @@ WRONG = {
         installed.KICKSTART.replace("--firstdisk", "--disk=t10*"),
         r"ks\.cfg:3: 't10\*' means 2 disks",
     ),
+    "value": (installed.KICKSTART + "keyboard\n", r"ks\.cfg:6: keyboard: a value is missing"),
+    "empty": ("", r"ks\.cfg: empty"),
+    "binary": (installed.KICKSTART + "\0", r"ks\.cfg:6: not text"),
+    "large": ("#" * (10 << 20), r"ks\.cfg: larger than 1024 KiB"),
 }
+LONG = [pytest.param(name, marks=pytest.mark.soak) for name in list(WRONG)[2:]]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("wrong", ["unknown", "disks", *LONG])
 def test_wrong_kickstart(boot: Boot, wrong: str, tmp_path: Path) -> None:
     """One message, nothing written."""
     disk, other = installed.empty(tmp_path / "disk"), installed.empty(tmp_path / "other")
     text, message = WRONG[wrong]
     iso = installed.iso(tmp_path, text=text)
-    arguments = (*installed.nvme(disk), *installed.nvme(other, "S2", index=None), *installed.NIC)
+    arguments = (*installed.disk(disk), *installed.disk(other, "S2", index=None), *installed.NIC)
     machine = boot(iso=iso, entry="install", memory=1024, cpus=2, arguments=arguments, cd_index=1)
     machine.console.expect(f"Error: /boot/{message}", 240)
     machine.console.expect(r"\] ", 60)

@@ -9,34 +9,41 @@ import pytest
 
 from tepui.iso import install, layout, loader
 from tepui.iso.disk import Disk
-from tepui.iso.install import Source
 from tepui.iso.terminal import ROWS
 from tests.system import installed
 from tests.system.console import SCALE
-from tests.system.machine import READY, ROOT, Machine
+from tests.system.machine import ISO, READY, Machine
+from tests.system.shell import Shell
 
 Boot = Callable[..., Machine]
 #: QEMU's names of the keys that the tests press.
 QCODES = {"\r": ["ret"], "-": ["minus"]}
-KERNEL, USERWORLD = ROOT / "build/vmkernel.elf", ROOT / "build/userworld.img"
 
 
-def see(machine: Machine, text: str, timeout: float = 240) -> None:
-    """Waits until the VGA text screen shows `text` and, drawn last, the keys that work."""
+def watch(machine: Machine, wanted: Callable[[list[str]], bool], timeout: float = 240) -> None:
+    """Waits until the VGA text screen is as wanted and shows, drawn last, the keys that work."""
     deadline = time.monotonic() + timeout * SCALE
     while True:
         rows = machine.screen_text()
-        if any(text in row for row in rows) and rows[ROWS - 1].strip():
+        if wanted(rows) and rows[ROWS - 1].strip():
             return
-        assert time.monotonic() < deadline and machine.console.drain(0.5), "\n".join(rows)
+        assert time.monotonic() < deadline and machine.console.drain(0.1), "\n".join(rows)
+
+
+def see(machine: Machine, text: str) -> None:
+    watch(machine, lambda rows: any(text in row for row in rows))
 
 
 def press(machine: Machine, text: str) -> None:
+    """Each key's effect is awaited, but Enter's, which may only move the cursor: a keyboard holds
+    sixteen bytes, and a capital letter has four."""
     for char in text:
+        before = machine.screen_text()
         codes = QCODES.get(char, ["shift", char.lower()] if char.isupper() else [char])
         keys = [{"type": "qcode", "data": code} for code in codes]
         machine.qmp.execute("send-key", keys=keys, hold_time=40)
-        time.sleep(0.1)
+        if char != "\r":
+            watch(machine, before.__ne__)
 
 
 #: What the pages show, and what the person types at each.
@@ -54,7 +61,7 @@ PAGES = (
 @pytest.mark.slow
 def test_person_on_serial(boot: Boot, tmp_path: Path) -> None:
     disk = installed.empty(tmp_path / "disk")
-    arguments = (*installed.nvme(disk), *installed.NIC)
+    arguments = (*installed.disk(disk), *installed.NIC)
     machine = boot(entry="install", memory=1024, cpus=2, arguments=arguments, cd_index=1)
     for page, keys in PAGES:
         machine.console.expect(page, 240)
@@ -71,7 +78,7 @@ def test_person_at_the_display(boot: Boot, tmp_path: Path) -> None:
     disk = installed.empty(tmp_path / "disk")
     machine = boot(
         entry="install-text", options="console=vga", memory=1024, cpus=2, cd_index=1,
-        arguments=(*installed.nvme(disk), *installed.NIC),
+        arguments=(*installed.disk(disk), *installed.NIC),
     )  # fmt: skip
     for page, keys in PAGES:
         see(machine, page)
@@ -81,23 +88,15 @@ def test_person_at_the_display(boot: Boot, tmp_path: Path) -> None:
     assert machine.wait_exit(60) == 0
 
 
-def installed_disk(folder: Path) -> Path:
-    """A disk with bank A, made here: no datastore, no OS data."""
-    path = installed.empty(folder / "disk")
-    source = Source(KERNEL, USERWORLD, ROOT / "build/grub", folder)
-    with Disk(path, writable=True) as disk:
-        table = layout.plan(disk.block_size, disk.blocks)
-        install.install(disk, table, source, "", lambda: None, lambda done, total, what: None)
-    return path
-
-
 def try_bank_b(path: Path, folder: Path, options: str) -> None:
     """Fills bank B as an upgrade does and asks for one boot from it."""
     image = folder / "bank"
     with Disk(path, writable=True) as disk:
         table = disk.table()
         bank = table.partitions[layout.BANK_B - 1]
-        install.bank_image(image, bank.blocks * table.block_size, "B", KERNEL, USERWORLD)
+        install.bank_image(
+            image, bank.blocks * table.block_size, "B", installed.KERNEL, installed.USERWORLD
+        )
         writer = install.Writer(disk, table, 0, lambda done, total, what: None)
         writer.partition(layout.BANK_B, image, "")
     write_environment(path, {"bank": "A", "try": "B", "tryoptions": options})
@@ -123,19 +122,27 @@ def write_environment(path: Path, values: dict[str, str]) -> None:
 
 @pytest.mark.slow
 def test_banks(boot: Boot, tmp_path: Path) -> None:
-    """A bank whose kernel panics is left by itself; one that serves is confirmed and stays."""
-    disk = installed_disk(tmp_path)
+    """A bank whose kernel panics is left by itself; an upgrade that serves is confirmed."""
+    disk = tmp_path / "disk"
+    installed.system(disk)
     try_bank_b(disk, tmp_path, "panictest=assert")
-    config = {"boot": "none", "memory": 1024, "cpus": 2, "arguments": installed.nvme(disk)}
-    machine = boot(**config, reboot=True)
+    config = {"boot": "none", "memory": 1024, "cpus": 2, "reboot": True}
+    machine = boot(**config, arguments=installed.disk(disk))
     machine.console.expect(r"^PANIC:", 120, panic=True)
     machine.console.expect(READY, 180, panic=True)
     machine.qmp.execute("quit")
     machine.wait_exit()
     assert environment(disk) == {"bank": "A", "try": "", "tryoptions": "panictest=assert"}
 
-    write_environment(disk, {"bank": "A", "try": "B", "tryoptions": ""})
-    machine = boot(**config, reboot=True)
+    iso = installed.disk(ISO, "S2", index=None, more=",snapshot=on")
+    machine = boot(**config, arguments=(*installed.disk(disk), *iso))
+    shell = Shell(machine)
+    assert shell.run("esxcli software profile update -d /vmkernel")[0] == 1
+    (found,) = shell.json("software profile update -d /dev/disks/*S2*00000001")
+    assert (found["BootBank"], found["RebootRequired"]) == ("B", True)
+    (found,) = shell.json("software profile get")
+    assert (found["BootBank"], found["NextBootBank"]) == ("A", "B")
+    machine.console.send("esxcli system shutdown reboot -r upgrade\r")
     machine.console.expect(READY, 180)
     deadline = time.monotonic() + 300 * SCALE
     while environment(disk) != {"bank": "B", "try": ""}:

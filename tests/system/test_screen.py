@@ -25,12 +25,13 @@ def read_framebuffer(path: Path) -> tuple[list[str], bytes]:
     paper = Counter(colours).most_common(1)[0][0]
     rows = []
     for top in range(0, height - font.HEIGHT + 1, font.HEIGHT):
-        row = ""
+        row, strip = "", colours[top * width : (top + font.HEIGHT) * width]
+        own = Counter(strip).most_common(1)[0][0]
         for left in range(0, width - font.WIDTH + 1, font.WIDTH):
             lines = bytearray()
             for y in range(top, top + font.HEIGHT):
                 dots = colours[y * width + left : y * width + left + font.WIDTH]
-                lines.append(sum((dot != paper) << (7 - x) for x, dot in enumerate(dots)))
+                lines.append(sum((dot != own) << (7 - x) for x, dot in enumerate(dots)))
             row += shapes.get(bytes(lines), "?")
         rows.append(row.rstrip())
     return rows, paper

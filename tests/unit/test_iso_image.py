@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tepui.iso import image
+from tepui.iso import cli, image
 
 PRINTABLE = st.text(st.characters(codec="ascii", exclude_characters="'", exclude_categories=["C"]))
 
@@ -39,3 +39,15 @@ def test_a_file_without_options_is_no_iso(tmp_path: Path) -> None:
     path.write_bytes(bytes(1 << 21))
     with pytest.raises(image.IsoError, match="not a Tepui ISO"):
         image.set_options(path, "x")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ssh-rsa AAAA x\n\n", "-----BEGIN OPENSSH PRIVATE KEY-----\n"]
+)
+def test_keys_that_the_host_would_not_take_are_refused(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "keys").write_text(text)
+    words = ["build", "--ssh-key", str(tmp_path / "keys"), "-o", str(tmp_path / "iso")]
+    assert cli.main(words) == 1 and not (tmp_path / "iso").exists()
+    assert "not a public key" in capsys.readouterr().err

@@ -35,6 +35,7 @@ def esxcli(
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(service, "SOCKET", socket)
     monkeypatch.setattr(commands, "VOLUMES", tmp_path / "volumes")
+    monkeypatch.setattr(commands, "SCRATCH", tmp_path / "scratch")
     monkeypatch.setattr(inventory, "PATH", tmp_path / "vms.json")
     (tmp_path / "volumes/uuid").mkdir(parents=True)
     (tmp_path / "volumes/ds1").symlink_to("uuid")
@@ -93,8 +94,17 @@ def test_a_creation_that_fails_leaves_nothing(
     assert create(esxcli, tmp_path, "--disk", "1g", "--disk", "1k")[0] == 1
     assert list((tmp_path / "volumes/uuid").iterdir()) == []
     assert "no datastore x" in create(esxcli, tmp_path, "--datastore", "x")[1]
-    (tmp_path / "volumes/ds2").symlink_to("uuid")
+    (tmp_path / "volumes/uuid2").mkdir()
+    (tmp_path / "volumes/ds2").symlink_to("uuid2")
     assert "which datastore" in create(esxcli, tmp_path)[1]
+
+
+def test_the_hosts_own_data_is_no_datastore(esxcli: Esxcli, tmp_path: Path) -> None:
+    (tmp_path / "volumes/own").mkdir()
+    (tmp_path / "volumes/OSDATA").symlink_to("own")
+    (tmp_path / "scratch").symlink_to("volumes/OSDATA")
+    assert create(esxcli, tmp_path)[0] == 0
+    assert [p.name for p in (tmp_path / "volumes/uuid").iterdir()] == ["web"]
 
 
 def test_register_says_what_is_not_there(esxcli: Esxcli, tmp_path: Path) -> None:

@@ -31,13 +31,14 @@ static void read_module(const struct mb2_tag *tag)
 	size_t max = TAIL_SIZE(tag, struct mb2_tag_module, string);
 	struct boot_module *out;
 
-	if (tag->size < sizeof(*m) || m->end <= m->start || boot_info.modules == BOOT_MODULES_MAX)
+	if (tag->size < sizeof(*m) || m->end < m->start || boot_info.modules == BOOT_MODULES_MAX)
 		return;
 	out = &boot_info.module[boot_info.modules++];
 	out->base = m->start;
 	out->len = m->end - m->start;
 	memcpy(out->name, m->string, MIN(max, sizeof(out->name) - 1));
-	boot_reserve(out->base, out->len);
+	if (out->len) /* an empty file is there too */
+		boot_reserve(out->base, out->len);
 }
 
 static void read_mmap(const struct mb2_tag *tag)
