@@ -70,6 +70,34 @@ class MountedVolume:
         return Path("/vmfs/volumes") / self.identity
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceStats:
+    """Of a whole disk since it was found. ops and bytes: read, write, flush, discard, write zeroes;
+    latency_us_log2: requests whose microseconds had that logarithm."""
+
+    ops: tuple[int, ...]
+    bytes: tuple[int, ...]
+    errors: int
+    retries: int
+    timeouts: int
+    latency_us_log2: tuple[int, ...]
+    inflight: int
+    max_inflight: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceWorld:
+    """One world's requests to a disk; name "": it has ended, id 0: several that have."""
+
+    name: str
+    id: int
+    errors: int
+    ops: int
+    bytes_read: int
+    bytes_written: int
+    time_ns: int
+
+
 class Storage:
     """The storage operations of a host."""
 
@@ -105,3 +133,12 @@ class Storage:
         op = self.client.op.CTL_STORAGE_VOLUMES
         rows = self.client.pages(op, "ctl_storage_volumes", "volume")
         return [abi.decode(MountedVolume, c) for c in rows]
+
+    def stats(self, device: str) -> DeviceStats:
+        op, req = self.client.op.CTL_STORAGE_STATS, abi.pack("ctl_storage_device", id=device)
+        return abi.decode(DeviceStats, self.client.call(op, "ctl_storage_stats", req))
+
+    def worlds(self, device: str) -> list[DeviceWorld]:
+        op, req = self.client.op.CTL_STORAGE_WORLDS, abi.pack("ctl_storage_device", id=device)
+        c = self.client.call(op, "ctl_storage_worlds", req)
+        return [abi.decode(DeviceWorld, c.world[i]) for i in range(c.count)]

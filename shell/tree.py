@@ -76,6 +76,8 @@ NAMESPACES: dict[str, str] = {
     "storage core adapter": "Storage adapters.",
     "storage core device": "Storage devices.",
     "storage core device partition": "Partitions of storage devices.",
+    "storage core device stats": "Counters of storage devices.",
+    "storage core device world": "Who uses storage devices.",
     "storage filesystem": "Datastores.",
     "vm power": "Switching virtual machines on and off.",
     "vm process": "Virtual machines that are powered on.",

@@ -65,12 +65,96 @@ def _device(b: Block) -> Device:
     )  # fmt: skip
 
 
+def _disks(ctx: Context, device: str) -> list[Block]:
+    return [
+        b for b in Storage(ctx.host).devices() if not b.partition and device in ("", b.id, b.node)
+    ]
+
+
 @command("storage core device list", "List the storage devices.", header="{Device}")
 def device_list(
     ctx: Context, device: Annotated[str, Opt("-d", "Only this device.")] = ""
 ) -> list[Device]:
-    disks = [b for b in Storage(ctx.host).devices() if not b.partition]
-    return [_device(b) for b in disks if device in ("", b.id, b.node)]
+    return [_device(b) for b in _disks(ctx, device)]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStats:
+    device: str = named("Device")
+    successful_commands: int = named("Successful Commands")
+    blocks_read: int = named("Blocks Read")
+    blocks_written: int = named("Blocks Written")
+    read_operations: int = named("Read Operations")
+    write_operations: int = named("Write Operations")
+    flushes: int = named("Flush Operations")
+    discards: int = named("Discard Operations")
+    failed_commands: int = named("Failed Commands")
+    retries: int = named("Retried Commands")
+    timeouts: int = named("Timed Out Commands")
+    queued: int = named("Commands In Flight")
+    queued_most: int = named("Most Commands In Flight")
+    median: int = named("Median Microseconds")
+    slowest: int = named("Highest Microseconds")
+
+
+def _latency(histogram: tuple[int, ...], share: float) -> int:
+    """A power of two of microseconds within which that share of the requests ended; 0: none."""
+    passed = 0
+    for power, count in enumerate(histogram):
+        passed += count
+        if count and passed >= share * sum(histogram):
+            return int(2 << power)
+    return 0
+
+
+@command("storage core device stats get", "Display counters of devices.", header="{Device}")
+def device_stats(
+    ctx: Context, device: Annotated[str, Opt("-d", "Only this device.")] = ""
+) -> list[DeviceStats]:
+    rows = []
+    for b in _disks(ctx, device):
+        s = Storage(ctx.host).stats(b.id)
+        read, written = (n // b.block_size for n in s.bytes[:2])
+        rows.append(
+            DeviceStats(
+                b.id, sum(s.ops) - s.errors, read, written, s.ops[0], s.ops[1], s.ops[2], s.ops[3],
+                s.errors, s.retries, s.timeouts, s.inflight, s.max_inflight,
+                _latency(s.latency_us_log2, 0.5), _latency(s.latency_us_log2, 1),
+            )
+        )  # fmt: skip
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceWorld:
+    device: str = named("Device")
+    world: int = named("World ID")
+    name: str = named("World Name")
+    commands: int = named("Commands")
+    failed: int = named("Failed")
+    read: int = named("Bytes Read")
+    written: int = named("Bytes Written")
+    mean: int = named("Mean Microseconds")
+
+
+@command("storage core device world list", "List the worlds that used devices.", style=Style.TABLE)
+def device_worlds(
+    ctx: Context, device: Annotated[str, Opt("-d", "Only this device.")] = ""
+) -> list[DeviceWorld]:
+    return [
+        DeviceWorld(
+            b.id,
+            w.id,
+            w.name or "ended",
+            w.ops,
+            w.errors,
+            w.bytes_read,
+            w.bytes_written,
+            w.time_ns // max(w.ops, 1) // 1000,
+        )
+        for b in _disks(ctx, device)
+        for w in sorted(Storage(ctx.host).worlds(b.id), key=lambda w: w.id)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,13 @@ def test_files_survive(boot: Callable[..., Machine], tmp_path: Path) -> None:
     found = re.search(r"^([0-9a-f]{64})  a$", text, re.M)
     assert found, text
     digest = found[1]
+    stats = shell.json(f"storage core device stats get -d {disk['Device']}")[0]
+    assert stats["BlocksWritten"] * 512 > 5_000_000 and stats["FailedCommands"] == 0
+    assert stats["FlushOperations"]
+    assert 0 < stats["MedianMicroseconds"] <= stats["HighestMicroseconds"]
+    worlds = shell.json("storage core device world list")
+    assert sum(w["BytesWritten"] for w in worlds) == stats["BlocksWritten"] * 512
+    assert max(w["BytesWritten"] for w in worlds) >= 5_000_000
     shell.console.send("esxcli system shutdown poweroff -r test\r")
     assert shell.machine.wait_exit(60) == 0
 

@@ -31,7 +31,10 @@ def unit() -> cunit.Unit:
     return cunit.build(
         "ahci",
         sources=[f"drivers/block/{name}.c" for name in ("ahci", "ahci_io", "ahci_port")]
-        + [f"vmkernel/storage/{n}.c" for n in ("blk", "split", "sync", "registry", "part")]
+        + [
+            f"vmkernel/storage/{n}.c"
+            for n in ("blk", "blk_stats", "split", "sync", "registry", "part")
+        ]
         + ["vmkernel/lib/crc.c"],
         headers=["vmk/blk.h", "vmk/pci.h", "vmk/mm.h", "vmk/cpu.h"],
         cdef="extern struct hcl_driver driver_ahci;",
@@ -156,6 +159,36 @@ def test_one_bad_command_among_others(
         again = block.submit(WRITE, 0, [(memory, PAGE)])
         block.finish(again)
         assert again.status == 0
+        unit.lib.page_free(memory, 0)
+
+
+def test_counters_of_worlds(unit: cunit.Unit) -> None:
+    """More worlds than there are rows: each that has one has it right, and nothing is lost."""
+    with attached(unit) as (setup, block):
+        memory = setup.bench.pages(1)
+        rows = unit.ffi.new("struct blk_world[]", 128)
+        assert setup.lib.blk_worlds_get(block.device, rows, 128) == 1, "who looked for partitions"
+        total = rows[0].ops + 100 * 101 // 2 + 1
+        for world in range(1, 101):
+            setup.lib.seam_world_id = world
+            op = WRITE if world % 2 else READ
+            requests = [block.submit(op, 0, [(memory, PAGE)]) for _ in range(world)]
+            if world == 100:
+                requests.append(block.submit(READ, 0, [(memory, SECTOR)], length=SECTOR))
+            block.finish(*requests)
+        setup.lib.seam_world_id = 1
+        rows = unit.ffi.new("struct blk_world[]", 128)
+        count = setup.lib.blk_worlds_get(block.device, rows, 128)
+        found = {rows[i].id: rows[i] for i in range(count)}
+        assert len(found) == count and sum(w.ops for w in found.values()) == total
+        assert set(range(70, 101)) <= set(found)
+        for world in range(70, 101):
+            w, sizes = found[world], (world * PAGE + SECTOR * (world == 100), 0)
+            assert (w.ops, w.errors) == (world + (world == 100), 0)
+            assert (w.bytes_read, w.bytes_written) == (sizes[::-1] if world % 2 else sizes)
+        few = unit.ffi.new("struct blk_world[]", 3)
+        assert setup.lib.blk_worlds_get(block.device, few, 3) == 3
+        assert sum(w.ops for w in few) == total
         unit.lib.page_free(memory, 0)
 
 

@@ -25,7 +25,10 @@ READ, WRITE, FLUSH, DISCARD, ZEROES = range(5)
 EIO, EINVAL, ENODEV, EROFS, ENOSPC, ETIMEDOUT = -5, -22, -19, -30, -28, -110
 SOURCES = [f"drivers/block/{name}.c" for name in ("nvme", "nvme_admin", "nvme_ns", "nvme_queue")]
 SOURCES += ["drivers/block/nvme_recover.c"]
-SOURCES += [f"vmkernel/storage/{name}.c" for name in ("blk", "split", "sync", "registry", "part")]
+SOURCES += [
+    f"vmkernel/storage/{name}.c"
+    for name in ("blk", "blk_stats", "split", "sync", "registry", "part")
+]
 SOURCES += ["vmkernel/lib/crc.c"]
 
 

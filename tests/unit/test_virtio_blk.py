@@ -26,7 +26,7 @@ EIO, ENODEV, EOPNOTSUPP, ETIMEDOUT = -5, -19, -95, -110
 
 @pytest.fixture(scope="module")
 def unit() -> cunit.Unit:
-    storage = ("blk", "split", "sync", "registry", "part")
+    storage = ("blk", "blk_stats", "split", "sync", "registry", "part")
     return cunit.build(
         "virtio_blk",
         sources=["drivers/block/virtio_blk.c", "drivers/virtio/virtio_pci.c"]

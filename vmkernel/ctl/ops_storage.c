@@ -7,7 +7,9 @@
 #include "vmk/blk.h"
 #include "vmk/ctl.h"
 #include "vmk/driver.h"
+#include "vmk/mm.h"
 #include "vmk/string.h"
+#include "vmk/world.h"
 
 struct walk {
 	uint32_t first;
@@ -200,4 +202,38 @@ CTL_OP(CTL_STORAGE_STATS, storage_stats, sizeof(struct ctl_storage_device),
 	o->inflight = s.inflight;
 	o->max_inflight = s.max_inflight;
 	return 0;
+}
+
+CTL_OP(CTL_STORAGE_WORLDS, storage_worlds, sizeof(struct ctl_storage_device), 0, CTL_READ)
+{
+	const struct ctl_storage_device *q = c->req;
+	struct ctl_storage_worlds *o = c->reply;
+	struct blk_world *rows;
+	struct blk_dev *d;
+	int r = find(c, q->id, &d);
+
+	if (r)
+		return r;
+	rows = kcalloc(CTL_BLK_WORLDS, sizeof(*rows));
+	o->count = rows ? blk_worlds_get(d, rows, CTL_BLK_WORLDS) : 0;
+	o->reserved = 0;
+	blk_close(d, false);
+	for (unsigned i = 0; i < o->count; i++) {
+		struct world *w = rows[i].id ? world_find(rows[i].id) : NULL;
+
+		o->world[i] = (struct ctl_blk_world){ .id = rows[i].id,
+			                              .errors = rows[i].errors,
+			                              .ops = rows[i].ops,
+			                              .bytes_read = rows[i].bytes_read,
+			                              .bytes_written = rows[i].bytes_written,
+			                              .time_ns = (uint64_t)rows[i].time };
+		if (w) {
+			str_copy(o->world[i].name, world_name(w), sizeof(o->world[i].name));
+			world_put(w);
+		}
+	}
+	r = rows ? 0 : -ENOMEM;
+	kfree(rows);
+	c->reply_len = offsetof(struct ctl_storage_worlds, world) + o->count * sizeof(o->world[0]);
+	return r;
 }

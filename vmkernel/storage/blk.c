@@ -9,6 +9,7 @@
 #include "vmk/cpu.h"
 #include "vmk/log.h"
 #include "vmk/stat.h"
+#include "vmk/world.h"
 
 STAT(errors, "blk.errors", "requests that ended with an error");
 STAT(retries, "blk.retries", "requests tried again");
@@ -72,18 +73,6 @@ static void tick_start(struct blk_queue *q)
 		return;
 	q->ticking = true;
 	timer_set(&q->tick, time_now() + BLK_TICK);
-}
-
-static void account(struct blk_queue *q, const struct blk_req *r, int status, ns_t now)
-{
-	uint64_t us = (now - r->submitted) >>
-	              10; /* near enough to a microsecond for powers of two */
-	unsigned slot = us ? log2_floor(us) : 0;
-	q->stats.ops[r->op]++;
-	q->stats.bytes[r->op] += r->len;
-	q->stats.latency_us_log2[MIN(slot, (unsigned)ARRAY_SIZE(q->stats.latency_us_log2) - 1)]++;
-	if (status)
-		q->stats.errors++;
 }
 
 /* Runs done of a request that no list holds any more, then gives up its place. */
@@ -192,6 +181,7 @@ void blk_submit(struct blk_req *r, struct blk_dev *d)
 	r->dev = d;
 	r->status = 0;
 	r->retries = 0;
+	r->world = world_id(world_current());
 	r->pos = d->start + r->offset;
 	r->submitted = time_now();
 	if (!r->deadline)
@@ -224,7 +214,7 @@ void blk_complete(struct blk_req *r, int status)
 		r->deadline = MAX(r->deadline, now + BLK_DEADLINE);
 		list_push_front(&q->held, &r->link);
 	} else {
-		account(q, r, status, now);
+		blk_account(q, r, status, now);
 	}
 	bool more = !list_empty(&q->held);
 	spin_unlock_irq(&q->lock, flags);
@@ -325,27 +315,5 @@ void blk_queue_tick(struct timer *t)
 			finish(q, r, -ETIMEDOUT);
 		else
 			q->dev->ops->timeout(q->dev, r);
-	}
-}
-
-void blk_stats_get(const struct blk_dev *d, struct blk_stats *s)
-{
-	const struct blk_dev *disk = d->parent ? d->parent : d;
-	*s = (struct blk_stats){ 0 };
-	for (unsigned i = 0; i < disk->limits.queues; i++) {
-		const struct blk_stats *q = &disk->queue[i].stats;
-		for (unsigned op = 0; op < BLK_OPS; op++) {
-			s->ops[op] += q->ops[op];
-			s->bytes[op] += q->bytes[op];
-		}
-		for (unsigned n = 0; n < ARRAY_SIZE(s->latency_us_log2); n++)
-			s->latency_us_log2[n] += q->latency_us_log2[n];
-		s->errors += q->errors;
-		s->retries += q->retries;
-		s->timeouts += q->timeouts;
-		s->splits += q->splits;
-		s->bounces += q->bounces;
-		s->inflight += q->inflight;
-		s->max_inflight += q->max_inflight;
 	}
 }

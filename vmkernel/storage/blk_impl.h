@@ -7,6 +7,8 @@
 #include "vmk/wait.h"
 #include "vmk/work.h"
 
+enum { BLK_WORLDS = 32 };
+
 /* One queue of a disk. lock guards everything in it; RANK_BLK, taken in bottom halves. */
 struct blk_queue {
 	struct spinlock lock;
@@ -21,6 +23,8 @@ struct blk_queue {
 	struct bottom bottom;
 	struct waitq idle; /* active became 0 */
 	struct blk_stats stats;
+	struct blk_world worlds[BLK_WORLDS]; /* by id, which newer ones push out into `others` */
+	struct blk_world others;
 } __aligned(CACHE_LINE);
 
 /* A partition's whole disk. */
@@ -29,6 +33,8 @@ static inline struct blk_dev *blk_disk(struct blk_dev *d)
 	return d->parent ? d->parent : d;
 }
 
+/* Counts a request that has ended; the queue's lock is held. */
+void blk_account(struct blk_queue *q, const struct blk_req *r, int status, ns_t now);
 /* Queues r, which fits the disk's limits. */
 void blk_enqueue(struct blk_req *r, struct blk_queue *q);
 /* Ends r with status from the queue's bottom half, as done promises. */

@@ -11,6 +11,7 @@
 
 /* Time: stands still until a test moves it; due timers fire on the way, in order of deadline. */
 extern ns_t seam_now;
+extern uint32_t seam_world_id; /* of the one world that there is */
 void seam_advance(ns_t ns);
 
 /* Memory. After `successes` more allocations (-1: never) each one fails. */

@@ -12,6 +12,7 @@ enum ctl_storage_op {
 	CTL_STORAGE_STATS,
 	CTL_STORAGE_UNMOUNT,
 	CTL_STORAGE_VOLUMES, /* what is mounted */
+	CTL_STORAGE_WORLDS,  /* whose requests a disk served */
 };
 
 struct ctl_blk {
@@ -90,4 +91,21 @@ struct ctl_storage_stats {
 	uint32_t max_inflight;
 };
 ABI_SIZE(struct ctl_storage_stats, 304);
+
+struct ctl_blk_world {
+	char name[32]; /* "": it has ended */
+	uint32_t id;   /* 0: several that have */
+	uint32_t errors;
+	uint64_t ops;
+	uint64_t bytes_read;
+	uint64_t bytes_written;
+	uint64_t time_ns; /* from submission to the end, of all requests */
+};
+ABI_SIZE(struct ctl_blk_world, 72);
+enum ctl_blk_world_limits { CTL_BLK_WORLDS = 128 };
+struct ctl_storage_worlds {
+	uint32_t count;
+	uint32_t reserved;
+	struct ctl_blk_world world[128];
+};
 #endif

@@ -37,7 +37,7 @@ struct blk_req {
 	uint64_t pos; /* set by blk.c: bytes from the start of the whole disk; drivers use this */
 	ns_t submitted,
 		deadline; /* deadline: absolute, observed within BLK_TICK; 0: the device's default */
-	uint32_t world;   /* for statistics */
+	uint32_t world;   /* whose: set by blk_submit */
 	struct list link; /* blk.c's */
 	uint64_t drv[2];  /* the driver's */
 };
@@ -81,6 +81,13 @@ struct blk_stats {
 	uint64_t ops[BLK_OPS], bytes[BLK_OPS], errors, retries, timeouts, splits, bounces;
 	uint64_t latency_us_log2[24];
 	uint32_t inflight, max_inflight;
+};
+
+/* What one world's requests to a disk came to; id 0: worlds that made room for others. */
+struct blk_world {
+	uint32_t id, errors;
+	uint64_t ops, bytes_read, bytes_written;
+	ns_t time; /* from submission to the end, of all of them */
 };
 
 struct blk_dev {
@@ -143,6 +150,8 @@ void blk_for_each(void (*fn)(struct blk_dev *d, void *arg), void *arg);
  */
 int __must_check blk_rescan(struct blk_dev *d);
 void blk_stats_get(const struct blk_dev *d, struct blk_stats *s); /* of the whole disk */
+/* By world, in no order; the number of rows, at most `room`. */
+unsigned blk_worlds_get(struct blk_dev *d, struct blk_world *rows, unsigned room);
 /* What a partition's type says that it is for: vmk/part_types.h. */
 enum blk_part_kind { BLK_PART_OTHER, BLK_PART_OS_DATA, BLK_PART_DATASTORE };
 enum blk_part_kind blk_part_kind(const uint8_t type[16]);
