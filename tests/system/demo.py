@@ -64,7 +64,6 @@ class Demo:
         return (*installed.nvme(DISK), *nic)
 
     def config(self, **more: Any) -> Config:
-        # One CPU: see vmm/README.md for what TCG does to guests when several take turns.
         given = {"cpus": 1, "memory": 2048, "threads": "single", "arguments": self.hardware()}
         return Config(**{**given, **more})
 
