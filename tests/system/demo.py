@@ -64,7 +64,7 @@ class Demo:
         return (*installed.nvme(DISK), *nic)
 
     def config(self, **more: Any) -> Config:
-        given = {"cpus": 1, "memory": 2048, "threads": "single", "arguments": self.hardware()}
+        given = {"cpus": 2, "memory": 2048, "threads": "single", "arguments": self.hardware()}
         return Config(**{**given, **more})
 
     def tepui(self, *words: str, patience: float = 0) -> str:
