@@ -7,6 +7,7 @@ whose birth, reset or hostd was interrupted is found by it and born again. So a 
 changes nothing for guests, and each step may be repeated.
 """
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -245,7 +246,7 @@ class Keeper:
                             self.happened(event.payload)
                         elif event.kind == abi.lib().CTL_EVENT:  # some were dropped
                             self.settle_all()
-            except LinkError as e:
+            except (LinkError, RefusedError) as e:
                 say(f"events: {e}")
                 time.sleep(RETRY)
 
@@ -294,6 +295,9 @@ def statuses(link: Link) -> list[VmStatus]:
     """Of every VM that the vmkernel has; those that go meanwhile are left out."""
     rows = []
     for handle in control.handles(link):
-        with suppress(RefusedError):
+        try:
             rows.append(control.status(link, handle))
+        except RefusedError as e:
+            if e.code != errno.ENOENT:  # it is there: nobody may take it for gone
+                raise
     return rows

@@ -64,8 +64,7 @@ class Demo:
         return (*installed.disk(DISK), *nic)
 
     def config(self, **more: Any) -> Config:
-        # One CPU: see vmm/README.md for what TCG does to guests when several take turns.
-        given = {"cpus": 1, "memory": 2048, "threads": "single", "arguments": self.hardware()}
+        given = {"cpus": 2, "memory": 2048, "threads": "single", "arguments": self.hardware()}
         return Config(**{**given, **more})
 
     def tepui(self, *words: str, patience: float = 0) -> str:

@@ -36,6 +36,8 @@ MODULES = (
     "net/net_failover",
     "net/virtio_net",
     "char/virtio_console",
+    "acpi/button",
+    "input/evdev",
 )
 CLOUD = "linux-image-cloud-amd64"
 INIT = """\
@@ -43,9 +45,16 @@ INIT = """\
 /bin/busybox --install -s /bin
 mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys
 for m in {modules}; do insmod /lib/$m.ko; done
+acpid -f -l /dev/console &
 echo "guest: shell on $(nproc) CPUs, kernel $(uname -r)"
 sh /test && echo "guest: passed" || {{ dmesg | tail -30; echo "guest: failed"; }}
 poweroff -f
+"""
+#: What busybox's acpid runs when the power button is pressed.
+BUTTON = """\
+#!/bin/sh
+echo "guest: the power button" >/dev/console
+sync; poweroff -f
 """
 
 
@@ -117,7 +126,7 @@ def busybox(root: Path, applets: str) -> None:
 
 
 def initramfs(kernel: Path, script: str, archive: Path) -> Path:
-    """An archive whose /init loads the virtio drivers, runs `script` and switches off."""
+    """An archive whose /init loads drivers, runs `script` and switches off; so does the button."""
     root = archive.with_suffix(".tree")
     shutil.rmtree(root, ignore_errors=True)
     for name in ("bin", "dev", "proc", "sys", "lib", "mnt"):
@@ -130,8 +139,11 @@ def initramfs(kernel: Path, script: str, archive: Path) -> Path:
             name = path.name.removesuffix(".xz")
             (root / "lib" / name).write_bytes(lzma.decompress(data) if name != path.name else data)
             names.append(name.removesuffix(".ko"))
-    (root / "init").write_text(INIT.format(modules=" ".join(names)))
-    (root / "init").chmod(0o755)
+    (root / "etc/acpi/PWRF").mkdir(parents=True)
+    scripts = {"init": INIT.format(modules=" ".join(names)), "etc/acpi/PWRF/00000080": BUTTON}
+    for name, text in scripts.items():
+        (root / name).write_text(text)
+        (root / name).chmod(0o755)
     (root / "test").write_text(script)
     with archive.open("wb") as out:
         cpio.write(root, out, 0)

@@ -51,8 +51,7 @@ def start(
 
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_linux_reaches_its_shell_and_switches_off(boot: Boot, logs: Path, cpus: int) -> None:
-    # On one CPU of the host: what TCG does to guests when several take turns is in vmm/README.md.
-    machine = start(boot, logs, f'test "$(nproc)" = {cpus}', cpus=cpus)
+    machine = start(boot, logs, f'test "$(nproc)" = {cpus}', cpus=cpus, host_cpus=cpus)
     machine.console.expect_all(r"guest: shell on", r"guest: passed", OFF, timeout=240)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """hostd's keeping of VMs: power, resets, restarts of hostd, over a vmkernel that a test plays."""
 
+import errno
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -13,9 +14,10 @@ from uuid import UUID
 import pytest
 
 from tepui.shell import abi
+from tepui.shell.hostd import keeper as keeping
 from tepui.shell.hostd import vms
 from tepui.shell.hostd.keeper import Keeper
-from tepui.shell.link import Event
+from tepui.shell.link import Event, RefusedError
 from tepui.shell.vm import control, spec
 from tepui.shell.vm import service as vm_service
 from tepui.shell.vm.control import VmState, VmStatus
@@ -35,6 +37,7 @@ class Kernel:
     births: list[str] = field(default_factory=list)
     pressed: list[int] = field(default_factory=list)
     refuse: str = ""
+    refuse_status: list[int] = field(default_factory=list)  # errno of the next ones
 
     def __enter__(self) -> "Kernel":
         return self
@@ -56,6 +59,11 @@ class Kernel:
         )
         return handle
 
+    def status(self, _link: Any, handle: int) -> VmStatus:
+        if self.refuse_status:
+            raise RefusedError(self.refuse_status.pop(), "refused")
+        return self.vms[handle]
+
     def become(self, handle: int, state: VmState, reason: str = "") -> None:
         old = self.vms[handle]
         values = {n: getattr(old, n) for n in VmStatus.__slots__}
@@ -69,7 +77,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     k = Kernel()
     monkeypatch.setattr(control, "birth", k.birth)
     monkeypatch.setattr(control, "handles", lambda _link: sorted(k.vms))
-    monkeypatch.setattr(control, "status", lambda _link, h: k.vms[h])
+    monkeypatch.setattr(control, "status", k.status)
     monkeypatch.setattr(control, "destroy", lambda _link, h: k.vms.pop(h))
     monkeypatch.setattr(control, "press_button", lambda _link, h: k.pressed.append(h))
     return k
@@ -202,6 +210,40 @@ def test_running_vms_do_not_notice_a_restart(
     again = hostd()
     again.settle_all()
     assert kernel.vms == before and again.state(vm).on
+
+
+def test_a_refusal_is_not_the_end_of_a_vm(
+    tmp_path: Path, hostd: Callable[[], Keeper], kernel: Kernel
+) -> None:
+    """A VM that cannot be asked still runs; one that went meanwhile is off."""
+    keeper = hostd()
+    vm = keeper.register(vmx(tmp_path, "web"))
+    keeper.power_on(vm)
+    for call in (keeper.settle, keeper.power_on, keeper.state):
+        kernel.refuse_status = [errno.ENOMEM]
+        with pytest.raises(RefusedError):
+            call(vm)
+    assert kernel.births == ["web"] and list(kernel.vms) == [1]
+    kernel.refuse_status = [errno.ENOENT]
+    assert not keeper.state(vm).on
+
+
+def test_a_refusal_does_not_end_the_watch(
+    tmp_path: Path,
+    hostd: Callable[[], Keeper],
+    kernel: Kernel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keeping, "RETRY", 0)
+    keeper = hostd()
+    keeper.power_on(keeper.register(vmx(tmp_path, "web")))
+    with watching(keeper, kernel):
+        kernel.events.put(Event(0, b""))
+        until(kernel.events.empty)  # what comes now, the watch sees as an event
+        kernel.refuse_status = [errno.ENOMEM]
+        kernel.become(1, VmState.RESETTING)
+        until(lambda: 2 in kernel.vms)
+    assert kernel.births == ["web", "web"]
 
 
 def test_a_birth_that_was_given_up_is_cleared(

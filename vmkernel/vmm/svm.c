@@ -124,7 +124,7 @@ static void vmcb_init(const struct vcpu *v, struct vmcb *c)
 	c->iopm_pa = iopm;
 	c->msrpm_pa = msrpm;
 	c->tsc_offset = v->vm->tsc_offset;
-	c->int_control = SVM_V_INTR_MASKING;
+	c->int_control = SVM_V_INTR_MASKING | SVM_V_INTR_PRIO | SVM_V_IGN_TPR;
 	c->np_enable = SVM_NP_ENABLE;
 	c->n_cr3 = gmem_root(v->gmem);
 	c->g_pat = PAT_DEFAULT;

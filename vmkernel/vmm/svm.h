@@ -13,6 +13,7 @@ struct svm {
 	uint32_t clean;
 	struct asid asid;
 	bool window_irq, window_nmi;
+	bool irq; /* V_IRQ is an interrupt for the guest, not a window */
 };
 
 struct svm_cpu {

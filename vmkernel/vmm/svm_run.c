@@ -41,17 +41,31 @@ static const struct {
 	[SVM_EXIT_XSETBV] = { EXIT_XSETBV, 3 },
 };
 
+static void inject_event(struct vmcb *c, unsigned type, uint8_t vector, bool has_error,
+                         uint32_t error)
+{
+	c->event_inject = PUT(SVM_EVENT_VECTOR, vector) | PUT(SVM_EVENT_TYPE, type) |
+	                  (has_error ? SVM_EVENT_EV | (uint64_t)error << 32 : 0) | SVM_EVENT_V;
+}
+
+/*
+ * An interrupt is a virtual one that is not intercepted (15.21.4): the guest takes it first of all. As an injected
+ * event some emulators deliver it twice.
+ */
 void svm_inject(struct vcpu *v, enum hvm_event_type type, uint8_t vector, bool has_error,
                 uint32_t error)
 {
-	static const uint8_t types[] = {
-		[HVM_INTERRUPT] = SVM_EVENT_INTR, [HVM_NMI] = SVM_EVENT_NMI, [HVM_EXCEPTION] = SVM_EVENT_EXCEPTION
-	};
+	struct svm *s = svm_of(v);
+	struct vmcb *c = s->vmcb;
 
-	svm_of(v)->vmcb->event_inject = PUT(SVM_EVENT_VECTOR, vector) |
-	                                PUT(SVM_EVENT_TYPE, types[type]) |
-	                                (has_error ? SVM_EVENT_EV | (uint64_t)error << 32 : 0) |
-	                                SVM_EVENT_V;
+	if (type != HVM_INTERRUPT) {
+		inject_event(c, type == HVM_NMI ? SVM_EVENT_NMI : SVM_EVENT_EXCEPTION, vector,
+		             has_error, error);
+		return;
+	}
+	s->irq = true;
+	c->int_control = SET(SVM_V_INTR_VECTOR, c->int_control | SVM_V_IRQ, vector);
+	svm_dirty(s, SVM_CLEAN_TPR);
 }
 
 /*
@@ -63,17 +77,24 @@ void svm_window(struct vcpu *v, bool irq, bool nmi)
 	struct svm *s = svm_of(v);
 	struct vmcb *c = s->vmcb;
 
+	/* One of the local APIC's and one of the PIC's: V_IRQ cannot be both. */
+	if (unlikely(irq && s->irq)) {
+		s->irq = false;
+		inject_event(c, SVM_EVENT_INTR, (uint8_t)GET(SVM_V_INTR_VECTOR, c->int_control),
+		             false, 0);
+	}
 	if (likely(irq == s->window_irq && nmi == s->window_nmi))
 		return;
 	s->window_irq = irq;
 	s->window_nmi = nmi;
-	c->int_control &= ~(SVM_V_IRQ | SVM_V_INTR_PRIO | SVM_V_IGN_TPR);
 	c->intercept3 &= ~(SVM_I3_VINTR | SVM_I3_IRET);
 	c->intercept_cr &= ~BIT(16 + 8);
 	if (irq) {
-		c->int_control |= SVM_V_IRQ | SVM_V_INTR_PRIO | SVM_V_IGN_TPR;
+		c->int_control |= SVM_V_IRQ;
 		c->intercept3 |= SVM_I3_VINTR;
 		c->intercept_cr |= BIT(16 + 8);
+	} else if (!s->irq) {
+		c->int_control &= ~SVM_V_IRQ;
 	}
 	if (nmi)
 		c->intercept3 |= SVM_I3_IRET;
@@ -117,6 +138,23 @@ static void keep_event(struct vcpu *v, uint64_t info)
 		                                      : HVM_INTERRUPT,
 		.vector = (uint8_t)vector,
 		.error = (uint32_t)(info >> 32),
+	};
+}
+
+/* The interrupt of svm_inject comes again when the exit was before its delivery, or in it on some emulators. */
+static void keep_irq(struct vcpu *v, struct svm *s)
+{
+	struct vmcb *c = s->vmcb;
+
+	s->irq = false;
+	if (!(c->int_control & SVM_V_IRQ))
+		return;
+	c->int_control &= ~SVM_V_IRQ;
+	svm_dirty(s, SVM_CLEAN_TPR);
+	v->event = (struct vcpu_event){
+		.valid = true,
+		.type = HVM_INTERRUPT,
+		.vector = (uint8_t)GET(SVM_V_INTR_VECTOR, c->int_control),
 	};
 }
 
@@ -219,6 +257,8 @@ void svm_run(struct vcpu *v, struct vm_exit *e)
 	if (unlikely((c->int_control & SVM_V_TPR) != tpr))
 		v->apic.tpr = (uint32_t)(c->int_control & SVM_V_TPR) << 4;
 	c->event_inject = 0;
+	if (s->irq)
+		keep_irq(v, s);
 	if (unlikely(c->exit_int_info & SVM_EVENT_V))
 		keep_event(v, c->exit_int_info);
 	neutral_exit(v, s, e);

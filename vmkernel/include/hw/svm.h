@@ -53,6 +53,7 @@ enum {
 #define SVM_V_INTR_PRIO    BITS(19, 16)
 #define SVM_V_IGN_TPR      BIT(20)
 #define SVM_V_INTR_MASKING BIT(24)
+#define SVM_V_INTR_VECTOR  BITS(39, 32)
 
 #define SVM_INT_SHADOW BIT(0)
 
