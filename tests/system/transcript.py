@@ -3,8 +3,8 @@
 
     python -m tests.system.transcript
 
-It logs in to a real run in QEMU, types the lines below, and puts what the console showed between
-the README's markers.
+It logs in to a real run in QEMU, types the lines below, each of which must succeed, and puts what
+the console showed between the README's markers. {disk} is the name of the machine's disk.
 """
 
 import re
@@ -23,7 +23,7 @@ LINES = (
     "esxcli hardware memory get",
     "esxcli network ip interface ipv4 get",
     "esxcli storage core device list | head -8",
-    "esxcli storage filesystem create -m -d vmhba1:C0:T0:L0 -l datastore1",
+    "esxcli storage filesystem create -m -d {disk} -l datastore1",
     "esxcli storage filesystem list",
     "echo hello > /vmfs/volumes/datastore1/note && ls -l /vmfs/volumes/datastore1",
     "esxcli --formatter=csv system module list | head -5",
@@ -40,9 +40,12 @@ LINES = (
 
 def record(shell: Shell) -> str:
     """The session as the terminal showed it."""
+    (disk,) = {device["Device"] for device in shell.json("storage core device list")}
     parts = []
-    for line in LINES:
-        _, text = shell.run(line, 300)
+    for line in (each.replace("{disk}", disk) for each in LINES):
+        status, text = shell.run(line, 300)
+        if status:
+            raise RuntimeError(f"{line}: {status}: {text}")
         parts.append(f"[root@tepui:~] {line}\n{text.rstrip()}\n")
     return "\n".join(parts)
 

@@ -17,6 +17,7 @@ struct pipe {
 	size_t buf_size, size;
 	uint64_t head, tail; /* bytes ever written and read */
 	uint32_t readers, writers, refs;
+	bool peeked;                 /* between pipe_peek and pipe_consume: other readers wait */
 	uint32_t opened_r, opened_w; /* opens so far: a FIFO's open waits for the other side's */
 };
 
@@ -74,32 +75,39 @@ static ssize_t ring_copy(struct pipe *p, struct uio *u, uint64_t pos, size_t n, 
 	return (ssize_t)done;
 }
 
+/* Waits for bytes to take, with p->lock held before and after: 1, 0 at the end, -errno. */
+static int wait_fill(struct pipe *p, bool nonblock)
+{
+	while (p->peeked || !fill(p)) {
+		int r;
+
+		if (!p->peeked && !p->writers)
+			return 0;
+		if (nonblock)
+			return -EAGAIN;
+		mutex_unlock(&p->lock);
+		r = wait_event_interruptible(&p->wait, !READ_ONCE(p->peeked) &&
+		                                               (fill(p) || !READ_ONCE(p->writers)));
+		mutex_lock(&p->lock);
+		if (r)
+			return -ERESTARTSYS;
+	}
+	return 1;
+}
+
 static ssize_t pipe_read(struct file *f, struct uio *u, uint64_t *pos)
 {
 	struct pipe *p = f->priv;
-	ssize_t r = 0;
+	ssize_t r;
 
 	if (!u->left)
 		return 0;
 	mutex_lock(&p->lock);
-	while (!fill(p)) {
-		if (!p->writers)
-			goto out;
-		r = f->flags & O_NONBLOCK ? -EAGAIN : 0;
-		if (r)
-			goto out;
-		mutex_unlock(&p->lock);
-		r = wait_event_interruptible(&p->wait, fill(p) || !READ_ONCE(p->writers));
-		mutex_lock(&p->lock);
-		if (r) {
-			r = -ERESTARTSYS;
-			goto out;
-		}
-	}
-	r = ring_copy(p, u, p->tail, MIN(u->left, fill(p)), false);
+	r = wait_fill(p, f->flags & O_NONBLOCK);
+	if (r > 0)
+		r = ring_copy(p, u, p->tail, MIN(u->left, fill(p)), false);
 	if (r > 0)
 		WRITE_ONCE(p->tail, p->tail + (uint64_t)r);
-out:
 	mutex_unlock(&p->lock);
 	if (r > 0)
 		waitq_wake_all(&p->wait);
@@ -295,6 +303,46 @@ int pipe_create(uint32_t flags, struct file *out[2])
 	for (unsigned n = 0; r && n < 2; n++)
 		file_put(out[n]);
 	return r;
+}
+
+bool is_pipe(const struct file *f)
+{
+	return f->ops == &pipe_ops;
+}
+
+ssize_t pipe_peek(struct file *f, struct uio *u, bool nonblock)
+{
+	struct pipe *p = f->priv;
+	ssize_t r;
+
+	mutex_lock(&p->lock);
+	r = wait_fill(p, nonblock);
+	if (r > 0)
+		r = ring_copy(p, u, p->tail, MIN(u->left, fill(p)), false);
+	p->peeked = p->peeked || r > 0;
+	mutex_unlock(&p->lock);
+	return r;
+}
+
+void pipe_consume(struct file *f, size_t n)
+{
+	struct pipe *p = f->priv;
+
+	mutex_lock(&p->lock);
+	WRITE_ONCE(p->tail, p->tail + n);
+	WRITE_ONCE(p->peeked, false);
+	mutex_unlock(&p->lock);
+	waitq_wake_all(&p->wait);
+}
+
+ssize_t pipe_room(struct file *f, bool nonblock)
+{
+	struct pipe *p = f->priv;
+
+	if (!nonblock &&
+	    wait_event_interruptible(&p->wait, room(p, SIZE_MAX) || !READ_ONCE(p->readers)))
+		return -ERESTARTSYS;
+	return !READ_ONCE(p->readers) ? -EPIPE : (ssize_t)room(p, SIZE_MAX) ?: -EAGAIN;
 }
 
 long pipe_size(struct file *f, long set)

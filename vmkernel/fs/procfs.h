@@ -9,6 +9,8 @@ int procpid_lookup(const char *name, struct inode **out);
 int procpid_list(uint64_t *pos, bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t),
                  void *arg);
 
+int procpid_of(const struct inode *i); /* the process of a directory /proc/PID; 0 for all else */
+
 /* proctext.c: about process p; tid: one thread of it, 0 for the process as a whole. */
 typedef void (*proc_text)(struct text_buf *t, struct proc *p, int tid);
 void proctext_stat(struct text_buf *t, struct proc *p, int tid);

@@ -159,6 +159,13 @@ static int pnode_new(struct proc *p, const struct pentry *e, int number, struct 
 	return 0;
 }
 
+int procpid_of(const struct inode *i)
+{
+	const struct pnode *n = container_of(i, const struct pnode, i);
+
+	return i->fs == &pid_fs && i->ops == &pid_inode_ops && n->e == &pid_each ? n->pid : 0;
+}
+
 static int number_of(const char *name)
 {
 	uint64_t v;

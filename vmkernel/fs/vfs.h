@@ -149,6 +149,14 @@ void tmpfs_set_backing(struct inode *i, const uint8_t *data, uint64_t len);
 
 int fifo_open(struct inode *i, struct file *f);
 int pipe_create(uint32_t flags, struct file *out[2]);
+bool is_pipe(const struct file *f);
+/*
+ * splice: pipe_peek copies what is there, at most what u takes, and leaves it in; 0 is the end. After more than 0,
+ * pipe_consume takes n of it out; other readers wait for that. pipe_room: bytes that fit, at least 1.
+ */
+ssize_t __must_check pipe_peek(struct file *f, struct uio *u, bool nonblock);
+void pipe_consume(struct file *f, size_t n);
+ssize_t __must_check pipe_room(struct file *f, bool nonblock);
 long pipe_size(struct file *f, long set); /* F_GETPIPE_SZ when set is 0; -EBADF for others */
 
 /* flock.c */

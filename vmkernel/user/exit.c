@@ -232,6 +232,7 @@ static void proc_end(struct proc *p)
 	signal_flush(&p->pending, ~0ull);
 	reap = parent_ignores(p);
 	p->zombie = true;
+	waitq_wake_all(&p->event_waitq);
 	proc_notify_parent(p, sig ? (status & 0x80 ? CLD_DUMPED : CLD_KILLED) : CLD_EXITED,
 	                   sig ? sig : status >> 8);
 	if (reap)

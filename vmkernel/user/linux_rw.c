@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* System calls that move data: read, write and their vectors, seek, truncate, allocate, sendfile, sync. */
+/* System calls that move data: read, write and their vectors, seek, truncate, allocate, sendfile, splice, sync. */
 #include "user/linux_path.h"
 #include "user/proc.h"
 #include "vmk/layout.h"
@@ -243,11 +243,21 @@ SYSCALL(75, fdatasync)
 	return do_fsync((int)a[0], true);
 }
 
+enum { BUFFER = 64 * 1024 };
+
+/* What was read but not written is read again. */
+static void step_back(struct file *in, uint64_t *in_pos, uint64_t back)
+{
+	if (in_pos)
+		*in_pos -= back;
+	else if (in->seekable)
+		(void)file_seek(in, -(int64_t)back, SEEK_CUR);
+}
+
 /* Copies through a kernel buffer: positions NULL mean the file's own. */
 static long copy_files(struct file *in, uint64_t *in_pos, struct file *out, uint64_t *out_pos,
-                       uint64_t n)
+                       uint64_t n, unsigned flags __maybe_unused)
 {
-	enum { BUFFER = 64 * 1024 };
 	char *buf = kmalloc(BUFFER);
 	long done = 0, r = 0;
 
@@ -263,14 +273,8 @@ static long copy_files(struct file *in, uint64_t *in_pos, struct file *out, uint
 			break;
 		uio_init_kernel(&u, buf, (size_t)got);
 		put = r = file_write(out, &u, out_pos);
-		if (put < got) { /* what was read but not written is read again */
-			uint64_t back = (uint64_t)(got - MAX(put, 0l));
-
-			if (in_pos)
-				*in_pos -= back;
-			else
-				(void)file_seek(in, -(int64_t)back, SEEK_CUR);
-		}
+		if (put < got)
+			step_back(in, in_pos, (uint64_t)(got - MAX(put, 0l)));
 		if (put <= 0)
 			break;
 		done += put;
@@ -282,8 +286,50 @@ static long copy_files(struct file *in, uint64_t *in_pos, struct file *out, uint
 	return done ? done : r;
 }
 
+/* One side is a pipe: moves what is there and fits, at least a byte, at most a buffer. */
+static long splice_files(struct file *in, uint64_t *in_pos, struct file *out, uint64_t *out_pos,
+                         uint64_t n, unsigned flags)
+{
+	enum { SPLICE_F_NONBLOCK = 2 };
+	bool from = is_pipe(in), to = is_pipe(out), now = flags & SPLICE_F_NONBLOCK;
+	ssize_t got, put, fits = BUFFER;
+	struct uio u;
+	char *buf;
+
+	if ((from && in_pos) || (to && out_pos))
+		return -ESPIPE;
+	if (!(from || to) || (from && to && in->inode == out->inode) || (in_pos && !in->seekable) ||
+	    (out_pos && !out->seekable) || out->flags & O_APPEND)
+		return -EINVAL;
+	if ((in->flags & O_ACCMODE) == O_WRONLY || (out->flags & O_ACCMODE) == O_RDONLY)
+		return -EBADF;
+	if (to)
+		fits = pipe_room(out, now || out->flags & O_NONBLOCK);
+	if (fits == -EPIPE)
+		signal_current(SIGPIPE);
+	if (fits < 0)
+		return fits;
+	buf = kmalloc(BUFFER);
+	if (!buf)
+		return -ENOMEM;
+	uio_init_kernel(&u, buf, MIN(MIN(n, (uint64_t)fits), (uint64_t)BUFFER));
+	got = put = from ? pipe_peek(in, &u, now || in->flags & O_NONBLOCK)
+	                 : file_read(in, &u, in_pos);
+	if (got > 0) {
+		uio_init_kernel(&u, buf, (size_t)got);
+		put = file_write(out, &u, out_pos);
+		if (from)
+			pipe_consume(in, (size_t)MAX(put, (ssize_t)0));
+		else if (put < got)
+			step_back(in, in_pos, (uint64_t)(got - MAX(put, (ssize_t)0)));
+	}
+	kfree(buf);
+	return put;
+}
+
 /* The positions that *u_in and *u_out name in user memory; 0 means the file's own. */
-static long copy_between(int fd_in, uva_t u_in, int fd_out, uva_t u_out, uint64_t n)
+static long copy_between(int fd_in, uva_t u_in, int fd_out, uva_t u_out, uint64_t n,
+                         typeof(copy_files) *copy, unsigned flags)
 {
 	struct file *in = fd_get(fd_in), *out = fd_get(fd_out);
 	uint64_t in_pos = 0, out_pos = 0;
@@ -295,7 +341,7 @@ static long copy_between(int fd_in, uva_t u_in, int fd_out, uva_t u_out, uint64_
 	if (!r && ((int64_t)in_pos < 0 || (int64_t)out_pos < 0))
 		r = -EINVAL;
 	if (!r)
-		r = copy_files(in, u_in ? &in_pos : NULL, out, u_out ? &out_pos : NULL, n);
+		r = copy(in, u_in ? &in_pos : NULL, out, u_out ? &out_pos : NULL, n, flags);
 	if (r >= 0 && ((u_in && copy_to_user(u_in, &in_pos, 8)) ||
 	               (u_out && copy_to_user(u_out, &out_pos, 8))))
 		r = -EFAULT;
@@ -307,15 +353,29 @@ static long copy_between(int fd_in, uva_t u_in, int fd_out, uva_t u_out, uint64_
 SYSCALL(40, sendfile)
 {
 	return WITH_FILE((int)a[1], f,
-	                 f->seekable ? copy_between((int)a[1], a[2], (int)a[0], 0, a[3]) : -EINVAL);
+	                 f->seekable
+	                         ? copy_between((int)a[1], a[2], (int)a[0], 0, a[3], copy_files, 0)
+	                         : -EINVAL);
+}
+
+SYSCALL(275, splice)
+{
+	enum { SPLICE_F_ALL = 15 };
+
+	if (a[5] & ~(uint64_t)SPLICE_F_ALL)
+		return -EINVAL;
+	return a[4] ? copy_between((int)a[0], a[1], (int)a[2], a[3], a[4], splice_files,
+	                           (unsigned)a[5])
+	            : 0;
 }
 
 SYSCALL(326, copy_file_range)
 {
 	if (a[5])
 		return -EINVAL;
-	return WITH_FILE((int)a[0], f,
-	                 !f->seekable || inode_type(f->inode) != INODE_FILE
-	                         ? (inode_type(f->inode) == INODE_DIR ? -EISDIR : -EINVAL)
-	                         : copy_between((int)a[0], a[1], (int)a[2], a[3], a[4]));
+	return WITH_FILE(
+		(int)a[0], f,
+		!f->seekable || inode_type(f->inode) != INODE_FILE
+			? (inode_type(f->inode) == INODE_DIR ? -EISDIR : -EINVAL)
+			: copy_between((int)a[0], a[1], (int)a[2], a[3], a[4], copy_files, 0));
 }

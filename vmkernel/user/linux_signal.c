@@ -201,18 +201,28 @@ static bool kill_each(struct proc *p, void *arg)
 	return true;
 }
 
+static int signal_proc(struct proc *p, int sig, const struct siginfo *info)
+{
+	uint64_t flags = spin_lock_irq(&proc_lock);
+	int r = 0;
+
+	if (ids_proc(p->pid) != p) /* waited for */
+		r = -ESRCH;
+	else if (!may_signal(p, sig))
+		r = -EPERM;
+	else if (sig)
+		signal_send_locked(p, NULL, sig, info);
+	spin_unlock_irq(&proc_lock, flags);
+	return r;
+}
+
 static int signal_one(int pid, int sig, const struct siginfo *info)
 {
 	struct proc *p = proc_find(pid);
-	int r = 0;
+	int r = p ? signal_proc(p, sig, info) : -ESRCH;
 
-	if (!p)
-		return -ESRCH;
-	if (!may_signal(p, sig))
-		r = -EPERM;
-	else if (sig)
-		proc_signal(p, sig, info);
-	proc_put(p);
+	if (p)
+		proc_put(p);
 	return r;
 }
 
@@ -274,6 +284,16 @@ static int user_info(uva_t from, int sig, int target, struct siginfo *info)
 	info->signo = sig;
 	return (info->code >= 0 || info->code == SI_TKILL) && target != proc_current()->pid ? -EPERM
 	                                                                                    : 0;
+}
+
+int signal_from_user(struct proc *p, int sig, uva_t from)
+{
+	struct siginfo info = info_from_me(sig, SI_USER);
+	int r = sig < 0 || sig > NSIG ? -EINVAL : 0;
+
+	if (!r && from)
+		r = user_info(from, sig, p->pid, &info);
+	return r ? r : signal_proc(p, sig, &info);
 }
 
 SYSCALL(129, rt_sigqueueinfo)

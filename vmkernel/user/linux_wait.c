@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* exit, exit_group, wait4, waitid. Spec: wait(2), wait4(2), _exit(2). */
+#include "fs/linux.h"
 #include "user/proc.h"
 #include "user/usercopy.h"
 #include "vmk/errno.h"
@@ -18,11 +19,13 @@ enum {
 	P_ALL = 0,
 	P_PID = 1,
 	P_PGID = 2,
+	P_PIDFD = 3,
 };
 
 /* Which children, which changes of theirs, and what was found. */
 struct wait_request {
-	int id; /* > 0 a pid, < -1 a group, -1 any */
+	int id;            /* > 0 a pid, < -1 a group, -1 any */
+	struct proc *only; /* with a reference: this one and no other */
 	unsigned options;
 	int pid, status; /* found: status as wait4 gives it */
 	int code, value; /* as waitid gives it */
@@ -31,8 +34,12 @@ struct wait_request {
 	struct proc *ended; /* to be freed by the caller */
 };
 
-static bool wanted(const struct proc *c, int id)
+static bool wanted(const struct proc *c, const struct wait_request *w)
 {
+	int id = w->id;
+
+	if (w->only)
+		return c == w->only;
 	return id == -1 || (id > 0 ? c->pid == id : c->pgid == -id);
 }
 
@@ -82,7 +89,7 @@ static bool wait_step(struct wait_request *w, int *r)
 	bool any = false, found = false;
 
 	list_for_each(c, &parent->children, sibling) {
-		if (!wanted(c, w->id))
+		if (!wanted(c, w))
 			continue;
 		any = true;
 		found = check_child(w, parent, c);
@@ -138,6 +145,7 @@ SYSCALL(247, waitid)
 {
 	struct wait_request w = { .options = (unsigned)a[3] };
 	struct siginfo info = { 0 };
+	uint32_t flags = 0;
 	int r;
 
 	if (w.options & ~(unsigned)(WNOHANG | WEXITED | WSTOPPED | WCONTINUED | WNOWAIT |
@@ -152,9 +160,19 @@ SYSCALL(247, waitid)
 		w.id = (int)a[1];
 		break;
 	case P_PGID: w.id = (int)a[1] ? -(int)a[1] : -proc_current()->pgid; break;
+	case P_PIDFD:
+		w.only = pidfd_proc((int)a[1], &flags);
+		if (!w.only)
+			return -EBADF;
+		w.options |= flags & O_NONBLOCK ? WNOHANG : 0;
+		break;
 	default: return -EINVAL;
 	}
 	r = do_wait(&w);
+	if (w.only)
+		proc_put(w.only);
+	if (!r && w.options & ~(unsigned)a[3])
+		r = -EAGAIN; /* only the pidfd asked not to wait */
 	if (r < 0)
 		return r;
 	if (r > 0)

@@ -76,7 +76,8 @@ struct proc {
 	struct sigset_pending pending;
 	struct waitq child_waitq;  /* a child changed state */
 	struct waitq signal_waitq; /* sigwait, signalfd: a signal has come */
-	struct waitq event_waitq; /* for its own threads: continued, last but one gone, vfork ended */
+	struct waitq
+		event_waitq; /* for its own threads: continued, last but one gone, vfork ended; pidfd: ended */
 	bool exiting, stopped, execed, zombie;
 	bool stop_report, cont_report; /* for wait4 of the parent */
 	bool vfork_done;               /* it has left its parent's memory */
@@ -179,6 +180,10 @@ void signal_recalc(struct uthread *t); /* after a change of masks or state */
 void signal_set_mask(uint64_t mask);   /* of the current thread; takes proc_lock */
 void signal_send_locked(struct proc *p, struct uthread *t, int sig, const struct siginfo *info);
 void user_work_done(struct uthread *t); /* takes proc_lock */
+/* linux_signal.c: what a call of the current process sends; info 0: as kill(2) does. 0 or -errno. */
+int __must_check signal_from_user(struct proc *p, int sig, uva_t info);
+/* linux_pidfd.c: with a reference, and the file's flags; NULL when fd is not a pidfd. */
+struct proc *pidfd_proc(int fd, uint32_t *flags);
 /* signal_deliver.c: trap_hooks.user_return */
 void user_return(struct trap_frame *f);
 

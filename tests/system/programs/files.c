@@ -17,9 +17,11 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -346,6 +348,66 @@ static void proc(void)
 	CHECK(strncmp(text, expected, strlen(expected)) == 0);
 }
 
+/* splice moves only what is there and fits; what the other side refuses stays in the pipe. */
+static void splices(void)
+{
+	int ends[2], full[2], fd = open("/tmp/files.splice", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	char block[4096] = "", text[16];
+	loff_t at = 2;
+	ssize_t n;
+
+	CHECK(pipe(ends) == 0 && pipe2(full, O_NONBLOCK) == 0);
+	CHECK(write(fd, "abcdefgh", 8) == 8);
+	CHECK(splice(fd, &at, ends[1], NULL, 4, 0) == 4 && at == 6);
+	CHECK(splice(fd, &at, ends[1], &at, 4, 0) == -1 && errno == ESPIPE);
+	CHECK(splice(fd, NULL, fd, NULL, 4, 0) == -1 && errno == EINVAL);
+	CHECK(splice(ends[0], NULL, ends[1], NULL, 4, 0) == -1 && errno == EINVAL);
+	while (write(full[1], block, sizeof(block)) > 0)
+		;
+	CHECK(errno == EAGAIN);
+	CHECK(splice(ends[0], NULL, full[1], NULL, 4, 0) == -1 && errno == EAGAIN);
+	CHECK(splice(ends[0], NULL, open("/dev/full", O_WRONLY), NULL, 4, 0) == -1);
+	at = 0;
+	CHECK(splice(ends[0], NULL, fd, &at, 3, 0) == 3 && at == 3);
+	CHECK(pread(fd, text, sizeof(text), 0) == 8 && memcmp(text, "cdedefgh", 8) == 0);
+	CHECK(read(ends[0], text, sizeof(text)) == 1 && text[0] == 'f');
+	CHECK(splice(ends[0], NULL, fd, NULL, 4, SPLICE_F_NONBLOCK) == -1 && errno == EAGAIN);
+	CHECK(ftruncate(fd, 1 << 20) == 0 && lseek(fd, 0, SEEK_SET) == 0);
+	n = splice(fd, NULL, ends[1], NULL, 1 << 20, 0); /* nobody reads: it ends all the same */
+	CHECK(n > 0 && lseek(fd, 0, SEEK_CUR) == n);
+	close(ends[0]);
+	CHECK(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+	CHECK(splice(fd, NULL, ends[1], NULL, 1, 0) == -1 && errno == EPIPE);
+	CHECK(unlink("/tmp/files.splice") == 0);
+}
+
+/* A process's file tells of its end, takes signals for it, and never means another process. */
+static void pidfd(void)
+{
+	struct pollfd p = { .events = POLLIN };
+	pid_t child = fork();
+	siginfo_t info;
+
+	if (!child)
+		for (;;)
+			pause();
+	CHECK(syscall(SYS_pidfd_open, -1, 0) == -1 && errno == EINVAL);
+	CHECK(syscall(SYS_pidfd_open, 0x7fffffff, 0) == -1 && errno == ESRCH);
+	CHECK((p.fd = (int)syscall(SYS_pidfd_open, child, PIDFD_NONBLOCK)) >= 0);
+	CHECK(fcntl(p.fd, F_GETFD) == FD_CLOEXEC && poll(&p, 1, 0) == 0);
+	CHECK(waitid(P_PIDFD, (id_t)p.fd, &info, WEXITED) == -1 && errno == EAGAIN);
+	CHECK(syscall(SYS_pidfd_send_signal, 0, SIGTERM, NULL, 0) == -1 && errno == EBADF);
+	CHECK(syscall(SYS_pidfd_send_signal, p.fd, SIGTERM, NULL, 256) == -1 && errno == EINVAL);
+	CHECK(syscall(SYS_pidfd_send_signal, p.fd, 0, NULL, 0) == 0);
+	CHECK(syscall(SYS_pidfd_send_signal, p.fd, SIGTERM, NULL, 0) == 0);
+	CHECK(poll(&p, 1, 10000) == 1 && p.revents == POLLIN);
+	CHECK(waitid(P_PIDFD, (id_t)p.fd, &info, WEXITED) == 0 && info.si_pid == child);
+	CHECK(info.si_code == CLD_KILLED && info.si_status == SIGTERM);
+	CHECK(syscall(SYS_pidfd_send_signal, p.fd, 0, NULL, 0) == -1 && errno == ESRCH);
+	CHECK(waitid(P_PIDFD, (id_t)p.fd, &info, WEXITED) == -1 && errno == ECHILD);
+	CHECK(waitid(P_PIDFD, 0, &info, WEXITED) == -1 && errno == EBADF);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -359,7 +421,9 @@ int main(int argc, char **argv)
 		      { "readiness", readiness },
 		      { "locks", locks },
 		      { "fifo", fifo },
-		      { "proc", proc } };
+		      { "proc", proc },
+		      { "splices", splices },
+		      { "pidfd", pidfd } };
 
 	setvbuf(stdout, NULL, _IONBF, 0);
 	alarm(60);
