@@ -130,10 +130,10 @@ def down(ctx: Context, what: str, reason: str, guests: int, *, reboot: bool) -> 
     """Guests first, through hostd; a host without hostd goes down all the same."""
     ctx.host.log_mark(f"{what}: {reason}")
     try:
-        VmService(wait=2).stop_all(guests)
+        VmService(wait=2).down(guests, reboot=reboot)
     except VmError as e:
         ctx.host.log_mark(f"{what}: guests are not shut down: {e}")
-    ctx.host.power(reboot=reboot)
+        ctx.host.power(reboot=reboot)
 
 
 @command("system shutdown poweroff", "Power off the system.", role=Role.ADMINISTRATOR)

@@ -8,6 +8,7 @@ changes nothing for guests, and each step may be repeated.
 """
 
 import errno
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from tepui.shell import abi, files
+from tepui.shell.client import Client
 from tepui.shell.link import Link, LinkError, RefusedError
 from tepui.shell.vm import control, inventory, spec
 from tepui.shell.vm.control import VmState, VmStatus
@@ -25,6 +27,8 @@ from tepui.shell.vm.inventory import Inventory, Vm
 from tepui.shell.vm.memory import VmError
 
 RUN = Path("/run/tepui")
+#: In RUN: the host is to go down.
+DOWN = "down.json"
 #: Seconds between two looks at guests that are to shut down, and after a lost control socket.
 LOOK, RETRY = 0.5, 2.0
 ENDED = (VmState.OFF, VmState.STOPPED, VmState.CRASHED)
@@ -289,6 +293,27 @@ class Keeper:
         for vm in left:
             with suppress(VmError, RefusedError):
                 self.power_off(vm)
+
+    def go_down(self, seconds: float, *, reboot: bool) -> None:
+        """The host's end, in a thread of its own: who asked need not wait for the guests."""
+        self.run.mkdir(parents=True, exist_ok=True)
+        files.replace(self.run / DOWN, json.dumps({"seconds": seconds, "reboot": reboot}))
+        threading.Thread(target=self.finish_down, name="vm down", daemon=True).start()
+
+    def finish_down(self) -> bool:
+        """Brings the host down if that was asked for, also of a hostd before this one."""
+        try:
+            asked = inventory.load(self.run / DOWN)
+            if not asked:
+                return False
+            try:
+                self.stop_with_host(asked["seconds"])
+            finally:
+                with self.connect() as link:
+                    Client(link).power(reboot=asked["reboot"])
+        except (VmError, RefusedError, LinkError, OSError) as e:
+            say(f"going down: {e}")
+        return True
 
 
 def statuses(link: Link) -> list[VmStatus]:

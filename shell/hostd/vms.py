@@ -76,8 +76,8 @@ class Calls:
             else:
                 control.destroy(link, handle)
 
-    def stop_all(self, seconds: float) -> None:
-        self.keeper.stop_with_host(seconds)
+    def down(self, seconds: float, reboot: bool) -> None:
+        self.keeper.go_down(seconds, reboot=reboot)
 
 
 class Handler(socketserver.StreamRequestHandler):
@@ -127,6 +127,7 @@ def begin(state: Path, run_: Path) -> None:
             return
         threading.Thread(target=server.serve_forever, name="vm calls", daemon=True).start()
         threading.Thread(target=keeper.watch, name="vm events", daemon=True).start()
-        keeper.start_with_host()
+        if not keeper.finish_down():
+            keeper.start_with_host()
 
     threading.Thread(target=run, name="vm start", daemon=True).start()

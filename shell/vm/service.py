@@ -110,6 +110,6 @@ class VmService:
         """By the vmkernel's handle; also what is not in the inventory."""
         self.call("kill", handle=handle, soft=soft)
 
-    def stop_all(self, seconds: float) -> None:
-        """For the host's shutdown: guests shut down, for at most that long."""
-        self.call("stop_all", seconds=seconds)
+    def down(self, seconds: float, *, reboot: bool) -> None:
+        """Guests shut down, for at most that long, then the host; the reply comes before."""
+        self.call("down", seconds=seconds, reboot=reboot)

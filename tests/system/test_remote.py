@@ -104,6 +104,9 @@ def test_commands_from_a_workstation(
     assert done.returncode == 1 and "wrong account or password" in done.stderr
     done = station.tepui(*station.host, "system", "nothing")
     assert done.returncode == 2 and "Unknown command" in done.stderr
+    done = station.tepui(*station.host, "system", "shutdown", "poweroff", "-r", "test")
+    assert done.returncode == 0, done.stderr
+    assert shell.machine.wait_exit() == 0
 
 
 @pytest.mark.slow

@@ -36,8 +36,13 @@ class Kernel:
     events: "queue.Queue[Event]" = field(default_factory=queue.Queue)
     births: list[str] = field(default_factory=list)
     pressed: list[int] = field(default_factory=list)
+    power: list[int] = field(default_factory=list)
     refuse: str = ""
     refuse_status: list[int] = field(default_factory=list)  # errno of the next ones
+
+    def request(self, operation: int, payload: bytes) -> None:
+        assert operation == abi.lib().CTL_HOST_POWER
+        self.power.append(abi.cast("ctl_host_power", payload).action)
 
     def __enter__(self) -> "Kernel":
         return self
@@ -278,6 +283,21 @@ def test_guests_go_down_with_the_host(
         keeper.power_on(keeper.register(vmx(tmp_path, name)))
     keeper.stop_with_host(0)
     assert kernel.pressed == [1, 2] and kernel.vms == {}
+
+
+def test_the_host_goes_down_after_its_guests_and_nobody_waits(
+    tmp_path: Path, hostd: Callable[[], Keeper], kernel: Kernel
+) -> None:
+    keeper = hostd()
+    assert not keeper.finish_down()
+    keeper.power_on(keeper.register(vmx(tmp_path, "web")))
+    keeper.go_down(3600, reboot=True)  # the guest ignores its button
+    until(lambda: kernel.pressed == [1])
+    assert kernel.power == [] and 1 in kernel.vms
+    kernel.vms.clear()
+    until(lambda: kernel.power == [abi.lib().CTL_POWER_REBOOT])
+    assert hostd().finish_down()  # as one that starts before the power goes
+    assert kernel.power == [abi.lib().CTL_POWER_REBOOT] * 2
 
 
 def test_a_broken_inventory_is_not_overwritten(tmp_path: Path) -> None:
