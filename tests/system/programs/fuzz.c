@@ -33,19 +33,33 @@ static uint64_t random64(void)
 
 static int left_out(long nr)
 {
-	static const short calls[] = { SYS_reboot,          SYS_kill,
-		                       SYS_tkill,           SYS_tgkill,
-		                       SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo,
-		                       SYS_pause,           SYS_rt_sigsuspend,
-		                       SYS_setsid,          SYS_sethostname,
-		                       SYS_clock_settime,   SYS_alarm,
-		                       SYS_setitimer,       SYS_fork,
-		                       SYS_vfork,           SYS_clone,
-		                       SYS_clone3,          SYS_exit,
-		                       SYS_exit_group,      SYS_chroot,
-		                       SYS_unlink,          SYS_unlinkat,
-		                       SYS_rename,          SYS_rmdir,
-		                       SYS_mount,           SYS_umount2 };
+	static const short calls[] = { SYS_reboot,
+		                       SYS_kill,
+		                       SYS_tkill,
+		                       SYS_tgkill,
+		                       SYS_rt_sigqueueinfo,
+		                       SYS_rt_tgsigqueueinfo,
+		                       SYS_pause,
+		                       SYS_rt_sigsuspend,
+		                       SYS_setsid,
+		                       SYS_sethostname,
+		                       SYS_clock_settime,
+		                       SYS_alarm,
+		                       SYS_setitimer,
+		                       SYS_fork,
+		                       SYS_vfork,
+		                       SYS_clone,
+		                       SYS_clone3,
+		                       SYS_exit,
+		                       SYS_exit_group,
+		                       SYS_chroot,
+		                       SYS_unlink,
+		                       SYS_unlinkat,
+		                       SYS_rename,
+		                       SYS_rmdir,
+		                       SYS_mount,
+		                       SYS_umount2,
+		                       SYS_pidfd_send_signal };
 
 	for (unsigned i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 		if (calls[i] == nr)
