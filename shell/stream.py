@@ -131,6 +131,8 @@ def attach(there: Connection, at_end: bytes = b"") -> int:
                 if here in ready:
                     typed = os.read(here, CHUNK)
                     if terminal and (not typed or DETACH in typed):
+                        if before := typed.partition(DETACH)[0]:
+                            there.send(before)
                         break
                     if not typed:
                         watched.remove(here)

@@ -7,6 +7,7 @@ used as it is.
 
 import fcntl
 import lzma
+import os
 import re
 import shutil
 import subprocess
@@ -45,6 +46,7 @@ INIT = """\
 /bin/busybox --install -s /bin
 mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys
 for m in {modules}; do insmod /lib/$m.ko; done
+grep -q root= /proc/cmdline && mount /dev/vda /mnt && exec switch_root /mnt /sbin/init
 acpid -f -l /dev/console &
 echo "guest: shell on $(nproc) CPUs, kernel $(uname -r)"
 sh /test && echo "guest: passed" || {{ dmesg | tail -30; echo "guest: failed"; }}
@@ -116,6 +118,26 @@ def linux(package: str = CLOUD) -> Path:
     match = re.search(r"^Depends: (linux-image-\S+)", shown, re.MULTILINE)
     assert match, shown
     return unpacked(f"{match[1]}/{suite}" if suite else match[1])
+
+
+def debian(output: Path, packages: str, size: int) -> Path:
+    """A disk of that many bytes with Debian in ext4 on all of it; root has no password."""
+    apt.update()
+    tools = unpacked("mmdebstrap") / "usr/bin"  # its helpers are found by PATH
+    root, tar = output.with_suffix(".root"), output.with_suffix(".tar")
+    shutil.rmtree(root, ignore_errors=True)
+    path = f"PATH={tools.resolve()}:{os.environ['PATH']}"
+    sources = str(apt.HOME / "sources.list")
+    run("env", path, "mmdebstrap", "--variant=apt", f"--include={packages}",
+        "--customize-hook=chroot $1 passwd -d root", "bookworm", str(tar), sources)  # fmt: skip
+    root.mkdir(parents=True)
+    run("tar", "-xf", str(tar), "-C", str(root), "--exclude=./dev/*")
+    tar.unlink()
+    with output.open("wb") as f:
+        f.truncate(size)
+    run("mke2fs", "-q", "-F", "-t", "ext4", "-d", str(root), str(output))
+    shutil.rmtree(root)
+    return output
 
 
 def busybox(root: Path, applets: str) -> None:
