@@ -30,6 +30,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-std=gnu11",
         "-O1",
         "-static",
+        "-pthread",
         "-Wall",
         "-Werror",
         "-o",

@@ -202,6 +202,8 @@ static void pipe_release(struct file *f)
 	p->readers -= acc != O_WRONLY;
 	p->writers -= acc != O_RDONLY;
 	mutex_unlock(&p->lock);
+	/* Before the reference goes: whoever drops the last one frees the pipe at once. */
+	waitq_wake_all(&p->wait);
 	last = --p->refs == 0;
 	if (last)
 		f->inode->special = NULL;
@@ -209,8 +211,6 @@ static void pipe_release(struct file *f)
 	if (last) {
 		kfree(p->buf);
 		kfree(p);
-	} else {
-		waitq_wake_all(&p->wait);
 	}
 }
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdio.h>
@@ -348,6 +349,39 @@ static void proc(void)
 	CHECK(strncmp(text, expected, strlen(expected)) == 0);
 }
 
+enum { CLOSES = 20000 };
+static int closing = -1;
+
+static void *close_too(void *arg)
+{
+	for (unsigned i = 0; i < CLOSES; i++) {
+		int fd;
+
+		while ((fd = __atomic_load_n(&closing, __ATOMIC_ACQUIRE)) < 0)
+			;
+		close(fd);
+		__atomic_store_n(&closing, -1, __ATOMIC_RELEASE);
+	}
+	return arg;
+}
+
+/* Both ends go at the same time: who is not the last must not touch the pipe any more. */
+static void closers(void)
+{
+	pthread_t other;
+	int ends[2];
+
+	CHECK(pthread_create(&other, NULL, close_too, NULL) == 0);
+	for (unsigned i = 0; i < CLOSES; i++) {
+		CHECK(pipe(ends) == 0);
+		__atomic_store_n(&closing, ends[i % 2], __ATOMIC_RELEASE);
+		CHECK(close(ends[(i + 1) % 2]) == 0);
+		while (__atomic_load_n(&closing, __ATOMIC_ACQUIRE) >= 0)
+			;
+	}
+	CHECK(pthread_join(other, NULL) == 0);
+}
+
 /* splice moves only what is there and fits; what the other side refuses stays in the pipe. */
 static void splices(void)
 {
@@ -422,6 +456,7 @@ int main(int argc, char **argv)
 		      { "locks", locks },
 		      { "fifo", fifo },
 		      { "proc", proc },
+		      { "closers", closers },
 		      { "splices", splices },
 		      { "pidfd", pidfd } };
 
