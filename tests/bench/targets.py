@@ -45,5 +45,5 @@ GOALS: dict[str, Goal] = {
     "vm.mmio_none": Goal(target=1200, peer=(KVM, 7423)),
     "vm.first_touch": Goal(target=1500, peer=(KVM, 8280)),
     "vm.self_ipi": Goal(peer=(KVM, 8997)),
-    "vm.hlt_wakeup": Goal(target=3000),  # the peer was measured with the console at work
+    "vm.hlt_wakeup": Goal(target=3000, peer=(KVM, 14115)),
 }
