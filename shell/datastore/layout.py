@@ -4,6 +4,7 @@
 All integers are little-endian. A volume is counted in pages of 4,096 bytes and blocks of 1 MiB.
 """
 
+import struct
 from enum import IntEnum
 from typing import Any
 
@@ -11,9 +12,9 @@ from construct import (
     Array,
     Bytes,
     Const,
+    ExprAdapter,
     GreedyBytes,
     Int8ul,
-    Int16ul,
     Int32ul,
     Int64ul,
     Padding,
@@ -51,6 +52,14 @@ class Type(IntEnum):
     BUCKET = 10
     JOURNAL = 11
     TAIL = 12
+
+
+def integers(count: int, code: str) -> Any:
+    """`count` integers of struct's `code`, read at once: a page of counts has 2,032 of them."""
+    whole = struct.Struct(f"<{count}{code}")
+    return ExprAdapter(
+        Bytes(whole.size), lambda raw, _: whole.unpack(raw), lambda values, _: whole.pack(*values)
+    )
 
 
 Head: Any = Struct(
@@ -121,11 +130,11 @@ Inode: Any = Struct(
     "parent" / Int64ul,
     Padding(56),
     "data" / Bytes(INLINE_MAX),
-)
+).compile()
 
 MapEntry: Any = Struct("block" / Int64ul, "written" / Bytes(32))
-Map: Any = Struct("head" / Head, "entry" / Array(MAP_PER, MapEntry))
-Index: Any = Struct("head" / Head, "child" / Array(INDEX_PER, Int64ul))
+Map: Any = Struct("head" / Head, "entry" / Array(MAP_PER, MapEntry)).compile()
+Index: Any = Struct("head" / Head, "child" / integers(INDEX_PER, "Q"))
 
 Bucket: Any = Struct(
     "head" / Head, "next" / Int64ul, "used" / Int32ul, Padding(4), "data" / GreedyBytes
@@ -136,8 +145,10 @@ NAME_SIZE = 18
 
 Tail: Any = Struct("head" / Head, "counter" / Int64ul, "position" / Int64ul, "sequence" / Int64ul)
 Record: Any = Struct(
-    "head" / Head, "count" / Int32ul, "images_crc" / Int32ul, "page" / Array(RECORD_MAX, Int64ul)
+    "head" / Head, "count" / Int32ul, "images_crc" / Int32ul, "page" / integers(RECORD_MAX, "Q")
 )
 #: Counts of REFS and SUM1 pages, of SUM2 pages.
-Counts16: Any = Array(REFS_PER, Int16ul)
-Counts32: Any = Array(SUM2_PER, Int32ul)
+Counts16: Any = integers(REFS_PER, "H")
+Counts32: Any = integers(SUM2_PER, "I")
+#: What every page begins with, as each is looked at first.
+PageHead: Any = Head.compile()

@@ -59,7 +59,7 @@ class Volume:
     @staticmethod
     def why_bad(raw: bytes, page: int, kind: Type, tag: bytes) -> str:
         """What is wrong with a page, "" when it is whole."""
-        head = layout.Head.parse(raw)
+        head = layout.PageHead.parse(raw)
         if head.magic != layout.MAGIC:
             return "no magic number"
         if head.page != page:
