@@ -8,17 +8,81 @@ services. Needs root, or user namespaces.
 """
 
 import os
+import select
+import socket
+import struct
 import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from tests.system import guests
 from tests.system.machine import DIES_WITH_US
 
 NAME = "tap0"
 BUSYBOX = ("httpd", "nc", "ping", "udhcpd", "wget")
+# Of <linux/if_packet.h>, which Python's socket module leaves out.
+SOL_PACKET, AUXDATA, VNET_HDR, IGNORE_OUTGOING, VLAN_VALID = 263, 8, 15, 23, 1 << 4
+OPEN = f"""
+import socket
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+for option in ({AUXDATA}, {VNET_HDR}, {IGNORE_OUTGOING}):
+    s.setsockopt({SOL_PACKET}, option, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+s.bind(({NAME!r}, 3))
+socket.send_fds(socket.socket(fileno=0), [b"x"], [s.fileno()])
+"""
+
+
+class VnetHeader(NamedTuple):
+    """struct virtio_net_hdr: what a frame leaves for the NIC to do, or what a NIC left."""
+
+    flags: int = 0
+    gso_type: int = 0
+    hdr_len: int = 0
+    gso_size: int = 0
+    csum_start: int = 0
+    csum_offset: int = 0
+
+
+NEEDS_CSUM, TCPV4 = 1, 1  # of flags, of gso_type
+WHOLE = VnetHeader()
+VNET = struct.Struct("=BBHHHH")
+
+
+class Frames:
+    """A packet socket at the Linux end of a tap; `mac` is whose frames it takes."""
+
+    def __init__(self, tap: "Tap", mac: bytes) -> None:
+        self.mac = mac
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            words = (*tap.inside, sys.executable, "-c", OPEN)
+            subprocess.run(words, stdin=theirs.fileno(), check=True)
+            _, [number], _, _ = socket.recv_fds(ours, 1, 1)
+        self.socket = socket.socket(fileno=number)
+        tap.stack.push(self.socket)
+
+    def send(self, frame: bytes, header: VnetHeader = WHOLE) -> None:
+        self.socket.sendall(VNET.pack(*header) + frame)
+
+    def take(self, timeout: float) -> tuple[VnetHeader, bytes] | None:
+        """The next frame, whose VLAN tag is again where it was, or None when none comes."""
+        while select.select([self.socket], [], [], timeout)[0]:
+            data, ancillary, _, _ = self.socket.recvmsg(1 << 17, 64)
+            frame = data[VNET.size :]
+            if frame[:6] != self.mac:
+                continue
+            status, _, _, _, _, tci, kind = struct.unpack("=IIIHHHH", ancillary[0][2])
+            tag = struct.pack("!HH", kind, tci) if status & VLAN_VALID else b""
+            return VnetHeader(*VNET.unpack_from(data)), frame[:12] + tag + frame[12:]
+        return None
+
+    def receive(self, timeout: float) -> bytes | None:
+        taken = self.take(timeout)
+        return taken and taken[1]
 
 
 class Tap:
