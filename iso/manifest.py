@@ -29,6 +29,10 @@ from tepui.iso.workshop import lock
 COMPILED = {"lwip": "BSD-3-Clause", "zydis": "MIT", "zycore-c": "MIT"}
 GRUB = ("grub-common", "GPL-3.0-or-later")
 UNKNOWN = "NOASSERTION"
+#: Names of copyright-format/1.0 whose text is that of an SPDX identifier.
+SAME_NAME = {"Expat": "MIT", "zlib": "Zlib", "BSD-3-clause": "BSD-3-Clause"} | {
+    name: name for name in ("MIT", "Zlib", "Apache-2.0", "CC0-1.0", "X11")
+}
 EXPRESSION = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*")
 
 
@@ -53,16 +57,48 @@ def part(name: str, version: str, origin: str, licence: str, sha256: str, told: 
     return row
 
 
-def deb_licences(deb: Path) -> str:
-    """The licences that a package's copyright file names (machine-readable copyright 1.0)."""
-    tar = subprocess.run(["dpkg-deb", "--fsys-tarfile", deb], check=True, capture_output=True)
-    with tarfile.open(fileobj=BytesIO(tar.stdout)) as archive:
-        for member in archive:
-            if member.name.endswith("/copyright") and (stream := archive.extractfile(member)):
-                text = stream.read().decode("utf-8", "replace")
-                found = re.findall(r"^License: *(\S[^\n]*)", text, re.M)
-                return ", ".join(sorted(set(found))) or "free text: see the package's copyright"
-    return "a link to another package's copyright"
+def spdx(licence: str) -> str:
+    """The SPDX expression of a License field; "" where it has no single meaning."""
+    out = []
+    for name in licence.split(" or "):
+        gnu = re.fullmatch(r"(A?GPL|LGPL|GFDL)-(\d(?:\.\d)?)(\+?)", name)
+        if gnu:
+            version = gnu[2] if "." in gnu[2] else f"{gnu[2]}.0"
+            name = f"{gnu[1]}-{version}-{'or-later' if gnu[3] else 'only'}"
+        elif name not in SAME_NAME:
+            return ""
+        out.append(SAME_NAME.get(name, name))
+    return f"({' OR '.join(out)})" if len(out) > 1 else out[0]
+
+
+def declared(text: str) -> str:
+    """What a machine-readable copyright file (1.0) says of all files, Debian's own left out."""
+    head, *paragraphs = re.split(r"\n(?:[ \t]*\n)+", text.strip())
+    if not re.match(r"Format: *\S*copyright-format/1\.0", head):
+        return UNKNOWN
+    found = set()
+    for paragraph in paragraphs:
+        fields = email.message_from_string(paragraph)
+        if fields["Files"] and fields["Files"].strip() != "debian/*":
+            found.add(spdx((fields["License"] or "").split("\n")[0].strip()))
+    out = " AND ".join(sorted(found))
+    return UNKNOWN if "" in found or not found else out.strip("()") if len(found) == 1 else out
+
+
+def copyrights(debs: Sequence[Path]) -> dict[str, str]:
+    """By package: the text of its copyright file, or of the package's that it links to."""
+    texts: dict[str, str] = {}
+    links: dict[str, str] = {}
+    for deb in debs:
+        tar = subprocess.run(["dpkg-deb", "--fsys-tarfile", deb], check=True, capture_output=True)
+        with tarfile.open(fileobj=BytesIO(tar.stdout)) as archive:
+            for member in archive:
+                found = re.fullmatch(r"\./usr/share/doc/([^/]+)(/copyright)?", member.name)
+                if found and member.issym():
+                    links[found[1]] = member.linkname.removesuffix("/copyright").split("/")[-1]
+                elif found and found[2] and (stream := archive.extractfile(member)):
+                    texts[found[1]] = stream.read().decode("utf-8", "replace")
+    return {n: texts.get(links.get(n, n), "") for n in {*texts, *links}}
 
 
 def wheel_licence(wheel: Path) -> tuple[str, str]:
@@ -72,7 +108,7 @@ def wheel_licence(wheel: Path) -> tuple[str, str]:
         data = email.message_from_bytes(archive.read(name))
     told = data["License-Expression"] or (data["License"] or "").split("\n")[0]
     classes = [c.rpartition(":: ")[2] for c in data.get_all("Classifier", []) if "License" in c]
-    told = told or ", ".join(classes)
+    told = told or ("MIT" if classes == ["MIT License"] else ", ".join(classes))
     return told if EXPRESSION.fullmatch(told) else UNKNOWN, told
 
 
@@ -91,10 +127,12 @@ def parts(debs: Path, wheels: Path, version: str) -> list[Any]:
     query = ["dpkg-query", "-W", "-f", "${Version}", GRUB[0]]
     grub = subprocess.run(query, check=True, capture_output=True, text=True).stdout
     rows.append(part("grub", grub, "boot loader", GRUB[1], ""))
-    found = digests(debs, "*.deb")
+    texts = copyrights(sorted(debs.glob("*.deb")))
     for d in pins.debian:
-        told = deb_licences(found[d.sha256])
-        rows.append(part(d.package, d.version, "Debian", UNKNOWN, d.sha256, told))
+        text = texts.get(d.package, "")
+        names = sorted(set(re.findall(r"^License: *(\S[^\n]*)", text, re.M)))
+        told = ", ".join(names) if "copyright-format/1.0" in text else "free text"
+        rows.append(part(d.package, d.version, "Debian", declared(text), d.sha256, told))
     found = digests(wheels, "*.whl")
     for p in (p for p in pins.python if p.product):
         licence, told = wheel_licence(found[p.sha256])
