@@ -14,7 +14,10 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="tepui iso", description="Build and change the ISO.")
     commands = top.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="build the ISO")
-    build.add_argument("--kernel", type=Path, default=Path("build/vmkernel.elf"))
+    build.add_argument(
+        "--kernel", type=Path, default=Path("build/vmkernel.elf"), metavar="FILE",
+        help="the vmkernel as make built it; without: %(default)s",
+    )  # fmt: skip
     build.add_argument(
         "--module",
         action="append",
@@ -27,7 +30,10 @@ def parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--ssh-key", type=Path, metavar="FILE", help="root's public keys; switches SSH on"
     )
-    build.add_argument("--manifest", type=Path, metavar="FILE", help="SPDX: a copy goes inside")
+    build.add_argument(
+        "--manifest", type=Path, metavar="FILE",
+        help="SPDX, goes inside; without: manifest.spdx.json beside the kernel, if any",
+    )  # fmt: skip
     build.add_argument("--options", default="", help="the vmkernel's boot options")
     build.add_argument("-o", "--output", type=Path, default=Path("build/tepui.iso"), metavar="FILE")
     options = commands.add_parser("options", help="change the boot options in an ISO or stick")
@@ -59,7 +65,9 @@ def main(argv: Sequence[str]) -> int:
                 check_keys(arguments.ssh_key)
                 paths["ssh.keys"] = arguments.ssh_key
             kernel, options = arguments.kernel, arguments.options
-            output, manifest = arguments.output, arguments.manifest
+            beside = kernel.with_name("manifest.spdx.json")
+            output = arguments.output
+            manifest = arguments.manifest or (beside if beside.exists() else None)
             image.build(output, kernel, paths, options, entry="install", manifest=manifest)
             print(f"  {output.stat().st_size / 2**20:7.1f} MiB  {output}")
         else:

@@ -98,6 +98,13 @@ def grub_cfg(modules: Mapping[str, Path], entry: str) -> str:
     return GRUB_CFG.format(modules="".join(lines), entry=entry)
 
 
+def run(*command: str) -> None:
+    """Raises IsoError."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise IsoError(f"{command[0]} failed:\n{done.stderr}")
+
+
 def build(
     output: Path,
     kernel: Path,
@@ -114,14 +121,11 @@ def build(
         (boot / "grub").mkdir(parents=True)
         (boot / "grub/grub.cfg").write_text(grub_cfg(modules, entry))
         (boot / "options.cfg").write_bytes(options_file(options))
-        subprocess.run(["strip", "-o", boot / "vmkernel.elf", kernel], check=True)
+        run("strip", "-o", str(boot / "vmkernel.elf"), str(kernel))
         for name, path in modules.items():
             shutil.copyfile(path, boot / name)
         if manifest:
             shutil.copyfile(manifest, Path(folder, "manifest.spdx.json"))
         made = Path(folder + ".iso")
-        command = [*MKRESCUE, "-o", str(made), folder, "--", "-volid", "TEPUI"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise IsoError(f"grub-mkrescue failed:\n{done.stderr}")
+        run(*MKRESCUE, "-o", str(made), folder, "--", "-volid", "TEPUI")
         made.rename(output)

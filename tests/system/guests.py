@@ -147,7 +147,7 @@ def busybox(root: Path, applets: str) -> None:
         (root / "bin" / applet).symlink_to("busybox")
 
 
-def initramfs(kernel: Path, script: str, archive: Path) -> Path:
+def initramfs(kernel: Path, script: str, archive: Path, modules: tuple[str, ...] = MODULES) -> Path:
     """An archive whose /init loads drivers, runs `script` and switches off; so does the button."""
     root = archive.with_suffix(".tree")
     shutil.rmtree(root, ignore_errors=True)
@@ -155,7 +155,7 @@ def initramfs(kernel: Path, script: str, archive: Path) -> Path:
         (root / name).mkdir(parents=True)
     busybox(root, "sh")
     names = []
-    for module in MODULES:
+    for module in modules:
         for path in kernel.glob(f"lib/modules/*/kernel/**/{module}.ko*"):
             data = path.read_bytes()
             name = path.name.removesuffix(".xz")

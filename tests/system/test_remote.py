@@ -8,12 +8,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.system import guests
 from tests.system.machine import Machine
 from tests.system.shell import Shell
 from tests.system.test_net import free_port
+from tests.system.test_vm_console import VMX
 
 TEPUI = Path(sys.executable).with_name("tepui")
 PASSWORD = "correct-horse"
@@ -29,7 +32,7 @@ class Workstation:
             for here, there in ((self.https, 443), (self.ssh, 22))
         )
         nic = f"user,id=n,{forward}"
-        self.arguments = ("-netdev", nic, "-device", "virtio-net-pci,netdev=n")
+        self.arguments: tuple[str, ...] = ("-netdev", nic, "-device", "virtio-net-pci,netdev=n")
         self.host: tuple[str, ...] = ("--host", f"127.0.0.1:{self.https}")
 
     def tepui(
@@ -54,9 +57,10 @@ def station(tmp_path: Path) -> Workstation:
     return Workstation(tmp_path)
 
 
-def host(boot: Callable[..., Machine], station: Workstation) -> Shell:
+def host(boot: Callable[..., Machine], station: Workstation, **config: Any) -> Shell:
     """A host with a password, whose hostd listens; the station knows its certificate."""
-    shell = Shell(boot(cpus=2, memory=1024, arguments=station.arguments))
+    config = {"cpus": 2, "memory": 1024, **config}
+    shell = Shell(boot(arguments=station.arguments, **config))
     rc, text = shell.run(f"echo {PASSWORD} | esxcli system account set -i root --password-stdin")
     assert rc == 0, text
     rc, text = shell.run("until grep -q 'listening on' /var/log/hostd.log; do sleep 1; done", 120)
@@ -128,3 +132,22 @@ def test_ssh(boot: Callable[..., Machine], station: Workstation) -> None:
     shell.run("until grep -q 'SSH is off' /var/log/hostd.log; do sleep 1; done", 120)
     done = station.openssh("true")
     assert done.returncode == 255
+
+
+@pytest.mark.soak
+def test_a_shutdown_ends_the_guests_in_order(
+    boot: Callable[..., Machine], station: Workstation, logs: Path
+) -> None:
+    """Asked for from a workstation: the guest's power button first, then the host."""
+    script = "echo guest: waits; while :; do read line </dev/ttyS0; done"
+    iso = guests.host_iso(logs / "host.iso", {"web.vmx": VMX.encode()}, script)
+    shell = host(boot, station, iso=iso, memory=1536, threads="single")
+    for words in ("register /guest/web.vmx", "power on web"):
+        done = station.tepui(*station.host, "vm", *words.split())
+        assert done.returncode == 0, done.stderr
+    shell.console.send("esxcli vm console web\r")
+    shell.console.expect("guest: waits", 240)
+    done = station.tepui(*station.host, "system", "shutdown", "poweroff", "-g", "600", "-r", "test")
+    assert done.returncode == 0, done.stderr
+    shell.console.expect("vm: web: the guest switched itself off", 60)
+    assert shell.machine.wait_exit(60) == 0

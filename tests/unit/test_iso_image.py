@@ -51,3 +51,11 @@ def test_keys_that_the_host_would_not_take_are_refused(
     words = ["build", "--ssh-key", str(tmp_path / "keys"), "-o", str(tmp_path / "iso")]
     assert cli.main(words) == 1 and not (tmp_path / "iso").exists()
     assert "not a public key" in capsys.readouterr().err
+
+
+def test_a_missing_kernel_is_one_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["build", "--kernel", str(tmp_path / "none"), "-o", str(tmp_path / "iso")]
+    assert cli.main(words) == 1 and not (tmp_path / "iso").exists()
+    assert "none': No such file" in capsys.readouterr().err
