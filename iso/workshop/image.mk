@@ -60,17 +60,17 @@ $(IMAGE): $(OBJECTS) $(FOREIGN_OBJECTS) $(LDSCRIPT) $(LINK)/objects.list | build
 
 $(OBJ)/%.o: %.c $(OBJ)/flags
 	@mkdir -p $(@D); echo "  cc      $<"
-	@$(CC) $(CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<
+	@$(CC) $(CFLAGS) $(WARNINGS) -MD -MP -c -o $@ $<
 
 $(OBJ)/%.S.o: %.S $(OBJ)/flags
 	@mkdir -p $(@D); echo "  as      $<"
-	@$(CC) $(CFLAGS) -D__ASSEMBLER__=1 -MMD -MP -c -o $@ $<
+	@$(CC) $(CFLAGS) -D__ASSEMBLER__=1 -MD -MP -c -o $@ $<
 
 $(LWIP_OBJECTS): FOREIGN_CFLAGS = $(LWIP_CFLAGS) $(LWIP_INCLUDES)
 $(ZYDIS_OBJECTS): FOREIGN_CFLAGS = $(ZYDIS_CFLAGS) $(ZYDIS_INCLUDES)
 $(FOREIGN_OBJECTS): $(OBJ)/src/%.o: build/src/%.c $(OBJ)/flags
 	@mkdir -p $(@D); echo "  cc      $<"
-	@$(CC) $(CFLAGS) $(FOREIGN_CFLAGS) -MMD -MP -c -o $@ $<
+	@$(CC) $(CFLAGS) $(FOREIGN_CFLAGS) -MD -MP -c -o $@ $<
 
 $(OBJECTS) $(FOREIGN_OBJECTS): | $(GENERATED) build/src/fetched
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What the kernel costs a program, in TSC counts, which are instructions under -icount shift=0: ubench. Prints
- * "bench: user.NAME VALUE instructions" a figure, the least of several rounds, then "bench: done".
+ * "bench: user.NAME VALUE instructions" a figure, the least of several rounds.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -97,6 +97,5 @@ int main(void)
 	waitpid(pid, NULL, 0);
 	measure("spawn", spawn_true, 10);
 	measure("python", python_pass, 1);
-	printf("bench: done\n");
 	return 0;
 }

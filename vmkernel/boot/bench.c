@@ -278,5 +278,7 @@ void bench_run(void)
 		bench_drivers_run();
 	else if (!strcmp(name, "storage"))
 		bench_storage_run();
+	else if (!strcmp(name, "net"))
+		bench_net_run();
 	log_info("done");
 }

@@ -34,4 +34,5 @@ ns_t bench_io_sequential(struct bench_io *io, enum blk_op op, uint64_t span);
 
 void bench_drivers_run(void);
 void bench_storage_run(void);
+void bench_net_run(void);
 #endif

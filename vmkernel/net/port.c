@@ -34,7 +34,7 @@ struct port *port_lookup(const struct vswitch *vs, const uint8_t mac[ETH_ALEN],
                          const struct pkt *pkt)
 {
 	struct port *p = load_acquire(&vs->by_mac[bucket(mac)]);
-	while (p && (memcmp(p->mac, mac, ETH_ALEN) != 0 || (pkt && !vlan_admits(p->vlan, pkt))))
+	while (p && (!mac_same(p->mac, mac) || (pkt && !vlan_admits(p->vlan, pkt))))
 		p = load_acquire(&p->mac_next);
 	return p;
 }
@@ -60,7 +60,7 @@ static void hash(struct port *p)
 static void refresh_locked(struct port *p)
 {
 	const struct net_policy *pol = &p->group->policy;
-	bool same_mac = memcmp(p->mac, p->initial_mac, ETH_ALEN) == 0;
+	bool same_mac = mac_same(p->mac, p->initial_mac);
 	p->receives = p->connected && (same_mac || pol->mac_changes);
 	bool promisc = p->receives && p->wants_promisc && pol->promiscuous;
 	p->vs->promiscuous += promisc - p->promisc;
@@ -198,7 +198,7 @@ void port_send(struct port *p, struct pkt *pkt)
 	if (!pkt || !pkt_read(pkt, 0, eth, sizeof(eth)))
 		goto dropped;
 	const uint8_t *src = eth + ETH_ALEN;
-	if ((src[0] & 1) || (!p->forged_ok && memcmp(src, p->mac, ETH_ALEN) != 0)) {
+	if ((src[0] & 1) || (!p->forged_ok && !mac_same(src, p->mac))) {
 		stat_inc(forged);
 		pkt_done(pkt);
 		goto dropped;

@@ -64,8 +64,10 @@ void ip_free(void *p);
 #define LWIP_MULTICAST_TX_OPTIONS     1
 #define LWIP_NETBUF_RECVINFO          0
 
-#define LWIP_TCP            1
-#define TCP_MSS             1460
+#define LWIP_TCP 1
+/* The most: an interface's MTU lowers it. A small write reserves room for an Ethernet frame only. */
+#define TCP_MSS             8960
+#define TCP_OVERSIZE        1460
 #define LWIP_WND_SCALE      1
 #define TCP_RCV_SCALE       4
 #define TCP_WND             (512 * 1024)
@@ -84,7 +86,7 @@ void ip_free(void *p);
 #define TCP_MSL             15000
 
 #define LWIP_CHECKSUM_CTRL_PER_NETIF 1
-#define LWIP_CHECKSUM_ON_COPY        1
+#define LWIP_CHECKSUM_ON_COPY        0
 #define LWIP_STATS                   0
 
 struct netif;
