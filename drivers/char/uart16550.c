@@ -16,6 +16,7 @@ enum {
 	UART_DIVISOR = 1,        /* 115200 baud */
 	UART_TX_POLLS = 3000000, /* some seconds: a virtual machine's reader may be slow */
 	UART_FIFO = 16,
+	UART_BUFFER = 1024,   /* more than is written before it is drawn */
 	UART_IRQ_BYTES = 256, /* the most one interrupt reads: a stuck LSR.DR must not hang us */
 };
 enum {
@@ -46,8 +47,10 @@ enum {
 static struct uart {
 	struct console console;
 	uint16_t base;
-	uint8_t room; /* in the transmit FIFO */
 	bool stalled; /* nobody takes its output: dropped until it is ready again */
+	uint32_t polls;
+	size_t at, len; /* buffer[at, len) is still to be written */
+	char buffer[UART_BUFFER];
 } com1;
 
 static uint8_t uart_read(const struct uart *u, unsigned reg)
@@ -67,16 +70,8 @@ static bool uart_ready(const struct uart *u)
 
 static void uart_put(struct uart *u, char c)
 {
-	for (int i = 0; u->room == 0; i++) {
-		if (uart_ready(u))
-			u->room = UART_FIFO;
-		else if (i == UART_TX_POLLS)
-			u->stalled = true;
-		if (u->stalled)
-			return;
-	}
-	uart_write(u, THR, (uint8_t)c);
-	u->room--;
+	if (u->len < sizeof(u->buffer))
+		u->buffer[u->len++] = c;
 }
 
 static void uart_console_write(struct console *c, const char *text, size_t len)
@@ -90,6 +85,27 @@ static void uart_console_write(struct console *c, const char *text, size_t len)
 			uart_put(u, '\r');
 		uart_put(u, text[i]);
 	}
+}
+
+/* What the FIFO takes now: waiting for it is the caller's, who may do so with interrupts on. */
+static bool uart_console_draw(struct console *c)
+{
+	struct uart *u = container_of(c, struct uart, console);
+
+	if (u->at == u->len) {
+		u->at = u->len = 0;
+		return false;
+	}
+	if (!uart_ready(u)) {
+		u->stalled = ++u->polls == UART_TX_POLLS;
+		if (u->stalled)
+			u->at = u->len;
+		return true;
+	}
+	u->polls = 0;
+	for (unsigned n = 0; n < UART_FIFO && u->at < u->len; n++)
+		uart_write(u, THR, (uint8_t)u->buffer[u->at++]);
+	return true;
 }
 
 static enum irq_return uart_irq(void *arg)
@@ -121,7 +137,9 @@ void uart_early_init(void)
 	uart_write(u, LCR, LCR_8N1);
 	uart_write(u, FCR, FCR_ENABLE | FCR_CLEAR | FCR_RX_8);
 	uart_write(u, MCR, MCR_DTR | MCR_RTS | MCR_OUT2);
-	u->console = (struct console){ .name = "com1", .write = uart_console_write };
+	u->console = (struct console){ .name = "com1",
+		                       .write = uart_console_write,
+		                       .draw = uart_console_draw };
 	console_add(&u->console);
 }
 

@@ -33,8 +33,13 @@ void start(void)
 	static struct screen screen = { "test", COLUMNS, ROWS, draw, set_cursor };
 	terminal_init(&screen);
 }
-void feed(const char *text, size_t len) { console->write(console, text, len); }
-void begin_panic(void) { console->panic(console); }
+static void show(void)
+{
+	while (console->draw(console))
+		;
+}
+void feed(const char *text, size_t len) { console->write(console, text, len); show(); }
+void begin_panic(void) { console->panic(console); show(); }
 int where(void) { return cursor; }
 struct cell *cell_at(unsigned row, unsigned column) { return &shown[row][column]; }
 """

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The terminal on the screen: UTF-8 text and the control sequences that programs for TERM=linux use. It keeps the cells,
- * draws what has changed at the end of each write, and turns white on purple for a panic. One screen; the
+ * draws what has changed a few cells at a time, and turns white on purple for a panic. One screen; the
  * consoles' lock guards it. Spec: ECMA-48 (5th ed.) 8.3; console_codes(4).
  */
 #include "vmk/screen.h"
 #include "vmk/console.h"
 #include "vmk/string.h"
 
-enum { PARAMETERS_MAX = 8, TAB = 8, FG = 7, BG = 0, REPLACEMENT = '?' };
+enum { PARAMETERS_MAX = 8, TAB = 8, FG = 7, BG = 0, REPLACEMENT = '?', DRAW_CELLS = 2 };
 enum state { TEXT, ESCAPE, CSI, SKIP_ONE, OSC };
 
 static struct terminal {
@@ -24,6 +24,7 @@ static struct terminal {
 	unsigned top, bottom;               /* of the scrolling region: rows [top, bottom) */
 	bool wrap;   /* the last column is written: the next character goes to a new line */
 	bool hidden; /* cursor */
+	bool stale;  /* something was written since the cursor was shown */
 	uint8_t fg, bg;
 	bool bold, reverse;
 	enum state state;
@@ -364,48 +365,67 @@ static bool same(struct cell a, struct cell b)
 	return a.code == b.code && a.fg == b.fg && a.bg == b.bg;
 }
 
-/* Draws the cells of [first, last) that differ from what is shown, as one run. */
-static void redraw_row(unsigned r, unsigned first, unsigned last)
+/* Draws the first few changed cells of a row that has some. */
+static void draw_some(unsigned r)
 {
+	unsigned first = term.dirty[r].first, last = term.dirty[r].last, end;
+
 	while (first < last && same(term.cell[r][first], term.shown[r][first]))
 		first++;
-	while (first < last && same(term.cell[r][last - 1], term.shown[r][last - 1]))
-		last--;
-	if (first == last)
+	for (end = first; end < last && end - first < DRAW_CELLS; end++)
+		term.shown[r][end] = term.cell[r][end];
+	if (first < end)
+		term.screen->draw(term.screen, r, first, end, term.cell[r]);
+	if (end < last) {
+		term.dirty[r].first = (uint16_t)end;
 		return;
-	memcpy(&term.shown[r][first], &term.cell[r][first], (last - first) * sizeof(struct cell));
-	term.screen->draw(term.screen, r, first, last, term.cell[r]);
+	}
+	term.dirty[r].first = UINT16_MAX;
+	term.dirty[r].last = 0;
 }
 
-static void redraw(void)
+static bool terminal_draw(struct console *c)
 {
 	struct screen *s = term.screen;
 
-	/* The cursor goes away by drawing its cell, whether that has changed or not. */
-	term.shown[term.cursor_row][term.cursor_column].code = 0;
-	touch(term.cursor_row, term.cursor_column, term.cursor_column + 1);
 	for (unsigned r = 0; r < s->rows; r++) {
-		redraw_row(r, MIN(term.dirty[r].first, term.dirty[r].last), term.dirty[r].last);
-		term.dirty[r].first = UINT16_MAX;
-		term.dirty[r].last = 0;
+		if (term.dirty[r].last > 0) {
+			draw_some(r);
+			return true;
+		}
 	}
+	if (!term.stale)
+		return false;
+	term.stale = false;
 	term.cursor_row = term.row;
 	term.cursor_column = term.column;
 	s->cursor(s, term.row, term.column, term.hidden ? NULL : &term.cell[term.row][term.column]);
+	return true;
+}
+
+/* The cursor goes away by drawing its cell, whether that has changed or not. */
+static void begin(void)
+{
+	if (term.stale)
+		return;
+	term.stale = true;
+	term.shown[term.cursor_row][term.cursor_column].code = 0;
+	touch(term.cursor_row, term.cursor_column, term.cursor_column + 1);
 }
 
 static void terminal_write(struct console *c, const char *text, size_t len)
 {
+	begin();
 	for (size_t i = 0; i < len; i++) {
 		if (text[i] == '\n' && term.state == TEXT)
 			move_to((int)term.row, 0);
 		feed(text[i]);
 	}
-	redraw();
 }
 
 static void terminal_panic(struct console *c)
 {
+	begin();
 	term.state = TEXT;
 	term.top = 0;
 	term.bottom = term.screen->rows;
@@ -415,7 +435,6 @@ static void terminal_panic(struct console *c)
 	term.hidden = true;
 	erase_display(2);
 	move_to(0, 0);
-	redraw();
 }
 
 void terminal_init(struct screen *s)
@@ -427,13 +446,16 @@ void terminal_init(struct screen *s)
 	term.screen = s;
 	term.bottom = s->rows;
 	reset_attributes();
+	begin();
 	erase_display(2);
-	redraw();
+	while (terminal_draw(NULL))
+		;
 	term.console = (struct console){ .name = s->name,
 		                         .place = CONSOLE_SCREEN,
 		                         .rows = (uint16_t)s->rows,
 		                         .columns = (uint16_t)s->columns,
 		                         .write = terminal_write,
+		                         .draw = terminal_draw,
 		                         .panic = terminal_panic };
 	console_add(&term.console);
 }

@@ -9,12 +9,15 @@
 
 /* Serial lines, and the screen with its keyboard: each has a terminal (user/console_port.c). */
 enum console_place { CONSOLE_LINE, CONSOLE_SCREEN, CONSOLE_PLACES };
+enum { CONSOLE_LINE_MAX = 640 };
 
 struct console {
 	const char *name; /* as option console= calls it: "com1", "vga", "fb" */
 	enum console_place place;
 	uint16_t rows, columns; /* 0: not known */
 	void (*write)(struct console *c, const char *text, size_t len);
+	/* Shows a little of what was written; false: nothing is left. NULL when write shows all. */
+	bool (*draw)(struct console *c);
 	/* Before the purple screen: white on purple, from the top; NULL when it has no colours. */
 	void (*panic)(struct console *c);
 	struct console *next;
@@ -28,7 +31,7 @@ const struct console *console_at(enum console_place place);
 void console_claim(enum console_place place);
 /* A program's output. */
 void console_write(enum console_place place, const char *text, size_t len);
-/* A log line, with nothing in between. */
+/* A log line of at most CONSOLE_LINE_MAX bytes, with nothing in between. Returns when it is out. */
 void console_write_whole(const char *text, size_t len);
 /* Bytes that a person typed; interrupt context. */
 void console_input(enum console_place place, const char *text, size_t len);
