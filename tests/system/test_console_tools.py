@@ -147,6 +147,16 @@ def test_control_socket_under_attack(shell: Shell) -> None:
     assert rc == 0 and "ctl_fuzz: 300 attacks, 60 answers" in text, text
 
 
+def test_clocks_are_read_in_ring_3_where_the_counter_is_reliable(
+    shell: Shell, module_boot: Callable[..., Machine]
+) -> None:
+    program = PROGRAMS / "vdso.py"
+    other = Shell(module_boot(cpus=2, memory=1024, options="tsc=reliable"))
+    for on, answer in ((shell, "no vDSO"), (other, "vDSO holds")):
+        rc, text = on.run(f"python3 {on.put(program)}")
+        assert rc == 0 and text.splitlines()[-1] == answer, text
+
+
 def test_killed_console(shell: Shell) -> None:
     """The login shell, a command in the middle, and the first screen: each comes back."""
     old = shell.run("pidof dcui")[1].strip()
