@@ -68,6 +68,20 @@ class World:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """A group of worlds; min and max in percent of one CPU, max 0: none."""
+
+    id: int
+    parent: int
+    shares: int
+    min_pct: int
+    max_pct: int
+    members: int
+    used_ns: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pci:
     segment: int
     bus: int
@@ -184,6 +198,15 @@ class Client:
     def worlds(self) -> list[World]:
         rows = self.pages(self.op.CTL_SCHED_WORLDS, "ctl_sched_worlds", "world")
         return [abi.decode(World, c) for c in rows]
+
+    def groups(self) -> list[Group]:
+        """Every group, after those in it; the root has id 0 and comes last."""
+        rows = self.pages(self.op.CTL_SCHED_GROUPS, "ctl_sched_groups", "group")
+        return [abi.decode(Group, c) for c in rows]
+
+    def set_group(self, number: int, shares: int, min_pct: int, max_pct: int) -> None:
+        fields = {"id": number, "shares": shares, "min_pct": min_pct, "max_pct": max_pct}
+        self.call(self.op.CTL_SCHED_GROUP_SET, None, abi.pack("ctl_sched_group_set", **fields))
 
     def pci(self) -> list[Pci]:
         rows = self.pages(self.op.CTL_DEVICE_PCI, "ctl_device_pci", "pci")

@@ -29,7 +29,7 @@ WITHOUT :=
 LINK := $(if $(WITHOUT),$(B)/without,$(OBJ))
 $(if $(WITHOUT),$(eval IMAGE := $(LINK)/vmkernel.elf))
 
-C_SOURCES := $(shell find vmkernel drivers -name '*.c' ! -name asm_offsets.c 2>/dev/null | sort)
+C_SOURCES := $(shell find vmkernel drivers -name '*.c' ! -name asm_offsets.c ! -name vdso_user.c 2>/dev/null | sort)
 S_SOURCES := $(shell find vmkernel drivers -name '*.S' 2>/dev/null | sort)
 OBJECTS := $(filter-out $(WITHOUT:%=$(OBJ)/drivers/%),$(C_SOURCES:%.c=$(OBJ)/%.o)) $(S_SOURCES:%.S=$(OBJ)/%.S.o)
 
@@ -89,6 +89,15 @@ $(OBJ)/flags: FORCE
 	$(call KEEP_IF_SAME,$(CFLAGS) $(WARNINGS) $(LWIP_CFLAGS) $(ZYDIS_CFLAGS))
 $(LINK)/objects.list: FORCE
 	$(call KEEP_IF_SAME,$(OBJECTS) $(FOREIGN_OBJECTS))
+
+# What ring 3 reads clocks with: a shared object that vdso.c carries.
+build/gen/vdso.so: vmkernel/user/vdso_user.c vmkernel/user/vdso.ld $(wildcard vmkernel/include/vmk/*.h vmkernel/user/timespec.h vmkernel/x86/*.h)
+	@mkdir -p $(@D); echo "  vdso    $@"
+	@$(CC) -std=gnu11 -O2 -ffreestanding -fPIC -fno-stack-protector -fcf-protection=none \
+		-fno-asynchronous-unwind-tables -fno-jump-tables -fomit-frame-pointer -mgeneral-regs-only $(WARNINGS) $(INCLUDES) \
+		-shared -nostdlib -Wl,-T,vmkernel/user/vdso.ld -Wl,-soname=linux-vdso.so.1 -Wl,--hash-style=both \
+		-Wl,--build-id=none -Wl,-z,max-page-size=0x1000 -Wl,-z,noexecstack -Wl,--no-undefined -Wl,-s -o $@ $<
+$(OBJ)/vmkernel/user/vdso.o: build/gen/vdso.so
 
 # Offsets of structure members for assembly: marker lines in the compiler's output, never typed.
 OFFSETS := $(wildcard vmkernel/x86/asm_offsets.c)

@@ -98,9 +98,63 @@ def test_vmsh(shell: Shell) -> None:
     console.expect(r"\] ")
 
 
+#: Percent of one CPU that the group with id 1 gets while two loops want all of two CPUs.
+GROUP_USE = """
+import os, signal, time
+from tepui.shell.client import Client
+host = Client()
+def seen():
+    return host.info().uptime_ns, next(g.used_ns for g in host.groups() if g.id == 1)
+loops = []
+while len(loops) < 2:
+    loops.append(os.fork())
+    while loops[-1] == 0:
+        pass
+first = seen()
+time.sleep(3)
+last = seen()
+for pid in loops:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+print("group uses", (last[1] - first[1]) * 100 // (last[0] - first[0]))
+"""
+
+
+def test_groups(shell: Shell) -> None:
+    """Groups are listed and set; a maximum binds; wrong ones are refused."""
+
+    def use() -> int:
+        found = re.search(r"group uses (\d+)", shell.run(f"python3 -c '{GROUP_USE}'")[1])
+        assert found
+        return int(found[1])
+
+    rows = {r["GroupPath"]: r for r in shell.json("sched group list")}
+    assert list(rows) == ["host", "host/system"]
+    assert rows["host/system"]["Usedms"] > 0 and rows["host/system"]["Max"] == 0
+    assert use() > 100
+    group_set = "esxcli sched group set -g host/system"
+    assert shell.run(f"{group_set} --shares 1500 --min 10 --max 50")[0] == 0
+    row = shell.json("sched group list")[1]
+    assert (row["Shares"], row["Min"], row["Max"]) == (1500, 10, 50)
+    assert use() < 60
+    assert shell.run(f"{group_set} --min 0 --max 0")[0] == 0
+    for wrong in ("host/system --min 20 --max 10", "host/none --max 50"):
+        assert shell.run(f"esxcli sched group set -g {wrong}")[0] == 1
+
+
 def test_control_socket_under_attack(shell: Shell) -> None:
     rc, text = shell.run(f"python3 {shell.put(PROGRAMS / 'ctl_fuzz.py')} 1 300", 300)
     assert rc == 0 and "ctl_fuzz: 300 attacks, 60 answers" in text, text
+
+
+def test_clocks_are_read_in_ring_3_where_the_counter_is_reliable(
+    shell: Shell, module_boot: Callable[..., Machine]
+) -> None:
+    program = PROGRAMS / "vdso.py"
+    other = Shell(module_boot(cpus=2, memory=1024, options="tsc=reliable"))
+    for on, answer in ((shell, "no vDSO"), (other, "vDSO holds")):
+        rc, text = on.run(f"python3 {on.put(program)}")
+        assert rc == 0 and text.splitlines()[-1] == answer, text
 
 
 def test_killed_console(shell: Shell) -> None:

@@ -150,5 +150,6 @@ def test_random_calls(shell: Console) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(7200)
 def test_ten_million_random_calls(shell: Console) -> None:
     random_calls(shell, 2_500_000, 7000)

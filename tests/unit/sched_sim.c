@@ -227,6 +227,32 @@ ns_t sim_worst_wait(unsigned world)
 	return worlds[world].worst_wait;
 }
 
+void world_times_get(const struct world *w, struct world_times *t)
+{
+	*t = w->times;
+}
+
+struct found {
+	struct group_info *out;
+	unsigned count, max;
+};
+
+static void note(const struct group_info *g, void *arg)
+{
+	struct found *f = arg;
+
+	if (f->count < f->max)
+		f->out[f->count++] = *g;
+}
+
+unsigned sim_groups(struct group_info *out, unsigned max)
+{
+	struct found f = { out, 0, max };
+
+	group_for_each(note, &f);
+	return f.count;
+}
+
 uint64_t sim_migrations(void)
 {
 	uint64_t sum = 0;

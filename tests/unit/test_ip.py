@@ -208,13 +208,19 @@ def test_loopback(wire: Wire) -> None:
     while len(got) < sent:
         got += server.recv(65536)
     assert got == data[:sent] and client.name()[0] == "127.0.0.1"
+    server.send(b"at once")
+    assert client.recv(9, 0x40) == b"at once"
+    datagrams = [wire.a.socket(kind=socket.SOCK_DGRAM) for _ in range(2)]
+    datagrams[0].bind("127.0.0.1", 0)
+    datagrams[1].send(b"too", datagrams[0].name())
+    assert datagrams[0].recv(9, 0x40) == b"too"
     to_self = wire.a.socket()
     other = wire.a.socket()
     other.bind(A, 0)
     other.listen()
     to_self.connect(*other.name())
     assert to_self.name()[0] == A
-    for each in (listener, client, server, to_self, other):
+    for each in (listener, client, server, to_self, other, *datagrams):
         each.close()
 
 

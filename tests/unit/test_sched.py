@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scheduler's deciding code on simulated CPUs, against water-filling in floating point."""
 
+import errno
 import math
 import random
 from collections.abc import Callable
@@ -207,6 +208,53 @@ def test_a_sleeper_is_not_kept_waiting(unit: cunit.Unit) -> None:
         assert unit.lib.sim_worst_wait(20) <= 2 * SLICE
     finally:
         unit.lib.sim_end()
+
+
+def groups(unit: cunit.Unit) -> dict[int, Any]:
+    out = unit.ffi.new("struct group_info[64]")
+    return {out[i].id: out[i] for i in range(unit.lib.sim_groups(out, 64))}
+
+
+def test_groups_say_and_take_their_settings(unit: cunit.Unit) -> None:
+    """Ids, parents, settings and time used; a maximum set by id binds, nonsense is refused."""
+    lib, params = unit.lib, unit.ffi.new("struct sched_params *")
+
+    def set_to(number: int, *values: int) -> int:
+        params.shares, params.min_pct, params.max_pct = values
+        return int(lib.group_set_by_id(number, params))
+
+    lib.sim_start(2)
+    try:
+        before = groups(unit)
+        outer = lib.sim_group(0, 2000, 7, 33)
+        lib.sim_group(outer, 0, 0, 0)
+        first, second = sorted(groups(unit).keys() - before.keys())[-2:]
+        w = lib.sim_world(outer + 1, 0, 0, 0, 0, 0)
+        lib.sim_run(10 * SECOND, False)
+        seen = groups(unit)
+        got = seen[first].sched
+        assert (got.shares, got.min_pct, got.max_pct) == (2000, 7, 33)
+        assert (seen[second].sched.shares, seen[second].sched.max_pct) == (1000, 0)
+        assert (seen[first].parent, seen[second].parent) == (0, first)
+        assert (seen[first].members, seen[second].members) == (1, 1)
+        assert seen[0].members == sum(g.parent == 0 for number, g in seen.items() if number)
+        used = lib.sim_used(w)
+        assert seen[first].used == seen[second].used == used
+        assert used == pytest.approx(3.3 * SECOND, rel=0.02)
+        assert unit.ffi.string(seen[1].name) == b"system" and seen[1].parent == 0
+
+        assert set_to(first, 500, 0, 50) == 0
+        lib.sim_run(10 * SECOND, False)
+        got = groups(unit)[first].sched
+        assert (got.shares, got.min_pct, got.max_pct) == (500, 0, 50)
+        assert lib.sim_used(w) - used == pytest.approx(5 * SECOND, rel=0.02)
+        assert set_to(first, 500, 60, 50) == set_to(first, 1000001, 0, 0) == -errno.EINVAL
+        assert set_to(0, 1000, 0, 50) == -errno.EINVAL
+        assert set_to(second + 1, 1000, 0, 50) == -errno.ENOENT
+        used = lib.sim_used(w)
+    finally:
+        lib.sim_end()
+    assert groups(unit)[0].used == before[0].used + used  # also of those that have ended
 
 
 def test_a_decision_costs_log_n(unit: cunit.Unit) -> None:

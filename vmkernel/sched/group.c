@@ -17,7 +17,9 @@ enum { SHARES_NORMAL = 1000, SHARES_MAX = 1000000, DEPTH_MAX = 8 };
 
 struct group {
 	struct fill_node fill;
+	uint32_t id;
 	uint32_t members; /* worlds and groups */
+	ns_t gone;        /* time used by members that have left */
 	char name[32];
 };
 
@@ -36,8 +38,10 @@ static struct group system_group = {
 	          .shares = SHARES_NORMAL,
 	          .max = RATE_NO_MAX,
 	          .rate = RATE_ONE },
+	.id = 1,
 	.name = "system",
 };
+static uint32_t next_id = 2;
 static ns_t fill_last;
 ns_t group_fill_due;
 uint32_t group_fills;
@@ -76,8 +80,10 @@ static int check(const struct sched_params *p)
 /* The system group joins the root on first use. */
 static void attach(struct group *parent, struct fill_node *n)
 {
-	if (!system_group.fill.parent)
+	if (!system_group.fill.parent) {
 		fill_attach(&root.fill, &system_group.fill);
+		root.members++;
+	}
 	fill_attach(&parent->fill, n);
 	parent->members++;
 	fill_guess(n);
@@ -104,10 +110,17 @@ int group_create(struct group *parent, const char *name, const struct sched_para
 	fill_node_init(&g->fill, NULL, 0, 0, 0);
 	apply(&g->fill, p);
 	flags = spin_lock_irq(&groups_lock);
+	g->id = next_id++;
 	attach(parent, &g->fill);
 	spin_unlock_irq(&groups_lock, flags);
 	*out = g;
 	return 0;
+}
+
+static void set(struct group *g, const struct sched_params *p)
+{
+	apply(&g->fill, p);
+	group_fill_due = 0;
 }
 
 int group_set(struct group *g, const struct sched_params *p)
@@ -117,15 +130,17 @@ int group_set(struct group *g, const struct sched_params *p)
 	if (check(p))
 		return -EINVAL;
 	flags = spin_lock_irq(&groups_lock);
-	apply(&g->fill, p);
-	group_fill_due = 0;
+	set(g, p);
 	spin_unlock_irq(&groups_lock, flags);
 	return 0;
 }
 
-static void detach(struct fill_node *n)
+static void detach(struct fill_node *n, ns_t used)
 {
-	container_of(n->parent, struct group, fill)->members--;
+	struct group *g = container_of(n->parent, struct group, fill);
+
+	g->members--;
+	g->gone += used;
 	fill_detach(n);
 }
 
@@ -135,7 +150,7 @@ int group_destroy(struct group *g)
 	bool busy = g->members != 0;
 
 	if (!busy)
-		detach(&g->fill);
+		detach(&g->fill, g->gone);
 	spin_unlock_irq(&groups_lock, flags);
 	if (busy)
 		return -EBUSY;
@@ -158,8 +173,79 @@ void group_leave(struct world *w)
 {
 	uint64_t flags = spin_lock_irq(&groups_lock);
 
-	detach(&w->fill);
+	detach(&w->fill, w->times.used);
 	spin_unlock_irq(&groups_lock, flags);
+}
+
+typedef void group_fn(const struct group_info *g, void *arg);
+
+static uint32_t percent_of(uint32_t rate)
+{
+	return (uint32_t)(((uint64_t)rate * 100 + RATE_ONE / 2) / RATE_ONE);
+}
+
+/* Returns what all worlds below have used. */
+static ns_t visit(const struct group *g, group_fn *fn, void *arg)
+{
+	const struct fill_node *n;
+	struct group_info i = { .id = g->id, .members = g->members, .used = g->gone };
+
+	list_for_each(n, &g->fill.children, link) {
+		struct world_times t;
+
+		if (!n->entity) {
+			i.used += visit(container_of(n, const struct group, fill), fn, arg);
+			continue;
+		}
+		world_times_get(container_of(n, const struct world, fill), &t);
+		i.used += t.used;
+	}
+	if (g->fill.parent)
+		i.parent = container_of(g->fill.parent, const struct group, fill)->id;
+	i.sched.shares = g->fill.shares;
+	i.sched.min_pct = percent_of(g->fill.min);
+	i.sched.max_pct = g->fill.max == RATE_NO_MAX ? 0 : percent_of(g->fill.max);
+	i.name = g->name;
+	fn(&i, arg);
+	return i.used;
+}
+
+void group_for_each(group_fn *fn, void *arg)
+{
+	uint64_t flags = spin_lock_irq(&groups_lock);
+
+	visit(&root, fn, arg);
+	spin_unlock_irq(&groups_lock, flags);
+}
+
+static struct group *find(struct group *g, uint32_t id)
+{
+	struct fill_node *n;
+	struct group *found;
+
+	if (g->id == id)
+		return g;
+	list_for_each(n, &g->fill.children, link) {
+		found = n->entity ? NULL : find(container_of(n, struct group, fill), id);
+		if (found)
+			return found;
+	}
+	return NULL;
+}
+
+int group_set_by_id(uint32_t id, const struct sched_params *p)
+{
+	struct group *g;
+	uint64_t flags;
+
+	if (id == root.id || check(p))
+		return -EINVAL;
+	flags = spin_lock_irq(&groups_lock);
+	g = find(&root, id);
+	if (g)
+		set(g, p);
+	spin_unlock_irq(&groups_lock, flags);
+	return g ? 0 : -ENOENT;
 }
 
 void group_refill(ns_t now)

@@ -24,6 +24,8 @@ int __must_check exec_args_finish(struct exec_args *a, const char *execfn);
 void exec_args_free(struct exec_args *a);
 
 struct aspace;
+/* Maps the vDSO: the address of its ELF header, or 0 where there is none. 0 or -errno. */
+int __must_check vdso_map(struct aspace *as, uva_t *image);
 /* Memory with a program (and its interpreter) in it, ready to run. */
 struct exec_image {
 	struct aspace *as;

@@ -37,8 +37,9 @@ enum {
 	AT_RANDOM = 25,
 	AT_HWCAP2 = 26,
 	AT_EXECFN = 31,
+	AT_SYSINFO_EHDR = 33,
 	AT_MINSIGSTKSZ = 51,
-	AUX_PAIRS = 20,
+	AUX_PAIRS = 21,
 	HWCAP2_FSGSBASE = 2,
 	CLOCK_TICKS = 100,
 };
@@ -186,7 +187,7 @@ static int map_stack(struct aspace *as, uint64_t limit, unsigned exec, uva_t *to
 }
 
 static size_t fill_aux(uint64_t *v, const struct elf_image *e, uint64_t bias, uint64_t base,
-                       uva_t strings, const struct exec_args *args)
+                       uva_t vdso, uva_t strings, const struct exec_args *args)
 {
 	const struct cred *c = cred_current();
 	const uint64_t pairs[AUX_PAIRS][2] = {
@@ -209,6 +210,7 @@ static size_t fill_aux(uint64_t *v, const struct elf_image *e, uint64_t bias, ui
 		{ AT_EXECFN, strings + args->execfn_at },
 		{ AT_PLATFORM, strings + args->platform_at },
 		{ AT_MINSIGSTKSZ, fpu_size() + 64 + sizeof(struct rt_sigframe) + RED_ZONE + 64 },
+		{ vdso ? AT_SYSINFO_EHDR : AT_NULL, vdso },
 		{ AT_NULL, 0 },
 	};
 
@@ -218,7 +220,7 @@ static size_t fill_aux(uint64_t *v, const struct elf_image *e, uint64_t bias, ui
 
 /* argc, argv, envp, the auxiliary vector; strings above. */
 static int build_stack(struct aspace *as, uva_t top, const struct exec_args *args,
-                       const struct elf_image *e, uint64_t bias, uint64_t base,
+                       const struct elf_image *e, uint64_t bias, uint64_t base, uva_t vdso,
                        struct exec_image *out)
 {
 	size_t words = 1 + args->argc + 1 + args->envc + 1 + 2 * AUX_PAIRS, n = 0, at = 0;
@@ -238,7 +240,7 @@ static int build_stack(struct aspace *as, uva_t top, const struct exec_args *arg
 	if (!args->envc)
 		v[n++] = 0;
 	v[n++] = 0;
-	n += fill_aux(v + n, e, bias, base, strings, args) / 8;
+	n += fill_aux(v + n, e, bias, base, vdso, strings, args) / 8;
 	out->sp = ALIGN_DOWN(strings - n * 8, 16);
 	if (aspace_access(as, strings, args->buf, args->len, true) != (ssize_t)args->len ||
 	    aspace_access(as, out->sp, v, n * 8, true) != (ssize_t)(n * 8))
@@ -254,7 +256,7 @@ static int load_into(struct aspace *as, struct file *f, const struct elf_image *
                      const struct exec_args *args, uint64_t stack_limit, struct exec_image *out)
 {
 	uint64_t bias = 0, base = 0;
-	uva_t top;
+	uva_t top, vdso = 0;
 	int r = map_stack(as, stack_limit, e->stack_exec ? AREA_EXEC : 0, &top);
 
 	if (!r)
@@ -265,7 +267,9 @@ static int load_into(struct aspace *as, struct file *f, const struct elf_image *
 	out->brk = ALIGN_UP(e->high + bias, PAGE_SIZE) + spread(BRK_SPREAD);
 	if (e->interp_len)
 		r = load_interp(as, f, e, &out->entry, &base);
-	return r ? r : build_stack(as, top, args, e, bias, base, out);
+	if (!r)
+		r = vdso_map(as, &vdso);
+	return r ? r : build_stack(as, top, args, e, bias, base, vdso, out);
 }
 
 int exec_load(struct file *f, const struct exec_args *args, uint64_t stack_limit, uint64_t as_limit,

@@ -90,6 +90,7 @@ void user_init(void)
 	syscall_init();
 	user_traps_init();
 	user_cpu_init();
+	vdso_init();
 	console_port_init();
 	boot_option("init", init_path, sizeof(init_path));
 	if (boot_option("selftest", name, sizeof(name)) || boot_option("bench", name, sizeof(name)))

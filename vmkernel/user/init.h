@@ -3,5 +3,6 @@
 #ifndef USER_INIT_H
 #define USER_INIT_H
 
+void vdso_init(void);
 void console_port_init(void); /* ttys on the consoles; input comes from console_input() */
 #endif

@@ -35,6 +35,15 @@ struct proc *pidfd_proc(int fd, uint32_t *flags)
 	return p;
 }
 
+static bool is_thread(int tid)
+{
+	uint64_t flags = spin_lock_irq(&proc_lock);
+	bool is = ids_thread(tid) != NULL;
+
+	spin_unlock_irq(&proc_lock, flags);
+	return is;
+}
+
 SYSCALL(434, pidfd_open)
 {
 	struct file *f;
@@ -44,8 +53,8 @@ SYSCALL(434, pidfd_open)
 	if ((int)a[0] <= 0 || a[1] & ~(uint64_t)O_NONBLOCK)
 		return -EINVAL;
 	p = proc_find((int)a[0]);
-	if (!p)
-		return -ESRCH;
+	if (!p) /* only a leader stands for its process */
+		return is_thread((int)a[0]) ? -EINVAL : -ESRCH;
 	r = file_alloc(&pidfd_ops, p, O_RDWR | (uint32_t)a[1], &f);
 	if (r) {
 		proc_put(p);

@@ -6,19 +6,7 @@
 #include "user/usercopy.h"
 #include "vmk/errno.h"
 
-enum {
-	CLOCK_REALTIME = 0,
-	CLOCK_MONOTONIC = 1,
-	CLOCK_PROCESS_CPUTIME_ID = 2,
-	CLOCK_THREAD_CPUTIME_ID = 3,
-	CLOCK_MONOTONIC_RAW = 4,
-	CLOCK_REALTIME_COARSE = 5,
-	CLOCK_MONOTONIC_COARSE = 6,
-	CLOCK_BOOTTIME = 7,
-	CLOCK_TAI = 11,
-	TIMER_ABSTIME = 1,
-	TICKS_PER_S = 100,
-};
+enum { TIMER_ABSTIME = 1, TICKS_PER_S = 100 };
 
 int timespec_get(uva_t from, ns_t *out)
 {

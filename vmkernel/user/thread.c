@@ -193,6 +193,7 @@ static void cpu_setup(void *arg __maybe_unused)
 	wrmsr(MSR_LSTAR, (uintptr_t)syscall_entry);
 	wrmsr(MSR_FMASK, RFLAGS_IF | RFLAGS_TF | RFLAGS_DF | RFLAGS_AC | RFLAGS_NT);
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
+	gdt_set_cpu(this_cpu());
 }
 
 void user_cpu_init(void)

@@ -1,8 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/* struct timespec in user memory. */
+/* Clocks, and struct timespec in user memory. */
 #ifndef USER_TIMESPEC_H
 #define USER_TIMESPEC_H
 #include "vmk/types.h"
+
+enum {
+	CLOCK_REALTIME = 0,
+	CLOCK_MONOTONIC = 1,
+	CLOCK_PROCESS_CPUTIME_ID = 2,
+	CLOCK_THREAD_CPUTIME_ID = 3,
+	CLOCK_MONOTONIC_RAW = 4,
+	CLOCK_REALTIME_COARSE = 5,
+	CLOCK_MONOTONIC_COARSE = 6,
+	CLOCK_BOOTTIME = 7,
+	CLOCK_TAI = 11,
+};
 
 /* 0, -EFAULT, -EINVAL; what does not fit becomes NS_NEVER. */
 int __must_check timespec_get(uva_t from, ns_t *out);

@@ -17,6 +17,7 @@
 static uint64_t tsc_hz, tsc_base, tsc_mult;
 static bool tsc_trusted;
 static ns_t realtime_offset;
+static struct time_page *shared;
 
 static struct {
 	const struct counter *counter;
@@ -24,11 +25,6 @@ static struct {
 	uint64_t last, ticks; /* last reading; ticks since boot */
 	uint64_t mult;
 } slow;
-
-static ns_t scale(uint64_t ticks, uint64_t mult)
-{
-	return (ns_t)((unsigned __int128)ticks * mult >> 32);
-}
 
 static uint64_t mult_of(uint64_t hz)
 {
@@ -51,7 +47,7 @@ static ns_t slow_now(void)
 	now = slow.counter->read();
 	slow.ticks += (now - slow.last) & slow.counter->mask;
 	slow.last = now;
-	ns = scale(slow.ticks, slow.mult);
+	ns = time_scale(slow.ticks, slow.mult);
 	store_release(&slow.lock, 0u);
 	irq_restore(flags);
 	return ns;
@@ -60,13 +56,13 @@ static ns_t slow_now(void)
 ns_t time_now(void)
 {
 	if (tsc_trusted)
-		return scale(rdtsc() - tsc_base, tsc_mult);
+		return time_scale(rdtsc() - tsc_base, tsc_mult);
 	return slow.counter != NULL ? slow_now() : 0;
 }
 
 ns_t time_max_sleep(void)
 {
-	return tsc_trusted ? NS_NEVER : scale(slow.counter->mask / 2, slow.mult);
+	return tsc_trusted ? NS_NEVER : time_scale(slow.counter->mask / 2, slow.mult);
 }
 
 ns_t time_realtime(void)
@@ -77,6 +73,14 @@ ns_t time_realtime(void)
 void time_set_realtime(ns_t now)
 {
 	WRITE_ONCE(realtime_offset, now - time_now());
+	if (shared)
+		WRITE_ONCE(shared->realtime_offset, realtime_offset);
+}
+
+void time_share(struct time_page *p)
+{
+	*p = (struct time_page){ tsc_base, tsc_mult, realtime_offset };
+	shared = p;
 }
 
 uint64_t time_tsc_hz(void)

@@ -7,6 +7,7 @@
 #define DESC_CODE64 0x00af9b000000ffffull
 #define DESC_DATA   0x00cf93000000ffffull
 #define DESC_DPL3   (3ull << 45)
+#define DESC_CPU    0x0040f50000000000ull /* read-only data for ring 3, limit in bytes */
 #define DESC_TSS    (0x89ull << 40)
 
 struct gdt_pointer {
@@ -36,6 +37,13 @@ void gdt_load(struct percpu *p)
 	wrmsr(MSR_GS_BASE, (uintptr_t)p);
 	wrmsr(MSR_KERNEL_GS_BASE, 0);
 	__asm__ volatile("ltr %w0" ::"r"(SEL_TSS));
+}
+
+void gdt_set_cpu(struct percpu *p)
+{
+	uint64_t limit = p->id | p->node << 12;
+
+	p->gdt.entry[SEL_CPU / 8] = DESC_CPU | (limit & 0xffff) | (limit & 0xf0000) << 32;
 }
 
 void gdt_set_ist(struct percpu *p, unsigned ist, void *top)

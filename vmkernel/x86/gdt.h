@@ -9,6 +9,7 @@
 #define SEL_USER_DATA   0x23
 #define SEL_USER_CODE   0x2b
 #define SEL_TSS         0x30
+#define SEL_CPU         0x43 /* its limit is what ring 3 reads with LSL: CPU and node, from bit 12 on */
 
 #define IST_NMI    1
 #define IST_DOUBLE 2
@@ -28,12 +29,14 @@ struct tss {
 ASSERT_SIZE(struct tss, 104);
 
 struct gdt {
-	uint64_t entry[8];
+	uint64_t entry[10];
 };
 
 struct percpu;
 /* Loads GDT, TSS and GS base; p becomes this CPU's block. */
 void gdt_load(struct percpu *p);
+/* Tells ring 3 this CPU's number and node. */
+void gdt_set_cpu(struct percpu *p);
 /* Interrupt stack n (IST_...) of the CPU; top is 16-aligned. What is there already stays in use until then. */
 void gdt_set_ist(struct percpu *p, unsigned ist, void *top);
 #endif

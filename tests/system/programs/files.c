@@ -415,16 +415,27 @@ static void splices(void)
 	CHECK(unlink("/tmp/files.splice") == 0);
 }
 
+static void *open_myself(void *error)
+{
+	*(int *)error = syscall(SYS_pidfd_open, gettid(), 0) == -1 ? errno : 0;
+	return NULL;
+}
+
 /* A process's file tells of its end, takes signals for it, and never means another process. */
 static void pidfd(void)
 {
 	struct pollfd p = { .events = POLLIN };
 	pid_t child = fork();
 	siginfo_t info;
+	pthread_t thread;
+	int error;
 
 	if (!child)
 		for (;;)
 			pause();
+	CHECK(pthread_create(&thread, NULL, open_myself, &error) == 0);
+	CHECK(pthread_join(thread, NULL) == 0);
+	CHECK(error == EINVAL || error == ENOENT); /* Linux until 6.14, and later */
 	CHECK(syscall(SYS_pidfd_open, -1, 0) == -1 && errno == EINVAL);
 	CHECK(syscall(SYS_pidfd_open, 0x7fffffff, 0) == -1 && errno == ESRCH);
 	CHECK((p.fd = (int)syscall(SYS_pidfd_open, child, PIDFD_NONBLOCK)) >= 0);

@@ -29,4 +29,29 @@ struct ctl_sched_worlds {
 	struct ctl_page page;
 	struct ctl_world world[512];
 };
+
+/* min and max are in percent of one CPU, max 0: none. */
+struct ctl_group {
+	uint32_t id; /* 0: the root */
+	uint32_t parent;
+	uint32_t shares;
+	uint32_t min_pct;
+	uint32_t max_pct;
+	uint32_t members; /* worlds and groups */
+	uint64_t used_ns; /* by all worlds below, those that have ended too */
+	char name[32];
+};
+ABI_SIZE(struct ctl_group, 64);
+enum ctl_group_limits { CTL_GROUPS_PAGE = 512 };
+struct ctl_sched_groups { /* a group comes after the groups in it */
+	struct ctl_page page;
+	struct ctl_group group[512];
+};
+
+struct ctl_sched_group_set { /* until the group ends; the root has nothing to set */
+	uint32_t id;
+	uint32_t shares;
+	uint32_t min_pct;
+	uint32_t max_pct;
+};
 #endif

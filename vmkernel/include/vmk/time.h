@@ -9,6 +9,16 @@ ns_t time_realtime(void); /* since 1970-01-01 UTC; monotonic + offset */
 void time_set_realtime(ns_t now);
 uint64_t time_tsc_hz(void);
 bool time_tsc_reliable(void);
+/* What the clocks are made of, for those who read a reliable TSC themselves. */
+struct time_page {
+	uint64_t tsc_base, tsc_mult; /* time_now(): time_scale(TSC - tsc_base, tsc_mult) */
+	ns_t realtime_offset;        /* may change at any time, in one store */
+};
+static inline ns_t time_scale(uint64_t ticks, uint64_t mult)
+{
+	return (ns_t)((unsigned __int128)ticks * mult >> 32);
+}
+void time_share(struct time_page *p); /* kept true from now on; once, at boot */
 /* The clock must be read at least this often, or it loses time: the longest deadline to set. */
 ns_t time_max_sleep(void);
 /* Busy wait, for hardware delays only. */

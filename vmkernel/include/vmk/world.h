@@ -86,6 +86,16 @@ int __must_check group_set(struct group *g, const struct sched_params *p);
 /* 0, or -EBUSY while worlds or groups are in it. */
 int __must_check group_destroy(struct group *g);
 struct group *group_root(void);
+struct group_info {
+	uint32_t id, parent, members;
+	struct sched_params sched;
+	ns_t used; /* by all worlds below, those that have ended too */
+	const char *name;
+};
+/* fn for every group, after the groups in it, under the tree's lock: fn must not sleep. */
+void group_for_each(void (*fn)(const struct group_info *g, void *arg), void *arg);
+/* 0, -ENOENT, or -EINVAL for the root and for values that contradict each other. */
+int __must_check group_set_by_id(uint32_t id, const struct sched_params *p);
 
 void preempt_disable(void);
 void preempt_enable(void);

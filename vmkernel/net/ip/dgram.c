@@ -259,6 +259,7 @@ static ssize_t dgram_send(struct socket *s, struct sock_msg *m)
 		err = send_locked(d, p, m);
 	if (p)
 		pbuf_free(p);
+	(void)loop_poll(LOOP_BATCH);
 	mutex_unlock(&ip_lock);
 	return err ? err : (ssize_t)n;
 }

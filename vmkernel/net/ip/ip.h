@@ -50,6 +50,11 @@ void vmknic_init(void);
 
 /* loop.c */
 extern struct netif ip_loop;
+enum { LOOP_BATCH = 64 };
+/*
+ * Delivers what waits; how many packets. Senders call it too, so that, as on Linux, what they sent can be read when send()
+ * returns. ip_lock is held, and nothing of lwIP's is in hand: a connection may end in here.
+ */
 unsigned loop_poll(unsigned budget);
 void loop_init(void);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The loopback interface. lwIP's own delivers without bound once it has begun; here a packet waits in a queue for the
- * net world, which takes a bounded batch at a time. ip_lock guards all.
+ * The loopback interface. lwIP's own delivers without bound once it has begun; here a packet waits in a queue for its
+ * sender or the net world, each of which takes a bounded batch at a time. ip_lock guards all.
  */
 #include "ip.h"
 #include "lwip/ip.h"

@@ -43,6 +43,7 @@ ssize_t tcp_sock_send(struct socket *s, struct sock_msg *m)
 			done += n;
 		if (c->pcb && c->state == TCP_UP && (n < 0 || !m->u->left) && !(m->flags & MSG_MORE))
 			(void)tcp_output(c->pcb);
+		(void)loop_poll(LOOP_BATCH);
 		conn_refresh(c);
 		mutex_unlock(&ip_lock);
 		if (n >= 0)
