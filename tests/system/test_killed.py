@@ -60,7 +60,7 @@ def test_killed(boot: Boot, number: int, tmp_path: Path) -> None:
     cut(boot(**config, arguments=(*slow, *rest)), moment)
 
     machine = boot(**config, arguments=(*installed.disk(disk), *rest), cd_index=1)
-    found = machine.console.expect(r"Disk: t10\S+ \d+ MiB, (.*)|login: ", 240)
+    found = machine.console.expect(r"Disk: t10\S+ \d+ MiB, (.+)\n|login: ", 240)
     print(found[0])
     if found[1]:
         machine.console.expect("Tepui is installed on t10", 240)
