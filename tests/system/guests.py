@@ -62,7 +62,8 @@ sync; poweroff -f
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """memory in MiB. `script` is a shell script: 0 passes. package: of the kernel's metapackage."""
+    """memory in MiB. `script` is a shell script: 0 passes. package: of the kernel's metapackage.
+    trees: folders whose lib, lib64 and usr go into the initramfs, as unpacked packages have."""
 
     script: str
     name: str = "guest"
@@ -71,6 +72,7 @@ class Guest:
     devices: tuple[Device, ...] = ()
     append: str = ""
     package: str = CLOUD
+    trees: tuple[Path, ...] = ()
 
 
 def run(*command: str) -> str:
@@ -147,13 +149,23 @@ def busybox(root: Path, applets: str) -> None:
         (root / "bin" / applet).symlink_to("busybox")
 
 
-def initramfs(kernel: Path, script: str, archive: Path, modules: tuple[str, ...] = MODULES) -> Path:
+def initramfs(
+    kernel: Path,
+    script: str,
+    archive: Path,
+    modules: tuple[str, ...] = MODULES,
+    trees: tuple[Path, ...] = (),
+) -> Path:
     """An archive whose /init loads drivers, runs `script` and switches off; so does the button."""
     root = archive.with_suffix(".tree")
     shutil.rmtree(root, ignore_errors=True)
-    for name in ("bin", "dev", "proc", "sys", "lib", "mnt"):
+    for name in ("bin", "dev", "proc", "sys", "lib", "mnt", "tmp"):
         (root / name).mkdir(parents=True)
     busybox(root, "sh")
+    for tree in trees:
+        for name in ("lib", "lib64", "usr/bin", "usr/lib"):
+            if (tree / name).is_dir():
+                shutil.copytree(tree / name, root / name, True, dirs_exist_ok=True)
     names = []
     for module in modules:
         for path in kernel.glob(f"lib/modules/*/kernel/**/{module}.ko*"):
@@ -176,7 +188,8 @@ def module(guest: Guest, output: Path) -> Path:
     """The guest as a boot module."""
     package = linux(guest.package)
     (kernel,) = package.glob("boot/vmlinuz-*")
-    initrd = initramfs(package, guest.script, output.with_suffix(f"{output.suffix}.cpio"))
+    archive = output.with_suffix(f"{output.suffix}.cpio")
+    initrd = initramfs(package, guest.script, archive, guest.trees)
     spec = VmSpec(
         guest.name,
         guest.cpus,
