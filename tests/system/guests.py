@@ -189,7 +189,7 @@ def module(guest: Guest, output: Path) -> Path:
     package = linux(guest.package)
     (kernel,) = package.glob("boot/vmlinuz-*")
     archive = output.with_suffix(f"{output.suffix}.cpio")
-    initrd = initramfs(package, guest.script, archive, guest.trees)
+    initrd = initramfs(package, guest.script, archive, trees=guest.trees)
     spec = VmSpec(
         guest.name,
         guest.cpus,
