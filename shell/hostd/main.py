@@ -7,6 +7,7 @@ usage: python3 -m tepui.shell.hostd.main [--port N] [--ssh-port N] [--name NAME]
 
 import argparse
 import asyncio
+import asyncio.sslproto
 import contextlib
 import os
 import signal
@@ -31,6 +32,10 @@ from tepui.shell.hostd.ntp import Clock
 from tepui.shell.hostd.ssh import Ssh
 from tepui.shell.hostd.tokens import ApiTokens, Tokens
 from tepui.shell.link import LinkError
+
+#: Bytes that asyncio sets aside for what a TLS connection receives; its own 256 KiB, for each of
+#: hundreds of connections, are not given back. A TLS record has 16 KiB at most.
+TLS_BUFFER = 32 << 10
 
 
 def say(text: str) -> None:
@@ -130,6 +135,7 @@ async def serve(args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
+    asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER
     at_boot()
     vms.begin(state(), run())
     asyncio.run(serve(args))
