@@ -40,9 +40,7 @@ ALL = (
 )  # fmt: skip
 
 #: Why a case that passes on Debian's kernel does not on ours: what is missing, by case.
-REASONS: dict[str, str] = {
-    "test.test_epoll.TestEPoll.test_control_and_wait": "loopback is not delivered within send()",
-}
+REASONS: dict[str, str] = {}
 
 
 @dataclass(slots=True)
