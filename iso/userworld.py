@@ -75,6 +75,7 @@ COMMANDS = {
     "vim-cmd": "tepui.shell.vimcmd:main",
     "tepui-setup": "tepui.iso.setup:main",
     "dcui": "tepui.shell.dcui:main",
+    "login": "tepui.shell.login:main",
     "vmtop": "tepui.shell.vmtop:main",
     "vsish": "tepui.shell.vsish:main",
 }

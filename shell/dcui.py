@@ -11,8 +11,6 @@ import sys
 import textwrap
 from collections.abc import Callable
 from functools import partial
-from getpass import getpass
-from pathlib import Path
 
 from tepui.shell.client import Client
 from tepui.shell.cpuid import processor
@@ -20,7 +18,6 @@ from tepui.shell.keys import Keys
 from tepui.shell.link import LinkError
 from tepui.shell.netclient import Network, Vmknic
 
-ACCOUNTS = Path("/var/lib/tepui/accounts.json")
 LOOK_SECONDS = 5.0
 #: Colours: the upper part, the lower part, the bar.
 UPPER, LOWER, BAR = "\x1b[0;37;44m", "\x1b[0;30;47m", "\x1b[0;30;43m"
@@ -71,12 +68,9 @@ def frame(above: list[str], below: list[str], columns: int, rows: int) -> str:
 def allowed() -> bool:
     """Root's password, where there is one; the store is hostd's."""
     from tepui.shell.hostd.accounts import Accounts
+    from tepui.shell.login import ACCOUNTS, ask
 
-    accounts = Accounts(ACCOUNTS)
-    root = accounts.all().get("root")
-    if root is None or not root.key:
-        return True
-    return accounts.check("root", getpass("Password of root: ")) is not None
+    return ask(Accounts(ACCOUNTS), "root", "Password of root: ") is not None
 
 
 def clear() -> None:

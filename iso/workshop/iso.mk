@@ -38,7 +38,7 @@ pictures: $(ISO) ## the pictures of the README, from a real run
 
 .PHONY: run live
 run: $(DEMO_DISK) ## boot the disk that `make demo` installed, its console in this terminal
-	@echo 'Log in as root. Leave with Ctrl-A, then X. https://127.0.0.1:8443, password Tepui-2026:'
+	@echo 'Log in as root, password Tepui-2026. Leave with Ctrl-A, then X. https://127.0.0.1:8443:'
 	@echo '  build/venv/bin/tepui --host 127.0.0.1:8443 system version get'
 	@$(QEMU) -display none -drive file=$(DEMO_DISK),format=raw,if=none,id=S1 \
 		-device nvme,drive=S1,serial=S1 -netdev user,id=n,hostfwd=tcp:127.0.0.1:8443-:443 \

@@ -117,7 +117,7 @@ class Demo:
 
     def login(self) -> str:
         assert self.machine
-        shell = Shell(self.machine, booted=True)
+        shell = Shell(self.machine, booted=True, password=installed.PASSWORD)
         wait = "until grep -q 'listening on' /var/log/hostd.log; do sleep 1; done"
         _, text = shell.run(f"{wait}; cat /var/log/hostd.log", 240)
         found = re.findall(r"certificate SHA-256 (\S+)", text)
@@ -149,7 +149,7 @@ class Demo:
     def reboot(self) -> str:
         assert self.machine
         self.machine.console.send("\resxcli system shutdown reboot -r demo\r")
-        Shell(self.machine)
+        Shell(self.machine, password=installed.PASSWORD)
         return self.console(f"guest: read {self.secret}")
 
     def off(self) -> str:

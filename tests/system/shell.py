@@ -13,8 +13,8 @@ PROGRAMS = ROOT / "tests/system/programs"
 class Shell:
     """A logged-in session on a machine's serial console."""
 
-    def __init__(self, machine: Machine, booted: bool = False) -> None:
-        """`booted`: the console has shown READY already."""
+    def __init__(self, machine: Machine, booted: bool = False, password: str = "") -> None:
+        """`booted`: the console has shown READY already. `password`: root's, "" for none."""
         self.machine = machine
         self.console = machine.console
         self.marks = 0
@@ -22,6 +22,9 @@ class Shell:
             self.console.expect(READY, 120)
         self.console.expect("login: ", 120)
         self.console.send("root\r")
+        if password:
+            self.console.expect("Password: ", 120)
+            self.console.send(f"{password}\r")
         self.console.expect(r"\] ", 120)
 
     def run(self, command: str, timeout: float = 120) -> tuple[int, str]:

@@ -27,11 +27,11 @@ class Workstation:
 
     def __init__(self, home: Path) -> None:
         self.home, self.https, self.ssh = home, free_port(), free_port()
-        forward = ",".join(
+        self.forward = ",".join(
             f"hostfwd=tcp:127.0.0.1:{here}-:{there}"
             for here, there in ((self.https, 443), (self.ssh, 22))
         )
-        nic = f"user,id=n,{forward}"
+        nic = f"user,id=n,{self.forward}"
         self.arguments: tuple[str, ...] = ("-netdev", nic, "-device", "virtio-net-pci,netdev=n")
         self.host: tuple[str, ...] = ("--host", f"127.0.0.1:{self.https}")
 
@@ -41,6 +41,12 @@ class Workstation:
         env = os.environ | {"HOME": str(self.home), "TEPUI_PASSWORD": password}
         line = [str(TEPUI), *words]
         return subprocess.run(line, env=env, input=given, capture_output=True, text=True)
+
+    def key(self) -> str:
+        """Makes the key pair that `openssh` logs in with; the public one."""
+        key = self.home / "id"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        return key.with_suffix(".pub").read_text().strip()
 
     def openssh(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
         options = f"-F none -p {self.ssh} -i {self.home / 'id'} -o LogLevel=ERROR"
@@ -116,10 +122,8 @@ def test_commands_from_a_workstation(
 @pytest.mark.slow
 def test_ssh(boot: Callable[..., Machine], station: Workstation) -> None:
     shell = host(boot, station)
-    key = station.home / "id"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    public = key.with_suffix(".pub").read_text().strip()
-    rc, text = shell.run(f"esxcli system ssh key add -k '{public}' && vim-cmd hostsvc/enable_ssh")
+    add = f"esxcli system ssh key add -k '{station.key()}'"
+    rc, text = shell.run(f"{add} && vim-cmd hostsvc/enable_ssh")
     assert rc == 0, text
     rc, text = shell.run("until grep -q 'SSH on port' /var/log/hostd.log; do sleep 1; done", 120)
     assert rc == 0, text
