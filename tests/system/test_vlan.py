@@ -148,7 +148,8 @@ def test_vlans_and_port_groups(boot: Boot, tmp_path: Path) -> None:
         assert ARP in late  # nothing answered the untagged echo before
 
         (tmp_path / "pcap").write_bytes(captured(shell))
-        frames = iter([data for data, _ in RawPcapReader(str(tmp_path / "pcap"))])
+        with RawPcapReader(str(tmp_path / "pcap")) as reader:
+            frames = iter([data for data, _ in reader])
         passed = [plain / Dot1Q(vlan=43) / question, plain / tagged / question, answer, late]
         for packet in passed:  # as they were on the wire, in that order
             assert any(frame.startswith(bytes(packet)) for frame in frames), packet
