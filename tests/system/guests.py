@@ -122,8 +122,9 @@ def linux(package: str = CLOUD) -> Path:
     return unpacked(f"{match[1]}/{suite}" if suite else match[1])
 
 
-def debian(output: Path, packages: str, size: int) -> Path:
-    """A disk of that many bytes with Debian in ext4 on all of it; root has no password."""
+def debian(output: Path, packages: str, size: int, *hooks: str) -> Path:
+    """A disk of that many bytes with Debian in ext4 on all of it; root has no password.
+    `hooks` are mmdebstrap's, "$1" being the root."""
     apt.update()
     tools = unpacked("mmdebstrap") / "usr/bin"  # its helpers are found by PATH
     root, tar = output.with_suffix(".root"), output.with_suffix(".tar")
@@ -131,7 +132,8 @@ def debian(output: Path, packages: str, size: int) -> Path:
     path = f"PATH={tools.resolve()}:{os.environ['PATH']}"
     sources = str(apt.HOME / "sources.list")
     run("env", path, "mmdebstrap", "--variant=apt", f"--include={packages}",
-        "--customize-hook=chroot $1 passwd -d root", "bookworm", str(tar), sources)  # fmt: skip
+        "--customize-hook=chroot $1 passwd -d root", *(f"--customize-hook={h}" for h in hooks),
+        "bookworm", str(tar), sources)  # fmt: skip
     root.mkdir(parents=True)
     run("tar", "-xf", str(tar), "-C", str(root), "--exclude=./dev/*")
     tar.unlink()
