@@ -131,7 +131,7 @@ def test_groups(shell: Shell) -> None:
     rows = {r["GroupPath"]: r for r in shell.json("sched group list")}
     assert list(rows) == ["host", "host/system"]
     assert rows["host/system"]["Usedms"] > 0 and rows["host/system"]["Max"] == 0
-    assert use() > 100
+    assert use() > 60
     group_set = "esxcli sched group set -g host/system"
     assert shell.run(f"{group_set} --shares 1500 --min 10 --max 50")[0] == 0
     row = shell.json("sched group list")[1]

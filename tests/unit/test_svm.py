@@ -26,7 +26,7 @@ static struct vmcb vmcb;
 static struct svm svm;
 static struct vm vm;
 static struct vcpu v;
-static enum outcome { NORMAL, EARLY, FAULT, FAULT_KEEPING, OPEN } outcome;
+static enum outcome { NORMAL, EARLY, FAULT, FAULT_KEEPING, OPEN, NMI } outcome;
 static int delivered; /* in the last run; -1: none, -2: against the rules */
 
 struct percpu *this_cpu(void) { return &cpu; }
@@ -66,7 +66,9 @@ void svm_enter(uint64_t gpr[16], pa_t pa, pa_t host)
 			deliver(GET(SVM_EVENT_VECTOR, event));
 		return;
 	}
-	if (outcome == EARLY)
+	if (outcome == NMI)
+		vmcb.exit_code = SVM_EXIT_NMI;
+	if (outcome == EARLY || outcome == NMI)
 		return;
 	if (outcome == OPEN) {
 		vmcb.rflags |= RFLAGS_IF;
@@ -125,12 +127,14 @@ void set_if(bool on, bool shadow)
 	v.int_shadow = shadow;
 }
 bool enabled(void) { return v.rflags & RFLAGS_IF; }
+uint64_t alive(void) { return cpu.irqs; }
 """
 CDEF = """
 int make(void); void unmake(void); int run(int how); void post(uint8_t vector); void end(void);
 void line(unsigned n, bool level); void set_if(bool on, bool shadow); bool enabled(void);
+uint64_t alive(void);
 """
-NORMAL, EARLY, FAULT, FAULT_KEEPING, OPEN = range(5)
+NORMAL, EARLY, FAULT, FAULT_KEEPING, OPEN, NMI = range(6)
 PIC = range(0x20, 0x28)
 
 
@@ -208,4 +212,16 @@ def test_two_controllers_at_once(unit: cunit.Unit) -> None:
     assert not unit.lib.enabled()
     assert guest.run(OPEN) == -1
     assert guest.run(NORMAL) == 0x21
+    unit.lib.unmake()
+
+
+def test_an_nmi_in_guest_mode_is_a_sign_of_life(unit: cunit.Unit) -> None:
+    """A guest that never leaves by itself, on one CPU with nothing else to do, is not a hang."""
+    guest = Guest(unit.lib)
+    before = unit.lib.alive()
+    guest.run(NORMAL)
+    assert unit.lib.alive() == before
+    for _ in range(20):
+        guest.run(NMI)
+    assert unit.lib.alive() == before + 20
     unit.lib.unmake()

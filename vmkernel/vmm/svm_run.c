@@ -248,6 +248,9 @@ void svm_run(struct vcpu *v, struct vm_exit *e)
 
 	svm_enter(v->gpr, s->vmcb_pa, cpu->host);
 
+	/* It came in guest mode, where an interrupt would have come as well: to the watchdog a sign of life. */
+	if (unlikely(c->exit_code == SVM_EXIT_NMI))
+		this_cpu()->irqs++;
 	s->clean = ~0u;
 	v->gpr[GPR_RAX] = c->rax;
 	v->gpr[GPR_RSP] = c->rsp;

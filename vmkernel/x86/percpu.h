@@ -44,7 +44,7 @@ struct percpu {
 	uint32_t stage;          /* of its start: smp.c */
 	uint64_t start_tsc;      /* its answer to a question of the boot CPU, then */
 	void *sched, *mm, *timer, *bottom, *user, *vmm; /* each subsystem's own part */
-	uint64_t irqs;                   /* interrupts taken: the watchdog reads it */
+	uint64_t irqs;                   /* interrupts taken, NMIs in guest mode: the watchdog's */
 	ns_t clock_deadline;             /* clockevent_set() */
 	struct cpu_slot slot;            /* ipi.c */
 	uint64_t callers[CPUS_MAX / 64]; /* whose slots this CPU has to serve: any CPU sets bits */
