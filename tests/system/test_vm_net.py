@@ -95,7 +95,6 @@ def test_guests_talk_to_the_outside_and_to_each_other(
     )
     machine = boot(
         iso=iso,
-        cpus=2,
         memory=1024,
         options="vmimage=guest,peer",
         threads="single",

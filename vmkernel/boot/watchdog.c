@@ -81,6 +81,12 @@ static bool watchdog_nmi(struct trap_frame *f)
 {
 	if (cpu_count() == 1 && !hpet_nmi_fired())
 		return time_now() - armed < ARMING;
+	/*
+	 * An emulator may lose an interrupt that comes as a guest's run ends. With several CPUs the next call brings it
+	 * again; with one the timer would be lost for good. This write has the APIC look at what it holds.
+	 */
+	if (cpu_count() == 1)
+		lapic_write(LAPIC_TPR, 0);
 	if (is_stuck(f))
 		panic_frame(f, "cpu%u has been stuck with interrupts off for %u s", cpu_id(),
 		            limit);
