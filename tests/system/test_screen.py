@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a person at the machine sees and types: the screens, purple too, and the PS/2 keyboard."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from tepui.iso.workshop import font
+from tests.system.console import SCALE
 from tests.system.machine import READY, Machine
 
 Boot = Callable[..., Machine]
 FONT = Path("/usr/share/grub/unicode.pf2")
+STOPPED = "The host has stopped"  # the purple screen's last line
 PURPLE_CELL = 5 << 4 | 15  # VGA attribute: white on magenta
 
 
@@ -37,11 +40,27 @@ def read_framebuffer(path: Path) -> tuple[list[str], bytes]:
     return rows, paper
 
 
+def await_row(machine: Machine, read: Callable[[], list[str]], text: str) -> list[str]:
+    """The screen's rows once one holds the text: serial gets every piece of a line first."""
+    deadline = time.monotonic() + 60 * SCALE
+    while True:
+        rows = read()
+        if any(text in row for row in rows):
+            return rows
+        assert time.monotonic() < deadline and machine.console.drain(0.1), "\n".join(rows)
+
+
 def test_the_framebuffer_shows_log_and_panic(boot: Boot, tmp_path: Path) -> None:
     machine = boot(options="panictest=pagefault")
-    machine.console.expect(r"The host has stopped", 120, panic=True)
-    machine.qmp.execute("screendump", filename=str(tmp_path / "panic.ppm"))
-    rows, paper = read_framebuffer(tmp_path / "panic.ppm")
+    machine.console.expect(STOPPED, 120, panic=True)
+    dump = tmp_path / "panic.ppm"
+
+    def read() -> list[str]:
+        machine.qmp.execute("screendump", filename=str(dump))
+        return read_framebuffer(dump)[0]
+
+    rows = await_row(machine, read, STOPPED)
+    _, paper = read_framebuffer(dump)
     red, green, blue = paper
     assert red > green < blue, "not purple"
     assert any(row.startswith("PANIC: #PF page fault writing") for row in rows), rows
@@ -52,10 +71,10 @@ def test_the_framebuffer_shows_log_and_panic(boot: Boot, tmp_path: Path) -> None
 def test_the_vga_text_screen_shows_log_and_panic(boot: Boot) -> None:
     machine = boot(options="loglevel=info selftest=locks", screen="text")
     machine.console.expect(r"selftest: done, 0 failed", 120)
-    assert any("selftest: done, 0 failed" in row for row in machine.screen_text())
+    await_row(machine, machine.screen_text, "selftest: done, 0 failed")
     machine = boot(options="panictest=pagefault", screen="text")
-    machine.console.expect(r"The host has stopped", 120, panic=True)
-    rows = machine.screen_text()
+    machine.console.expect(STOPPED, 120, panic=True)
+    rows = await_row(machine, machine.screen_text, STOPPED)
     assert any(row.startswith("PANIC: #PF page fault writing") for row in rows), rows
     assert set(machine.text_memory()[1::2]) == {PURPLE_CELL}
 
