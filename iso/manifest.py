@@ -26,7 +26,9 @@ from typing import Any
 from tepui.iso.workshop import lock
 
 #: Compiled into the vmkernel, by their Debian source package.
-COMPILED = {"lwip": "BSD-3-Clause", "zydis": "MIT", "zycore-c": "MIT"}
+COMPILED = {
+    "lz4": "BSD-2-Clause", "lwip": "BSD-3-Clause", "zydis": "MIT", "zycore-c": "MIT"
+}  # fmt: skip
 GRUB = ("grub-common", "GPL-3.0-or-later")
 UNKNOWN = "NOASSERTION"
 #: Names of copyright-format/1.0 whose text is that of an SPDX identifier.

@@ -4,7 +4,8 @@
     python -m tepui.iso.userworld --debs DIR --wheels DIR -o build/userworld.img
 
 Packages are laid out in one tree (usr-merged), what nothing uses is left out, Python is compiled,
-and the tree becomes a cpio archive that GRUB loads as the module "userworld".
+and the tree becomes a cpio archive, userworld.cpio beside the image. The image, which GRUB loads as
+the module "userworld", is that archive as an LZ4 frame; the vmkernel unpacks it.
 """
 
 import argparse
@@ -227,8 +228,11 @@ def build(
         shutil.rmtree(root / "var/cache", ignore_errors=True)
         for p in parts(root)[:12]:
             print(f"  {p.size / 2**20:7.1f} MiB {p.files:5} files  {p.name}")
-        with out.open("wb") as f:
-            return cpio.write(root, f, epoch)
+        archive = out.with_suffix(".cpio")
+        with archive.open("wb") as f:
+            cpio.write(root, f, epoch)
+    run("lz4", "-12", "-q", "-f", "--content-size", "--no-frame-crc", archive, out)
+    return out.stat().st_size
 
 
 def main(argv: Sequence[str] | None = None) -> int:

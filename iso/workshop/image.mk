@@ -34,18 +34,19 @@ S_SOURCES := $(shell find vmkernel drivers -name '*.S' 2>/dev/null | sort)
 OBJECTS := $(filter-out $(WITHOUT:%=$(OBJ)/drivers/%),$(C_SOURCES:%.c=$(OBJ)/%.o)) $(S_SOURCES:%.S=$(OBJ)/%.S.o)
 
 # Parts from elsewhere, compiled into the image: each .mk sets X_SOURCES (files below build/src/)
-# and X_CFLAGS (their own warnings and definitions), X being LWIP and ZYDIS.
--include vmkernel/net/lwip.mk vmkernel/vmm/zydis.mk
+# and X_CFLAGS (their own warnings and definitions), X being LZ4, LWIP and ZYDIS.
+-include vmkernel/lib/lz4.mk vmkernel/net/lwip.mk vmkernel/vmm/zydis.mk
+LZ4_OBJECTS := $(LZ4_SOURCES:build/src/%.c=$(OBJ)/src/%.o)
 LWIP_OBJECTS := $(LWIP_SOURCES:build/src/%.c=$(OBJ)/src/%.o)
 ZYDIS_OBJECTS := $(ZYDIS_SOURCES:build/src/%.c=$(OBJ)/src/%.o)
-FOREIGN_OBJECTS := $(LWIP_OBJECTS) $(ZYDIS_OBJECTS)
+FOREIGN_OBJECTS := $(LZ4_OBJECTS) $(LWIP_OBJECTS) $(ZYDIS_OBJECTS)
 # Our own files may include the foreign headers.
-CFLAGS += $(LWIP_INCLUDES) $(ZYDIS_INCLUDES)
+CFLAGS += $(LZ4_INCLUDES) $(LWIP_INCLUDES) $(ZYDIS_INCLUDES)
 
 GENERATED := build/gen/asm_offsets.h build/gen/abi_digest.h build/gen/font.h
 
 .PHONY: image sources
-sources: build/src/fetched ## fetch lwIP and Zydis into build/src
+sources: build/src/fetched ## fetch LZ4, lwIP and Zydis into build/src
 image: $(if $(wildcard $(LDSCRIPT)),$(IMAGE)) ## build the vmkernel: build/vmkernel.elf
 
 # Three links: sizes are right after the second, addresses inside the table after the third.
@@ -66,6 +67,7 @@ $(OBJ)/%.S.o: %.S $(OBJ)/flags
 	@mkdir -p $(@D); echo "  as      $<"
 	@$(CC) $(CFLAGS) -D__ASSEMBLER__=1 -MD -MP -c -o $@ $<
 
+$(LZ4_OBJECTS): FOREIGN_CFLAGS = $(LZ4_CFLAGS) $(LZ4_INCLUDES)
 $(LWIP_OBJECTS): FOREIGN_CFLAGS = $(LWIP_CFLAGS) $(LWIP_INCLUDES)
 $(ZYDIS_OBJECTS): FOREIGN_CFLAGS = $(ZYDIS_CFLAGS) $(ZYDIS_INCLUDES)
 $(FOREIGN_OBJECTS): $(OBJ)/src/%.o: build/src/%.c $(OBJ)/flags
@@ -86,7 +88,7 @@ define KEEP_IF_SAME
 endef
 .PHONY: FORCE
 $(OBJ)/flags: FORCE
-	$(call KEEP_IF_SAME,$(CFLAGS) $(WARNINGS) $(LWIP_CFLAGS) $(ZYDIS_CFLAGS))
+	$(call KEEP_IF_SAME,$(CFLAGS) $(WARNINGS) $(LZ4_CFLAGS) $(LWIP_CFLAGS) $(ZYDIS_CFLAGS))
 $(LINK)/objects.list: FORCE
 	$(call KEEP_IF_SAME,$(OBJECTS) $(FOREIGN_OBJECTS))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The userworld image: build/userworld.img, from the pinned Debian packages and wheels.
+# The userworld image: build/userworld.img, packed, from the pinned Debian packages and wheels.
 USERWORLD := build/userworld.img
 USERWORLD_FILES := $(shell find hcl shell iso -name '*.py' ! -path '*/workshop/*') \
 	$(shell find iso/root -type f)

@@ -14,6 +14,8 @@ from tests.system import guests
 from tests.system.machine import ROOT, Config
 
 USERWORLD = ROOT / "build/userworld.img"
+#: What is in it.
+ARCHIVE = USERWORLD.with_suffix(".cpio")
 SHELL = """while :; do
     setsid -c sh -c 'PS1="ready> " exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
 done
@@ -59,7 +61,7 @@ def tepui(module: Path, config: Config) -> Config:
 def debian(module: Path, config: Config) -> Config:
     """The same machine with Debian's kernel; its initramfs is the two archives in one file."""
     (kernel,) = guests.linux().glob("boot/vmlinuz-*")
-    base = USERWORLD.read_bytes()
+    base = ARCHIVE.read_bytes()
     initrd = module.with_suffix(".initrd")
     initrd.write_bytes(base + bytes(-len(base) % cpio.PAGE) + module.read_bytes())
     append = f"console=ttyS0 quiet panic=-1 rdinit=/beside/init {config.options}"

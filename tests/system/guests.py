@@ -225,11 +225,9 @@ def host_iso(output: Path, files: dict[str, bytes], script: str) -> Path:
         (root / "guest" / name).write_bytes(data)
     shutil.copy(kernel, root / "guest/vmlinuz")
     initramfs(package, script, output.with_suffix(".cpio")).rename(root / "guest/initrd")
-    base = (ROOT / "build/userworld.img").read_bytes()
-    end = base.rindex(b"070701", 0, base.rindex(cpio.TRAILER.encode()))
-    userworld = output.with_suffix(".img")
-    with userworld.open("wb") as out:
-        out.write(base[:end] + bytes(-end % cpio.PAGE))
+    more = output.with_suffix(".more")
+    with more.open("wb") as out:
         cpio.write(root, out, 0)
-    image.build(output, KERNEL, {"userworld": userworld})
+    modules = {"userworld": ROOT / "build/userworld.img", "userworld.guest": more}
+    image.build(output, KERNEL, modules)
     return output

@@ -38,6 +38,25 @@ void boot_reserve(pa_t base, uint64_t len)
 	reserved[first] = (struct reserved){ base, end };
 }
 
+void boot_release(pa_t base, uint64_t len)
+{
+	pa_t end = ALIGN_UP(base + len, PAGE_SIZE);
+	unsigned i = 0;
+
+	base = ALIGN_DOWN(base, PAGE_SIZE);
+	while (i < reserved_count && reserved[i].end < end)
+		i++;
+	ASSERT(!closed && i < reserved_count && reserved[i].base <= base);
+	struct reserved whole = reserved[i];
+
+	reserved_count--;
+	memmove(&reserved[i], &reserved[i + 1], (reserved_count - i) * sizeof(reserved[0]));
+	if (whole.base < base)
+		boot_reserve(whole.base, base - whole.base);
+	if (end < whole.end)
+		boot_reserve(end, whole.end - end);
+}
+
 /* The highest place for size bytes in [base, end) that nothing reserves; PA_NONE. */
 static pa_t find_place(pa_t base, pa_t end, uint64_t size, uint64_t align)
 {

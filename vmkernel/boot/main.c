@@ -128,6 +128,7 @@ void boot_main(uint32_t magic, pa_t info, pa_t image_base)
 	acpi_init();
 	clock_init();
 	rtc_init();
+	boot_unpack_modules();
 	mm_init();
 	framebuffer_init();
 	init_interrupts();

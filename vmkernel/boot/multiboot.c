@@ -36,6 +36,8 @@ static void read_module(const struct mb2_tag *tag)
 	out = &boot_info.module[boot_info.modules++];
 	out->base = m->start;
 	out->len = m->end - m->start;
+	out->file = out->base;
+	out->file_len = out->len;
 	memcpy(out->name, m->string, MIN(max, sizeof(out->name) - 1));
 	if (out->len) /* an empty file is there too */
 		boot_reserve(out->base, out->len);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The root file system: a tmpfs that is filled from the boot module "userworld" and those whose names go on behind
- * that word, in their order. File data stays where GRUB put it and is mapped from there; what is written to becomes
- * a page of the tmpfs.
+ * that word, in their order. File data stays where the module lies and is mapped from there; what is written to
+ * becomes a page of the tmpfs.
  */
 #include "fs/block.h"
 #include "fs/cpio.h"
@@ -81,7 +81,7 @@ static int show_module(const struct boot_module *m)
 		r = vfs_make(vfs_root, path, S_IFREG | 0444, 0, NULL, &d);
 	if (r)
 		return r;
-	tmpfs_set_backing(d->inode, pa_to_va(m->base), m->len);
+	tmpfs_set_backing(d->inode, pa_to_va(m->file), m->file_len);
 	dentry_put(d);
 	return 0;
 }
@@ -94,7 +94,8 @@ static void show_modules(void)
 	if (r == -EEXIST)
 		r = 0;
 	for (unsigned i = 0; !r && i < boot_info.modules; i++)
-		r = show_module(&boot_info.module[i]);
+		if (boot_info.module[i].file_len || !boot_info.module[i].len)
+			r = show_module(&boot_info.module[i]);
 	if (r)
 		log_warn("/boot: not every module is there: error %d", -r);
 }

@@ -102,8 +102,12 @@ static void name_owners(void)
 	struct paging_leaf leaf;
 
 	name_owner(boot_info.image_base, boot_info.image_len, FRAME_IMAGE);
-	for (unsigned i = 0; i < boot_info.modules; i++)
-		name_owner(boot_info.module[i].base, boot_info.module[i].len, FRAME_RAMDISK);
+	for (unsigned i = 0; i < boot_info.modules; i++) {
+		const struct boot_module *m = &boot_info.module[i];
+
+		name_owner(m->base, m->len, FRAME_RAMDISK);
+		name_owner(m->file, m->file_len, FRAME_RAMDISK);
+	}
 	for (uint64_t s = 0; s < SECTIONS_MAX; s++)
 		if (section_present(s << SECTION_ORDER) &&
 		    paging_lookup(paging_kernel_root, FRAMES_BASE + s * SECTION_TABLE, &leaf))
