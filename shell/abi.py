@@ -9,7 +9,6 @@ by cffi, because parsing C takes seconds on a slow machine.
 import hashlib
 import importlib
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,8 +63,9 @@ def value(c: Any) -> Any:
 
 
 def decode(cls: type[T], c: Any) -> T:
-    """A dataclass whose fields are named as the structure's members."""
-    return cls(**{f.name: value(getattr(c, f.name)) for f in fields(cls)})  # type: ignore[arg-type]
+    """A NamedTuple whose fields are named as the structure's members."""
+    names: tuple[str, ...] = cls._fields  # type: ignore[attr-defined]
+    return cls(*(value(getattr(c, name)) for name in names))
 
 
 def cast(kind: str, payload: bytes) -> Any:

@@ -6,8 +6,7 @@ Addresses are text here; "" stands for none.
 
 import ipaddress
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tepui.shell import abi
 from tepui.shell.client import Client
@@ -46,8 +45,7 @@ class Prefix(str):
         return super().__new__(cls, text if text == "default" else ipaddress.ip_network(text))
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(NamedTuple):
     rx_packets: int
     rx_bytes: int
     rx_multicast: int
@@ -60,8 +58,7 @@ class Counters:
     tx_dropped: int
 
 
-@dataclass(frozen=True, slots=True)
-class Nic:
+class Nic(NamedTuple):
     name: str
     driver: str
     pci: str
@@ -80,8 +77,7 @@ class Nic:
     tx_errors: int
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """Of a switch; of a port group where inherited names nothing."""
 
     promiscuous: bool
@@ -90,8 +86,7 @@ class Policy:
     inherited: tuple[bool, bool, bool] = (False, False, False)
 
 
-@dataclass(frozen=True, slots=True)
-class Vswitch:
+class Vswitch(NamedTuple):
     name: str
     ports_max: int
     ports: int
@@ -101,8 +96,7 @@ class Vswitch:
     policy: Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Portgroup:
+class Portgroup(NamedTuple):
     name: str
     vswitch: str
     vlan: int
@@ -110,8 +104,7 @@ class Portgroup:
     policy: Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(NamedTuple):
     id: int
     world: int
     client: str
@@ -122,8 +115,7 @@ class Port:
     counters: Counters
 
 
-@dataclass(frozen=True, slots=True)
-class Vmknic:
+class Vmknic(NamedTuple):
     name: str
     portgroup: str
     mac: str
@@ -137,16 +129,14 @@ class Vmknic:
     ipv6: tuple[tuple[str, str, bool], ...]  # address, state, given by hand
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     network: str  # 10.0.0.0/24
     gateway: str
     vmknic: str
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(NamedTuple):
     proto: str
     recv_queue: int
     send_queue: int
@@ -155,8 +145,7 @@ class Connection:
     state: str
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbor:
+class Neighbor(NamedTuple):
     address: str
     mac: str
     vmknic: str

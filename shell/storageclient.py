@@ -2,15 +2,14 @@
 """Typed calls on block devices and datastores (vmkernel/include/abi/storage.h)."""
 
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tepui.shell import abi
 from tepui.shell.client import Client
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """A disk or a partition; start in bytes, size in blocks of block_size bytes."""
 
     id: str
@@ -47,8 +46,7 @@ class Block:
         return uuid.UUID(bytes_le=bytes(self.type_guid))
 
 
-@dataclass(frozen=True, slots=True)
-class MountedVolume:
+class MountedVolume(NamedTuple):
     """A datastore that is mounted; sizes in bytes."""
 
     device: str
@@ -70,8 +68,7 @@ class MountedVolume:
         return Path("/vmfs/volumes") / self.identity
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceStats:
+class DeviceStats(NamedTuple):
     """Of a whole disk since it was found. ops and bytes: read, write, flush, discard, write zeroes;
     latency_us_log2: requests whose microseconds had that logarithm."""
 
@@ -85,8 +82,7 @@ class DeviceStats:
     max_inflight: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceWorld:
+class DeviceWorld(NamedTuple):
     """One world's requests to a disk; name "": it has ended, id 0: several that have."""
 
     name: str

@@ -13,7 +13,6 @@ Counters stand under the dots of their names (sched.timer.set is /sched/timer/se
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from posixpath import join, normpath
 from typing import Any
 
@@ -26,10 +25,6 @@ Tree = dict[str, Any]
 
 class VsiError(Exception):
     """For people."""
-
-
-def _record(row: Any) -> Tree:
-    return {f.name: getattr(row, f.name) for f in fields(row)}
 
 
 def counters(host: Client) -> Tree:
@@ -54,10 +49,10 @@ def memory(host: Client) -> Tree:
 
 #: Top-level directories that are not counters, each read when a path leads into it.
 PARTS: dict[str, Callable[[Client], Tree]] = {
-    "cpu": lambda host: {str(c.id): _record(c) for c in host.cpus()},
+    "cpu": lambda host: {str(c.id): c._asdict() for c in host.cpus()},
     "memory": memory,
-    "version": lambda host: _record(host.info()),
-    "world": lambda host: {str(w.id): _record(w) for w in host.worlds()},
+    "version": lambda host: host.info()._asdict(),
+    "world": lambda host: {str(w.id): w._asdict() for w in host.worlds()},
 }
 
 

@@ -128,7 +128,7 @@ def disk(
 
 def test_disks() -> None:
     """Which disk a file means; what it must say about a datastore."""
-    small = replace(disk(4), block=replace(disk(4).block, blocks=1000))
+    small = replace(disk(4), block=disk(4).block._replace(blocks=1000))
     there = [small, disk(1, flags=targets.IN_USE), disk(2, store=True), disk(3, model="SSD 9")]
 
     def chosen(**install: object) -> str:

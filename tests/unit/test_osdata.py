@@ -2,7 +2,6 @@
 """Which partition holds the host's own data, and how its folders come to lie there."""
 
 import uuid
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,15 +17,17 @@ DISK = Block("a", "a", "", "", "", "", "", "", "", 9, 0, 512, 0, 1, 0, ZERO, ZER
 
 
 def part(disk: str, number: int, own: uuid.UUID, kind: uuid.UUID = OTHER) -> Block:
-    ids = {"type_guid": tuple(kind.bytes_le), "part_guid": tuple(own.bytes_le)}
-    return replace(DISK, id=f"{disk}:{number}", partition=number, **ids)  # type: ignore[arg-type]
+    guids = tuple(kind.bytes_le), tuple(own.bytes_le)
+    return DISK._replace(
+        id=f"{disk}:{number}", partition=number, type_guid=guids[0], part_guid=guids[1]
+    )
 
 
 DEVICES = [
     DISK,
     part("a", 1, OTHER),
     part("a", 5, uuid.uuid4(), OS_DATA),
-    replace(DISK, id="mpx.vmhba1:C0:T0:L0"),
+    DISK._replace(id="mpx.vmhba1:C0:T0:L0"),
     part("mpx.vmhba1:C0:T0:L0", 1, BANK),
     part("mpx.vmhba1:C0:T0:L0", 5, uuid.uuid4(), OS_DATA),
 ]

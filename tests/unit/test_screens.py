@@ -48,7 +48,7 @@ class Typist:
 
 def dialog(keys: Sequence[str], verdict: Verdict = GOOD) -> tuple[Plan | None, Typist]:
     typist = Typist(keys)
-    small = replace(disk(4), block=replace(disk(4).block, blocks=1000))
+    small = replace(disk(4), block=disk(4).block._replace(blocks=1000))
     there: list[Target] = [small, disk(1), disk(2, store=True)]
     return Dialog(Screens(typist, "Tepui installer"), verdict, there).run(), typist
 
