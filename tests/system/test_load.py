@@ -242,7 +242,8 @@ class Writer:
                 with Api(self.station, self.token) as api:
                     api.post(path, {"portgroup_name": name, "vswitch_name": "vSwitch0"})
             except (OSError, http.client.HTTPException):
-                continue  # hostd is gone: again, with another name
+                time.sleep(0.2)  # hostd is gone, and needs the CPUs to be back
+                continue  # again, with another name
             with self.changed:
                 self.acknowledged.append(name)
                 self.changed.notify()
