@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated
 
+from tepui.shell import files
 from tepui.shell.command import FailedError, Opt, Role, UsageError, command
 from tepui.shell.config import change
 from tepui.shell.config.document import Document, host_name
@@ -56,7 +57,8 @@ def _set_keys(user: str, change_: Callable[[list[str]], list[str]]) -> None:
     from tepui.shell.hostd import sshkeys
 
     try:
-        sshkeys.set_keys(state(), user, change_(sshkeys.keys(state(), user)))
+        with files.locked(state() / "ssh/keys"):
+            sshkeys.set_keys(state(), user, change_(sshkeys.keys(state(), user)))
     except ValueError as e:
         raise UsageError(str(e)) from e
 

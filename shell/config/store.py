@@ -2,12 +2,10 @@
 """The document's file and its history. STATE/config.json is the newest revision, with its number,
 time and author; STATE/config.history/N.json are the last ones before it."""
 
-import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,16 +65,9 @@ class Store:
     def find(self, number: int) -> Revision | None:
         return next((r for r in self.revisions() if r.number == number), None)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """One process at a time changes the configuration and the host with it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+        return files.locked(self.path)
 
     def save(self, document: Document, user: str, reason: str) -> Revision:
         """Makes `document` the current revision, unless it is that already."""

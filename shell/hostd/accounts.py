@@ -13,7 +13,8 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -75,49 +76,45 @@ class Accounts:
             return {"root": Account("root", Role.ADMINISTRATOR, "Administrator")}
         return {r["name"]: Account(**{**r, "role": Role(r["role"])}) for r in rows}
 
-    def _save(self, accounts: dict[str, Account]) -> None:
-        files.replace(self._path, json.dumps([asdict(a) for a in accounts.values()], indent=1))
+    @contextmanager
+    def _changing(self, name: str) -> Iterator[dict[str, Account]]:
+        """All accounts, to change that one; what they are afterwards is saved."""
+        with files.locked(self._path):
+            accounts = self.all()
+            yield accounts
+            if not any(a.role == Role.ADMINISTRATOR for a in accounts.values()):
+                raise AccountError(f"{name} is the last administrator")
+            rows = [asdict(a) for a in accounts.values()]
+            files.replace(self._path, json.dumps(rows, indent=1))
+
+    def _change(self, name: str, change: Callable[[Account], Account]) -> None:
+        with self._changing(name) as accounts:
+            if name not in accounts:
+                raise AccountError(f"{name}: no such account")
+            accounts[name] = change(accounts[name])
 
     def add(self, name: str, role: Role, password: str, description: str = "") -> None:
-        accounts = self.all()
-        if name in accounts:
-            raise AccountError(f"{name}: exists already")
         if not NAME.fullmatch(name):
             raise AccountError(f"{name!r}: lower-case letters, digits, _ and -, at most 32")
-        accounts[name] = self._with_password(Account(name, role, description), password)
-        self._save(accounts)
+        with self._changing(name) as accounts:
+            if name in accounts:
+                raise AccountError(f"{name}: exists already")
+            accounts[name] = self._with_password(Account(name, role, description), password)
 
     def set_password(self, name: str, password: str) -> None:
-        accounts = self.all()
-        if name not in accounts:
-            raise AccountError(f"{name}: no such account")
-        accounts[name] = self._with_password(accounts[name], password)
-        self._save(accounts)
+        self._change(name, lambda old: self._with_password(old, password))
 
     def set_hash(self, name: str, key: str) -> None:
         """Sets the password by its hash ($5$ or $6$), as kickstart files carry it."""
-        accounts = self.all()
-        accounts[name] = replace(accounts[name], salt="", key=key)
-        self._save(accounts)
+        self._change(name, lambda old: replace(old, salt="", key=key))
 
     def set_role(self, name: str, role: Role) -> None:
-        accounts = self.all()
-        if name not in accounts:
-            raise AccountError(f"{name}: no such account")
-        accounts[name] = replace(accounts[name], role=role)
-        self._save_if_somebody_rules(accounts, name)
+        self._change(name, lambda old: replace(old, role=role))
 
     def remove(self, name: str) -> None:
-        accounts = self.all()
-        account = accounts.pop(name, None)
-        if account is None:
-            raise AccountError(f"{name}: no such account")
-        self._save_if_somebody_rules(accounts, name)
-
-    def _save_if_somebody_rules(self, accounts: dict[str, Account], name: str) -> None:
-        if not any(a.role == Role.ADMINISTRATOR for a in accounts.values()):
-            raise AccountError(f"{name} is the last administrator")
-        self._save(accounts)
+        with self._changing(name) as accounts:
+            if accounts.pop(name, None) is None:
+                raise AccountError(f"{name}: no such account")
 
     @staticmethod
     def _with_password(account: Account, password: str) -> Account:

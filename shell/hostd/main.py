@@ -9,6 +9,8 @@ import argparse
 import asyncio
 import asyncio.sslproto
 import contextlib
+import ctypes
+import gc
 import os
 import signal
 import socket
@@ -36,6 +38,10 @@ from tepui.shell.link import LinkError
 #: Bytes that asyncio sets aside for what a TLS connection receives; its own 256 KiB, for each of
 #: hundreds of connections, are not given back. A TLS record has 16 KiB at most.
 TLS_BUFFER = 32 << 10
+
+
+#: Seconds between two looks at whether connections have gone.
+GIVE_BACK = 5.0
 
 
 def say(text: str) -> None:
@@ -86,6 +92,19 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+async def give_back(server: uvicorn.Server) -> None:
+    """What connections took goes back to the vmkernel when they have gone; malloc would keep what
+    lies below a block in use."""
+    trim, before = ctypes.CDLL(None).malloc_trim, 0
+    while True:
+        await asyncio.sleep(GIVE_BACK)
+        now = len(server.server_state.connections)
+        if now < before:
+            gc.collect()
+            trim(0)
+        before = now
+
+
 async def serve(args: argparse.Namespace) -> None:
     names = args.name or [socket.gethostname()]
     cert, key = certificate.ensure(state() / "ssl", names)
@@ -123,10 +142,11 @@ async def serve(args: argparse.Namespace) -> None:
 
     sock = listen(args.address, args.port)
     say(f"listening on port {args.port}")
-    others = [asyncio.create_task(work) for work in (configure(), clock.run())]
+    server = uvicorn.Server(config)
+    others = [asyncio.create_task(w) for w in (configure(), clock.run(), give_back(server))]
     with pid_file():
         try:
-            await uvicorn.Server(config).serve(sockets=[sock])
+            await server.serve(sockets=[sock])
         finally:
             for task in others:
                 task.cancel()

@@ -94,13 +94,14 @@ class ApiTokens:
 
     def issue(self, name: str, account: str, role: Role, days: int) -> str:
         """Raises KeyError when the name is taken. days: 0 for ever."""
-        tokens = self.all()
-        if name in tokens:
-            raise KeyError(name)
         token = secrets.token_urlsafe(32)
         ends = int(self._clock()) + days * 86400 if days else 0
-        tokens[name] = ApiToken(name, account, role, ends, key(token).hex())
-        self._save(tokens)
+        with files.locked(self._path):
+            tokens = self.all()
+            if name in tokens:
+                raise KeyError(name)
+            tokens[name] = ApiToken(name, account, role, ends, key(token).hex())
+            self._save(tokens)
         return token
 
     def find(self, token: str) -> ApiToken | None:
@@ -112,12 +113,11 @@ class ApiTokens:
 
     def remove(self, name: str) -> None:
         """Raises KeyError."""
-        tokens = self.all()
-        del tokens[name]
-        self._save(tokens)
+        with files.locked(self._path):
+            tokens = self.all()
+            del tokens[name]
+            self._save(tokens)
 
     def remove_account(self, account: str) -> None:
-        tokens = self.all()
-        left = {n: t for n, t in tokens.items() if t.account != account}
-        if left != tokens:
-            self._save(left)
+        with files.locked(self._path):
+            self._save({n: t for n, t in self.all().items() if t.account != account})

@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,20 @@ def test_five_failures_lock_for_fifteen_minutes(tmp_path: Path) -> None:
     assert accounts.locked("root") and accounts.check("root", "correct horse") is None
     clock.now += LOCK_SECONDS
     assert accounts.check("root", "correct horse")
+
+
+def test_what_is_made_at_the_same_time_is_there(tmp_path: Path) -> None:
+    """By threads of hostd, or by hostd and the console: each opens the files by itself."""
+
+    def make(name: str) -> None:
+        Accounts(tmp_path / "a.json").add(name, Role.OPERATOR, "correct horse")
+        ApiTokens(tmp_path / "t.json").issue(name, name, Role.OPERATOR, 0)
+
+    names = [f"a{n}" for n in range(16)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(make, names))
+    assert set(ApiTokens(tmp_path / "t.json").all()) == set(names)
+    assert set(Accounts(tmp_path / "a.json").all()) == {"root", *names}
 
 
 def test_a_new_password_ends_the_lock(accounts: Accounts, tmp_path: Path) -> None:

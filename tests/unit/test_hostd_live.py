@@ -136,6 +136,29 @@ def test_https_with_the_certificate_of_the_first_boot(hostd: Hostd) -> None:
     assert (hostd.state / "ssl/rui.key").stat().st_mode & 0o777 == 0o600
 
 
+def resident(hostd: Hostd) -> int:
+    """KiB of its memory."""
+    pid = (hostd.state / "hostd.pid").read_text().strip()
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    assert found
+    return int(found[1])
+
+
+def test_memory_comes_back_when_connections_have_gone(hostd: Hostd) -> None:
+    context = ssl.create_default_context(cafile=str(hostd.state / "ssl/rui.crt"))
+    before, many = resident(hostd), [https(hostd, context) for _ in range(150)]
+    for connection in many:
+        connection.request("GET", "/api/openapi.json")
+        assert connection.getresponse().read()
+    grown = resident(hostd) - before
+    for connection in many:
+        connection.close()
+    deadline = time.monotonic() + 60
+    while (kept := resident(hostd) - before) > grown // 5:
+        assert time.monotonic() < deadline, f"{kept} of {grown} KiB"
+        time.sleep(0.1)
+
+
 def test_the_shell_from_a_workstation(hostd: Hostd) -> None:
     done = hostd.tepui("shell", *hostd.options(), given="echo it is $((6*7)); exit 3\n")
     assert "it is 42" in done.stdout, done.stderr

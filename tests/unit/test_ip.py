@@ -120,6 +120,26 @@ def test_a_bulk_transfer_arrives_whole(wire: Wire, lose: float) -> None:
     server.close()
 
 
+def test_the_mtu_of_the_switch_holds_at_once(wire: Wire) -> None:
+    """For connections that are open, too: else nothing long would get through any more."""
+    before = pair(wire)
+    assert wire.a.lib.vswitch_set(b"vSwitch0", 1280) == 0
+    try:
+        wire.run(2)
+        after = pair(wire)
+        for client, server in (before, after):
+            wire.longest, got = 0, 0
+            assert client.send(bytes(5000)) == 5000
+            while got < 5000:
+                got += len(server.recv(5000))
+            assert 1000 < wire.longest <= 14 + 1280
+            client.close()
+            server.close()
+    finally:
+        assert wire.a.lib.vswitch_set(b"vSwitch0", 1500) == 0
+        wire.run(2)
+
+
 def test_ipv6_and_dual_stack(wire: Wire) -> None:
     wire.a.lib.vmknic_add_ipv6(b"vmk0", socket.inet_pton(socket.AF_INET6, "fd00::1"))
     wire.b.lib.vmknic_add_ipv6(b"vmk0", socket.inet_pton(socket.AF_INET6, "fd00::2"))

@@ -89,6 +89,14 @@ static void receive(struct vmknic *nic, struct pkt *pkt)
 		stat_inc(rx_abandoned);
 }
 
+/* The switch drops what is longer than its MTU, which may have been set since. */
+static void follow_mtu(struct vmknic *nic)
+{
+	u16_t mtu = (u16_t)port_mtu(nic->port);
+	if (nic->netif.mtu != mtu)
+		nic->netif.mtu = nic->netif.mtu6 = mtu;
+}
+
 unsigned vmknic_poll(unsigned budget)
 {
 	unsigned n = 0;
@@ -100,6 +108,8 @@ unsigned vmknic_poll(unsigned budget)
 			netif_set_link_up(&nic->netif);
 		}
 	}
+	list_for_each(nic, &vmknics, link)
+		follow_mtu(nic);
 	for (; n < budget; n++) {
 		struct received r = { 0 };
 		uint64_t flags = spin_lock_irq(&ring_lock);
