@@ -19,9 +19,9 @@ from elftools.elf.elffile import ELFFile
 from tepui.iso import image
 from tepui.shell.vm import image as vm_image
 from tepui.shell.vm.memory import MIB
-from tepui.shell.vm.spec import Flags, VmSpec
-from tests.bench import userworld
-from tests.bench.targets import GOALS, SHARE, Goal
+from tepui.shell.vm.spec import Device, DeviceKind, Flags, VmSpec
+from tests.bench import kvm, linux, userworld
+from tests.bench.targets import GOALS, KVM, SHARE, THIRDS, Goal
 from tests.system.machine import ROOT, Config, Machine
 
 OUTPUT = ROOT / "build/bench.json"
@@ -65,13 +65,18 @@ class Figure:
     value: float
     unit: str
     beside: float | None = None  # the same on Debian's kernel in the same run
+    peer: float | None = None  # the same under KVM in the same run
 
     @property
     def goal(self) -> Goal:
         if self.beside is not None:
-            target = self.beside / SHARE.get(self.name, 1.0)
-            return Goal(target=target, peer=(userworld.PEER, self.beside))
-        return GOALS.get(self.name, Goal())
+            share = self.beside / SHARE.get(self.name, 1.0)
+            return Goal(target=share, peer=(userworld.PEER, self.beside))
+        goal = GOALS.get(self.name, Goal())
+        if self.peer is None:
+            return goal
+        target = self.peer / 3 if self.name in THIRDS else goal.target
+        return replace(goal, target=target, peer=(KVM, self.peer))
 
     @property
     def missed(self) -> bool:
@@ -118,19 +123,35 @@ def measure(name: str, arguments: tuple[str, ...] = ()) -> list[Figure]:
         return parse(machine.console.transcript)
 
 
-def measure_guest() -> list[Figure]:
-    """Boots the small guest (tests/guest/bench.c), which measures the vmkernel from inside."""
+def small_guests(arguments: tuple[str, ...], **devices: tuple[Device, ...]) -> list[Figure]:
+    """What the last of the small guests (tests/guest/), by the words that tell them what to do,
+    finds in instructions on a vmkernel with these devices."""
     kernel, flags = ROOT / "build/testguest.elf", Flags.KVM_LEAVES | Flags.DEBUG_EXIT
-    spec = VmSpec("guest", memory=64 * MIB, kernel=kernel, append="bench", flags=flags)
-    folder = LOGS / "vm"
+    folder = LOGS / f"vm-{[*devices][-1]}"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "guest").write_bytes(vm_image.build(spec))
-    image.build(folder / "iso", ROOT / "build/vmkernel.elf", {"guest": folder / "guest"})
-    options = "vmimage=guest tsc=reliable"
-    config = Config(cpus=1, memory=512, icount=0, options=options, iso=folder / "iso")
+    modules = {name: folder / name for name in devices}
+    for name, path in modules.items():
+        spec = VmSpec(name, 1, 64 * MIB, flags=flags, kernel=kernel, append=name,
+                      devices=devices[name])  # fmt: skip
+        path.write_bytes(vm_image.build(spec))
+    image.build(folder / "iso", ROOT / "build/vmkernel.elf", modules)
+    options = f"vmimage={','.join(devices)} tsc=reliable"
+    iso = folder / "iso"
+    config = Config(cpus=1, memory=512, icount=0, options=options, arguments=arguments, iso=iso)
     with Machine(config, folder) as machine:
         machine.console.expect(r"bench: done", 600)
         return parse(machine.console.transcript)
+
+
+def measure_guest() -> list[Figure]:
+    """What small guests measure, alone and with devices; and the same under KVM."""
+    nics = [Device(DeviceKind.NETWORK, "VM Network", kvm.MAC + bytes([n])) for n in (1, 2)]
+    disk = Device(DeviceKind.DISK, "vmhba0:C0:T0:L0")
+    ours = small_guests((), bench=())
+    with kvm.devices() as arguments:
+        ours += small_guests(arguments, echo=(nics[1],), devices=(nics[0], disk))
+    theirs = {figure.name: figure.value for figure in parse(kvm.transcript(LOGS))}
+    return [replace(figure, peer=theirs[figure.name]) for figure in ours]
 
 
 def userworld_figures() -> list[Figure]:
@@ -138,6 +159,14 @@ def userworld_figures() -> list[Figure]:
     ours, theirs = (parse(text) for text in userworld.transcripts(LOGS))
     others = {figure.name: figure.value for figure in theirs}
     return [replace(figure, beside=others[figure.name]) for figure in ours]
+
+
+def linux_figures() -> list[Figure]:
+    """What a VM takes: of its time, of the host's memory."""
+    share = Figure("vm.host_share", linux.host_share(LOGS), "ppm")
+    names = ("vm.overhead.first", "vm.overhead.second")
+    sizes = zip(names, linux.overheads(LOGS), strict=True)
+    return [share, *(Figure(name, size, "bytes") for name, size in sizes)]
 
 
 def report(figures: list[Figure]) -> list[Figure]:
@@ -158,9 +187,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         figures += measure("storage", datastores(Path(folder)))
     figures += measure("net")
-    figures += measure_guest()
+    figures += measure_guest() + linux_figures()
     figures += userworld_figures()
-    if absent := GOALS.keys() - {figure.name for figure in figures}:
+    if absent := (GOALS.keys() | THIRDS) - {figure.name for figure in figures}:
         raise SystemExit(f"not measured: {', '.join(sorted(absent))}; logs in {LOGS}")
     OUTPUT.write_text(json.dumps([figure.row() for figure in figures], indent=1) + "\n")
     missed = report(figures)

@@ -118,8 +118,7 @@ void bench_main(void)
 	print("bench: vm.first_touch %u instructions\n", first_touch());
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		print("bench: %s %u instructions\n", rows[i].name, per_round(rows[i].fn) - empty);
-	*(volatile uint32_t *)(LAPIC + 0xf0ull) = 0x1ff;
-	__asm__ volatile("sti");
+	interrupts_on();
 	print("bench: vm.self_ipi %u instructions\n", per_round(one_self_ipi) - empty);
 	__asm__ volatile("cli");
 	print("bench: vm.hlt_wakeup %u instructions\n", wake_up());

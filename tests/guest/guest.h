@@ -11,7 +11,13 @@
 
 #define ARENA      0x1000000ull /* memory for devices to play with */
 #define ARENA_SIZE 0x1000000ull
-enum { LAPIC = 0xfee00000, IOAPIC = 0xfec00000, ECAM = 0xe0000000, VECTOR_TIMER = 0x40 };
+enum {
+	LAPIC = 0xfee00000,
+	IOAPIC = 0xfec00000,
+	ECAM = 0xe0000000,
+	VECTOR_TIMER = 0x40,
+	VECTOR_DEVICE
+};
 
 static inline uint64_t rdtsc(void)
 {
@@ -51,10 +57,14 @@ void print(const char *format, ...); /* %s, %u and %x of 64 bits */
 void quit(uint8_t code) __attribute__((noreturn));
 uint64_t option(const char *name, uint64_t otherwise); /* NAME=NUMBER of the command line */
 
-extern volatile uint64_t timer_seen; /* the TSC at the last VECTOR_TIMER */
+extern volatile uint64_t timer_seen;        /* the TSC at the last VECTOR_TIMER */
+extern volatile uint64_t device_interrupts; /* VECTOR_DEVICE, so far */
 extern uint64_t faults;
 
+void interrupts_on(void); /* only those of the local APIC */
 void bench_main(void);
+void devices_main(void);
+void echo_main(void);
 void fuzz_main(void);
 void fuzz_rings(uint64_t count);
 uint64_t random64(void);

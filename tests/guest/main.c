@@ -21,7 +21,7 @@ extern const char stubs[];
 static struct gate idt[256];
 static const char *command_line;
 static volatile uint64_t recover;
-volatile uint64_t timer_seen;
+volatile uint64_t timer_seen, device_interrupts;
 uint64_t faults;
 
 void trap(struct frame *f);
@@ -31,8 +31,11 @@ void trap(struct frame *f)
 {
 	uint64_t base;
 
-	if (f->vector == VECTOR_TIMER) {
-		timer_seen = rdtsc();
+	if (f->vector == VECTOR_TIMER || f->vector == VECTOR_DEVICE) {
+		if (f->vector == VECTOR_TIMER)
+			timer_seen = rdtsc();
+		else
+			device_interrupts++;
 		if (rdmsr(0x1b, &base) && base & 1 << 10)
 			wrmsr(0x80b, 0);
 		else
@@ -114,6 +117,14 @@ void quit(uint8_t code)
 		out(0xf4, 1, code);
 }
 
+void interrupts_on(void)
+{
+	out(0x21, 1, 0xff); /* the PICs, where firmware has left a timer running */
+	out(0xa1, 1, 0xff);
+	*(volatile uint32_t *)(LAPIC + 0xf0ull) = 0x1ff;
+	__asm__ volatile("sti");
+}
+
 static bool begins(const char *text, const char *with)
 {
 	while (*with && *text == *with)
@@ -185,8 +196,9 @@ void guest_main(const struct start_info *info)
 		const char *name;
 		void (*run)(void);
 	} modes[] = {
-		{ "bench", bench_main },    { "fuzz", fuzz_main }, { "victim", victim },
-		{ "triple", triple_fault }, { "reset", reset },    { "spin", spin_for_ever },
+		{ "bench", bench_main }, { "devices", devices_main }, { "echo", echo_main },
+		{ "fuzz", fuzz_main },   { "victim", victim },        { "triple", triple_fault },
+		{ "reset", reset },      { "spin", spin_for_ever },
 	};
 	struct {
 		uint16_t limit;

@@ -2,6 +2,8 @@
 """Virtual machines on the real image: Debian's kernel boots, computes, reads and writes disks."""
 
 import hashlib
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,16 @@ OFF = r"vm: guest: the guest switched itself off"
 
 
 BACKPORTS = f"{guests.CLOUD}/bookworm-backports"  # Debian's 6.12
+
+SECONDS, SAMPLES = 600 if "TEPUI_SOAK" in os.environ else 60, 50
+#: The monotonic clock in ns, many times before and after a while: the quickest lines count.
+TICKS = f"""
+echo "guest: by $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+ticks() {{ for n in $(seq {SAMPLES}); do
+    echo "guest: tick $(sed -n 's/^now at \\([0-9]*\\).*/\\1/p' /proc/timer_list)"; sleep 0.2
+done; }}
+ticks; sleep {SECONDS}; ticks
+"""
 
 
 def start(
@@ -71,6 +83,30 @@ def test_time_passes_in_the_guest(boot: Boot, logs: Path) -> None:
     script += "grep . /sys/devices/system/clocksource/clocksource0/current_clocksource\n"
     machine = start(boot, logs, script + "test $((b - a)) -ge 3 -a $((b - a)) -le 4")
     machine.console.expect(r"guest: passed", 240)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_clocks_of_guests_do_not_drift(boot: Boot, logs: Path) -> None:
+    """By the time of the log's lines, which come some time after the guest has printed them."""
+    clocks = {"kvm": "kvm-clock", "pm": "acpi_pm"}
+    iso = guests.iso(
+        logs / "guests.iso",
+        *(guests.Guest(TICKS, n, memory=128, append=f"clocksource={c}") for n, c in clocks.items()),
+    )
+    machine = boot(iso=iso, cpus=2, memory=768, options="vmimage=kvm,pm", threads="single")
+    console = machine.console
+    console.expect(READY)
+    console.expect_all(*(rf"{name}\| guest: passed" for name in clocks), timeout=SECONDS + 300)
+    for name, clock in clocks.items():
+        assert f"{name}| guest: by {clock}" in console.transcript
+        line = re.compile(rf"(\d+)\.(\d{{6}}) cpu.*{name}\| guest: tick (\d+)")
+        found = line.finditer(console.transcript)
+        late = [int(m[1] + m[2]) - int(m[3]) / 1000 for m in found]
+        assert len(late) == 2 * SAMPLES
+        ppm = (min(late[SAMPLES:]) - min(late[:SAMPLES])) / SECONDS
+        print(f"{clock}: {ppm:.1f} ppm")
+        assert abs(ppm) < 50, clock
 
 
 def test_a_disk_keeps_what_the_guest_wrote(boot: Boot, logs: Path, tmp_path: Path) -> None:

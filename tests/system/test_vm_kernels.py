@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The vmkernel itself as a guest."""
+"""Other kernels as guests: the vmkernel itself, memtest86+."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,3 +40,16 @@ def test_the_vmkernel_as_a_guest(boot: Boot, logs: Path, vcpus: int, mib: int) -
     assert int(found["cpus"]) == vcpus
     assert mib - 2 < int(found["mib"]) <= mib
     machine.console.expect(r"guest\| .*no hardware virtualization", 30)
+
+
+@pytest.mark.soak
+def test_memtest86_tests_memory(boot: Boot, logs: Path) -> None:
+    """Its screen as it draws it on the serial line: ten tests without an error; the last one only
+    waits for memory to fade."""
+    kernel = guests.unpacked("memtest86+") / "boot/memtest86+x64.bin"
+    spec = VmSpec("guest", 1, 16 * MIB, kernel=kernel, append="console=ttyS0,115200")
+    console = start(boot, logs, spec).console
+    console.expect(r"Memtest86\+", 60)
+    console.expect(r"#10 \[Bit fade", 600)
+    console.expect(r"Errors: +0", 60)
+    assert not re.search(r"Errors: +[1-9]", console.transcript)
