@@ -276,6 +276,7 @@ int test_bind(struct file *f, const void *name, uint32_t len, int listen)
 
 	return r || listen < 0 ? r : s->ops->listen(s, (unsigned)listen);
 }
+long inet_ioctl(struct socket *s, unsigned cmd, uva_t arg) { return -ENOTTY; }
 int test_connect(struct file *f, const void *name, uint32_t len)
 {
 	struct sockaddr_any a = address(name, len);
@@ -295,7 +296,7 @@ int64_t test_send(struct file *f, const void *buf, size_t n, struct file *pass)
 
 	uio_init_kernel(&u, (void *)(uintptr_t)buf, n);
 	r = socket_of(f)->ops->send(socket_of(f), &m);
-	if (r < 0)
+	if (m.nfds)
 		file_put(fds[0]);
 	return r;
 }

@@ -17,7 +17,10 @@ CORE = (
     "init def dns inet_chksum ip mem memp netif pbuf raw stats sys tcp tcp_in tcp_out timeouts udp"
 )
 CORE4 = "acd dhcp etharp icmp igmp ip4 ip4_addr ip4_frag"
-OURS = "conn core dgram ifioctl inet init loop netlink procnet route tcp tcp_data tcp_opt vmknic"
+OURS = (
+    "cmsg conn core dgram ifioctl inet init loop netlink procnet route tcp tcp_data tcp_opt "
+    "unreach vmknic"
+)
 CORE6 = "ethip6 icmp6 inet6 ip6 ip6_addr ip6_frag mld6 nd6"
 SOURCES = [
     *(f"{LWIP}/core/{name}.c" for name in CORE.split()),
@@ -25,6 +28,7 @@ SOURCES = [
     *(f"{LWIP}/core/ipv6/{name}.c" for name in CORE6.split()),
     f"{LWIP}/netif/ethernet.c",
     *(f"{IP}/{name}.c" for name in OURS.split()),
+    "vmkernel/fs/cmsg.c",
     "vmkernel/lib/siphash.c",
 ]
 
@@ -39,6 +43,9 @@ struct socket *t_accept(struct socket *s, bool nonblock, int *err);
 long t_send(struct socket *s, const void *data, size_t n, unsigned flags, const void *addr,
             unsigned len);
 long t_recv(struct socket *s, void *data, size_t n, unsigned flags, void *addr);
+long t_send_control(struct socket *s, const void *addr, unsigned len, const void *control,
+                    uint32_t n);
+long t_recv_control(struct socket *s, void *control, uint32_t room, unsigned *flags);
 int t_shutdown(struct socket *s, int how);
 int t_name(struct socket *s, void *addr, bool peer);
 int t_option(struct socket *s, int level, int opt, int value);
@@ -162,6 +169,7 @@ struct socket *t_accept(struct socket *s, bool nonblock, int *err)
 {
 	struct socket *f = fresh(s->family, s->type, s->protocol);
 	f->ops = s->ops;
+	f->rcvbuf = s->rcvbuf, f->sndbuf = s->sndbuf;
 	ASSERT(s->listening); /* the socket layer refuses otherwise */
 	*err = s->ops->accept(s, f, nonblock);
 	if (*err) {
@@ -187,6 +195,25 @@ long t_recv(struct socket *s, void *data, size_t n, unsigned flags, void *addr)
 	memcpy(addr, m.addr.bytes, 28);
 	return r;
 }
+/* One byte with control messages; returns what send does. */
+long t_send_control(struct socket *s, const void *addr, unsigned len, const void *control,
+                    uint32_t n)
+{
+	struct uio u = { .left = 1, .one = { (uint64_t)"x", 1 } };
+	struct sock_msg m = { .u = &u, .control = (void *)control, .control_len = n };
+	m.addr = any(addr, len);
+	return s->ops->send(s, &m);
+}
+/* Only the control messages of what comes: their length. */
+long t_recv_control(struct socket *s, void *control, uint32_t room, unsigned *flags)
+{
+	char data[9];
+	struct uio u = { .left = sizeof(data), .one = { (uint64_t)data, sizeof(data) } };
+	struct sock_msg m = { .u = &u, .control = control, .control_max = room };
+	long r = s->ops->recv(s, &m);
+	*flags = m.flags_out;
+	return r < 0 ? r : m.control_len;
+}
 int t_shutdown(struct socket *s, int how) { return s->ops->shutdown(s, how); }
 int t_name(struct socket *s, void *addr, bool peer)
 {
@@ -197,8 +224,11 @@ int t_name(struct socket *s, void *addr, bool peer)
 }
 int t_option(struct socket *s, int level, int opt, int value)
 {
-	if (level == SOL_SOCKET) {
-		s->reuse_addr = value;
+	if (level == SOL_SOCKET) { /* the socket layer keeps them */
+		if (opt == 2)
+			s->reuse_addr = value;
+		else
+			*(opt == 7 ? &s->sndbuf : &s->rcvbuf) = (uint32_t)value;
 		return 0;
 	}
 	return s->ops->setsockopt(s, level, opt, &value, sizeof(value));
@@ -265,6 +295,29 @@ class Socket:
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         return self.recvfrom(size, flags)[0]
+
+    def option(self, level: int, option: int, value: int) -> None:
+        self.check(self.host.lib.t_option(self.handle, level, option, value))
+
+    def send_control(self, to: tuple[str, int], *messages: tuple[int, int, bytes]) -> None:
+        """One byte with control messages (level, type, data)."""
+        raw, control = pack(self.family, *to), b""
+        for level, kind, data in messages:
+            control += struct.pack("=Qii", 16 + len(data), level, kind) + data
+            control += bytes(-len(control) % 8)
+        n = len(control)
+        self.check(self.host.lib.t_send_control(self.handle, raw, len(raw), control, n))
+
+    def recv_control(self, room: int) -> tuple[dict[tuple[int, int], bytes], int]:
+        """The control messages of a datagram by level and type, in `room` bytes; the flags."""
+        buffer, flags = self.host.ffi.new("char[]", room + 1), self.host.ffi.new("unsigned *")
+        n = self.check(self.host.lib.t_recv_control(self.handle, buffer, room, flags))
+        raw, out = bytes(self.host.ffi.buffer(buffer, n)), {}
+        while len(raw) >= 16:
+            size, level, kind = struct.unpack_from("=Qii", raw)
+            out[level, kind] = raw[16:size]
+            raw = raw[(size + 7) & ~7 :]
+        return out, flags[0]
 
     def name(self, peer: bool = False) -> tuple[str, int]:
         address = self.host.ffi.new("char[28]")

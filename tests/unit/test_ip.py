@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host's TCP/IP: two hosts on a wire, one of them against scapy, and malformed frames."""
 
+import contextlib
 import errno
 import itertools
 import random
@@ -263,6 +264,95 @@ def test_udp(wire: Wire) -> None:
         client.send(bytes(65508))
     server.close()
     client.close()
+
+
+@pytest.mark.parametrize("address", [B, "127.0.0.1", "::1"])
+def test_a_closed_port_refuses_connected_datagrams(wire: Wire, address: str) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    client, other = (wire.a.socket(family, socket.SOCK_DGRAM) for _ in range(2))
+    other.send(b"lost", (address, 7))
+    client.connect(address, 7)
+    assert client.send(b"lost") == 4
+    with pytest.raises(ConnectionRefusedError):
+        client.recv(9)
+    with pytest.raises(BlockingIOError):
+        client.recv(9, 0x40)
+    client.send(b"lost")
+    wire.run(10)
+    assert client.poll() & ERR
+    with pytest.raises(ConnectionRefusedError):
+        client.send(b"told")
+    assert client.poll() == other.poll() == OUT
+    client.close()
+    other.close()
+
+
+def test_udp_lite_keeps_apart_from_udp(wire: Wire) -> None:
+    server, client = (host.socket(kind=socket.SOCK_DGRAM, proto=136) for host in (wire.b, wire.a))
+    server.bind("0.0.0.0", 0)
+    client.send(b"light", (B, server.name()[1]))
+    assert [IP(frame[14:]).proto for _, frame in wire.flying] == [136]
+    assert server.recvfrom(9) == (b"light", (A, client.name()[1]))
+    plain = wire.a.socket(kind=socket.SOCK_DGRAM)
+    plain.send(b"heavy", (B, server.name()[1]))
+    wire.run(10)
+    assert not server.poll() & IN
+    for each in (server, client, plain):
+        each.close()
+
+
+HOPS, CLASS = (socket.IPPROTO_IPV6, 52), (socket.IPPROTO_IPV6, 67)
+
+
+@pytest.mark.parametrize("proto", [17, 136])
+def test_control_messages_of_ipv6(wire: Wire, proto: int) -> None:
+    server, client = (wire.a.socket(socket.AF_INET6, socket.SOCK_DGRAM, proto) for _ in range(2))
+    server.bind("::1", 0)
+    server.option(socket.IPPROTO_IPV6, 51, 1)
+    server.option(socket.IPPROTO_IPV6, 66, 1)
+    one, two = struct.pack("i", 1), struct.pack("i", 2)
+    client.send_control(server.name(), (*HOPS, two), (*CLASS, one))
+    assert server.recv_control(1000) == ({HOPS: two, CLASS: one}, 0)
+    client.send(b"x", server.name())  # the options of the socket are as before
+    assert server.recv_control(48) == ({HOPS: struct.pack("i", 64), CLASS: bytes(4)}, 0)
+    for room, want in (
+        (0, {}), (15, {}), (16, {HOPS: b""}), (19, {HOPS: two[:3]}), (20, {HOPS: two}),
+        (24 + 15, {HOPS: two}), (24 + 19, {HOPS: two, CLASS: one[:3]}),
+    ):  # fmt: skip
+        client.send_control(server.name(), (*HOPS, two), (*CLASS, one))
+        assert server.recv_control(room) == (want, 8), room  # MSG_CTRUNC
+    for bad in ((*HOPS, two + b"x"), (*HOPS, struct.pack("i", 256)), (41, 2, two)):
+        with pytest.raises(OSError, match="22"):
+            client.send_control(server.name(), bad)
+    server.close()
+    client.close()
+
+
+def test_socket_buffers_bound_what_is_under_way(wire: Wire) -> None:
+    listener, client = wire.b.socket(), wire.a.socket()
+    listener.bind("0.0.0.0", 0)
+    listener.option(1, 8, 8192)
+    listener.listen()
+    client.option(1, 7, 8192)
+    client.connect(B, listener.name()[1])
+    server = listener.accept()
+    data, sent, got = random.Random(3).randbytes(400_000), 0, bytearray()
+    for _ in range(300):
+        with contextlib.suppress(BlockingIOError):
+            sent += client.send(data[sent:], flags=0x40)
+        wire.step()
+    assert 65535 <= sent <= 65535 + 8192 and not client.poll() & OUT
+    while len(got) < len(data):
+        with contextlib.suppress(BlockingIOError):
+            got += server.recv(1 << 20, 0x40)
+        with contextlib.suppress(BlockingIOError):
+            sent += client.send(data[sent:], flags=0x40)
+        wire.step()
+    assert got == data
+    server.close()
+    assert client.recv(9) == b""  # all was read: no reset
+    client.close()
+    listener.close()
 
 
 def test_ping_through_a_raw_socket(wire: Wire) -> None:

@@ -9,7 +9,7 @@
 #include "vmk/mm.h"
 #include "vmk/string.h"
 
-enum { BUF_DEFAULT = 212992, BUF_MIN = 2304, BUF_MAX = 8 << 20 };
+enum { BUF_MIN = 2304, BUF_MAX = 8 << 20 };
 
 static int (*families[AF_MAX])(struct socket *s);
 
@@ -30,8 +30,8 @@ static struct socket *socket_new(unsigned family, unsigned type, unsigned protoc
 	*s = (struct socket){ .family = (uint16_t)family,
 		              .type = (uint16_t)type,
 		              .protocol = protocol,
-		              .rcvbuf = BUF_DEFAULT,
-		              .sndbuf = BUF_DEFAULT,
+		              .rcvbuf = SOCK_BUF_DEFAULT,
+		              .sndbuf = SOCK_BUF_DEFAULT,
 		              .linger = -1 };
 	waitq_init(&s->wait, "socket");
 	return s;
@@ -97,7 +97,10 @@ static long sock_ioctl(struct file *f, unsigned cmd, uva_t arg)
 {
 	struct socket *s = f->priv;
 
-	return s->ops->ioctl ? s->ops->ioctl(s, cmd, arg) : -ENOTTY;
+	long r = s->ops->ioctl ? s->ops->ioctl(s, cmd, arg) : -ENOTTY;
+
+	/* Any socket serves to ask for interfaces; libc takes one of AF_UNIX. */
+	return r == -ENOTTY ? inet_ioctl(s, cmd, arg) : r;
 }
 
 static void sock_release(struct file *f)

@@ -56,7 +56,6 @@ int socket_send_kernel(struct file *f, const void *buf, size_t n, struct file **
 		if (r < 0)
 			return r == -ERESTARTSYS ? -EINTR : (int)r;
 		done += (size_t)r;
-		m.nfds = 0; /* went with the first piece */
 	}
 	return s ? 0 : -ENOTSOCK;
 }

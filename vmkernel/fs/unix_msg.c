@@ -110,6 +110,8 @@ static int send_one(struct socket *s, struct usock *to, struct sock_msg *m, size
 	if (r) {
 		um->nfds = 0; /* they are still the caller's */
 		umsg_free(um);
+	} else if (first) {
+		m->nfds = 0;
 	}
 	return r;
 }

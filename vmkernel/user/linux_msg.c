@@ -16,12 +16,6 @@ struct msghdr {
 };
 ASSERT_SIZE(struct msghdr, 56);
 
-struct cmsghdr {
-	uint64_t len; /* with this header */
-	int32_t level, type;
-};
-#define CMSG_ALIGN(n) ALIGN_UP((uint64_t)(n), 8ull)
-
 static void put_files(struct file **fds, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
@@ -205,11 +199,8 @@ static long do_sendmsg(struct file *f, struct socket *s, uva_t hdr, uint64_t fla
 		else
 			r = parse_control(&c->m, c->user_control, c->h.controllen);
 	}
-	if (!r) {
+	if (!r)
 		r = send_message(f, s, &c->m);
-		if (r >= 0)
-			c->m.nfds = 0;
-	}
 	if (c)
 		put_files(c->m.fds, c->m.nfds);
 	call_free(c);
@@ -221,70 +212,47 @@ SYSCALL(46, sendmsg)
 	return WITH_SOCKET((int)a[0], f, s, do_sendmsg(f, s, a[1], a[2]));
 }
 
-/* Appends a control message if there is room for at least its header; returns whether all of it fits. */
-static bool add_control(struct call *c, uint64_t *at, int level, int type, const void *data,
-                        uint64_t n)
-{
-	struct cmsghdr h = { .len = sizeof(h) + n, .level = level, .type = type };
-	uint64_t room = MIN(c->h.controllen, (uint64_t)CONTROL_MAX);
-
-	if (*at + h.len > room)
-		return false;
-	memcpy(c->user_control + *at, &h, sizeof(h));
-	memcpy(c->user_control + *at + sizeof(h), data, n);
-	*at = MIN(*at + CMSG_ALIGN(h.len), room);
-	return true;
-}
-
 /* Received files become descriptors; those without room are closed. */
-static void give_rights(struct call *c, uint64_t *at)
+static void give_rights(struct sock_msg *m)
 {
-	uint64_t room = MIN(c->h.controllen, (uint64_t)CONTROL_MAX);
+	uint32_t room = m->control_max - m->control_len;
 	int32_t fds[SOCK_FDS_MAX];
-	unsigned n = 0, fit = room > *at + sizeof(struct cmsghdr)
-	                              ? (unsigned)MIN((room - *at - sizeof(struct cmsghdr)) / 4,
-	                                              (uint64_t)c->m.nfds)
+	unsigned n = 0, fit = room > sizeof(struct cmsghdr)
+	                              ? MIN((room - (uint32_t)sizeof(struct cmsghdr)) / 4, m->nfds)
 	                              : 0;
 
 	for (; n < fit; n++) {
-		int fd = fd_install(c->fds[n], c->m.flags & MSG_CMSG_CLOEXEC);
+		int fd = fd_install(m->fds[n], m->flags & MSG_CMSG_CLOEXEC);
 
 		if (fd < 0) {
-			c->fds[n] = NULL;
+			m->fds[n] = NULL;
 			break;
 		}
 		fds[n] = fd;
 	}
-	for (unsigned i = n; i < c->m.nfds; i++)
-		file_put(c->fds[i]);
-	if (n < c->m.nfds)
-		c->m.flags_out |= MSG_CTRUNC;
+	put_files(m->fds + n, m->nfds - n);
+	if (n < m->nfds)
+		m->flags_out |= MSG_CTRUNC;
 	if (n)
-		add_control(c, at, SOL_SOCKET, SCM_RIGHTS, fds, n * 4ull);
+		socket_put_cmsg(m, SOL_SOCKET, SCM_RIGHTS, fds, n * 4);
 }
 
 static long finish_recv(struct call *c, uva_t hdr)
 {
-	uint64_t at = 0;
+	struct sock_msg *m = &c->m;
 
-	if (c->m.has_cred &&
-	    !add_control(c, &at, SOL_SOCKET, SCM_CREDENTIALS, &c->m.cred, sizeof(c->m.cred)))
-		c->m.flags_out |= MSG_CTRUNC;
-	if (c->m.nfds)
-		give_rights(c, &at);
-	if (c->m.control_len &&
-	    at + c->m.control_len <= MIN(c->h.controllen, (uint64_t)CONTROL_MAX)) {
-		memcpy(c->user_control + at, c->control, c->m.control_len);
-		at += c->m.control_len;
-	}
-	if (at && copy_to_user(c->h.control, c->user_control, at))
+	if (m->has_cred)
+		socket_put_cmsg(m, SOL_SOCKET, SCM_CREDENTIALS, &m->cred, sizeof(m->cred));
+	if (m->nfds)
+		give_rights(m);
+	if (m->control_len && copy_to_user(c->h.control, m->control, m->control_len))
 		return -EFAULT;
 	if (c->h.name &&
 	    copy_to_user(c->h.name, c->m.addr.bytes,
 	                 MIN(MIN(c->h.namelen, c->m.addr.len), (uint32_t)sizeof(c->m.addr.bytes))))
 		return -EFAULT;
 	c->h.namelen = c->m.addr.len;
-	c->h.controllen = at;
+	c->h.controllen = m->control_len;
 	c->h.flags = c->m.flags_out | (c->m.flags & MSG_CMSG_CLOEXEC);
 	if (copy_to_user(hdr + offsetof(struct msghdr, controllen), &c->h.controllen, 12) ||
 	    (c->h.name && copy_to_user(hdr + offsetof(struct msghdr, namelen), &c->h.namelen, 4)))
@@ -299,7 +267,9 @@ static long do_recvmsg(struct file *f, struct socket *s, uva_t hdr, uint64_t fla
 
 	if (!r) {
 		c->m.fds_max = SOCK_FDS_MAX;
-		c->m.control_max = CONTROL_MAX;
+		c->m.control_max = c->h.control
+		                           ? (uint32_t)MIN(c->h.controllen, (uint64_t)CONTROL_MAX)
+		                           : 0;
 		r = s->ops->recv ? s->ops->recv(s, &c->m) : -EOPNOTSUPP;
 		if (r >= 0 && (e = finish_recv(c, hdr)) != 0)
 			r = e;

@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <pty.h>
@@ -45,7 +47,7 @@ static void reap(pid_t child)
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-/* A file travels to another process, which reads through it at the shared position. */
+/* A file travels to another process, which reads through it at the shared position; one that has no reader is closed. */
 static void rights(void)
 {
 	union {
@@ -60,7 +62,9 @@ static void rights(void)
 		            .msg_iovlen = 1,
 		            .msg_control = &control,
 		            .msg_controllen = sizeof(control) };
-	int pair[2], fd = memfd_create("passed", MFD_CLOEXEC);
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001) };
+	socklen_t len = sizeof(a);
+	int pair[2], ends[2], fd = memfd_create("passed", MFD_CLOEXEC);
 	pid_t child;
 
 	CHECK(fd >= 0 && write(fd, "abcdef", 6) == 6 && lseek(fd, 2, SEEK_SET) == 2);
@@ -80,6 +84,14 @@ static void rights(void)
 	CHECK(sendmsg(pair[0], &m, 0) == 1);
 	reap(child);
 	CHECK(lseek(fd, 0, SEEK_CUR) == 6);
+	CHECK(pipe(ends) == 0 && (fd = socket(AF_INET, SOCK_DGRAM, 0)) >= 0);
+	CHECK(bind(fd, (void *)&a, len) == 0 && getsockname(fd, (void *)&a, &len) == 0);
+	memcpy(CMSG_DATA(&control.h), &ends[1], sizeof(ends[1]));
+	CHECK(connect(fd, (void *)&a, len) == 0 && sendmsg(fd, &m, 0) == 1);
+	io.iov_len = 0;
+	CHECK(sendmsg(pair[0], &m, 0) == 0);
+	close(ends[1]);
+	CHECK(read(ends[0], text, 1) == 0);
 }
 
 /* A named socket: credentials of the peer, an end that is seen, a name that stays behind. */
@@ -107,6 +119,7 @@ static void named_socket(void)
 	CHECK(peer >= 0 && getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0);
 	CHECK(cred.pid == child && cred.uid == getuid());
 	CHECK(read(peer, text, sizeof(text)) == 5 && write(peer, "ok", 2) == 2);
+	CHECK(if_nametoindex("lo") == 1); /* libc asks a socket of AF_UNIX */
 	reap(child);
 	CHECK(read(peer, text, 1) == 0);
 	signal(SIGPIPE, SIG_IGN);

@@ -34,6 +34,7 @@ enum {
 enum { SHUT_RD, SHUT_WR, SHUT_RDWR };
 enum { SOL_SOCKET = 1 };
 enum { SOCK_FDS_MAX = 253 };
+enum { SOCK_BUF_DEFAULT = 212992 }; /* SO_SNDBUF and SO_RCVBUF that nobody has set */
 
 struct sockaddr_any {
 	uint32_t len; /* bytes used of the below, with the family */
@@ -54,15 +55,24 @@ struct sock_msg {
 	struct sockaddr_any addr; /* send: destination (len 0: none); receive: the source */
 	unsigned flags;           /* MSG_* asked for; MSG_DONTWAIT is set for O_NONBLOCK files */
 	unsigned flags_out;       /* receive: MSG_TRUNC, MSG_CTRUNC, MSG_EOR */
-	/* AF_UNIX: files that travel. send: references pass over on success; receive: to the caller. */
+	/* AF_UNIX: files that travel. send: nfds is 0 once the reader has them; receive: to the caller. */
 	struct file **fds;
 	unsigned nfds, fds_max;
 	bool has_cred;
 	struct ucred cred;
-	/* Other families' control messages as Linux lays them out (cmsghdr ...), kernel memory. */
+	/*
+	 * Control messages (cmsghdr ...), zeroed kernel memory. send: the other families' ones. receive: what
+	 * socket_put_cmsg has put there.
+	 */
 	uint8_t *control;
 	uint32_t control_len, control_max;
 };
+
+struct cmsghdr {
+	uint64_t len; /* with this header */
+	int32_t level, type;
+};
+#define CMSG_ALIGN(n) ALIGN_UP((uint64_t)(n), 8ull)
 
 struct socket;
 struct sock_ops {
@@ -110,6 +120,10 @@ int __must_check socket_create(unsigned family, unsigned type, unsigned protocol
 /* A file over the socket; the socket belongs to the file from then on, failure included. */
 int __must_check socket_file(struct socket *s, uint32_t flags, struct file **out);
 struct socket *socket_of(struct file *f); /* NULL when it is not one: -ENOTSOCK */
+/* Appends a control message; MSG_CTRUNC if there is no room for all of it. */
+void socket_put_cmsg(struct sock_msg *m, int level, int type, const void *data, uint32_t n);
+/* Interfaces and routes (net/ip/ifioctl.c), for any socket. -ENOTTY for the unknown. */
+long inet_ioctl(struct socket *s, unsigned cmd, uva_t arg);
 /* Absolute deadline of a blocking call that starts now, from rcv_timeout or snd_timeout. */
 ns_t socket_deadline(ns_t timeout);
 

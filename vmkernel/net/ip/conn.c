@@ -12,6 +12,49 @@ static int *error_of(struct conn *c)
 	return c->s ? &c->s->error : &c->error;
 }
 
+static const struct socket *options_of(const struct conn *c)
+{
+	return c->s ? c->s : c->listener ? c->listener->s : NULL;
+}
+
+/* The window of a socket with SO_RCVBUF; it is not below what a SYN announces without scaling. */
+static uint32_t window_most(const struct conn *c)
+{
+	const struct socket *s = options_of(c);
+	uint32_t most = s && s->rcvbuf != SOCK_BUF_DEFAULT ? MAX(s->rcvbuf, 0xffffu) : TCP_WND;
+	return MIN(most, TCP_WND_MAX(c->pcb));
+}
+
+static void start_window(struct conn *c)
+{
+	uint32_t most = window_most(c);
+	if (c->pcb->rcv_wnd <= most)
+		return;
+	c->pcb->rcv_wnd = c->pcb->rcv_ann_wnd = most;
+	c->pcb->rcv_ann_right_edge = c->pcb->rcv_nxt + most;
+}
+
+void conn_open_window(struct conn *c)
+{
+	if (!c->pcb)
+		return;
+	uint32_t most = window_most(c), used = c->unread + c->pcb->rcv_wnd;
+	for (uint32_t left = most > used ? most - used : 0; left;) {
+		u16_t n = (u16_t)MIN(left, 0xffffu);
+		tcp_recved(c->pcb, n);
+		left -= n;
+	}
+}
+
+uint32_t conn_room(const struct conn *c)
+{
+	const struct socket *s = options_of(c);
+	uint32_t room = c->pcb->snd_buf, queued = TCP_SND_BUF - room;
+	if (!s || s->sndbuf == SOCK_BUF_DEFAULT)
+		return room;
+	return s->sndbuf > queued ? MIN(room, s->sndbuf - queued) : 0;
+}
+
 static void wake(struct conn *c)
 {
 	if (c->s)
@@ -24,13 +67,14 @@ void conn_refresh(struct conn *c)
 	if (c->state == TCP_LISTENING) {
 		ev = list_empty(&c->ready) ? 0 : FPOLLIN;
 	} else {
+		const struct socket *s = options_of(c);
+		uint32_t low = MIN(s ? s->sndbuf / 2 : TCP_SNDLOWAT, (uint32_t)TCP_SNDLOWAT);
 		bool sends = c->pcb && c->state == TCP_UP && !c->shut_wr;
 		if (c->rx || c->eof || c->shut_rd)
 			ev |= FPOLLIN;
 		if (c->eof || c->shut_rd)
 			ev |= FPOLLRDHUP;
-		if (sends && tcp_sndbuf(c->pcb) >= TCP_SNDLOWAT &&
-		    tcp_sndqueuelen(c->pcb) < TCP_SNDQUEUELOWAT)
+		if (sends && conn_room(c) >= low && tcp_sndqueuelen(c->pcb) < TCP_SNDQUEUELOWAT)
 			ev |= FPOLLOUT;
 		if (c->state == TCP_DOWN || c->state == TCP_IDLE ||
 		    ((c->eof || c->shut_rd) && c->shut_wr))
@@ -92,16 +136,18 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t e)
 		if (c->shut_wr)
 			(void)conn_detach(c);
 	} else if (c->shut_rd) {
-		tcp_recved(pcb, p->tot_len);
 		pbuf_free(p);
+		conn_open_window(c);
 	} else if (c->rx) {
 		c->rx_last->next = p;
 	} else {
 		c->rx = p;
 	}
-	if (p && c->rx)
+	if (p && c->rx) {
+		c->unread += p->tot_len;
 		for (c->rx_last = c->rx_last && c->rx != p ? c->rx_last : p; c->rx_last->next;)
 			c->rx_last = c->rx_last->next;
+	}
 	conn_refresh(c);
 	wake(c); /* also when bits stay: edge-triggered pollers */
 	return ERR_OK;
@@ -139,6 +185,7 @@ err_t conn_connected(void *arg, struct tcp_pcb *pcb, err_t e)
 	(void)pcb;
 	(void)e;
 	c->state = TCP_UP;
+	start_window(c);
 	conn_remember(c);
 	conn_refresh(c);
 	return ERR_OK;
@@ -174,6 +221,7 @@ err_t conn_accepted(void *arg, struct tcp_pcb *pcb, err_t e)
 	c->state = TCP_UP;
 	c->listener = l;
 	conn_attach(c, pcb);
+	start_window(c);
 	conn_remember(c);
 	tcp_backlog_delayed(pcb);
 	list_push_back(&l->ready, &c->ready);
@@ -192,12 +240,15 @@ void conn_free_rx(struct conn *c)
 		p->tot_len = p->len;
 		pbuf_free(p);
 	}
+	c->rx_skip = c->unread = 0;
 }
 
 void conn_drop(struct conn *c)
 {
 	bool unread = c->rx != NULL;
 	struct tcp_pcb *pcb = conn_detach(c);
+	if (pcb && c->state == TCP_UP) /* a window that is not whole means unread data to lwIP */
+		pcb->rcv_wnd = TCP_WND_MAX(pcb);
 	if (pcb && (unread || (c->s && c->s->linger == 0)))
 		tcp_abort(pcb);
 	else if (pcb && tcp_close(pcb) != ERR_OK)

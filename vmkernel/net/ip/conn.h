@@ -17,6 +17,7 @@ struct conn {
 	enum conn_state state;
 	struct pbuf *rx, *rx_last; /* a chain whose tot_len is not kept: 16 bits are too few */
 	uint32_t rx_skip;          /* bytes of rx's first buffer already read */
+	uint32_t unread;           /* bytes of rx */
 	bool eof, shut_rd, shut_wr, nodelay, drained;
 	int error;               /* positive errno, while there is no socket to keep it */
 	ip_addr_t local, remote; /* kept for when the control block is gone */
@@ -35,8 +36,10 @@ void conn_drop(struct conn *c);              /* closes and frees */
 void conn_refresh(struct conn *c);
 void conn_remember(struct conn *c); /* the names, while the control block is there */
 void conn_free_rx(struct conn *c);
-int conn_take_error(struct conn *c); /* the error that pends, once: 0 or -errno */
-void conn_options(struct conn *c);   /* hands the socket's options to the control block */
+void conn_open_window(struct conn *c);    /* after reading, as far as SO_RCVBUF goes */
+uint32_t conn_room(const struct conn *c); /* bytes that a send can queue; there is a control block */
+int conn_take_error(struct conn *c);      /* the error that pends, once: 0 or -errno */
+void conn_options(struct conn *c);        /* hands the socket's options to the control block */
 err_t conn_connected(void *arg, struct tcp_pcb *pcb, err_t e);
 err_t conn_accepted(void *arg, struct tcp_pcb *pcb, err_t e);
 

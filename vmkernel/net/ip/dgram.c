@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * UDP and raw sockets over lwIP's raw API. Received datagrams wait in a queue bounded by SO_RCVBUF; ip_lock guards it, and
- * `events` is what pollers and sleepers read. Spec: Linux's udp(7), raw(7).
+ * UDP, UDP-Lite and raw sockets over lwIP's raw API. Received datagrams wait in a queue bounded by SO_RCVBUF; ip_lock
+ * guards it, and `events` is what pollers and sleepers read. Spec: Linux's udp(7), udplite(7), raw(7).
  */
 #include "inet.h"
 #include "lwip/inet_chksum.h"
@@ -23,14 +23,13 @@ enum {
 	ICMP6_FILTER_ = 1,
 	IPV6_CHECKSUM_ = 7
 };
-enum { CMSG_HEADER = 16, IP_PKTINFO_ = 8, IPV6_PKTINFO_ = 50 };
 
 struct datagram {
 	struct list link;
 	struct pbuf *p;
-	ip_addr_t from, to;
+	ip_addr_t from;
 	uint16_t port;
-	uint8_t iface;
+	struct inet_arrival at;
 };
 
 struct dgram {
@@ -69,8 +68,13 @@ static void enqueue(struct dgram *d, struct pbuf *p, const ip_addr_t *from, uint
 		stat_inc(memory);
 		goto drop;
 	}
-	*g = (struct datagram){ .p = p, .from = *from, .to = *ip_current_dest_addr(), .port = port };
-	g->iface = netif_get_index(ip_current_input_netif());
+	*g = (struct datagram){ .p = p, .from = *from, .port = port };
+	g->at.to = *ip_current_dest_addr();
+	g->at.iface = netif_get_index(ip_current_input_netif());
+	g->at.ttl = ip_current_is_v6() ? IP6H_HOPLIM(ip6_current_header())
+	                               : IPH_TTL(ip4_current_header());
+	g->at.tos = (uint8_t)(ip_current_is_v6() ? IP6H_TC(ip6_current_header())
+	                                         : IPH_TOS(ip4_current_header()));
 	list_push_back(&d->queue, &g->link);
 	d->queued += cost;
 	refresh(d);
@@ -83,8 +87,29 @@ drop:
 static void on_udp(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *from,
                    u16_t port)
 {
-	(void)pcb;
-	enqueue(arg, p, from, port);
+	/* lwIP has one space of ports for both protocols. */
+	if ((ip_current_header_proto() == IP_PROTO_UDPLITE) == !!(pcb->flags & UDP_FLAGS_UDPLITE))
+		enqueue(arg, p, from, port);
+	else
+		pbuf_free(p);
+}
+
+void dgram_refused(const ip_addr_t *to, uint16_t port, uint16_t own)
+{
+	for (struct udp_pcb *u = udp_pcbs; u; u = u->next) {
+		struct dgram *d = u->recv_arg;
+		if (u->recv != on_udp || !d->connected || u->local_port != own ||
+		    u->remote_port != port || !ip_addr_zoneless_eq(&u->remote_ip, to))
+			continue;
+		d->s->error = ECONNREFUSED;
+		waitq_wake_all(&d->s->wait);
+	}
+}
+
+/* The error that pends, once: 0 or -errno. */
+static int take_error(struct dgram *d)
+{
+	return -__atomic_exchange_n(&d->s->error, 0, __ATOMIC_RELAXED);
 }
 
 static u8_t on_raw(void *arg, struct raw_pcb *pcb, struct pbuf *p, const ip_addr_t *from)
@@ -103,30 +128,30 @@ static u8_t on_raw(void *arg, struct raw_pcb *pcb, struct pbuf *p, const ip_addr
 	return 0;
 }
 
-static void apply_options(struct dgram *d)
+static void apply_options(struct dgram *d, const struct inet_opts *o)
 {
 	const struct socket *s = d->s;
 	uint8_t set = (uint8_t)((s->reuse_addr || s->reuse_port ? SOF_REUSEADDR : 0) |
 	                        (s->broadcast ? SOF_BROADCAST : 0));
 	if (d->udp) {
 		d->udp->so_options = set;
-		d->udp->ttl = d->opts.ttl;
-		d->udp->tos = d->opts.tos;
-		udp_set_multicast_ttl(d->udp, d->opts.mcast_ttl);
-		if (d->opts.mcast_loop)
+		d->udp->ttl = o->ttl;
+		d->udp->tos = o->tos;
+		udp_set_multicast_ttl(d->udp, o->mcast_ttl);
+		if (o->mcast_loop)
 			udp_set_flags(d->udp, UDP_FLAGS_MULTICAST_LOOP);
 		else
 			udp_clear_flags(d->udp, UDP_FLAGS_MULTICAST_LOOP);
 	} else {
 		d->raw->so_options = set;
-		d->raw->ttl = d->opts.ttl;
-		d->raw->tos = d->opts.tos;
+		d->raw->ttl = o->ttl;
+		d->raw->tos = o->tos;
 	}
 }
 
 static int bind_locked(struct dgram *d, const ip_addr_t *ip, uint16_t port)
 {
-	apply_options(d);
+	apply_options(d, &d->opts);
 	if (d->raw)
 		return ip_errno(raw_bind(d->raw, ip));
 	if (port)
@@ -225,10 +250,15 @@ static int send_locked(struct dgram *d, struct pbuf *p, const struct sock_msg *m
 {
 	ip_addr_t ip;
 	uint16_t port = 0;
-	int err = bind_any(d);
+	struct inet_opts o = d->opts;
+	int err = take_error(d);
+	if (!err)
+		err = inet_take_control(d->s, &o, m);
+	if (!err)
+		err = bind_any(d);
 	if (err)
 		return err;
-	apply_options(d);
+	apply_options(d, &o);
 	if (m->addr.len == 0) {
 		if (!d->connected)
 			return -EDESTADDRREQ;
@@ -264,40 +294,6 @@ static ssize_t dgram_send(struct socket *s, struct sock_msg *m)
 	return err ? err : (ssize_t)n;
 }
 
-/* struct in_pktinfo or in6_pktinfo, in a cmsghdr. */
-static void put_pktinfo(const struct dgram *d, struct sock_msg *m, const struct datagram *g)
-{
-	bool v6 = d->s->family == AF_INET6;
-	struct {
-		uint64_t len;
-		int32_t level, type;
-		uint8_t data[20];
-	} c = { .level = v6 ? SOL_IPV6 : SOL_IP, .type = v6 ? IPV6_PKTINFO_ : IP_PKTINFO_ };
-	struct netif *n = netif_get_by_index(g->iface);
-	uint32_t index = n ? ip_netif_index(n) : 0;
-	if (!(v6 ? d->opts.pktinfo6 : d->opts.pktinfo) || !m->control)
-		return;
-	if (v6) {
-		struct sockaddr_any a;
-		inet_put_addr(d->s, &a, &g->to, 0);
-		memcpy(c.data, a.bytes + 8, 16);
-		memcpy(c.data + 16, &index, 4);
-	} else {
-		memcpy(c.data, &index, 4);
-		memcpy(c.data + 4, &ip_2_ip4(&g->to)->addr, 4);
-		memcpy(c.data + 8, &ip_2_ip4(&g->to)->addr, 4);
-	}
-	c.len = CMSG_HEADER + (v6 ? 20 : 12);
-	uint32_t room = (uint32_t)ALIGN_UP(c.len, 8u);
-	if (m->control_max < room) {
-		m->flags_out |= MSG_CTRUNC;
-		return;
-	}
-	memset(m->control, 0, room);
-	memcpy(m->control, &c, c.len);
-	m->control_len = room;
-}
-
 /* Copies the first datagram out; without peek it is gone then. */
 static ssize_t take_locked(struct dgram *d, struct sock_msg *m)
 {
@@ -317,7 +313,7 @@ static ssize_t take_locked(struct dgram *d, struct sock_msg *m)
 	if (whole)
 		m->flags_out |= MSG_TRUNC;
 	inet_put_addr(d->s, &m->addr, &g->from, g->port);
-	put_pktinfo(d, m, g);
+	inet_put_control(d->s, &d->opts, &g->at, m);
 	if (m->flags & MSG_PEEK)
 		return len;
 	list_remove(&g->link);
@@ -336,15 +332,18 @@ static ssize_t dgram_recv(struct socket *s, struct sock_msg *m)
 	for (;;) {
 		size_t room = m->u->left;
 		mutex_lock(&ip_lock);
-		ssize_t n = !list_empty(&d->queue) ? take_locked(d, m) : d->shut_rd ? 0 : -EAGAIN;
+		ssize_t n = take_error(d);
+		if (!n)
+			n = !list_empty(&d->queue) ? take_locked(d, m) : d->shut_rd ? 0 : -EAGAIN;
 		refresh(d);
 		mutex_unlock(&ip_lock);
 		if (n >= 0)
 			return m->flags & MSG_TRUNC ? n : MIN(n, (ssize_t)room);
 		if (n != -EAGAIN || (m->flags & MSG_DONTWAIT))
 			return n;
-		int err = wait_event_intr_until(&s->wait, load_acquire(&d->events) & FPOLLIN,
-		                                deadline);
+		int err = wait_event_intr_until(
+			&s->wait, load_acquire(&d->events) & FPOLLIN || READ_ONCE(s->error),
+			deadline);
 		if (err)
 			return err == -ETIMEDOUT ? -EAGAIN : err;
 	}
@@ -372,7 +371,7 @@ static int dgram_setsockopt(struct socket *s, int level, int opt, const void *va
 		return 0;
 	int err = inet_setsockopt(s, &d->opts, level, opt, val, len);
 	mutex_lock(&ip_lock);
-	apply_options(d);
+	apply_options(d, &d->opts);
 	mutex_unlock(&ip_lock);
 	return err;
 }
@@ -456,8 +455,11 @@ int dgram_create(struct socket *s, uint8_t protocol, bool raw)
 		}
 	} else {
 		d->udp = udp_new_ip_type(inet_pcb_type(s));
-		if (d->udp)
+		if (d->udp) {
 			udp_recv(d->udp, on_udp, d);
+			if (protocol == IP_PROTO_UDPLITE)
+				udp_set_flags(d->udp, UDP_FLAGS_UDPLITE);
+		}
 	}
 	mutex_unlock(&ip_lock);
 	if (!d->udp && !d->raw) {

@@ -19,7 +19,7 @@ struct sockaddr_in6 {
 	uint32_t scope;
 };
 
-enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ICMP6 = 58, PROTO_RAW = 255 };
+enum { PROTO_TCP = 6, PROTO_UDP = 17, PROTO_UDPLITE = 136, PROTO_RAW = 255 };
 enum { PORT_FIRST = 32768, PORT_LAST = 60999 };
 enum {
 	IP_TOS = 1,
@@ -28,6 +28,7 @@ enum {
 	IP_MTU_DISCOVER = 10,
 	IP_RECVERR = 11,
 	IP_RECVTTL = 12,
+	IP_RECVTOS = 13,
 	IP_FREEBIND = 15,
 	IP_BIND_ADDRESS_NO_PORT = 24,
 	IP_MULTICAST_IF = 32,
@@ -47,6 +48,8 @@ enum {
 	IPV6_RECVERR = 25,
 	IPV6_V6ONLY = 26,
 	IPV6_RECVPKTINFO = 49,
+	IPV6_RECVHOPLIMIT = 51,
+	IPV6_RECVTCLASS = 66,
 	IPV6_TCLASS = 67
 };
 
@@ -215,12 +218,13 @@ static int set_ip(struct inet_opts *o, int opt, const void *val, uint32_t len)
 	case IP_MULTICAST_TTL: o->mcast_ttl = v == -1 ? 1 : (uint8_t)v; return 0;
 	case IP_MULTICAST_LOOP: o->mcast_loop = v; return 0;
 	case IP_PKTINFO: o->pktinfo = v; return 0;
+	case IP_RECVTTL: o->recv_ttl = v; return 0;
+	case IP_RECVTOS: o->recv_tos = v; return 0;
 	/* Nothing here depends on them: errors come as SO_ERROR, there is one route to a place. */
 	case IP_RECVERR:
 	case IP_MTU_DISCOVER:
 	case IP_FREEBIND:
 	case IP_BIND_ADDRESS_NO_PORT:
-	case IP_RECVTTL:
 	case IP_MULTICAST_IF: return 0;
 	}
 	return -ENOPROTOOPT;
@@ -244,6 +248,8 @@ static int set_ipv6(struct socket *s, struct inet_opts *o, int opt, const void *
 	case IPV6_MULTICAST_HOPS: o->mcast_ttl = v == -1 ? 1 : (uint8_t)v; return 0;
 	case IPV6_MULTICAST_LOOP: o->mcast_loop = v; return 0;
 	case IPV6_RECVPKTINFO: o->pktinfo6 = v; return 0;
+	case IPV6_RECVHOPLIMIT: o->recv_hops = v; return 0;
+	case IPV6_RECVTCLASS: o->recv_class = v; return 0;
 	case IPV6_TCLASS: o->tos = (uint8_t)v; return 0;
 	case IPV6_RECVERR:
 	case IPV6_MTU_DISCOVER:
@@ -273,6 +279,8 @@ int inet_getsockopt(struct socket *s, const struct inet_opts *o, int level, int 
 		case IP_MULTICAST_TTL: v = o->mcast_ttl; break;
 		case IP_MULTICAST_LOOP: v = o->mcast_loop; break;
 		case IP_PKTINFO: v = o->pktinfo; break;
+		case IP_RECVTTL: v = o->recv_ttl; break;
+		case IP_RECVTOS: v = o->recv_tos; break;
 		case IP_RECVERR:
 		case IP_MTU_DISCOVER:
 		case IP_FREEBIND: v = 0; break;
@@ -286,6 +294,8 @@ int inet_getsockopt(struct socket *s, const struct inet_opts *o, int level, int 
 		case IPV6_MULTICAST_LOOP: v = o->mcast_loop; break;
 		case IPV6_TCLASS: v = o->tos; break;
 		case IPV6_RECVPKTINFO: v = o->pktinfo6; break;
+		case IPV6_RECVHOPLIMIT: v = o->recv_hops; break;
+		case IPV6_RECVTCLASS: v = o->recv_class; break;
 		default: return -ENOPROTOOPT;
 		}
 	} else {
@@ -301,7 +311,9 @@ static int inet_create(struct socket *s)
 	switch (s->type) {
 	case SOCK_STREAM: return p && p != PROTO_TCP ? -EPROTONOSUPPORT : tcp_create(s);
 	case SOCK_DGRAM:
-		return p && p != PROTO_UDP ? -EPROTONOSUPPORT : dgram_create(s, PROTO_UDP, false);
+		return p && p != PROTO_UDP && p != PROTO_UDPLITE
+		               ? -EPROTONOSUPPORT
+		               : dgram_create(s, (uint8_t)p, false);
 	case SOCK_RAW:
 		if (cred_current()->euid != 0)
 			return -EPERM;

@@ -28,6 +28,7 @@ void ipstack_init(void)
 	vmknic_init();
 	ip_core_start();
 	must(inet_register(), "socket family inet");
+	must(unreach_init(), "ICMP errors");
 	must(netlink_register(), "socket family netlink");
 	procnet_init();
 	uplink_for_each(first_mac, mac);

@@ -49,6 +49,7 @@ void ip_free(void *p);
 #define LWIP_DNS                      1
 #define DNS_MAX_SERVERS               3
 #define LWIP_UDP                      1
+#define LWIP_UDPLITE                  1
 #define LWIP_IPV6_MLD                 1
 #define IPV6_FRAG_COPYHEADER          1
 #define LWIP_IPV6_AUTOCONFIG          1

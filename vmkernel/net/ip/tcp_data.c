@@ -16,7 +16,7 @@ static ssize_t send_some(struct conn *c, struct uio *u, uint8_t *buf)
 		return -EAGAIN;
 	if (c->shut_wr || !c->pcb)
 		return -EPIPE;
-	size_t n = MIN(MIN(u->left, (size_t)CHUNK), (size_t)tcp_sndbuf(c->pcb));
+	size_t n = MIN(MIN(u->left, (size_t)CHUNK), (size_t)conn_room(c));
 	if (n == 0 || tcp_sndqueuelen(c->pcb) >= TCP_SND_QUEUELEN - CHUNK / 536)
 		return -EAGAIN;
 	if (uio_read(u, buf, n))
@@ -67,10 +67,12 @@ static ssize_t recv_some(struct conn *c, struct uio *u, bool peek)
 {
 	size_t done = 0;
 	uint32_t skip = c->rx_skip;
+	bool fault = false;
 	for (struct pbuf *p = c->rx; p && u->left;) {
 		size_t n = MIN((size_t)p->len - skip, u->left);
-		if (uio_write(u, (uint8_t *)p->payload + skip, n))
-			return done ? (ssize_t)done : -EFAULT;
+		fault = uio_write(u, (uint8_t *)p->payload + skip, n);
+		if (fault)
+			break;
 		done += n;
 		skip += (uint32_t)n;
 		if (skip < p->len)
@@ -85,15 +87,12 @@ static ssize_t recv_some(struct conn *c, struct uio *u, bool peek)
 		}
 		p = next;
 	}
-	if (peek)
-		return (ssize_t)done;
-	c->rx_skip = skip;
-	for (size_t left = done; c->pcb && left;) {
-		u16_t n = (u16_t)MIN(left, (size_t)0xffff);
-		tcp_recved(c->pcb, n);
-		left -= n;
+	if (!peek) {
+		c->rx_skip = skip;
+		c->unread -= (uint32_t)done;
+		conn_open_window(c);
 	}
-	return (ssize_t)done;
+	return fault && !done ? -EFAULT : (ssize_t)done;
 }
 
 ssize_t tcp_sock_recv(struct socket *s, struct sock_msg *m)
@@ -152,14 +151,8 @@ int tcp_sock_shutdown(struct socket *s, int how)
 	} else {
 		if (how != SHUT_WR) {
 			c->shut_rd = true;
-			uint32_t left = 0;
-			for (struct pbuf *p = c->rx; p; p = p->next)
-				left += p->len;
-			left -= c->rx ? c->rx_skip : 0;
 			conn_free_rx(c);
-			for (; c->pcb && left; left -= MIN(left, 0xffffu))
-				tcp_recved(c->pcb, (u16_t)MIN(left, 0xffffu));
-			c->rx_skip = 0;
+			conn_open_window(c);
 		}
 		if (how != SHUT_RD && !c->shut_wr) {
 			c->shut_wr = true;
