@@ -249,7 +249,8 @@ void conn_drop(struct conn *c)
 	struct tcp_pcb *pcb = conn_detach(c);
 	if (pcb && c->state == TCP_UP) /* a window that is not whole means unread data to lwIP */
 		pcb->rcv_wnd = TCP_WND_MAX(pcb);
-	if (pcb && (unread || (c->s && c->s->linger == 0)))
+	bool listens = c->state == TCP_LISTENING; /* lwIP aborts no listener */
+	if (pcb && !listens && (unread || (c->s && c->s->linger == 0)))
 		tcp_abort(pcb);
 	else if (pcb && tcp_close(pcb) != ERR_OK)
 		tcp_abort(pcb);
