@@ -127,8 +127,7 @@ def test_the_mtu_of_the_switch_holds_at_once(wire: Wire) -> None:
     assert wire.a.lib.vswitch_set(b"vSwitch0", 1280) == 0
     try:
         wire.run(2)
-        after = pair(wire)
-        for client, server in (before, after):
+        for client, server in (before, pair(wire)):
             wire.longest, got = 0, 0
             assert client.send(bytes(5000)) == 5000
             while got < 5000:
