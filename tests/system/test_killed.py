@@ -18,7 +18,7 @@ from tests.system.machine import Firmware, Machine
 
 Boot = Callable[..., Machine]
 #: Fewer than an installation on a disk of this size makes, and so slow that each can be met.
-WRITES, EVERY = 320, 100  # requests; requests a second
+WRITES, EVERY = 165, 100  # requests; requests a second
 LONG = [pytest.param(number, marks=pytest.mark.soak) for number in range(2, 10)]
 FULL = bool(os.environ.get("TEPUI_SOAK"))
 
