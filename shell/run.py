@@ -5,6 +5,7 @@ Where the call goes is the Runner's business: here it is the vmkernel of this ho
 workstation it is hostd (`remote`).
 """
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
@@ -55,6 +56,15 @@ class Context:
         self.host.close()
 
 
+def _recorded(command: Command, context: Context) -> contextlib.AbstractContextManager[None]:
+    """What keeps the configuration document like the host when the command changes its network."""
+    if command.path[0] != "network" or command.role is not Role.ADMINISTRATOR:
+        return contextlib.nullcontext()
+    from tepui.shell.config import change
+
+    return change.followed(context.host, context.user, command.name)
+
+
 def invoke(command: Command, context: Context, arguments: dict[str, Any]) -> Any:
     """Calls a command's function on this host; what changes it is in the audit log afterwards.
 
@@ -62,12 +72,9 @@ def invoke(command: Command, context: Context, arguments: dict[str, Any]) -> Any
     """
     outcome = "failed"
     try:
-        result = command.function(context, **arguments)
-        outcome = "done"
-        if command.path[0] == "network" and command.role is Role.ADMINISTRATOR:
-            from tepui.shell.config import change
-
-            change.follow(context.host, context.user, command.name)
+        with _recorded(command, context):
+            result = command.function(context, **arguments)
+            outcome = "done"
         return result
     except FieldError as e:
         raise UsageError(str(e)) from e

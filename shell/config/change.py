@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changing the configuration: the host first, then the document; and the other way at boot.
 
-Commands that change the host's network do so directly; `follow` then writes what runs into the
+Commands that change the host's network do so directly; `followed` then writes what runs into the
 document. ssh and ntp live in hostd, which reads the document again when it is told to.
 """
 
@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from tepui.shell import netclient
@@ -51,10 +51,13 @@ def edit(change: Callable[[Document], Document], user: str, reason: str) -> Revi
     return new
 
 
-def follow(host: Client, user: str, reason: str) -> Revision:
-    """The document takes over the network that runs."""
+@contextlib.contextmanager
+def followed(host: Client, user: str, reason: str) -> Iterator[None]:
+    """The document takes over the network that runs after what is done within. Nobody else changes
+    either meanwhile: a host that starts would undo what its document does not have yet."""
     store = Store()
     with store.locked():
+        yield
         document = store.current().document
         running = network.capture(netclient.Network(host))
-        return store.save(replace(document, network=running), user, reason)
+        store.save(replace(document, network=running), user, reason)

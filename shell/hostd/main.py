@@ -63,8 +63,9 @@ def at_boot() -> None:
         return
     client = Client()
     try:
-        for problem in change.apply(client, document()):
-            say(f"configuration: {problem}")
+        with Store().locked():  # a command that changes the network meanwhile would be undone
+            for problem in change.apply(client, document()):
+                say(f"configuration: {problem}")
         marker.write_text("")
     except (LinkError, OSError) as e:
         say(f"configuration: {e}")

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The configuration document: strict shapes, history, and a host that becomes what it says."""
 
+import fcntl
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tepui.shell import netclient
-from tepui.shell.command import UsageError
+from tepui.shell import run as running
+from tepui.shell.audit import Audit
+from tepui.shell.command import Role, UsageError
 from tepui.shell.commands import config
-from tepui.shell.config import network, plain
+from tepui.shell.config import change, network, plain
 from tepui.shell.config.document import (
     Document,
     Network,
@@ -26,6 +31,7 @@ from tepui.shell.config.document import (
     Vswitch,
 )
 from tepui.shell.config.store import KEPT, Store
+from tepui.shell.hostd import main as hostd
 from tepui.shell.link import RefusedError
 
 SWITCHES, GROUPS, NICS = ("vSwitch0", "vSwitch1"), ("A", "B", "C"), ("vmnic0", "vmnic1", "vmnic2")
@@ -253,3 +259,35 @@ def test_places_in_the_document() -> None:
     for word in ("z", "7"):
         with pytest.raises(UsageError):
             config.step(value["a"], word)
+
+
+def test_a_host_that_starts_and_a_command_take_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a start would take back what the document does not have yet."""
+    seen = []
+
+    def locked(*_: Any) -> list[str]:
+        descriptor = os.open(tmp_path / "config.lock", os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            seen.append(False)
+        except BlockingIOError:
+            seen.append(True)
+        finally:
+            os.close(descriptor)
+        return []
+
+    monkeypatch.setenv("TEPUI_STATE", str(tmp_path))
+    monkeypatch.setenv("TEPUI_RUN", str(tmp_path))
+    monkeypatch.setattr(hostd, "Client", lambda: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(change, "apply", locked)
+    hostd.at_boot()
+    monkeypatch.setattr(network, "capture", lambda _: Network())
+    words: Any = SimpleNamespace(
+        path=("network", "x"), role=Role.ADMINISTRATOR, name="network x", params=(), function=locked
+    )
+    host: Any = SimpleNamespace(op=None)
+    running.invoke(words, running.Context(host, audit=Audit(tmp_path / "audit.log")), {})
+    assert seen == [True, True]
+    assert Store().current().reason == "network x"
