@@ -59,6 +59,12 @@ static void insert(struct runq *rq, struct world *w, ns_t now)
 		ask_resched(rq->cpu);
 }
 
+/* Another CPU may have written `since` after this one took `now`. */
+static ns_t elapsed(ns_t now, ns_t since)
+{
+	return now - MIN(now, since);
+}
+
 void sched_enqueue(struct world *w)
 {
 	uint64_t flags = irq_save();
@@ -86,7 +92,7 @@ void world_wake(struct world *w)
 	}
 	stat_inc(wakes);
 	now = time_now();
-	w->times.wait += now - w->since;
+	w->times.wait += elapsed(now, w->since);
 	w->since = now;
 	w->state = WORLD_READY;
 	cpu = w->pinned >= 0 ? w->cpu : balance_place(w->cpu);
@@ -182,7 +188,7 @@ static struct world *pick(struct runq *rq, ns_t now)
 		w = container_of(e, struct world, share);
 	else
 		balance_idle(rq->cpu);
-	w->times.ready += w->state == WORLD_READY ? now - w->since : 0;
+	w->times.ready += w->state == WORLD_READY ? elapsed(now, w->since) : 0;
 	w->since = now;
 	w->state = WORLD_RUNNING;
 	rq->charged = now;

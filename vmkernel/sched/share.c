@@ -220,7 +220,7 @@ void share_stop(struct share_queue *q, enum share_leave how, ns_t now)
 		e->request = (e->request * 3 + MAX(e->burst, (uint32_t)SHARE_BURST)) / 4;
 		e->burst = 0;
 		e->node.start += q->shift;
-		e->busy += now - e->busy_since;
+		e->busy += now - MIN(now, e->busy_since);
 		e->busy_since = NS_NEVER;
 		e->where = SHARE_OUT;
 		return;
