@@ -38,8 +38,6 @@ from tepui.shell.link import LinkError
 #: Bytes that asyncio sets aside for what a TLS connection receives; its own 256 KiB, for each of
 #: hundreds of connections, are not given back. A TLS record has 16 KiB at most.
 TLS_BUFFER = 32 << 10
-
-
 #: Seconds between two looks at whether connections have gone.
 GIVE_BACK = 5.0
 
