@@ -13,7 +13,6 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scapy.layers.dhcp import BOOTP, DHCP
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
 
@@ -287,6 +286,21 @@ def test_a_closed_port_refuses_connected_datagrams(wire: Wire, address: str) -> 
     other.close()
 
 
+def test_a_damaged_refusal_is_none(wire: Wire) -> None:
+    client = wire.a.socket(kind=socket.SOCK_DGRAM)
+    client.connect(B, 7)
+    for damage, told in ((1, 0), (0, ERR)):
+        wire.b.wire = (
+            lambda frame, bit=damage: wire.flying.append(  # type: ignore[misc]
+                (wire.a, frame[:-1] + bytes([frame[-1] ^ bit]))
+            )
+        )
+        client.send(b"lost")
+        wire.run(10)
+        assert client.poll() & ERR == told
+    client.close()
+
+
 def test_udp_lite_keeps_apart_from_udp(wire: Wire) -> None:
     server, client = (host.socket(kind=socket.SOCK_DGRAM, proto=136) for host in (wire.b, wire.a))
     server.bind("0.0.0.0", 0)
@@ -420,42 +434,6 @@ def test_initial_sequence_numbers_and_ports_are_not_to_be_guessed(wire: Wire) ->
     assert len({s.sport for s in syns}) >= 18
     steps = {(b.seq - a.seq) % 2**32 for a, b in itertools.pairwise(syns)}
     assert len(steps) == len(syns) - 1
-
-
-def test_dhcp_gives_address_gateway_and_name_server() -> None:
-    host = Host("ip-dhcp")
-    sent: list[bytes] = []
-    host.wire = sent.append
-    kinds = []
-    for _ in range(4000):
-        host.step()
-        while sent:
-            frame = Ether(sent.pop(0))
-            if DHCP not in frame:
-                continue
-            kind = next(o[1] for o in frame[DHCP].options if o[0] == "message-type")
-            kinds.append(kind)
-            reply = (
-                Ether(dst=frame.src, src="02:00:00:00:00:99")
-                / IP(src="10.0.0.254", dst="255.255.255.255")
-                / UDP(sport=67, dport=68)
-                / BOOTP(op=2, xid=frame[BOOTP].xid, yiaddr="10.0.0.77", chaddr=frame[BOOTP].chaddr)
-                / DHCP(
-                    options=[
-                        ("message-type", 2 if kind == 1 else 5),
-                        ("server_id", "10.0.0.254"),
-                        ("lease_time", 3600),
-                        ("subnet_mask", "255.255.255.0"),
-                        ("router", "10.0.0.254"),
-                        ("name_server", "10.0.0.253"),
-                        "end",
-                    ]
-                )
-            )
-            host.receive(bytes(reply))
-    assert kinds[:2] == [1, 3]
-    assert "vmk0\t00000000\tFE00000A" in host.proc("net/route")
-    assert host.proc("net/resolv.conf") == "nameserver 10.0.0.253\n"
 
 
 def mangle(data: bytes, changes: list[tuple[int, int]], cut: int) -> bytes:
