@@ -17,6 +17,7 @@ struct pipe {
 	size_t buf_size, size;
 	uint64_t head, tail; /* bytes ever written and read */
 	uint32_t readers, writers, refs;
+	bool unnamed;                /* no FIFO: pipe_create made it */
 	bool peeked;                 /* between pipe_peek and pipe_consume: other readers wait */
 	uint32_t opened_r, opened_w; /* opens so far: a FIFO's open waits for the other side's */
 };
@@ -26,7 +27,7 @@ static size_t fill(const struct pipe *p)
 	return (size_t)(READ_ONCE(p->head) - READ_ONCE(p->tail));
 }
 
-static struct pipe *pipe_new(void)
+static struct pipe *pipe_new(bool unnamed)
 {
 	struct pipe *p = kzalloc(sizeof(*p));
 
@@ -35,6 +36,7 @@ static struct pipe *pipe_new(void)
 	mutex_init(&p->lock, "pipe");
 	waitq_init(&p->wait, "pipe");
 	p->size = NORMAL_SIZE;
+	p->unnamed = unnamed;
 	return p;
 }
 
@@ -235,13 +237,14 @@ static void attach(struct pipe *p, unsigned acc)
 	waitq_wake_all(&p->wait);
 }
 
-/* Waits until the other side has been opened; fifo(7). */
+/* Waits until the other side has been opened; fifo(7). A pipe's end is opened again (/proc/self/fd) without. */
 static int fifo_wait(struct pipe *p, unsigned flags)
 {
 	unsigned acc = flags & O_ACCMODE;
 	uint32_t had = acc == O_RDONLY ? p->opened_w : p->opened_r;
 
-	if (acc == O_RDWR || (acc == O_RDONLY && p->writers) || (acc == O_WRONLY && p->readers))
+	if (p->unnamed || acc == O_RDWR || (acc == O_RDONLY && p->writers) ||
+	    (acc == O_WRONLY && p->readers))
 		return 0;
 	if (flags & O_NONBLOCK)
 		return acc == O_RDONLY ? 0 : -ENXIO;
@@ -259,7 +262,7 @@ int fifo_open(struct inode *i, struct file *f)
 	mutex_lock(&fifo_lock);
 	p = i->special;
 	if (!p)
-		i->special = p = pipe_new();
+		i->special = p = pipe_new(false);
 	if (p)
 		attach(p, f->flags & O_ACCMODE);
 	mutex_unlock(&fifo_lock);
@@ -289,7 +292,7 @@ int pipe_create(uint32_t flags, struct file *out[2])
 			break;
 		mutex_lock(&fifo_lock);
 		if (!i->special)
-			i->special = pipe_new();
+			i->special = pipe_new(true);
 		if (i->special) {
 			attach(i->special, out[n]->flags & O_ACCMODE);
 			out[n]->priv = i->special;

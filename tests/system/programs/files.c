@@ -316,11 +316,11 @@ static void locks(void)
 	CHECK(unlink("/tmp/files.lock") == 0);
 }
 
-/* A FIFO between processes; its opens wait for each other. */
+/* A FIFO between processes; its opens wait for each other. A pipe's do not. */
 static void fifo(void)
 {
 	char text[8];
-	int fd;
+	int fd, ends[2];
 	pid_t child;
 
 	unlink("/tmp/files.fifo");
@@ -334,6 +334,8 @@ static void fifo(void)
 	CHECK(read(fd, text, sizeof(text)) == 7 && read(fd, text, sizeof(text)) == 0);
 	reap(child);
 	CHECK(unlink("/tmp/files.fifo") == 0);
+	CHECK(pipe(ends) == 0 && write(ends[1], "kept", 4) == 4 && close(ends[1]) == 0);
+	CHECK(dup2(ends[0], 0) == 0 && open("/dev/stdin", O_RDONLY) >= 0);
 }
 
 /* /proc tells of this process what is true. */
