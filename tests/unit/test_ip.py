@@ -240,7 +240,12 @@ def test_loopback(wire: Wire) -> None:
     other.listen()
     to_self.connect(*other.name())
     assert to_self.name()[0] == A
-    for each in (listener, client, server, to_self, other, *datagrams):
+    accepted = other.accept()
+    accepted.send(b"never read")
+    to_self.close()
+    with pytest.raises(OSError, match="107"):  # reset at once
+        accepted.name(peer=True)
+    for each in (listener, client, server, accepted, other, *datagrams):
         each.close()
 
 

@@ -223,6 +223,7 @@ static void tcp_sock_release(struct socket *s)
 		conn_drop(w);
 	}
 	conn_drop(c);
+	(void)loop_poll(LOOP_BATCH);
 	mutex_unlock(&ip_lock);
 }
 

@@ -160,6 +160,7 @@ int tcp_sock_shutdown(struct socket *s, int how)
 				err = ip_errno(tcp_shutdown(c->pcb, 0, 1));
 		}
 	}
+	(void)loop_poll(LOOP_BATCH);
 	conn_refresh(c);
 	mutex_unlock(&ip_lock);
 	return err;
