@@ -31,6 +31,7 @@ mount -t devpts none /dev/pts 2>/dev/null
 if ! [ -S /run/vmkernel.sock ]; then
     for d in /dev/shm /tmp /run; do mount -t tmpfs none $d; done
     ip link set lo up
+    ln -s /proc/self/fd/0 /dev/stdin
     dmesg -n 1
 fi
 hostname tepui

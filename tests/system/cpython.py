@@ -41,10 +41,7 @@ ALL = (
 )  # fmt: skip
 
 #: Why a case that passes on Debian's kernel does not on ours: what is missing, by case.
-REASONS: dict[str, str] = {
-    "test.test_ssl.TestPreHandshakeClose.test_preauth_data_to_tls_server": "a connection that its "
-    "peer resets before accept() takes it, with data in its buffer; not looked into",
-}
+REASONS: dict[str, str] = {}
 
 
 @dataclass(slots=True)
