@@ -19,7 +19,8 @@ struct conn {
 	uint32_t rx_skip;          /* bytes of rx's first buffer already read */
 	uint32_t unread;           /* bytes of rx */
 	bool eof, shut_rd, shut_wr, nodelay, drained;
-	int error;               /* positive errno, while there is no socket to keep it */
+	bool answered; /* something was sent since all was read: what comes next waits for an answer */
+	int error;     /* positive errno, while there is no socket to keep it */
 	ip_addr_t local, remote; /* kept for when the control block is gone */
 	uint16_t local_port, remote_port;
 	struct list ready; /* listener: connections to accept; connection: its place there */

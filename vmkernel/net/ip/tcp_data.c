@@ -25,6 +25,7 @@ static ssize_t send_some(struct conn *c, struct uio *u, uint8_t *buf)
 	                    TCP_WRITE_FLAG_COPY | (u->left ? TCP_WRITE_FLAG_MORE : 0));
 	if (e != ERR_OK)
 		return ip_errno(e);
+	c->answered = true;
 	return (ssize_t)n;
 }
 
@@ -62,6 +63,17 @@ ssize_t tcp_sock_send(struct socket *s, struct sock_msg *m)
 	return done ? done : n < 0 ? n : 0;
 }
 
+/* All is read. A peer that only sends may have filled its buffer and wait for the acknowledgement; one that is answered
+ * gets it with the answer. */
+static void acknowledge(struct conn *c)
+{
+	if (c->pcb && (c->pcb->flags & TF_ACK_DELAY) && !c->answered) {
+		tcp_set_flags(c->pcb, TF_ACK_NOW);
+		(void)tcp_output(c->pcb);
+	}
+	c->answered = false;
+}
+
 /* Copies what is there; with peek nothing is taken away. 0: nothing there. */
 static ssize_t recv_some(struct conn *c, struct uio *u, bool peek)
 {
@@ -91,6 +103,8 @@ static ssize_t recv_some(struct conn *c, struct uio *u, bool peek)
 		c->rx_skip = skip;
 		c->unread -= (uint32_t)done;
 		conn_open_window(c);
+		if (!c->rx && done)
+			acknowledge(c);
 	}
 	return fault && !done ? -EFAULT : (ssize_t)done;
 }
