@@ -38,6 +38,9 @@ from tepui.shell.link import LinkError
 #: Bytes that asyncio sets aside for what a TLS connection receives; its own 256 KiB, for each of
 #: hundreds of connections, are not given back. A TLS record has 16 KiB at most.
 TLS_BUFFER = 32 << 10
+#: To mallopt: how many arenas malloc has. Each would keep what the greatest request took that a
+#: thread of its served; no two threads run Python at a time.
+M_ARENA_MAX = -8
 #: Seconds between two looks at whether connections have gone.
 GIVE_BACK = 5.0
 
@@ -155,6 +158,7 @@ async def serve(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
     asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER
+    ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
     at_boot()
     vms.begin(state(), run())
     asyncio.run(serve(args))

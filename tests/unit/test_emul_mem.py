@@ -49,6 +49,17 @@ int gva_translate(struct gmem *g, const struct vcpu_context *c, gva_t gva, unsig
 	*error = access;
 	return gva < 2 * SIZE ? 0 : -14;
 }
+/* The same walk always: only the bytes can tell that the instruction is another. */
+void gva_remember(struct gmem *g, const struct vcpu_context *c, gva_t gva, unsigned access,
+                  struct gva_known *k)
+{
+	k->at = (char *)ram;
+}
+const void *gva_again(const struct vcpu_context *c, gva_t gva, unsigned access,
+                      const struct gva_known *k)
+{
+	return k->at ? k->at + gva : NULL;
+}
 int gmem_read(struct gmem *g, gpa_t gpa, void *dst, size_t len)
 {
 	return gpa + len <= SIZE ? (memcpy(dst, ram + gpa, len), 0) : -14;

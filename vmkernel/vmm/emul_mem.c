@@ -216,34 +216,67 @@ static void string_run(struct vcpu *v, const struct vcpu_context *c, const struc
 		vcpu_skip(v, i->len);
 }
 
+static bool decode(struct emul_insn *i, const uint8_t *bytes, unsigned count, unsigned mode)
+{
+	if (likely(!emul_decode_fast(i, bytes, count, mode)))
+		return true;
+	stat_inc(full);
+	if (!emul_decode_full(i, bytes, count, mode))
+		return true;
+	stat_inc(unknown);
+	return false;
+}
+
+/* The instruction at RIP; NULL: unknown. */
+static const struct emul_insn *instruction(struct vcpu *v, const struct vcpu_context *c)
+{
+	unsigned access = GVA_FETCH | (c->cpl == 3 ? GVA_USER : 0), mode = mode_of(c), count;
+	gva_t at = linear(c, VM_CS, v->rip);
+	struct emul_known *k = &v->known[(at ^ at >> 3) % ARRAY_SIZE(v->known)];
+	bool whole = mode == 8 && (at & (PAGE_SIZE - 1)) <= PAGE_SIZE - sizeof(k->bytes);
+	uint64_t bytes[2];
+
+	if (likely(whole)) {
+		const void *code = gva_again(c, at, access, &k->where);
+
+		if (code) {
+			__builtin_memcpy(bytes, code, sizeof(bytes));
+			if (bytes[0] == k->bytes[0] && bytes[1] == k->bytes[1])
+				return &k->insn;
+		}
+	}
+	k->where.at = NULL;
+	count = fetch(v, c, (uint8_t *)bytes, sizeof(bytes));
+	if (!decode(&k->insn, (uint8_t *)bytes, MIN(count, (unsigned)INSN_MAX), mode))
+		return NULL;
+	if (whole && count == sizeof(bytes)) {
+		memcpy(k->bytes, bytes, sizeof(bytes));
+		gva_remember(v->gmem, c, at, access, &k->where);
+	}
+	return &k->insn;
+}
+
 bool emul_mmio(struct vcpu *v, const struct vm_exit *e)
 {
 	struct operand o = { { operand_read, operand_write }, v, e->mmio.gpa };
 	struct vector x = { { vector_get, vector_set }, v };
 	struct vcpu_context c;
-	struct emul_insn i;
-	uint8_t bytes[INSN_MAX];
-	unsigned mode, count = e->mmio.count;
+	struct emul_insn told;
+	const struct emul_insn *i = &told;
 
 	v->ops->context(v, &c);
-	mode = mode_of(&c);
-	if (count)
-		memcpy(bytes, e->mmio.insn, count);
-	else
-		count = fetch(v, &c, bytes, INSN_MAX);
-	if (unlikely(emul_decode_fast(&i, bytes, count, mode))) {
-		stat_inc(full);
-		if (emul_decode_full(&i, bytes, count, mode)) {
-			stat_inc(unknown);
-			return false;
-		}
-	}
-	if (i.op == EMUL_STOS || i.op == EMUL_MOVS) {
-		string_run(v, &c, &i, i.op == EMUL_STOS ? STRING_STOS : STRING_MOVS, 0);
+	if (!e->mmio.count)
+		i = instruction(v, &c);
+	else if (!decode(&told, e->mmio.insn, e->mmio.count, mode_of(&c)))
+		i = NULL;
+	if (!i)
+		return false;
+	if (i->op == EMUL_STOS || i->op == EMUL_MOVS) {
+		string_run(v, &c, i, i->op == EMUL_STOS ? STRING_STOS : STRING_MOVS, 0);
 		return true;
 	}
-	emul_run(&i, v->gpr, &v->rflags, &o.m, &x.x);
-	vcpu_skip(v, i.len);
+	emul_run(i, v->gpr, &v->rflags, &o.m, &x.x);
+	vcpu_skip(v, i->len);
 	return true;
 }
 

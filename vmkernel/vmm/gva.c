@@ -66,8 +66,15 @@ static gpa_t leaf_address(const struct walk *w, uint64_t e, unsigned shift, gva_
 	return base | (gva & (BIT(shift) - 1));
 }
 
-int gva_translate(struct gmem *g, const struct vcpu_context *c, gva_t gva, unsigned access, bool ac,
-                  gpa_t *gpa, uint32_t *error)
+static void note(struct gva_known *k, unsigned level, const void *p, uint64_t e)
+{
+	k->entry[level] = p;
+	k->value[level] = e;
+}
+
+/* known: what was read on the way, or NULL. */
+static int walk(struct gmem *g, const struct vcpu_context *c, gva_t gva, unsigned access, bool ac,
+                gpa_t *gpa, uint32_t *error, struct gva_known *known)
 {
 	struct walk w = walk_of(c);
 	uint64_t table = w.root, rights = PTE_W | PTE_U, e, bits;
@@ -101,12 +108,51 @@ int gva_translate(struct gmem *g, const struct vcpu_context *c, gva_t gva, unsig
 			bits = PTE_A | (access & GVA_WRITE ? PTE_D : 0);
 			if ((e & bits) != bits)
 				__atomic_fetch_or((uint32_t *)p, (uint32_t)bits, __ATOMIC_SEQ_CST);
+			if (known)
+				note(known, level, p, e | bits);
 			*gpa = leaf_address(&w, e, shift, gva);
 			return 0;
 		}
 		if (!(e & PTE_A) && !(pae_root && level == 2))
 			__atomic_fetch_or((uint32_t *)p, (uint32_t)PTE_A, __ATOMIC_SEQ_CST);
+		if (known)
+			note(known, level, p, e | PTE_A);
 		table = e & (w.entry_size == 8 ? PTE_ADDR : 0xfffff000);
 	}
 	return -EFAULT;
+}
+
+int gva_translate(struct gmem *g, const struct vcpu_context *c, gva_t gva, unsigned access, bool ac,
+                  gpa_t *gpa, uint32_t *error)
+{
+	return walk(g, c, gva, access, ac, gpa, error, NULL);
+}
+
+void gva_remember(struct gmem *g, const struct vcpu_context *c, gva_t gva, unsigned access,
+                  struct gva_known *k)
+{
+	uint32_t error;
+	gpa_t gpa;
+
+	*k = (struct gva_known){ .page = gva >> PAGE_SHIFT,
+		                 .cr0 = c->cr0,
+		                 .cr3 = c->cr3,
+		                 .cr4 = c->cr4,
+		                 .efer = c->efer,
+		                 .access = access };
+	if ((c->efer & EFER_LMA) && (c->cr0 & CR0_PG) &&
+	    walk(g, c, gva, access, false, &gpa, &error, k) == 0)
+		k->at = gmem_ptr(g, ALIGN_DOWN(gpa, PAGE_SIZE), PAGE_SIZE);
+}
+
+const void *gva_again(const struct vcpu_context *c, gva_t gva, unsigned access,
+                      const struct gva_known *k)
+{
+	if (!k->at || k->page != gva >> PAGE_SHIFT || k->cr3 != c->cr3 || k->cr0 != c->cr0 ||
+	    k->cr4 != c->cr4 || k->efer != c->efer || k->access != access)
+		return NULL;
+	for (unsigned level = ARRAY_SIZE(k->entry); level-- > 0 && k->entry[level];)
+		if (READ_ONCE(*k->entry[level]) != k->value[level])
+			return NULL;
+	return k->at + (gva & (PAGE_SIZE - 1));
 }

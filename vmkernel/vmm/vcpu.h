@@ -8,6 +8,7 @@
 #include "vmk/hvm.h"
 #include "vmk/wait.h"
 #include "vmk/world.h"
+#include "vmm/emul.h"
 #include "vmm/pvclock.h"
 #include "vmm/vlapic.h"
 
@@ -19,6 +20,22 @@ struct vcpu_context {
 	uint64_t cr0, cr3, cr4, efer;
 	uint8_t cpl;
 	struct vm_segment seg[VM_SEGMENTS];
+};
+
+/* What a walk of the guest's page tables read (gva.h); by level, from the last. at: the page, or NULL. */
+struct gva_known {
+	uint64_t page, cr0, cr3, cr4, efer;
+	unsigned access;
+	const uint64_t *entry[4];
+	uint64_t value[4];
+	const char *at;
+};
+
+/* An instruction that was emulated: from the same bytes at the same place it is the same again. */
+struct emul_known {
+	struct gva_known where;
+	uint64_t bytes[2];
+	struct emul_insn insn;
 };
 
 struct vcpu_event { /* waits for the next entry */
@@ -54,6 +71,7 @@ struct vcpu {
 	struct world *world;
 	uint64_t msr_store[32]; /* vmm/msr.c: registers that only keep their value */
 	uint64_t exits[EXIT_KINDS];
+	struct emul_known known[8];
 };
 
 int __must_check vcpu_create(struct vm *vm, unsigned id, struct vcpu **out);
