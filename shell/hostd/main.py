@@ -41,8 +41,10 @@ TLS_BUFFER = 32 << 10
 #: To mallopt: how many arenas malloc has. Each would keep what the greatest request took that a
 #: thread of its served; no two threads run Python at a time.
 M_ARENA_MAX = -8
-#: Seconds between two looks at whether connections have gone.
+#: Seconds between two looks at whether connections have gone, and at the log.
 GIVE_BACK = 5.0
+#: Where init sends what hostd prints; at so many bytes it becomes hostd.log.1.
+LOG, LOG_MAX = Path("/var/log/hostd.log"), 1 << 20
 
 
 def say(text: str) -> None:
@@ -94,12 +96,24 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def bound_log(path: Path = LOG, most: int = LOG_MAX) -> None:
+    """Begins a new log where standard output is a full one."""
+    full = os.fstat(1)
+    with contextlib.suppress(OSError):
+        if full.st_size > most and os.path.samestat(full, path.stat()):
+            path.replace(path.with_name(path.name + ".1"))
+            with path.open("a") as log:
+                os.dup2(log.fileno(), 1)
+                os.dup2(log.fileno(), 2)
+
+
 async def give_back(server: uvicorn.Server) -> None:
     """What connections took goes back to the vmkernel when they have gone; malloc would keep what
     lies below a block in use."""
     trim, before = ctypes.CDLL(None).malloc_trim, 0
     while True:
         await asyncio.sleep(GIVE_BACK)
+        bound_log()
         now = len(server.server_state.connections)
         if now < before:
             gc.collect()

@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from tepui.shell.audit import Audit
 from tepui.shell.command import FailedError, Role, UsageError
+from tepui.shell.hostd import main
 from tepui.shell.hostd.access import Access
 from tepui.shell.hostd.accounts import LOCK_SECONDS, AccountError, Accounts
 from tepui.shell.hostd.app import Api, application, arguments
@@ -309,3 +311,23 @@ def test_any_body_is_taken_or_refused(data: st.DataObject) -> None:
     except UsageError:
         return
     assert set(values) == {p.name for p in command.params}
+
+
+def test_a_full_log_begins_anew(tmp_path: Path) -> None:
+    path, kept = tmp_path / "hostd.log", [os.dup(1), os.dup(2)]
+    path.write_text("as init made it\n")
+    try:
+        with path.open("a") as log:
+            os.dup2(log.fileno(), 1)
+        main.bound_log(path, 16)
+        os.write(1, b"full\n")
+        main.bound_log(path, 16)
+        os.write(1, b"out ")
+        os.write(2, b"error")
+        main.bound_log(tmp_path / "another", 0)
+    finally:
+        for number, descriptor in enumerate(kept, 1):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+    assert path.read_text() == "out error"
+    assert (tmp_path / "hostd.log.1").read_text() == "as init made it\nfull\n"
