@@ -41,6 +41,9 @@ TLS_BUFFER = 32 << 10
 #: To mallopt: how many arenas malloc has. Each would keep what the greatest request took that a
 #: thread of its served; no two threads run Python at a time.
 M_ARENA_MAX = -8
+#: To mallopt: from how many bytes on a block is mapped by itself, and given back when it is freed.
+#: malloc would raise it to the size of a kernel that a VM was started with.
+M_MMAP_THRESHOLD = -3
 #: Seconds between two looks at whether connections have gone, and at the log.
 GIVE_BACK = 5.0
 #: Where init sends what hostd prints; at so many bytes it becomes hostd.log.1.
@@ -172,7 +175,9 @@ async def serve(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
     asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER
-    ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+    malloc = ctypes.CDLL(None)
+    malloc.mallopt(M_ARENA_MAX, 1)
+    malloc.mallopt(M_MMAP_THRESHOLD, 128 << 10)
     at_boot()
     vms.begin(state(), run())
     asyncio.run(serve(args))
