@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The AHCI controller: binding, hand-over from firmware, interrupt. Spec: AHCI 1.3.1 3.1, 10.1, 10.6. */
-#define LOG_MODULE "ahci"
+/*
+ * The AHCI controller: binding, hand-over from firmware, interrupt. Spec: AHCI 1.3.1 3.1, 10.1,
+ * 10.6.
+ */
 #include "ahci.h"
 #include "vmk/io.h"
 #include "vmk/log.h"
@@ -8,12 +10,15 @@
 #include "vmk/stat.h"
 #include "vmk/world.h"
 
+#define LOG_MODULE "ahci"
+
 STAT(interrupts, "ahci.interrupts", "interrupts");
 
 static int wait_clear(struct ahci *c, unsigned reg, uint32_t mask, ns_t timeout)
 {
 	ns_t deadline = time_now() + timeout;
 	uint32_t v;
+
 	while ((v = mmio_read32(c->regs + reg)) & mask) {
 		if (v == ~0u)
 			return -ENODEV;
@@ -38,24 +43,27 @@ static int reset(struct ahci *c)
 {
 	mmio_write32(c->regs + AHCI_GHC, AHCI_GHC_AE);
 	mmio_write32(c->regs + AHCI_GHC, (uint32_t)(AHCI_GHC_AE | AHCI_GHC_RESET));
-	int rc = wait_clear(c, AHCI_GHC, AHCI_GHC_RESET, AHCI_RESET_TIMEOUT);
+	int err = wait_clear(c, AHCI_GHC, AHCI_GHC_RESET, AHCI_RESET_TIMEOUT);
+
 	mmio_write32(c->regs + AHCI_GHC, AHCI_GHC_AE);
-	return rc;
+	return err;
 }
 
 /*
- * A level interrupt stays up until the port's status is cleared, which the bottom half does; until then its
- * enable register holds it back.
+ * A level interrupt stays up until the port's status is cleared, which the bottom half does; until
+ * then its enable register holds it back.
  */
 static enum irq_return ahci_irq(void *arg)
 {
 	struct ahci *c = arg;
 	uint32_t is = mmio_read32(c->regs + AHCI_IS);
+
 	if (!is || is == ~0u)
 		return IRQ_NONE;
 	stat_inc(interrupts);
 	for (uint32_t left = is; left; left &= left - 1) {
 		struct ahci_port *p = c->port[__builtin_ctz(left)];
+
 		if (!p)
 			continue;
 		ahci_write(p, PORT_IE, 0);
@@ -71,30 +79,33 @@ static int start(struct ahci *c)
 	if (!c->regs || mmio_read32(c->regs + AHCI_PI) == ~0u)
 		return -ENODEV;
 	take_over(c);
-	int rc = reset(c);
-	if (rc)
-		return rc;
+	int err = reset(c);
+
+	if (err)
+		return err;
 	c->cap = mmio_read32(c->regs + AHCI_CAP);
 	if (!(c->cap & AHCI_CAP_64))
 		c->pci->dev.dma_mask = UINT32_MAX;
 	pci_set_master(c->pci, true);
-	rc = pci_irq_setup(c->pci, 1);
-	return rc < 0 ? rc : pci_irq_attach(c->pci, 0, -1, ahci_irq, c);
+	err = pci_irq_setup(c->pci, 1);
+	return err < 0 ? err : pci_irq_attach(c->pci, 0, -1, ahci_irq, c);
 }
 
 static void ports_find(struct ahci *c)
 {
 	uint32_t ports = mmio_read32(c->regs + AHCI_PI);
+
 	for (unsigned i = 0; i < AHCI_PORTS_MAX; i++) {
 		if (!(ports & 1u << i) ||
 		    c->pci->bar[AHCI_BAR].len < AHCI_PORTS + (i + 1) * AHCI_PORT_SIZE)
 			continue;
-		int rc = ahci_port_open(c, i, &c->port[i]);
-		if (!rc && c->port[i])
-			rc = ahci_register(c->port[i]);
-		if (!rc)
+		int err = ahci_port_open(c, i, &c->port[i]);
+
+		if (!err && c->port[i])
+			err = ahci_register(c->port[i]);
+		if (!err)
 			continue;
-		log_warn("%s: port %u: error %d", c->pci->dev.vmk_name, i, -rc);
+		log_warn("%s: port %u: error %d", c->pci->dev.vmk_name, i, -err);
 		if (c->port[i])
 			ahci_port_close(c->port[i]);
 		c->port[i] = NULL;
@@ -104,17 +115,19 @@ static void ports_find(struct ahci *c)
 static int ahci_probe(struct device *dev)
 {
 	struct ahci *c = kzalloc(sizeof(*c));
+
 	if (!c)
 		return -ENOMEM;
 	c->pci = to_pci(dev);
 	dev->drvdata = c;
-	int rc = start(c);
-	if (rc) {
+	int err = start(c);
+
+	if (err) {
 		pci_set_master(c->pci, false);
 		pci_irq_teardown(c->pci);
 		dev->drvdata = NULL;
 		kfree(c);
-		return rc;
+		return err;
 	}
 	device_set_vmk_name(dev, "vmhba");
 	mmio_write32(c->regs + AHCI_GHC, (uint32_t)(AHCI_GHC_AE | AHCI_GHC_IE));
@@ -125,9 +138,11 @@ static int ahci_probe(struct device *dev)
 static void ahci_remove(struct device *dev)
 {
 	struct ahci *c = dev->drvdata;
+
 	WRITE_ONCE(c->removing, true);
 	for (unsigned i = 0; i < AHCI_PORTS_MAX; i++) {
 		struct ahci_port *p = c->port[i];
+
 		if (!p)
 			continue;
 		if (dev->gone)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * State of an AHCI controller. ahci.c: controller, binding, interrupt; ahci_port.c: bringing a port up and down, identify;
- * ahci_io.c: commands, errors and recovery of a port. A port's lock guards its slots and its command
- * registers; recovery runs in its work, and set-up in probe's world.
+ * State of an AHCI controller. ahci.c: controller, binding, interrupt; ahci_port.c: bringing a port
+ * up and down, identify; ahci_io.c: commands, errors and recovery of a port. A port's lock guards
+ * its slots and its command registers; recovery runs in its work, and set-up in probe's world.
  */
 #ifndef AHCI_H
 #define AHCI_H
@@ -58,7 +58,9 @@ int __must_check ahci_reset_port(struct ahci_port *p);
 /* Finds what is behind a port; *out NULL: no disk. */
 int __must_check ahci_port_open(struct ahci *c, unsigned number, struct ahci_port **out);
 void ahci_port_close(struct ahci_port *p);
-/* One command in slot 0 with the engine idle, polled. In a world. Data goes to an area of p->mem. */
+/*
+ * One command in slot 0 with the engine idle, polled. In a world. Data goes to an area of p->mem.
+ */
 int __must_check ahci_command(struct ahci_port *p, enum ata_command cmd, uint64_t lba,
                               unsigned count, void *data, uint32_t len);
 int __must_check ahci_register(struct ahci_port *p);

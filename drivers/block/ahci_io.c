@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Commands of an AHCI port: reads and writes by NCQ where disk and controller can, everything else by DMA commands that have the
- * disk to themselves (the two kinds never mix, ATA8-ACS 4.13). An error stops the port; recovery finds the one that failed, resets
- * the port and has the others tried again. Spec: AHCI 1.3.1 5.5 (commands), 6.2 (errors).
+ * Commands of an AHCI port: reads and writes by NCQ where disk and controller can, everything else
+ * by DMA commands that have the disk to themselves (the two kinds never mix, ATA8-ACS 4.13). An
+ * error stops the port; recovery finds the one that failed, resets the port and has the others
+ * tried again. Spec: AHCI 1.3.1 5.5 (commands), 6.2 (errors).
  */
-#define LOG_MODULE "ahci"
 #include "ahci.h"
 #include "vmk/io.h"
 #include "vmk/log.h"
 #include "vmk/stat.h"
 #include "vmk/string.h"
 #include "vmk/world.h"
+
+#define LOG_MODULE "ahci"
 
 STAT(errors, "ahci.errors", "commands that failed");
 STAT(recoveries, "ahci.recoveries", "ports reset after an error or a time-out");
@@ -36,6 +38,7 @@ void ahci_fill(struct ahci_port *p, unsigned slot, enum ata_command cmd, uint64_
 		            (uint8_t)(features >> 8),
 		            (uint8_t)count,
 		            (uint8_t)(count >> 8) };
+
 	memcpy(p->mem->table[slot].cfis, fis, sizeof(fis));
 	*h = (struct ahci_header){ .flags = (uint16_t)(FIS_H2D_DWORDS |
 		                                       (write ? AHCI_HEADER_WRITE : 0)),
@@ -56,6 +59,7 @@ int ahci_command(struct ahci_port *p, enum ata_command cmd, uint64_t lba, unsign
 {
 	ns_t deadline = time_now() + AHCI_COMMAND_TIMEOUT;
 	iova_t at = p->iova + (iova_t)((uint8_t *)data - (uint8_t *)p->mem);
+
 	if (len)
 		prd_set(p, 0, 0, at, len);
 	ahci_fill(p, 0, cmd, lba, count, 0, 0, false, len ? 1 : 0);
@@ -63,6 +67,7 @@ int ahci_command(struct ahci_port *p, enum ata_command cmd, uint64_t lba, unsign
 	ahci_write(p, PORT_CI, 1);
 	for (;;) {
 		uint32_t ci = ahci_read(p, PORT_CI), is = ahci_read(p, PORT_IS);
+
 		if (ci == ~0u)
 			return -ENODEV;
 		if (is & PORT_IS_ERRORS || ahci_read(p, PORT_TFD) & PORT_TFD_ERR)
@@ -77,13 +82,17 @@ int ahci_command(struct ahci_port *p, enum ata_command cmd, uint64_t lba, unsign
 	return 0;
 }
 
-/* The scatter list, or the range of a discard; the number of entries, 0: out of the device's reach. */
+/*
+ * The scatter list, or the range of a discard; the number of entries, 0: out of the device's reach.
+ */
 static unsigned fill_prds(struct ahci_port *p, unsigned slot, const struct blk_req *r)
 {
 	struct device *dev = &p->ctrl->pci->dev;
 	enum dma_dir dir = r->op == BLK_READ ? DMA_FROM_DEVICE : DMA_TO_DEVICE;
+
 	for (unsigned i = 0; i < r->sg_count; i++) {
 		iova_t at = dma_map(dev, r->sg[i].pa, r->sg[i].len, dir);
+
 		if (at == IOVA_BAD)
 			return 0;
 		prd_set(p, slot, i, at, r->sg[i].len);
@@ -96,6 +105,7 @@ static unsigned fill_trim(struct ahci_port *p, unsigned slot, uint64_t lba, uint
 {
 	uint8_t *range = (uint8_t *)&p->mem->table[slot] + sizeof(struct ahci_table) - 512;
 	uint64_t entry = lba | count << 48;
+
 	memset(range, 0, 512);
 	memcpy(range, &entry, sizeof(entry));
 	prd_set(p, slot, 0, p->iova + (iova_t)(range - (uint8_t *)p->mem), 512);
@@ -108,6 +118,7 @@ static int fill_request(struct ahci_port *p, unsigned slot, const struct blk_req
 	uint64_t lba = r->pos >> shift;
 	unsigned count = (unsigned)(r->len >> shift);
 	bool write = r->op == BLK_WRITE;
+
 	switch (r->op) {
 	case BLK_FLUSH: ahci_fill(p, slot, ATA_FLUSH_EXT, 0, 0, 0, 0, false, 0); return 0;
 	case BLK_DISCARD:
@@ -134,17 +145,19 @@ int ahci_submit(struct blk_dev *d, unsigned qi, struct blk_req *r)
 {
 	struct ahci_port *p = d->drvdata;
 	bool queued = p->ncq && r->op <= BLK_WRITE;
-	int rc = -EBUSY;
+	int err = -EBUSY;
 	uint64_t flags = spin_lock_irq(&p->lock);
 	uint32_t all = (uint32_t)BITS(p->depth - 1, 0), free = all & ~p->issued;
 	/* A command that is not queued has the disk for itself. */
 	bool fits = queued && !p->solo ? p->issued == p->queued && free : !p->issued;
+
 	if (p->dead)
-		rc = -ENODEV;
+		err = -ENODEV;
 	if (!p->dead && p->live && fits) {
 		unsigned slot = (unsigned)__builtin_ctz(free);
-		rc = fill_request(p, slot, r);
-		if (!rc) {
+
+		err = fill_request(p, slot, r);
+		if (!err) {
 			p->req[slot] = r;
 			p->issued |= 1u << slot;
 			p->queued |= queued ? 1u << slot : 0;
@@ -155,7 +168,7 @@ int ahci_submit(struct blk_dev *d, unsigned qi, struct blk_req *r)
 		}
 	}
 	spin_unlock_irq(&p->lock, flags);
-	return rc;
+	return err;
 }
 
 static void end_slots(struct ahci_port *p, struct blk_req **done, uint32_t slots, int status,
@@ -165,6 +178,7 @@ static void end_slots(struct ahci_port *p, struct blk_req **done, uint32_t slots
 		unsigned slot = (unsigned)__builtin_ctz(slots);
 		struct blk_req *r = done[slot];
 		enum dma_dir dir = r->op == BLK_READ ? DMA_FROM_DEVICE : DMA_TO_DEVICE;
+
 		for (unsigned i = 0; i < r->sg_count; i++)
 			dma_unmap(&p->ctrl->pci->dev, r->sg[i].pa, r->sg[i].len, dir);
 		blk_complete(r, late & 1u << slot && status == BLK_AGAIN ? -ETIMEDOUT : status);
@@ -185,9 +199,11 @@ static uint32_t collect(struct ahci_port *p, struct blk_req **done)
 {
 	uint32_t finished = 0;
 	uint64_t flags = spin_lock_irq(&p->lock);
+
 	if (p->live) {
 		uint32_t pending = ahci_read(p, PORT_CI) |
 		                   (p->queued ? ahci_read(p, PORT_SACT) : 0);
+
 		finished = p->issued & ~pending;
 		take_slots(p, done, finished);
 		p->recoveries = finished ? 0 : p->recoveries;
@@ -202,10 +218,12 @@ void ahci_bottom(struct bottom *b)
 	struct ahci_port *p = container_of(b, struct ahci_port, bottom);
 	struct blk_req *done[AHCI_SLOTS];
 	uint32_t is = ahci_read(p, PORT_IS); /* all ones: it is gone, or an error like any other */
+
 	/* Acknowledged before the slots are read: what finishes in between interrupts again. */
 	ahci_write(p, PORT_IS, is);
 	if (is & (PORT_IS_ERRORS | PORT_IS_PCS)) {
 		uint64_t flags = spin_lock_irq(&p->lock);
+
 		p->live = false;
 		p->failed = true;
 		spin_unlock_irq(&p->lock, flags);
@@ -221,8 +239,10 @@ void ahci_timeout(struct blk_dev *d, struct blk_req *r)
 	struct ahci_port *p = d->drvdata;
 	struct blk_req *done[AHCI_SLOTS];
 	uint32_t finished = collect(p, done), late = 0;
+
 	end_slots(p, done, finished, 0, 0);
 	uint64_t flags = spin_lock_irq(&p->lock);
+
 	for (unsigned slot = 0; slot < AHCI_SLOTS; slot++)
 		if (p->issued & 1u << slot && p->req[slot] == r)
 			late = 1u << slot;
@@ -241,6 +261,7 @@ void ahci_cancel(struct ahci_port *p, int status)
 	struct blk_req *done[AHCI_SLOTS];
 	uint64_t flags = spin_lock_irq(&p->lock);
 	uint32_t slots = p->issued, late = p->late;
+
 	p->live = false;
 	take_slots(p, done, slots);
 	spin_unlock_irq(&p->lock, flags);
@@ -248,14 +269,15 @@ void ahci_cancel(struct ahci_port *p, int status)
 }
 
 /*
- * Which slot failed and how, 6.2.2: the only one, or by NCQ the one that the log page names. -1: a disk that does not
- * keep the page; then commands go one at a time until it is known.
+ * Which slot failed and how, 6.2.2: the only one, or by NCQ the one that the log page names. -1: a
+ * disk that does not keep the page; then commands go one at a time until it is known.
  */
 static int failed_slot(struct ahci_port *p, int *status)
 {
 	uint8_t error = (uint8_t)GET(PORT_TFD_ERROR, ahci_read(p, PORT_TFD));
 	uint32_t issued = p->issued;
 	int slot = IS_POW2(issued) ? __builtin_ctz(issued) : -1;
+
 	if (ahci_reset_port(p))
 		return -1;
 	if (p->queued &&
@@ -267,17 +289,22 @@ static int failed_slot(struct ahci_port *p, int *status)
 	}
 	bool refused = slot >= 0 && p->req[slot] && p->req[slot]->op == BLK_DISCARD &&
 	               error == ATA_ERR_ABRT;
+
 	*status = error & ATA_ERR_IDNF ? -EINVAL : refused ? -EOPNOTSUPP : -EIO;
 	p->solo = slot < 0 ? AHCI_SOLO : 0;
 	return slot;
 }
 
-/* The engine is stopped and slot 0 is used by the recovery: requests keep their slots only as pointers. */
+/*
+ * The engine is stopped and slot 0 is used by the recovery: requests keep their slots only as
+ * pointers.
+ */
 static void end_failed(struct ahci_port *p, int slot, int status)
 {
 	struct blk_req *done[AHCI_SLOTS];
 	uint64_t flags = spin_lock_irq(&p->lock);
 	uint32_t one = slot >= 0 ? p->issued & 1u << slot : 0;
+
 	if (one)
 		take_slots(p, done, one);
 	spin_unlock_irq(&p->lock, flags);
@@ -293,11 +320,13 @@ void ahci_recover(struct work *w)
 {
 	struct ahci_port *p = container_of(w, struct ahci_port, recover);
 	int status = -EIO;
+
 	if (!p->blk || p->dead)
 		return;
 	bool gone = ahci_read(p, PORT_SSTS) == ~0u || p->ctrl->removing;
 	uint64_t flags = spin_lock_irq(&p->lock);
 	bool error = p->failed && !p->late, wanted = p->failed || p->late || gone;
+
 	p->live &= !wanted;
 	spin_unlock_irq(&p->lock, flags);
 	/* What a time-out during the last recovery asked for, that one has done. */
@@ -307,13 +336,15 @@ void ahci_recover(struct work *w)
 	log_warn("%s: recovering the port", p->blk->id);
 	ahci_write(p, PORT_IE, 0);
 	int slot = gone || !error ? -1 : failed_slot(p, &status);
+
 	if (slot >= 0)
 		end_failed(p, slot, status);
-	int rc = gone ? -ENODEV : ahci_reset_port(p);
+	int err = gone ? -ENODEV : ahci_reset_port(p);
+
 	p->recoveries = slot >= 0 ? 0
 	                          : p->recoveries + 1; /* a bad sector is no fault of the port's */
-	if (rc || p->recoveries > AHCI_RECOVERIES_MAX) {
-		log_err("%s: the port does not come back: error %d", p->blk->id, -rc);
+	if (err || p->recoveries > AHCI_RECOVERIES_MAX) {
+		log_err("%s: the port does not come back: error %d", p->blk->id, -err);
 		p->dead = true;
 		ahci_cancel(p, -ENODEV);
 		blk_kick(p->blk);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * An AHCI port up and down: engines, link reset, the disk's identity. In worlds. Spec: AHCI 1.3.1 10.1 (initialisation),
- * 10.4.2 (port reset); ATA8-ACS 7.16 (IDENTIFY DEVICE).
+ * An AHCI port up and down: engines, link reset, the disk's identity. In worlds. Spec: AHCI 1.3.1
+ * 10.1 (initialisation), 10.4.2 (port reset); ATA8-ACS 7.16 (IDENTIFY DEVICE).
  */
-#define LOG_MODULE "ahci"
 #include "ahci.h"
 #include "vmk/io.h"
 #include "vmk/log.h"
@@ -11,6 +10,8 @@
 #include "vmk/stat.h"
 #include "vmk/string.h"
 #include "vmk/world.h"
+
+#define LOG_MODULE "ahci"
 
 STAT(mmio, "ahci.mmio", "registers of ports read and written");
 
@@ -30,8 +31,10 @@ void ahci_write(struct ahci_port *p, unsigned reg, uint32_t v)
 static int wait_reg(struct ahci_port *p, unsigned reg, uint32_t mask, uint32_t want, ns_t timeout)
 {
 	ns_t deadline = time_now() + timeout;
+
 	for (;;) {
 		uint32_t v = ahci_read(p, reg);
+
 		if (v == ~0u)
 			return -ENODEV;
 		if ((v & mask) == want)
@@ -46,10 +49,12 @@ static int wait_reg(struct ahci_port *p, unsigned reg, uint32_t mask, uint32_t w
 int ahci_stop(struct ahci_port *p)
 {
 	uint32_t cmd = ahci_read(p, PORT_CMD);
+
 	ahci_write(p, PORT_CMD, cmd & ~PORT_CMD_ST);
-	int rc = wait_reg(p, PORT_CMD, PORT_CMD_CR, 0, AHCI_ENGINE_TIMEOUT);
-	if (rc)
-		return rc;
+	int err = wait_reg(p, PORT_CMD, PORT_CMD_CR, 0, AHCI_ENGINE_TIMEOUT);
+
+	if (err)
+		return err;
 	ahci_write(p, PORT_CMD, ahci_read(p, PORT_CMD) & ~PORT_CMD_FRE);
 	return wait_reg(p, PORT_CMD, PORT_CMD_FR, 0, AHCI_ENGINE_TIMEOUT);
 }
@@ -59,22 +64,25 @@ static int start_engine(struct ahci_port *p)
 	ahci_write(p, PORT_CLB, (uint32_t)p->iova);
 	ahci_write(p, PORT_CLBU, (uint32_t)(p->iova >> 32));
 	iova_t fis = p->iova + offsetof(struct ahci_memory, received);
+
 	ahci_write(p, PORT_FB, (uint32_t)fis);
 	ahci_write(p, PORT_FBU, (uint32_t)(fis >> 32));
 	uint32_t cmd = ahci_read(p, PORT_CMD);
+
 	ahci_write(p, PORT_CMD,
 	           (uint32_t)SET(PORT_CMD_ICC, cmd, PORT_ICC_ACTIVE) | PORT_CMD_FRE | PORT_CMD_SUD |
 	                   PORT_CMD_POD);
 	/* An empty port says so at once: COMINIT comes within 10 ms (SATA 3.0 8.4.1). */
-	int rc = wait_reg(p, PORT_SSTS, PORT_DET_SEEN, PORT_DET_SEEN, AHCI_EMPTY_TIMEOUT);
-	if (!rc)
-		rc = wait_reg(p, PORT_SSTS, PORT_SSTS_DET, PORT_DET_PRESENT, AHCI_LINK_TIMEOUT);
-	if (rc == -ETIMEDOUT)
+	int err = wait_reg(p, PORT_SSTS, PORT_DET_SEEN, PORT_DET_SEEN, AHCI_EMPTY_TIMEOUT);
+
+	if (!err)
+		err = wait_reg(p, PORT_SSTS, PORT_SSTS_DET, PORT_DET_PRESENT, AHCI_LINK_TIMEOUT);
+	if (err == -ETIMEDOUT)
 		return -ENODEV;
-	if (!rc)
-		rc = wait_reg(p, PORT_TFD, PORT_TFD_BSY | PORT_TFD_DRQ, 0, AHCI_READY_TIMEOUT);
-	if (rc)
-		return rc;
+	if (!err)
+		err = wait_reg(p, PORT_TFD, PORT_TFD_BSY | PORT_TFD_DRQ, 0, AHCI_READY_TIMEOUT);
+	if (err)
+		return err;
 	ahci_write(p, PORT_SERR, ~0u);
 	ahci_write(p, PORT_IS, ~0u);
 	ahci_write(p, PORT_CMD, ahci_read(p, PORT_CMD) | PORT_CMD_ST);
@@ -83,13 +91,15 @@ static int start_engine(struct ahci_port *p)
 
 int ahci_reset_port(struct ahci_port *p)
 {
-	int rc = ahci_stop(p);
-	if (rc)
+	int err = ahci_stop(p);
+
+	if (err)
 		log_warn("%s: port %u: its engine does not stop: error %d", p->ctrl->pci->dev.name,
-		         p->number, -rc);
-	if (rc == -ENODEV)
-		return rc;
+		         p->number, -err);
+	if (err == -ENODEV)
+		return err;
 	uint32_t sctl = ahci_read(p, PORT_SCTL);
+
 	ahci_write(p, PORT_SCTL, (uint32_t)SET(PORT_SCTL_DET, sctl, PORT_DET_RESET));
 	world_sleep_until(time_now() + 2 * NS_PER_MS); /* 10.4.2: at least 1 ms */
 	ahci_write(p, PORT_SCTL, (uint32_t)SET(PORT_SCTL_DET, sctl, 0));
@@ -105,8 +115,10 @@ static uint16_t id_word(const struct ahci_port *p, unsigned word)
 static void id_text(const struct ahci_port *p, char *out, unsigned word, unsigned chars)
 {
 	unsigned n = 0;
+
 	for (unsigned i = 0; i < chars; i++) {
 		char c = (char)p->mem->identify[2 * word + (i ^ 1)];
+
 		out[i] = c >= ' ' && c < 127 ? c : '_';
 		n = out[i] != ' ' ? i + 1 : n;
 	}
@@ -118,15 +130,18 @@ static void id_limits(struct ahci_port *p)
 	struct blk_limits *l = &p->blk->limits;
 	uint64_t sectors = 0;
 	uint32_t block = 512;
+
 	for (unsigned i = 0; i < 4; i++)
 		sectors |= (uint64_t)id_word(p, ATA_ID_SECTORS + i) << 16 * i;
 	uint16_t info = id_word(p, ATA_ID_SECTOR_INFO);
+
 	if (GET(ATA_ID_106_VALID, info) == 1 && info & ATA_ID_106_LONG)
 		block = 2 * (id_word(p, ATA_ID_SECTOR_WORDS) |
 		             (uint32_t)id_word(p, ATA_ID_SECTOR_WORDS + 1) << 16);
 	p->ncq = p->ctrl->cap & AHCI_CAP_SNCQ && id_word(p, ATA_ID_SATA) & ATA_ID_76_NCQ;
 	unsigned slots = (unsigned)GET(AHCI_CAP_NCS, p->ctrl->cap) + 1;
 	unsigned device = (id_word(p, ATA_ID_QUEUE_DEPTH) & ATA_NCQ_TAG) + 1u;
+
 	p->depth = p->ncq ? MIN(slots, device) : 1;
 	*l = (struct blk_limits){
 		.block_size = block,
@@ -152,6 +167,7 @@ static void id_names(struct ahci_port *p)
 {
 	struct blk_dev *d = p->blk;
 	struct device *dev = &p->ctrl->pci->dev;
+
 	vmk_snprintf(d->node, sizeof(d->node), "%s:C0:T%u:L0", dev->vmk_name, p->number);
 	str_copy(d->vendor, "ATA", sizeof(d->vendor));
 	id_text(p, d->model, ATA_ID_MODEL, 40);
@@ -174,9 +190,10 @@ static const struct blk_ops ahci_blk_ops = { .submit = ahci_submit,
 
 int ahci_register(struct ahci_port *p)
 {
-	int rc = ahci_command(p, ATA_IDENTIFY, 0, 0, p->mem->identify, sizeof(p->mem->identify));
-	if (rc)
-		return rc;
+	int err = ahci_command(p, ATA_IDENTIFY, 0, 0, p->mem->identify, sizeof(p->mem->identify));
+
+	if (err)
+		return err;
 	if (!(id_word(p, ATA_ID_FEATURES_83) & ATA_ID_83_LBA48)) {
 		log_warn("%s: port %u: a disk without 48-bit addresses", p->ctrl->pci->dev.name,
 		         p->number);
@@ -193,17 +210,18 @@ int ahci_register(struct ahci_port *p)
 	p->live = true;
 	ahci_write(p, PORT_IS, ~0u);
 	ahci_write(p, PORT_IE, PORT_IS_WANTED);
-	rc = blk_register(p->blk);
-	if (rc) {
+	err = blk_register(p->blk);
+	if (err) {
 		kfree(p->blk);
 		p->blk = NULL;
 	}
-	return rc;
+	return err;
 }
 
 int ahci_port_open(struct ahci *c, unsigned number, struct ahci_port **out)
 {
 	struct ahci_port *p = kzalloc(sizeof(*p));
+
 	*out = NULL;
 	if (!p)
 		return -ENOMEM;
@@ -215,12 +233,13 @@ int ahci_port_open(struct ahci *c, unsigned number, struct ahci_port **out)
 	work_init(&p->recover, ahci_recover);
 	ahci_write(p, PORT_IE, 0);
 	p->mem = dma_alloc(&c->pci->dev, sizeof(*p->mem), &p->iova);
-	int rc = p->mem ? ahci_reset_port(p) : -ENOMEM;
-	if (!rc && ahci_read(p, PORT_SIG) != PORT_SIG_ATA)
-		rc = -ENODEV; /* a CD drive, a port multiplier */
-	if (rc) {
+	int err = p->mem ? ahci_reset_port(p) : -ENOMEM;
+
+	if (!err && ahci_read(p, PORT_SIG) != PORT_SIG_ATA)
+		err = -ENODEV; /* a CD drive, a port multiplier */
+	if (err) {
 		ahci_port_close(p);
-		return rc == -ENODEV && mmio_read32(c->regs + AHCI_PI) != ~0u ? 0 : rc;
+		return err == -ENODEV && mmio_read32(c->regs + AHCI_PI) != ~0u ? 0 : err;
 	}
 	*out = p;
 	return 0;
@@ -228,8 +247,9 @@ int ahci_port_open(struct ahci *c, unsigned number, struct ahci_port **out)
 
 void ahci_port_close(struct ahci_port *p)
 {
-	int rc = ahci_stop(p);
-	if (rc == -ETIMEDOUT)
+	int err = ahci_stop(p);
+
+	if (err == -ETIMEDOUT)
 		log_warn("%s: port %u: its engine does not stop", p->ctrl->pci->dev.name,
 		         p->number);
 	bottom_flush(&p->bottom);

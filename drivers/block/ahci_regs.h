@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* AHCI registers and structures, and the ATA commands that are sent. Spec: AHCI 1.3.1; ATA8-ACS; SATA 3.0 (FIS). */
+/*
+ * AHCI registers and structures, and the ATA commands that are sent. Spec: AHCI 1.3.1; ATA8-ACS;
+ * SATA 3.0 (FIS).
+ */
 #ifndef AHCI_REGS_H
 #define AHCI_REGS_H
 #include "vmk/types.h"

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The NVMe controller: binding, enable, disable, shutdown. Spec: NVMe 1.4 3.1, 7.6. */
-#define LOG_MODULE "nvme"
 #include "nvme.h"
 #include "vmk/cpu.h"
 #include "vmk/io.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
 #include "vmk/world.h"
+
+#define LOG_MODULE "nvme"
 
 #define READY_POLL (2 * NS_PER_MS)
 
@@ -15,12 +16,17 @@ uint32_t nvme_csts(struct nvme *c)
 	return mmio_read32(c->regs + NVME_CSTS);
 }
 
-/* 3.1.6: waits for a field of CSTS. -ENODEV when the registers read all ones, -EIO on a fatal status. */
+/*
+ * 3.1.6: waits for a field of CSTS. -ENODEV when the registers read all ones, -EIO on a fatal
+ * status.
+ */
 static int wait_csts(struct nvme *c, uint32_t mask, uint32_t want, ns_t timeout)
 {
 	ns_t deadline = time_now() + timeout;
+
 	for (;;) {
 		uint32_t csts = nvme_csts(c);
+
 		if (csts == ~0u)
 			return -ENODEV;
 		if ((csts & mask) == want)
@@ -42,6 +48,7 @@ static ns_t ready_timeout(const struct nvme *c)
 int nvme_disable(struct nvme *c)
 {
 	uint32_t cc = mmio_read32(c->regs + NVME_CC);
+
 	if (cc & NVME_CC_EN)
 		mmio_write32(c->regs + NVME_CC, cc & ~(NVME_CC_EN | NVME_CC_SHN));
 	return wait_csts(c, NVME_CSTS_RDY, 0, ready_timeout(c));
@@ -51,6 +58,7 @@ int nvme_enable(struct nvme *c)
 {
 	struct nvme_queue *q = &c->admin;
 	uint32_t last = q->entries - 1u;
+
 	nvme_queue_start(q);
 	mmio_write32(c->regs + NVME_AQA,
 	             (uint32_t)(PUT(NVME_AQA_ASQS, last) | PUT(NVME_AQA_ACQS, last)));
@@ -66,15 +74,17 @@ int nvme_enable(struct nvme *c)
 static void shut_down(struct nvme *c)
 {
 	uint32_t cc = mmio_read32(c->regs + NVME_CC);
+
 	if (cc == ~0u)
 		return;
 	mmio_write32(c->regs + NVME_CC, (uint32_t)SET(NVME_CC_SHN, cc, NVME_SHN_NORMAL));
-	int rc = wait_csts(c, NVME_CSTS_SHST, PUT(NVME_CSTS_SHST, NVME_SHST_COMPLETE),
-	                   NVME_SHUTDOWN_TIMEOUT);
-	if (!rc)
-		rc = nvme_disable(c);
-	if (rc)
-		log_warn("%s: shutdown: error %d", c->pci->dev.vmk_name, -rc);
+	int err = wait_csts(c, NVME_CSTS_SHST, PUT(NVME_CSTS_SHST, NVME_SHST_COMPLETE),
+	                    NVME_SHUTDOWN_TIMEOUT);
+
+	if (!err)
+		err = nvme_disable(c);
+	if (err)
+		log_warn("%s: shutdown: error %d", c->pci->dev.vmk_name, -err);
 }
 
 static int map_registers(struct nvme *c)
@@ -99,10 +109,11 @@ static int attach_irqs(struct nvme *c)
 	c->mask_irq = !c->pci->cap_msix;
 	if (c->vectors == 1)
 		return pci_irq_attach(c->pci, 0, -1, nvme_irq_all, c);
-	int rc = pci_irq_attach(c->pci, 0, -1, nvme_irq, &c->admin);
-	for (unsigned i = 0; !rc && i < c->queues; i++)
-		rc = pci_irq_attach(c->pci, i + 1, (int)i, nvme_irq, &c->io[i]);
-	return rc;
+	int err = pci_irq_attach(c->pci, 0, -1, nvme_irq, &c->admin);
+
+	for (unsigned i = 0; !err && i < c->queues; i++)
+		err = pci_irq_attach(c->pci, i + 1, (int)i, nvme_irq, &c->io[i]);
+	return err;
 }
 
 static int alloc_queues(struct nvme *c)
@@ -110,19 +121,22 @@ static int alloc_queues(struct nvme *c)
 	unsigned doorbells = (unsigned)((c->pci->bar[0].len - NVME_DOORBELLS) /
 	                                (8u << GET(NVME_CAP_DSTRD, c->cap)));
 	int vectors = pci_irq_setup(c->pci, 1 + MIN(cpu_count(), (unsigned)NVME_QUEUES_MAX));
+
 	if (vectors < 0)
 		return vectors;
 	c->vectors = (uint16_t)vectors;
 	c->queues = (uint16_t)MIN(vectors > 1 ? vectors - 1u : 1u, doorbells - 1);
 	uint16_t depth = (uint16_t)MIN((unsigned)NVME_DEPTH, (unsigned)GET(NVME_CAP_MQES, c->cap));
+
 	c->identify = dma_alloc(&c->pci->dev, NVME_IDENTIFY_SIZE, &c->identify_iova);
 	c->io = kcalloc(c->queues, sizeof(*c->io));
 	if (!c->identify || !c->io)
 		return -ENOMEM;
-	int rc = nvme_queue_alloc(c, &c->admin, 0, NVME_ADMIN_DEPTH);
-	for (unsigned i = 0; !rc && i < c->queues; i++)
-		rc = nvme_queue_alloc(c, &c->io[i], (uint16_t)(i + 1), depth);
-	return rc ? rc : attach_irqs(c);
+	int err = nvme_queue_alloc(c, &c->admin, 0, NVME_ADMIN_DEPTH);
+
+	for (unsigned i = 0; !err && i < c->queues; i++)
+		err = nvme_queue_alloc(c, &c->io[i], (uint16_t)(i + 1), depth);
+	return err ? err : attach_irqs(c);
 }
 
 static void release(struct nvme *c)
@@ -141,25 +155,27 @@ static void release(struct nvme *c)
 /* 7.6.1 */
 static int start(struct nvme *c)
 {
-	int rc = map_registers(c);
-	if (!rc)
-		rc = nvme_disable(c);
-	if (!rc)
-		rc = alloc_queues(c);
-	if (rc)
-		return rc;
+	int err = map_registers(c);
+
+	if (!err)
+		err = nvme_disable(c);
+	if (!err)
+		err = alloc_queues(c);
+	if (err)
+		return err;
 	pci_set_master(c->pci, true);
-	rc = nvme_enable(c);
-	if (!rc)
-		rc = nvme_identify_controller(c);
-	if (!rc)
-		rc = nvme_create_queues(c);
-	return rc;
+	err = nvme_enable(c);
+	if (!err)
+		err = nvme_identify_controller(c);
+	if (!err)
+		err = nvme_create_queues(c);
+	return err;
 }
 
 static int nvme_probe(struct device *dev)
 {
 	struct nvme *c = kzalloc(sizeof(*c));
+
 	if (!c)
 		return -ENOMEM;
 	c->pci = to_pci(dev);
@@ -167,26 +183,28 @@ static int nvme_probe(struct device *dev)
 	mutex_init(&c->admin_mutex, "nvme admin");
 	waitq_init(&c->admin_wait, "nvme admin");
 	work_init(&c->reset, nvme_reset_work);
-	int rc = start(c);
-	if (rc) {
-		if (c->regs && rc != -ENODEV && nvme_disable(c))
+	int err = start(c);
+
+	if (err) {
+		if (c->regs && err != -ENODEV && nvme_disable(c))
 			log_warn("%s: the controller does not stop", dev->name);
 		release(c);
-		return rc;
+		return err;
 	}
 	device_set_vmk_name(dev, "vmhba");
 	c->state = NVME_LIVE;
 	log_info("%s: %s, serial %s, firmware %s, %u queues of %u", dev->vmk_name, c->model,
 	         c->serial, c->firmware, c->queues_live, c->io[0].depth);
-	rc = nvme_ns_scan(c);
-	if (rc)
-		log_warn("%s: namespaces: error %d", dev->vmk_name, -rc);
+	err = nvme_ns_scan(c);
+	if (err)
+		log_warn("%s: namespaces: error %d", dev->vmk_name, -err);
 	return 0;
 }
 
 static void nvme_remove(struct device *dev)
 {
 	struct nvme *c = dev->drvdata;
+
 	WRITE_ONCE(c->removing, true);
 	work_flush(&c->reset);
 	if (dev->gone || nvme_csts(c) == ~0u)

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * State of an NVMe controller. nvme.c: controller and binding; nvme_admin.c: admin commands, identify; nvme_queue.c:
- * queue pairs, the path of an I/O; nvme_ns.c: namespaces as block devices; nvme_recover.c: time-outs and reset.
+ * State of an NVMe controller. nvme.c: controller and binding; nvme_admin.c: admin commands,
+ * identify; nvme_queue.c: queue pairs, the path of an I/O; nvme_ns.c: namespaces as block devices;
+ * nvme_recover.c: time-outs and reset.
  *
  * nvme_queue.lock guards a pair's rings and tags. admin_mutex lets one world at a time send an
- * admin command and wait for it. state changes in probe, in the reset work, and in remove once it has stopped the work.
+ * admin command and wait for it. state changes in probe, in the reset work, and in remove once it
+ * has stopped the work.
  */
 #ifndef NVME_H
 #define NVME_H
@@ -87,7 +89,10 @@ struct nvme {
 };
 
 uint32_t nvme_csts(struct nvme *c); /* all ones: the controller is gone */
-/* CC.EN to 0 or 1 and the wait for CSTS.RDY; enable also sets up the admin queue. -ETIMEDOUT, -ENODEV, -EIO */
+/*
+ * CC.EN to 0 or 1 and the wait for CSTS.RDY; enable also sets up the admin queue. -ETIMEDOUT,
+ * -ENODEV, -EIO
+ */
 int __must_check nvme_disable(struct nvme *c);
 int __must_check nvme_enable(struct nvme *c);
 
@@ -105,7 +110,10 @@ void nvme_queue_free(struct nvme_queue *q);
 void nvme_queue_start(struct nvme_queue *q); /* empty rings, all tags free */
 /* Takes all completions; under no lock. */
 void nvme_queue_poll(struct nvme_queue *q);
-/* Ends every command of a queue whose controller does not run; those that timed out with -ETIMEDOUT. */
+/*
+ * Ends every command of a queue whose controller does not run; those that timed out with
+ * -ETIMEDOUT.
+ */
 void nvme_queue_cancel(struct nvme_queue *q, int status);
 /* Queues e as tag, which is free, and rings the doorbell. The lock is held. */
 void nvme_queue_put(struct nvme_queue *q, unsigned tag, struct nvme_sqe *e, struct blk_req *r);

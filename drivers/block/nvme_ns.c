@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Namespaces as block devices, with ESXi's names. Spec: NVMe 1.4 5.15. */
-#define LOG_MODULE "nvme"
 #include "nvme.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
+
+#define LOG_MODULE "nvme"
 
 static void ns_release(struct blk_dev *d)
 {
@@ -30,8 +31,10 @@ static void ns_names(struct nvme_ns *ns, unsigned lun)
 	struct nvme *c = ns->ctrl;
 	struct blk_dev *d = &ns->blk;
 	static const char prefix[] = "t10.NVMe____";
+
 	memcpy(d->id, prefix, sizeof(prefix) - 1);
 	char *end = pad_text(d->id + sizeof(prefix) - 1, c->model, 40);
+
 	end = pad_text(end, c->serial, 20);
 	vmk_snprintf(end, 9, "%08x", ns->nsid);
 	vmk_snprintf(d->node, sizeof(d->node), "%s:C0:T0:L%u", c->pci->dev.vmk_name, lun);
@@ -45,6 +48,7 @@ static void ns_limits(struct nvme_ns *ns, const struct nvme_id_ns *id)
 {
 	struct nvme *c = ns->ctrl;
 	uint32_t block = 1u << ns->shift;
+
 	/* Write zeroes and deallocate count blocks in 16 and 32 bits. */
 	ns->blk.limits = (struct blk_limits){
 		.block_size = block,
@@ -66,11 +70,13 @@ static void ns_limits(struct nvme_ns *ns, const struct nvme_id_ns *id)
 
 static int ns_add(struct nvme *c, uint32_t nsid)
 {
-	int rc = nvme_identify(c, NVME_CNS_NAMESPACE, nsid);
-	if (rc)
-		return rc;
+	int err = nvme_identify(c, NVME_CNS_NAMESPACE, nsid);
+
+	if (err)
+		return err;
 	const struct nvme_id_ns *id = c->identify;
 	const struct nvme_lbaf *format = &id->lbaf[GET(NVME_FLBAS_FORMAT, id->flbas)];
+
 	if (!id->nsze)
 		return 0;
 	if ((format->lbads != 9 && format->lbads != 12) || format->ms) {
@@ -80,6 +86,7 @@ static int ns_add(struct nvme *c, uint32_t nsid)
 		return 0;
 	}
 	struct nvme_ns *ns = kzalloc(sizeof(*ns));
+
 	if (!ns)
 		return -ENOMEM;
 	ns->ctrl = c;
@@ -90,28 +97,29 @@ static int ns_add(struct nvme *c, uint32_t nsid)
 	ns->blk.drvdata = ns;
 	ns_limits(ns, id);
 	ns_names(ns, c->ns_count);
-	rc = blk_register(&ns->blk);
-	if (rc)
+	err = blk_register(&ns->blk);
+	if (err)
 		kfree(ns);
 	else
 		c->ns[c->ns_count++] = ns;
-	return rc;
+	return err;
 }
 
 /* 5.15.2.3: identifiers in rising order, 0 ends the list. */
 int nvme_ns_scan(struct nvme *c)
 {
 	uint32_t ids[NVME_NS_MAX];
-	int rc = nvme_identify(c, NVME_CNS_ACTIVE, 0);
-	if (rc)
-		return rc;
+	int err = nvme_identify(c, NVME_CNS_ACTIVE, 0);
+
+	if (err)
+		return err;
 	memcpy(ids, c->identify, sizeof(ids));
 	for (unsigned i = 0; i < NVME_NS_MAX && ids[i]; i++) {
-		rc = ns_add(c, ids[i]);
-		if (rc)
-			log_warn("%s: namespace %u: error %d", c->pci->dev.vmk_name, ids[i], -rc);
-		if (rc == -ENODEV || rc == -ETIMEDOUT)
-			return rc;
+		err = ns_add(c, ids[i]);
+		if (err)
+			log_warn("%s: namespace %u: error %d", c->pci->dev.vmk_name, ids[i], -err);
+		if (err == -ENODEV || err == -ETIMEDOUT)
+			return err;
 	}
 	return 0;
 }

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A queue pair and the path of an I/O: submit writes one entry whose PRPs point at the caller's own pages and rings the doorbell;
- * the bottom half takes completions. A command identifier is the tag and a count of the tag's uses, so that a completion that comes
- * twice, late or for nothing is told from a true one. Spec: NVMe 1.4 4.1 (queues), 4.3 (PRP), 6 (I/O commands).
+ * A queue pair and the path of an I/O: submit writes one entry whose PRPs point at the caller's own
+ * pages and rings the doorbell; the bottom half takes completions. A command identifier is the tag
+ * and a count of the tag's uses, so that a completion that comes twice, late or for nothing is told
+ * from a true one. Spec: NVMe 1.4 4.1 (queues), 4.3 (PRP), 6 (I/O commands).
  */
-#define LOG_MODULE "nvme"
 #include "nvme.h"
 #include "vmk/io.h"
 #include "vmk/log.h"
 #include "vmk/stat.h"
 #include "vmk/string.h"
+
+#define LOG_MODULE "nvme"
 
 STAT(stray, "nvme.stray_completions", "completions for no command in flight");
 STAT(errors, "nvme.errors", "commands that ended with an error status");
@@ -22,6 +24,7 @@ static unsigned poll_batch(struct nvme_queue *q);
 static void queue_bottom(struct bottom *b)
 {
 	struct nvme_queue *q = container_of(b, struct nvme_queue, bottom);
+
 	for (unsigned done = 0; done < BOTTOM_BUDGET; done += NVME_BATCH) {
 		if (poll_batch(q) < NVME_BATCH) {
 			if (unlikely(q->ctrl->mask_irq))
@@ -35,6 +38,7 @@ static void queue_bottom(struct bottom *b)
 int nvme_queue_alloc(struct nvme *c, struct nvme_queue *q, uint16_t id, uint16_t depth)
 {
 	struct device *dev = &c->pci->dev;
+
 	q->ctrl = c;
 	q->id = id;
 	q->depth = depth;
@@ -50,6 +54,7 @@ int nvme_queue_alloc(struct nvme *c, struct nvme_queue *q, uint16_t id, uint16_t
 		return -ENOMEM;
 	}
 	unsigned stride = 4u << GET(NVME_CAP_DSTRD, c->cap);
+
 	q->sq_doorbell = (void *)(c->regs + NVME_DOORBELLS + 2 * id * stride);
 	q->cq_doorbell = (void *)(c->regs + NVME_DOORBELLS + (2 * id + 1) * stride);
 	return 0;
@@ -60,6 +65,7 @@ void nvme_queue_free(struct nvme_queue *q)
 	if (!q->ctrl)
 		return;
 	struct device *dev = &q->ctrl->pci->dev;
+
 	bottom_flush(&q->bottom);
 	dma_free(dev, q->sq, (size_t)q->entries << NVME_SQE_SHIFT);
 	dma_free(dev, (void *)q->cq, (size_t)q->entries << NVME_CQE_SHIFT);
@@ -70,6 +76,7 @@ void nvme_queue_free(struct nvme_queue *q)
 void nvme_queue_start(struct nvme_queue *q)
 {
 	uint64_t flags = spin_lock_irq(&q->lock);
+
 	memset((void *)q->cq, 0, (size_t)q->entries << NVME_CQE_SHIFT);
 	q->sq_tail = q->cq_head = 0;
 	q->phase = 1;
@@ -87,6 +94,7 @@ void nvme_queue_start(struct nvme_queue *q)
 void nvme_queue_put(struct nvme_queue *q, unsigned tag, struct nvme_sqe *e, struct blk_req *r)
 {
 	struct nvme_cmd *cmd = &q->cmd[tag];
+
 	cmd->cid += 1 << NVME_TAG_BITS;
 	cmd->req = r;
 	cmd->busy = true;
@@ -100,15 +108,19 @@ void nvme_queue_put(struct nvme_queue *q, unsigned tag, struct nvme_sqe *e, stru
 	stat_inc(mmio);
 }
 
-/* 4.3: the first page may begin anywhere, all others at a page. -EFAULT: out of the device's reach. */
+/*
+ * 4.3: the first page may begin anywhere, all others at a page. -EFAULT: out of the device's reach.
+ */
 static int map_data(struct nvme_queue *q, unsigned tag, const struct blk_req *r, struct nvme_sqe *e)
 {
 	enum dma_dir dir = r->op == BLK_READ ? DMA_FROM_DEVICE : DMA_TO_DEVICE;
 	struct device *dev = &q->ctrl->pci->dev;
 	uint64_t *list = q->prp[tag];
 	unsigned n = 0;
+
 	for (unsigned i = 0; i < r->sg_count; i++) {
 		iova_t at = dma_map(dev, r->sg[i].pa, r->sg[i].len, dir), end = at + r->sg[i].len;
+
 		if (unlikely(at == IOVA_BAD))
 			return -EFAULT;
 		if (i == 0) {
@@ -128,6 +140,7 @@ static int map_data(struct nvme_queue *q, unsigned tag, const struct blk_req *r,
 static void unmap_data(struct nvme_queue *q, const struct blk_req *r)
 {
 	enum dma_dir dir = r->op == BLK_READ ? DMA_FROM_DEVICE : DMA_TO_DEVICE;
+
 	for (unsigned i = 0; i < r->sg_count; i++)
 		dma_unmap(&q->ctrl->pci->dev, r->sg[i].pa, r->sg[i].len, dir);
 }
@@ -142,11 +155,13 @@ static int fill(struct nvme_queue *q, unsigned tag, const struct nvme_ns *ns,
 		                                 [BLK_WRITE_ZEROES] = NVME_WRITE_ZEROES };
 	uint64_t lba = r->pos >> ns->shift;
 	uint32_t blocks = (uint32_t)(r->len >> ns->shift);
+
 	*e = (struct nvme_sqe){ .opcode = opcode[r->op], .nsid = ns->nsid };
 	if (r->op == BLK_FLUSH)
 		return 0;
 	if (r->op == BLK_DISCARD) {
 		struct nvme_dsm_range *range = (void *)q->prp[tag];
+
 		*range = (struct nvme_dsm_range){ .blocks = blocks, .lba = lba };
 		e->prp1 = q->prp_iova + tag * sizeof(*q->prp);
 		e->cdw11 = NVME_DSM_DISCARD;
@@ -163,21 +178,23 @@ int nvme_submit(struct blk_dev *d, unsigned qi, struct blk_req *r)
 	struct nvme_ns *ns = d->drvdata;
 	struct nvme_queue *q = &ns->ctrl->io[qi];
 	struct nvme_sqe e;
-	int rc;
+	int err;
 	uint64_t flags = spin_lock_irq(&q->lock);
+
 	if (unlikely(!q->live || !q->free_count)) {
-		rc = ns->ctrl->state == NVME_DEAD ? -ENODEV : -EBUSY;
+		err = ns->ctrl->state == NVME_DEAD ? -ENODEV : -EBUSY;
 		stat_inc(busy);
 	} else {
 		unsigned tag = q->free_tag[q->free_count - 1];
-		rc = fill(q, tag, ns, r, &e);
-		if (likely(!rc)) {
+
+		err = fill(q, tag, ns, r, &e);
+		if (likely(!err)) {
 			q->free_count--;
 			nvme_queue_put(q, tag, &e, r);
 		}
 	}
 	spin_unlock_irq(&q->lock, flags);
-	return rc;
+	return err;
 }
 
 /* 4.6.1: what a status means to those above. */
@@ -206,17 +223,22 @@ struct finished {
 	uint16_t status;
 };
 
-/* Takes one entry off the ring; false when there is none. out->req NULL: no I/O of ours. The lock is held. */
+/*
+ * Takes one entry off the ring; false when there is none. out->req NULL: no I/O of ours. The lock
+ * is held.
+ */
 static bool take_completion(struct nvme_queue *q, struct finished *out)
 {
 	volatile struct nvme_cqe *e = &q->cq[q->cq_head];
 	uint16_t status = e->status;
+
 	if ((status & NVME_STATUS_PHASE) != q->phase)
 		return false;
 	dma_rmb();
 	uint16_t cid = e->cid;
 	unsigned tag = cid & ((1 << NVME_TAG_BITS) - 1);
 	struct nvme_cmd *cmd = tag < q->depth ? &q->cmd[tag] : NULL;
+
 	if (++q->cq_head == q->entries) {
 		q->cq_head = 0;
 		q->phase ^= 1;
@@ -243,10 +265,11 @@ static bool take_completion(struct nvme_queue *q, struct finished *out)
 
 static void end_request(struct nvme_queue *q, const struct finished *f)
 {
-	int rc = 0;
+	int err = 0;
+
 	if (unlikely(f->status & ~NVME_STATUS_PHASE)) {
-		rc = nvme_errno(f->status);
-		if (rc) {
+		err = nvme_errno(f->status);
+		if (err) {
 			stat_inc(errors);
 			log_warn("%s: operation %u at %llu failed with status %03x",
 			         f->req->dev->id, f->req->op, (unsigned long long)f->req->pos,
@@ -254,7 +277,7 @@ static void end_request(struct nvme_queue *q, const struct finished *f)
 		}
 	}
 	unmap_data(q, f->req);
-	blk_complete(f->req, rc);
+	blk_complete(f->req, err);
 }
 
 /* At most NVME_BATCH completions; how many it took. */
@@ -263,6 +286,7 @@ static unsigned poll_batch(struct nvme_queue *q)
 	struct finished done[NVME_BATCH];
 	unsigned n = 0;
 	uint64_t flags = spin_lock_irq(&q->lock);
+
 	while (n < NVME_BATCH && q->live && take_completion(q, &done[n]))
 		n++;
 	if (n) {
@@ -287,18 +311,24 @@ void nvme_queue_poll(struct nvme_queue *q)
 enum irq_return nvme_irq(void *arg)
 {
 	struct nvme_queue *q = arg;
+
 	stat_inc(interrupts);
 	bottom_raise(&q->bottom);
 	return IRQ_HANDLED;
 }
 
-/* A level interrupt may be another device's, and stays up until the bottom half has taken the completions. */
+/*
+ * A level interrupt may be another device's, and stays up until the bottom half has taken the
+ * completions.
+ */
 enum irq_return nvme_irq_all(void *arg)
 {
 	struct nvme *c = arg;
 	bool ours = false;
+
 	for (unsigned i = 0; i <= c->queues; i++) {
 		struct nvme_queue *q = i ? &c->io[i - 1] : &c->admin;
+
 		if (!q->live || (q->cq[q->cq_head].status & NVME_STATUS_PHASE) != q->phase)
 			continue;
 		ours = true;
@@ -319,6 +349,7 @@ void nvme_queue_cancel(struct nvme_queue *q, int status)
 		struct nvme_cmd *cmd = &q->cmd[tag];
 		struct blk_req *r = cmd->req;
 		bool late = cmd->aborting;
+
 		q->live = false;
 		if (!q->id && tag == NVME_ADMIN_TAG && cmd->busy)
 			q->ctrl->admin_status = (uint16_t)PUT(NVME_STATUS_CODE,

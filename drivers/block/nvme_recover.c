@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Time-outs and reset. A late command is looked for in its ring (a lost interrupt), then aborted, then the controller is reset: what
- * timed out ends with -ETIMEDOUT, everything else is tried again. A controller that does not come back is dead until the next
- * boot, and everything ends with -ENODEV. Spec: NVMe 1.4 5.1 (abort), 7.3.1 (reset).
+ * Time-outs and reset. A late command is looked for in its ring (a lost interrupt), then aborted,
+ * then the controller is reset: what timed out ends with -ETIMEDOUT, everything else is tried
+ * again. A controller that does not come back is dead until the next boot, and everything ends with
+ * -ENODEV. Spec: NVMe 1.4 5.1 (abort), 7.3.1 (reset).
  */
-#define LOG_MODULE "nvme"
 #include "nvme.h"
 #include "vmk/log.h"
 #include "vmk/stat.h"
+
+#define LOG_MODULE "nvme"
 
 STAT(lost, "nvme.lost_interrupts", "late commands whose completion was in the ring");
 STAT(aborts, "nvme.aborts", "commands asked to abort");
@@ -31,8 +33,10 @@ static enum lateness lateness(struct nvme_queue *q, const struct blk_req *r, uin
 	enum lateness what = LATE_GONE;
 	uint64_t flags = spin_lock_irq(&q->lock);
 	int tag = tag_of(q, r);
+
 	if (tag >= 0) {
 		struct nvme_cmd *cmd = &q->cmd[tag];
+
 		what = cmd->aborting ? LATE_RESET : LATE_ABORT;
 		cmd->aborting = true;
 		*cid = (uint16_t)(cmd->cid | tag);
@@ -45,6 +49,7 @@ static bool in_flight(struct nvme_queue *q, const struct blk_req *r)
 {
 	uint64_t flags = spin_lock_irq(&q->lock);
 	bool yes = tag_of(q, r) >= 0;
+
 	spin_unlock_irq(&q->lock, flags);
 	return yes;
 }
@@ -63,6 +68,7 @@ void nvme_timeout(struct blk_dev *d, struct blk_req *r)
 	struct nvme_queue *q = queue_of(c, r);
 	uint32_t csts = nvme_csts(c);
 	uint16_t cid = 0;
+
 	if (!q)
 		return;
 	if (csts == ~0u || csts & NVME_CSTS_CFS) {
@@ -76,6 +82,7 @@ void nvme_timeout(struct blk_dev *d, struct blk_req *r)
 		return;
 	}
 	enum lateness what = lateness(q, r, &cid);
+
 	if (what == LATE_ABORT && !nvme_abort(c, q->id, cid)) {
 		stat_inc(aborts);
 		log_warn("%s: no answer to command %04x of queue %u: asked to abort", d->id, cid,
@@ -105,14 +112,15 @@ void nvme_die(struct nvme *c)
 
 static int restart(struct nvme *c)
 {
-	int rc = nvme_disable(c);
-	if (rc == -ETIMEDOUT)
-		rc = pci_reset_function(c->pci);
-	if (rc)
-		return rc;
+	int err = nvme_disable(c);
+
+	if (err == -ETIMEDOUT)
+		err = pci_reset_function(c->pci);
+	if (err)
+		return err;
 	cancel_all(c, BLK_AGAIN); /* held until the kick, since no queue is live */
-	rc = nvme_enable(c);
-	return rc ? rc : nvme_create_queues(c);
+	err = nvme_enable(c);
+	return err ? err : nvme_create_queues(c);
 }
 
 /* Takes no more requests while the controller is reset. */
@@ -120,6 +128,7 @@ static void stop_queues(struct nvme *c)
 {
 	for (unsigned i = 0; i < c->queues; i++) {
 		uint64_t flags = spin_lock_irq(&c->io[i].lock);
+
 		c->io[i].live = false;
 		spin_unlock_irq(&c->io[i].lock, flags);
 	}
@@ -128,6 +137,7 @@ static void stop_queues(struct nvme *c)
 void nvme_reset_work(struct work *w)
 {
 	struct nvme *c = container_of(w, struct nvme, reset);
+
 	if (c->state != NVME_LIVE)
 		return;
 	if (c->removing) { /* its last requests hang: a reset for them is not worth the wait */
@@ -138,10 +148,11 @@ void nvme_reset_work(struct work *w)
 	stat_inc(resets);
 	log_warn("%s: resetting the controller", c->pci->dev.vmk_name);
 	stop_queues(c);
-	int rc = nvme_csts(c) == ~0u ? -ENODEV : restart(c);
-	if (rc) {
+	int err = nvme_csts(c) == ~0u ? -ENODEV : restart(c);
+
+	if (err) {
 		log_err("%s: the controller does not come back: error %d", c->pci->dev.vmk_name,
-		        -rc);
+		        -err);
 		nvme_die(c);
 		return;
 	}

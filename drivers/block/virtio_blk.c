@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Virtio block devices: a queue per CPU where the device has them. Each queue's lock guards its ring and slots. There is no abort: a
- * request past its deadline that is not in the used ring resets the device; it ends with -ETIMEDOUT, all others are tried again.
+ * Virtio block devices: a queue per CPU where the device has them. Each queue's lock guards its
+ * ring and slots. There is no abort: a request past its deadline that is not in the used ring
+ * resets the device; it ends with -ETIMEDOUT, all others are tried again.
  * Spec: VIRTIO 1.1 5.2.
  */
-#define LOG_MODULE "virtio_blk"
 #include "virtio_blk_regs.h"
 #include "virtio/virtio.h"
 #include "vmk/blk.h"
@@ -14,6 +14,8 @@
 #include "vmk/stat.h"
 #include "vmk/string.h"
 #include "vmk/wait.h"
+
+#define LOG_MODULE "virtio_blk"
 
 STAT(errors, "virtio_blk.errors", "requests that ended with an error status");
 STAT(resets, "virtio_blk.resets", "device resets");
@@ -64,6 +66,7 @@ static unsigned queue_poll(struct vblk_queue *q);
 static void queue_bottom(struct bottom *b)
 {
 	struct vblk_queue *q = container_of(b, struct vblk_queue, bottom);
+
 	for (unsigned done = 0; done < BOTTOM_BUDGET; done += VBLK_BATCH)
 		if (queue_poll(q) < VBLK_BATCH)
 			return;
@@ -76,10 +79,12 @@ static unsigned describe(struct vblk_queue *q, struct vblk_slot *s, const struct
 {
 	iova_t at = q->slot_iova + (iova_t)((uint8_t *)s - (uint8_t *)q->slot);
 	unsigned n = 0;
+
 	buf[n++] = (struct virtq_buf){ at + offsetof(struct vblk_slot, header), sizeof(s->header) };
 	if (r->op == BLK_DISCARD || r->op == BLK_WRITE_ZEROES) {
 		s->range = (struct vblk_range){ .sector = r->pos >> VBLK_SECTOR_SHIFT,
-			                        .sectors = (uint32_t)(r->len >> VBLK_SECTOR_SHIFT) };
+			                        .sectors = (uint32_t)(r->len >>
+			                                              VBLK_SECTOR_SHIFT) };
 		buf[n++] = (struct virtq_buf){ at + offsetof(struct vblk_slot, range),
 			                       sizeof(s->range) };
 	}
@@ -87,6 +92,7 @@ static unsigned describe(struct vblk_queue *q, struct vblk_slot *s, const struct
 	for (unsigned i = 0; i < r->sg_count && r->op <= BLK_WRITE; i++) {
 		enum dma_dir dir = r->op == BLK_READ ? DMA_FROM_DEVICE : DMA_TO_DEVICE;
 		iova_t iova = dma_map(&q->dev->virtio.pci->dev, r->sg[i].pa, r->sg[i].len, dir);
+
 		if (iova == IOVA_BAD)
 			return 0;
 		buf[n++] = (struct virtq_buf){ iova, r->sg[i].len };
@@ -106,19 +112,23 @@ static int start(struct vblk_queue *q, struct blk_req *r)
 		                               [BLK_WRITE_ZEROES] = VBLK_WRITE_ZEROES };
 	struct virtq_buf buf[VIRTQ_INDIRECT];
 	unsigned out;
+
 	if (!q->free_count)
 		return -EBUSY;
 	struct vblk_slot *s = &q->slot[q->free[q->free_count - 1]];
 	bool ranged = r->op == BLK_READ || r->op == BLK_WRITE;
+
 	s->header = (struct vblk_header){ .type = type[r->op],
 		                          .sector = ranged ? r->pos >> VBLK_SECTOR_SHIFT : 0 };
 	s->status = 0xff;
 	unsigned n = describe(q, s, r, buf, &out);
+
 	if (!n)
 		return -EFAULT;
-	int rc = virtq_add(&q->vq, buf, out, n - out, s);
-	if (rc)
-		return rc;
+	int err = virtq_add(&q->vq, buf, out, n - out, s);
+
+	if (err)
+		return err;
 	s->req = r;
 	s->late = false;
 	q->free_count--;
@@ -131,14 +141,16 @@ static int vblk_submit(struct blk_dev *d, unsigned qi, struct blk_req *r)
 	struct vblk *b = d->drvdata;
 	struct vblk_queue *q = &b->queue[qi];
 	uint64_t flags = spin_lock_irq(&q->lock);
-	int rc = likely(q->live) ? start(q, r) : b->dead ? -ENODEV : -EBUSY;
+	int err = likely(q->live) ? start(q, r) : b->dead ? -ENODEV : -EBUSY;
+
 	spin_unlock_irq(&q->lock, flags);
-	return rc;
+	return err;
 }
 
 static void end_request(struct vblk_queue *q, struct blk_req *r, int status)
 {
 	enum dma_dir dir = r->op == BLK_READ ? DMA_FROM_DEVICE : DMA_TO_DEVICE;
+
 	for (unsigned i = 0; i < r->sg_count; i++)
 		dma_unmap(&q->dev->virtio.pci->dev, r->sg[i].pa, r->sg[i].len, dir);
 	blk_complete(r, status);
@@ -147,6 +159,7 @@ static void end_request(struct vblk_queue *q, struct blk_req *r, int status)
 static struct blk_req *slot_free(struct vblk_queue *q, struct vblk_slot *s)
 {
 	struct blk_req *r = s->req;
+
 	s->req = NULL;
 	q->free[q->free_count++] = (uint8_t)(s - q->slot);
 	return r;
@@ -163,6 +176,7 @@ static unsigned queue_poll(struct vblk_queue *q)
 	unsigned n = 0;
 	uint32_t len;
 	uint64_t flags = spin_lock_irq(&q->lock);
+
 	do {
 		while (n < VBLK_BATCH && q->live && (s = virtq_get(&q->vq, &len))) {
 			done[n].status = READ_ONCE(s->status);
@@ -170,18 +184,20 @@ static unsigned queue_poll(struct vblk_queue *q)
 		}
 	} while (n < VBLK_BATCH && q->live && virtq_irq_after(&q->vq, 1));
 	bool broken = q->live && q->vq.broken;
+
 	spin_unlock_irq(&q->lock, flags);
 	for (unsigned i = 0; i < n; i++) {
-		int rc = done[i].status == VBLK_OK            ? 0
-		         : done[i].status == VBLK_UNSUPPORTED ? -EOPNOTSUPP
-		                                              : -EIO;
-		if (unlikely(rc)) {
+		int err = done[i].status == VBLK_OK            ? 0
+		          : done[i].status == VBLK_UNSUPPORTED ? -EOPNOTSUPP
+		                                               : -EIO;
+
+		if (unlikely(err)) {
 			stat_inc(errors);
 			log_warn("%s: operation %u at %llu failed with status %u", q->dev->blk->id,
 			         done[i].req->op, (unsigned long long)done[i].req->pos,
 			         done[i].status);
 		}
-		end_request(q, done[i].req, rc);
+		end_request(q, done[i].req, err);
 	}
 	if (unlikely(broken))
 		work_queue(&q->dev->reset);
@@ -196,6 +212,7 @@ static void queue_cancel(struct vblk_queue *q, int status)
 		struct vblk_slot *s = &q->slot[i];
 		bool late = s->late;
 		struct blk_req *r = s->req ? slot_free(q, s) : NULL;
+
 		spin_unlock_irq(&q->lock, flags);
 		if (r)
 			end_request(q, r, late && status == BLK_AGAIN ? -ETIMEDOUT : status);
@@ -205,9 +222,11 @@ static void queue_cancel(struct vblk_queue *q, int status)
 static bool mark_late(struct vblk *b, const struct blk_req *r)
 {
 	bool found = false;
+
 	for (unsigned n = 0; n < b->queues; n++) {
 		struct vblk_queue *q = &b->queue[n];
 		uint64_t flags = spin_lock_irq(&q->lock);
+
 		for (unsigned i = 0; i < VBLK_DEPTH; i++)
 			if (q->slot[i].req == r)
 				q->slot[i].late = found = true;
@@ -219,6 +238,7 @@ static bool mark_late(struct vblk *b, const struct blk_req *r)
 static void vblk_timeout(struct blk_dev *d, struct blk_req *r)
 {
 	struct vblk *b = d->drvdata;
+
 	if (!mark_late(b, r))
 		return;
 	for (unsigned n = 0; n < b->queues; n++)
@@ -244,30 +264,36 @@ static void queues_stop(struct vblk *b)
 {
 	for (unsigned i = 0; i < b->queues; i++) {
 		uint64_t flags = spin_lock_irq(&b->queue[i].lock);
+
 		b->queue[i].live = false;
 		spin_unlock_irq(&b->queue[i].lock, flags);
 	}
 }
 
-/* Rings, vectors, DRIVER_OK: at the start and after a reset, with as many queues as at the start. */
+/*
+ * Rings, vectors, DRIVER_OK: at the start and after a reset, with as many queues as at the start.
+ */
 static int device_start(struct vblk *b)
 {
 	struct virtio *v = &b->virtio;
-	int rc = virtio_irqs(v, b->queues);
-	for (unsigned i = 0; !rc && i < b->queues; i++) {
+	int err = virtio_irqs(v, b->queues);
+
+	for (unsigned i = 0; !err && i < b->queues; i++) {
 		struct vblk_queue *q = &b->queue[i];
+
 		q->vq.bottom = &q->bottom;
 		q->vq.cpu = (int)i;
-		rc = virtq_create(v, &q->vq, i, VIRTQ_SIZE_MAX, true);
+		err = virtq_create(v, &q->vq, i, VIRTQ_SIZE_MAX, true);
 	}
-	if (!rc)
-		rc = virtio_irqs_attach(v);
-	if (rc)
-		return rc;
+	if (!err)
+		err = virtio_irqs_attach(v);
+	if (err)
+		return err;
 	pci_set_master(v->pci, true);
 	virtio_ready(v);
 	for (unsigned i = 0; i < b->queues; i++) {
 		uint64_t flags = spin_lock_irq(&b->queue[i].lock);
+
 		(void)virtq_irq_after(&b->queue[i].vq, 1);
 		b->queue[i].live = true;
 		spin_unlock_irq(&b->queue[i].lock, flags);
@@ -288,6 +314,7 @@ static void die(struct vblk *b)
 static void reset_work(struct work *w)
 {
 	struct vblk *b = container_of(w, struct vblk, reset);
+
 	if (b->dead || !b->blk)
 		return;
 	if (b->removing) {
@@ -298,18 +325,20 @@ static void reset_work(struct work *w)
 	log_warn("%s: resetting the device", b->virtio.pci->dev.vmk_name);
 	queues_stop(b);
 	uint64_t features = b->virtio.features;
+
 	virtio_reset(&b->virtio);
 	virtio_close(&b->virtio);
-	int rc = virtio_negotiate(&b->virtio, VBLK_WANTED);
-	if (!rc && b->virtio.features != features)
-		rc = -EIO;
+	int err = virtio_negotiate(&b->virtio, VBLK_WANTED);
+
+	if (!err && b->virtio.features != features)
+		err = -EIO;
 	for (unsigned i = 0; i < b->queues; i++)
 		queue_cancel(&b->queue[i], BLK_AGAIN);
-	if (!rc)
-		rc = device_start(b);
-	if (rc) {
+	if (!err)
+		err = device_start(b);
+	if (err) {
 		log_err("%s: the device does not come back: error %d", b->virtio.pci->dev.vmk_name,
-		        -rc);
+		        -err);
 		die(b);
 		return;
 	}
@@ -321,12 +350,14 @@ static int queues_alloc(struct vblk *b)
 	struct virtio *v = &b->virtio;
 	unsigned most = v->features & VBLK_F_MQ ? (unsigned)virtio_config(v, VBLK_NUM_QUEUES, 2)
 	                                        : 1;
+
 	b->queues = MAX(1u, MIN(MIN(most, cpu_count()), (unsigned)VBLK_QUEUES_MAX));
 	b->queue = kcalloc(b->queues, sizeof(*b->queue));
 	if (!b->queue)
 		return -ENOMEM;
 	for (unsigned i = 0; i < b->queues; i++) {
 		struct vblk_queue *q = &b->queue[i];
+
 		q->dev = b;
 		spin_init(&q->lock, "virtio_blk queue", RANK_DEVICE);
 		bottom_init(&q->bottom, queue_bottom);
@@ -348,6 +379,7 @@ static void limits(struct vblk *b)
 	uint32_t most = UINT32_MAX >> VBLK_SECTOR_SHIFT;
 	struct blk_limits *l = &b->blk->limits;
 	bool tables = has & VIRTIO_F_INDIRECT_DESC;
+
 	if (block != 4096)
 		block = 512;
 	*l = (struct blk_limits){
@@ -378,6 +410,7 @@ static int vblk_register(struct vblk *b)
 {
 	struct blk_dev *d = b->blk;
 	struct device *dev = &b->virtio.pci->dev;
+
 	limits(b);
 	device_set_vmk_name(dev, "vmhba");
 	d->ops = &vblk_ops;
@@ -393,6 +426,7 @@ static int vblk_register(struct vblk *b)
 static void release(struct vblk *b)
 {
 	struct device *dev = &b->virtio.pci->dev;
+
 	virtio_close(&b->virtio);
 	for (unsigned i = 0; b->queue && i < b->queues; i++)
 		dma_free(dev, b->queue[i].slot, VBLK_DEPTH * sizeof(struct vblk_slot));
@@ -404,35 +438,38 @@ static void release(struct vblk *b)
 static int vblk_probe(struct device *dev)
 {
 	struct vblk *b = kzalloc(sizeof(*b));
+
 	if (!b)
 		return -ENOMEM;
 	dev->drvdata = b;
 	work_init(&b->reset, reset_work);
-	int rc = virtio_open(&b->virtio, to_pci(dev));
-	if (!rc)
-		rc = virtio_negotiate(&b->virtio, VBLK_WANTED);
-	if (!rc)
-		rc = queues_alloc(b);
-	if (!rc)
-		rc = device_start(b);
-	if (!rc && !(b->blk = kzalloc(sizeof(*b->blk))))
-		rc = -ENOMEM;
-	if (!rc && (rc = vblk_register(b))) {
+	int err = virtio_open(&b->virtio, to_pci(dev));
+
+	if (!err)
+		err = virtio_negotiate(&b->virtio, VBLK_WANTED);
+	if (!err)
+		err = queues_alloc(b);
+	if (!err)
+		err = device_start(b);
+	if (!err && !(b->blk = kzalloc(sizeof(*b->blk))))
+		err = -ENOMEM;
+	if (!err && (err = vblk_register(b))) {
 		kfree(b->blk);
 		b->blk = NULL;
 	}
-	if (!rc)
+	if (!err)
 		return 0;
 	if (b->virtio.common || b->virtio.port)
 		virtio_reset(&b->virtio);
 	pci_set_master(b->virtio.pci, false);
 	release(b);
-	return rc;
+	return err;
 }
 
 static void vblk_remove(struct device *dev)
 {
 	struct vblk *b = dev->drvdata;
+
 	WRITE_ONCE(b->removing, true);
 	work_flush(&b->reset);
 	if (dev->gone || virtio_status(&b->virtio) == 0xff)

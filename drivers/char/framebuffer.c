@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A linear framebuffer that the boot loader set up, as a screen of 8 x 16 cells. The glyphs are made by the build
- * (iso/workshop/font.py). Spec: Multiboot2 2.0, 3.6.12.
+ * A linear framebuffer that the boot loader set up, as a screen of 8 x 16 cells. The glyphs are
+ * made by the build (iso/workshop/font.py). Spec: Multiboot2 2.0, 3.6.12.
  */
 #include "font.h"
 #include "vmk/boot.h"

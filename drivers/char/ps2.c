@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The PS/2 keyboard behind an 8042 controller (or what the firmware shows as one): US layout, scan code set 1, turned into
- * the bytes that a TERM=linux terminal sends. State belongs to the interrupt handler.
+ * The PS/2 keyboard behind an 8042 controller (or what the firmware shows as one): US layout, scan
+ * code set 1, turned into the bytes that a TERM=linux terminal sends. State belongs to the
+ * interrupt handler.
  * Spec: IBM PS/2 technical reference (1987), keyboard and auxiliary device controller.
  */
 #include "vmk/console.h"
@@ -204,15 +205,18 @@ static bool set_up(void)
 void ps2_init(void)
 {
 	struct irq *irq;
-	int r;
+	int err;
 
 	if (!set_up()) {
 		log_info("no keyboard controller");
 		return;
 	}
-	r = irq_alloc_isa("ps2", KBD_IRQ, ps2_irq, NULL, &irq);
-	if (r != 0)
-		log_warn("no interrupt for the keyboard: error %d", -r);
-	/* A byte that came before the line was open has made no interrupt, and keeps it up: no edge would follow. */
+	err = irq_alloc_isa("ps2", KBD_IRQ, ps2_irq, NULL, &irq);
+	if (err != 0)
+		log_warn("no interrupt for the keyboard: error %d", -err);
+	/*
+	 * A byte that came before the line was open has made no interrupt, and keeps it up: no edge
+	 * would follow.
+	 */
 	discard();
 }

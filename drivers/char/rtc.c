@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The real-time clock, read once at boot to set the time; it is taken to run in UTC. Spec: Motorola MC146818A data
- * sheet.
+ * The real-time clock, read once at boot to set the time; it is taken to run in UTC. Spec: Motorola
+ * MC146818A data sheet.
  */
 #include "vmk/io.h"
 #include "vmk/log.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The first serial port as a console: polled output, input by interrupt. Spec: National PC16550D data sheet, 8.
+ * The first serial port as a console: polled output, input by interrupt. Spec: National PC16550D
+ * data sheet, 8.
  */
 #include "vmk/console.h"
 #include "vmk/io.h"
@@ -146,13 +147,13 @@ void uart_early_init(void)
 void uart_irq_init(void)
 {
 	struct irq *irq;
-	int r;
+	int err;
 
 	if (com1.console.write == NULL)
 		return;
-	r = irq_alloc_isa("com1", UART_IRQ, uart_irq, &com1, &irq);
-	if (r != 0) {
-		log_warn("no interrupt, no input: error %d", -r);
+	err = irq_alloc_isa("com1", UART_IRQ, uart_irq, &com1, &irq);
+	if (err != 0) {
+		log_warn("no interrupt, no input: error %d", -err);
 		return;
 	}
 	uart_write(&com1, IER, IER_ERBFI);

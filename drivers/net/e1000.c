@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Intel Gigabit NICs: 8254x and 82574L. Reset, address, link, filters, interrupts. Spec: SDM 14 (initialisation), 13.4
- * (registers); 82574 Datasheet 10.2. One vector or line serves everything; the interval register moderates it.
+ * Intel Gigabit NICs: 8254x and 82574L. Reset, address, link, filters, interrupts. Spec: SDM 14
+ * (initialisation), 13.4 (registers); 82574 Datasheet 10.2. One vector or line serves everything;
+ * the interval register moderates it.
  */
-#define LOG_MODULE "e1000"
 #include "e1000.h"
 #include "vmk/io.h"
 #include "vmk/log.h"
@@ -11,6 +11,8 @@
 #include "vmk/stat.h"
 #include "vmk/string.h"
 #include "vmk/world.h"
+
+#define LOG_MODULE "e1000"
 
 STAT(interrupts, "e1000.interrupts", "interrupts");
 STAT(mmio, "e1000.mmio", "registers read and written");
@@ -28,11 +30,14 @@ void e1000_write(struct e1000 *e, unsigned reg, uint32_t v)
 	mmio_write32(e->regs + reg, v);
 }
 
-/* Reading ICR acknowledges; the causes stay masked until the bottom half has looked at the rings. */
+/*
+ * Reading ICR acknowledges; the causes stay masked until the bottom half has looked at the rings.
+ */
 static enum irq_return e1000_irq(void *arg)
 {
 	struct e1000 *e = arg;
 	uint32_t icr = e1000_read(e, E1000_ICR);
+
 	if (!icr || icr == ~0u)
 		return IRQ_NONE;
 	stat_inc(interrupts);
@@ -65,6 +70,7 @@ static int reset(struct e1000 *e)
 static int read_mac(struct e1000 *e)
 {
 	uint32_t low = e1000_read(e, E1000_RAL), high = e1000_read(e, E1000_RAH);
+
 	memcpy(e->up.mac, &low, 4);
 	memcpy(e->up.mac + 4, &high, 2);
 	return low && low != ~0u && !(e->up.mac[0] & 1) ? 0 : -ENODEV;
@@ -74,6 +80,7 @@ static void read_link(struct e1000 *e)
 {
 	static const uint16_t speed[] = { 10, 100, 1000, 1000 };
 	uint32_t status = e1000_read(e, E1000_STATUS);
+
 	if (status == ~0u || !e->live)
 		status = 0;
 	uplink_link(&e->up, status & E1000_STATUS_LU, speed[GET(E1000_STATUS_SPEED, status)],
@@ -83,6 +90,7 @@ static void read_link(struct e1000 *e)
 static void start_device(struct e1000 *e)
 {
 	uint32_t ctrl = e1000_read(e, E1000_CTRL);
+
 	e1000_write(e, E1000_CTRL,
 	            ctrl | (uint32_t)(E1000_CTRL_SLU | E1000_CTRL_ASDE | E1000_CTRL_VME));
 	e1000_write(e, E1000_VET, 0x8100);
@@ -110,9 +118,10 @@ static void recover(struct e1000 *e)
 	e1000_rings_halt(e);
 	e1000_write(e, E1000_IMC, ~0u);
 	bottom_flush(&e->bottom);
-	int rc = reset(e);
-	if (rc) {
-		log_err("%s: it does not come back: error %d", e->up.name, -rc);
+	int err = reset(e);
+
+	if (err) {
+		log_err("%s: it does not come back: error %d", e->up.name, -err);
 		uplink_link(&e->up, false, 0, false);
 		return;
 	}
@@ -124,6 +133,7 @@ static void recover(struct e1000 *e)
 static void link_work(struct work *w)
 {
 	struct e1000 *e = container_of(w, struct e1000, link_work);
+
 	if (!e->registered || e->removing)
 		return;
 	if (e->stuck)
@@ -136,6 +146,7 @@ static int e1000_set_mode(struct uplink *u, bool promisc, bool allmulti)
 {
 	struct e1000 *e = u->drvdata;
 	uint32_t rctl = e1000_read(e, E1000_RCTL) & (uint32_t) ~(E1000_RCTL_UPE | E1000_RCTL_MPE);
+
 	e->rctl_mode = (uint32_t)((promisc ? E1000_RCTL_UPE : 0) | (allmulti ? E1000_RCTL_MPE : 0));
 	e1000_write(e, E1000_RCTL, rctl | e->rctl_mode);
 	return 0;
@@ -146,8 +157,10 @@ static int e1000_set_multicast(struct uplink *u, const uint8_t (*mac)[ETH_ALEN],
 {
 	struct e1000 *e = u->drvdata;
 	uint32_t table[E1000_MTA_WORDS] = { 0 };
+
 	for (unsigned i = 0; i < n; i++) {
 		unsigned hash = (mac[i][4] >> 4 | (unsigned)mac[i][5] << 4) & 0xfff;
+
 		table[hash >> 5] |= 1u << (hash & 31);
 	}
 	for (unsigned i = 0; i < E1000_MTA_WORDS; i++)
@@ -163,7 +176,9 @@ static int e1000_set_mtu(struct uplink *u, unsigned mtu)
 	return 0;
 }
 
-/* The rings run from probe to remove; what arrives while it is down is dropped by uplink_receive. */
+/*
+ * The rings run from probe to remove; what arrives while it is down is dropped by uplink_receive.
+ */
 static int e1000_set_up(struct uplink *u, bool up)
 {
 	u->admin_up = up;
@@ -179,6 +194,7 @@ static const struct uplink_ops e1000_ops = { .xmit = e1000_xmit,
 static void describe(struct e1000 *e)
 {
 	struct uplink *u = &e->up;
+
 	device_set_vmk_name(&e->pci->dev, "vmnic");
 	str_copy(u->name, e->pci->dev.vmk_name, sizeof(u->name));
 	u->mtu = 1500;
@@ -196,20 +212,24 @@ static int start(struct e1000 *e)
 	e->regs = pci_map_bar(e->pci, 0);
 	if (!e->regs || e->pci->bar[0].len < E1000_REGS_SIZE || e1000_read(e, E1000_STATUS) == ~0u)
 		return -ENODEV;
-	int rc = reset(e);
-	if (!rc)
-		rc = read_mac(e);
-	if (!rc)
-		rc = e1000_rings_alloc(e);
-	if (rc)
-		return rc;
-	/* One MSI: with MSI-X the 82574 would spread causes over vectors that one ring pair has no use for. */
+	int err = reset(e);
+
+	if (!err)
+		err = read_mac(e);
+	if (!err)
+		err = e1000_rings_alloc(e);
+	if (err)
+		return err;
+	/*
+	 * One MSI: with MSI-X the 82574 would spread causes over vectors that one ring pair has no
+	 * use for.
+	 */
 	e->pci->cap_msix = 0;
-	rc = pci_irq_setup(e->pci, 1);
-	if (rc >= 0)
-		rc = pci_irq_attach(e->pci, 0, -1, e1000_irq, e);
-	if (rc)
-		return rc;
+	err = pci_irq_setup(e->pci, 1);
+	if (err >= 0)
+		err = pci_irq_attach(e->pci, 0, -1, e1000_irq, e);
+	if (err)
+		return err;
 	pci_set_master(e->pci, true);
 	start_device(e);
 	return 0;
@@ -217,8 +237,9 @@ static int start(struct e1000 *e)
 
 static void stop(struct e1000 *e)
 {
-	int rc = e->regs ? reset(e) : -ENODEV;
-	if (rc == -ETIMEDOUT)
+	int err = e->regs ? reset(e) : -ENODEV;
+
+	if (err == -ETIMEDOUT)
 		log_warn("%s: does not reset", e->pci->dev.name);
 	pci_set_master(e->pci, false);
 	pci_irq_teardown(e->pci);
@@ -233,6 +254,7 @@ static void stop(struct e1000 *e)
 static int e1000_probe(struct device *dev)
 {
 	struct e1000 *e = kzalloc(sizeof(*e));
+
 	if (!e)
 		return -ENOMEM;
 	e->pci = to_pci(dev);
@@ -241,14 +263,15 @@ static int e1000_probe(struct device *dev)
 	spin_init(&e->tx_lock, "e1000 send", RANK_DEVICE);
 	bottom_init(&e->bottom, e1000_bottom);
 	work_init(&e->link_work, link_work);
-	int rc = start(e);
-	if (!rc) {
+	int err = start(e);
+
+	if (!err) {
 		describe(e);
-		rc = uplink_register(&e->up);
+		err = uplink_register(&e->up);
 	}
-	if (rc) {
+	if (err) {
 		stop(e);
-		return rc;
+		return err;
 	}
 	e->registered = true;
 	read_link(e);
@@ -258,6 +281,7 @@ static int e1000_probe(struct device *dev)
 static void e1000_remove(struct device *dev)
 {
 	struct e1000 *e = dev->drvdata;
+
 	WRITE_ONCE(e->removing, true);
 	uplink_unregister(&e->up);
 	work_flush(&e->link_work);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * State of an Intel Gigabit NIC. e1000.c: device, link, filters, binding; e1000_io.c: rings. rx_lock and tx_lock guard
- * their rings; registers of set-up are written in one world at a time.
+ * State of an Intel Gigabit NIC. e1000.c: device, link, filters, binding; e1000_io.c: rings.
+ * rx_lock and tx_lock guard their rings; registers of set-up are written in one world at a time.
  */
 #ifndef E1000_H
 #define E1000_H

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Rings of an Intel Gigabit NIC. Receive buffers are the first half of single pages, which become the packet's own; a
- * frame longer than a buffer takes several. Sending points at the caller's pages; checksums are left to the device by a context
- * descriptor, which it remembers. Spec: SDM 3.2 (receive), 3.3 (transmit), 3.5 (segmentation).
+ * Rings of an Intel Gigabit NIC. Receive buffers are the first half of single pages, which become
+ * the packet's own; a frame longer than a buffer takes several. Sending points at the caller's
+ * pages; checksums are left to the device by a context descriptor, which it remembers. Spec: SDM
+ * 3.2 (receive), 3.3 (transmit), 3.5 (segmentation).
  */
-#define LOG_MODULE "e1000"
 #include "e1000.h"
 #include "vmk/io.h"
 #include "vmk/log.h"
@@ -12,6 +12,8 @@
 #include "vmk/stat.h"
 #include "vmk/string.h"
 #include "vmk/time.h"
+
+#define LOG_MODULE "e1000"
 
 STAT(rx_nobuf, "e1000.rx_no_buffer", "frames dropped for want of memory");
 STAT(rx_bad, "e1000.rx_errors", "frames that the device marked as damaged");
@@ -23,6 +25,7 @@ enum { RING_BYTES = E1000_RING * 16 };
 int e1000_rings_alloc(struct e1000 *e)
 {
 	struct device *dev = &e->pci->dev;
+
 	spin_init(&e->rx_lock, "e1000 receive", RANK_DEVICE);
 	spin_init(&e->tx_lock, "e1000 send", RANK_DEVICE);
 	e->rx = dma_alloc(dev, RING_BYTES, &e->rx_iova);
@@ -75,6 +78,7 @@ void e1000_rings_start(struct e1000 *e)
 	e1000_write(e, E1000_TDH, 0);
 	e1000_write(e, E1000_TDT, 0);
 	uint64_t flags = spin_lock_irq(&e->tx_lock);
+
 	e->live = true;
 	spin_unlock_irq(&e->tx_lock, flags);
 }
@@ -82,6 +86,7 @@ void e1000_rings_start(struct e1000 *e)
 void e1000_rings_halt(struct e1000 *e)
 {
 	uint64_t flags = spin_lock_irq(&e->tx_lock);
+
 	e->live = false;
 	spin_unlock_irq(&e->tx_lock, flags);
 }
@@ -120,12 +125,16 @@ static void rx_flags(const struct e1000 *e, struct pkt *p, uint8_t status, uint8
 		p->flags |= PKT_CSUM_VALID;
 }
 
-/* One buffer; the frame when it is complete, else NULL. The page is replaced, or used again and the frame lost. */
+/*
+ * One buffer; the frame when it is complete, else NULL. The page is replaced, or used again and the
+ * frame lost.
+ */
 static struct pkt *rx_take(struct e1000 *e, unsigned i, uint8_t status)
 {
 	uint16_t len = e->rx[i].length, tag = e->rx[i].special;
 	uint8_t errors = e->rx[i].errors;
 	bool last = status & E1000_RXD_EOP;
+
 	if (e->rx_skip || errors & E1000_RXD_ERR_FRAME || len > E1000_RX_BYTES || !len) {
 		if (!e->rx_skip) {
 			stat_inc(rx_bad);
@@ -136,6 +145,7 @@ static struct pkt *rx_take(struct e1000 *e, unsigned i, uint8_t status)
 		return NULL;
 	}
 	pa_t fresh = page_alloc(ORDER_4K, FRAME_DMA, 0);
+
 	if (!e->rx_pkt)
 		e->rx_pkt = pkt_new();
 	if (fresh == PA_NONE || !e->rx_pkt || !pkt_add_page(e->rx_pkt, e->rx_page[i], 0, len)) {
@@ -150,6 +160,7 @@ static struct pkt *rx_take(struct e1000 *e, unsigned i, uint8_t status)
 	if (!last)
 		return NULL;
 	struct pkt *p = e->rx_pkt;
+
 	e->rx_pkt = NULL;
 	rx_flags(e, p, status, errors, tag);
 	return p;
@@ -162,10 +173,12 @@ static unsigned rx_batch(struct e1000 *e)
 	unsigned n = 0, taken = 0;
 	uint8_t status;
 	uint64_t flags = spin_lock_irq(&e->rx_lock);
+
 	while (taken < E1000_BATCH && e->live &&
 	       (status = e->rx[e->rx_next].status) & E1000_RXD_DD) {
 		dma_rmb();
 		struct pkt *p = rx_take(e, e->rx_next, status);
+
 		if (p)
 			got[n++] = p;
 		rx_arm(e, e->rx_next);
@@ -193,9 +206,11 @@ static unsigned tx_free(const struct e1000 *e)
 static unsigned tx_collect(struct e1000 *e, struct pkt **done, unsigned most)
 {
 	unsigned n = 0, at = e->tx_clean;
+
 	while (at != e->tx_tail && n < most) {
 		/* Only a frame's last descriptor reports. */
 		unsigned last = at;
+
 		while (last != e->tx_tail && !e->tx_pkt[last])
 			last = (last + 1) % E1000_RING;
 		if (last == e->tx_tail || !(READ_ONCE(e->tx[last].status) & E1000_TXD_DD))
@@ -213,21 +228,28 @@ static unsigned tx_collect(struct e1000 *e, struct pkt **done, unsigned most)
 static struct e1000_tx_desc *tx_slot(struct e1000 *e)
 {
 	struct e1000_tx_desc *d = &e->tx[e->tx_tail];
+
 	e->tx_tail = (e->tx_tail + 1) % E1000_RING;
 	return d;
 }
 
-/* 3.3.6, 3.5.7: headers of a segmented frame are rewritten by the device, which needs to know where they are. */
+/*
+ * 3.3.6, 3.5.7: headers of a segmented frame are rewritten by the device, which needs to know where
+ * they are.
+ */
 static void tx_context(struct e1000 *e, const struct pkt *p)
 {
 	bool tso = p->flags & (PKT_TSO4 | PKT_TSO6);
+
 	if (!tso && p->csum_start == e->csum_start && p->csum_offset == e->csum_offset)
 		return;
 	struct e1000_tx_context c = { .tucss = (uint8_t)p->csum_start,
 		                      .tucso = (uint8_t)(p->csum_start + p->csum_offset),
 		                      .command = (uint32_t)E1000_TXD_DEXT };
+
 	if (tso) {
 		bool v4 = p->flags & PKT_TSO4;
+
 		c.ipcss = ETH_HLEN;
 		c.ipcso = v4 ? ETH_HLEN + 10 : 0;
 		c.ipcse = v4 ? (uint16_t)(p->csum_start - 1) : 0;
@@ -245,15 +267,16 @@ static unsigned tx_need(const struct pkt *p)
 {
 	unsigned n = (p->flags & PKT_CSUM_PARTIAL ? 1 : 0) +
 	             (p->flags & (PKT_TSO4 | PKT_TSO6) ? 1 : 0);
+
 	for (unsigned i = 0; i < p->sg_count; i++)
 		n += DIV_UP(p->sg[i].len, (uint32_t)E1000_TX_BYTES_MAX);
 	return n;
 }
 
 /*
- * 3.5.7: the device adds each segment's length to what it finds in the checksum fields: the IPv4 sum has to be 0 there,
- * and TCP's that of the pseudo-header without a length. The caller's has one, and its pages may be a
- * guest's: a copy of the headers is changed. Returns their length.
+ * 3.5.7: the device adds each segment's length to what it finds in the checksum fields: the IPv4
+ * sum has to be 0 there, and TCP's that of the pseudo-header without a length. The caller's has
+ * one, and its pages may be a guest's: a copy of the headers is changed. Returns their length.
  */
 static uint32_t tx_header(struct e1000 *e, const struct pkt *p, uint32_t command, uint8_t options)
 {
@@ -261,9 +284,11 @@ static uint32_t tx_header(struct e1000 *e, const struct pkt *p, uint32_t command
 	size_t i = (size_t)(d - e->tx);
 	uint8_t *h = e->tx_head[i], *field = h + p->csum_start + p->csum_offset;
 	uint32_t length = p->len - p->csum_start;
+
 	(void)pkt_read(p, 0, h, p->hdr_len);
 	uint32_t sum = ((uint32_t)field[0] << 8 | field[1]) + (0xffff - (length & 0xffff)) +
 	               (0xffff - (length >> 16));
+
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	field[0] = (uint8_t)(sum >> 8);
@@ -285,14 +310,18 @@ static void tx_pieces(struct e1000 *e, struct pkt *p)
 	                            (p->flags & PKT_TSO4 ? E1000_TXD_IXSM : 0));
 	struct e1000_tx_desc *d = NULL;
 	uint32_t skip = tso ? tx_header(e, p, command, options) : 0;
+
 	for (unsigned i = 0; i < p->sg_count; i++) {
 		uint32_t from = MIN(skip, p->sg[i].len);
+
 		skip -= from;
 		for (uint32_t off = from; off < p->sg[i].len; off += E1000_TX_BYTES_MAX) {
 			uint32_t len = MIN(p->sg[i].len - off, (uint32_t)E1000_TX_BYTES_MAX);
+
 			d = tx_slot(e);
-			*d = (struct e1000_tx_desc){ .addr = dma_map(&e->pci->dev, p->sg[i].pa + off,
-				                                     len, DMA_TO_DEVICE),
+			*d = (struct e1000_tx_desc){ .addr = dma_map(&e->pci->dev,
+				                                     p->sg[i].pa + off, len,
+				                                     DMA_TO_DEVICE),
 				                     .command = command | len,
 				                     .options = options,
 				                     .special = p->vlan_tci };
@@ -309,6 +338,7 @@ static void tx_pieces(struct e1000 *e, struct pkt *p)
 static bool tx_fits(const struct pkt *p)
 {
 	bool tso = p->flags & (PKT_TSO4 | PKT_TSO6);
+
 	if (!p->len || (tso && !(p->flags & PKT_CSUM_PARTIAL)))
 		return false;
 	if (p->flags & PKT_CSUM_PARTIAL && p->csum_start + p->csum_offset > 255)
@@ -322,7 +352,8 @@ int e1000_xmit(struct uplink *u, unsigned q, struct pkt *p)
 {
 	struct e1000 *e = u->drvdata;
 	struct pkt *done[E1000_BATCH];
-	int rc = -EBUSY;
+	int err = -EBUSY;
+
 	if (unlikely(!tx_fits(p))) {
 		stat_inc(tx_odd);
 		return -EINVAL;
@@ -330,6 +361,7 @@ int e1000_xmit(struct uplink *u, unsigned q, struct pkt *p)
 	uint64_t flags = spin_lock_irq(&e->tx_lock);
 	unsigned n = e->live ? tx_collect(e, done, E1000_BATCH) : 0;
 	bool stuck = false;
+
 	if (likely(e->live && tx_free(e) >= tx_need(p))) {
 		if (e->tx_tail == e->tx_clean)
 			e->tx_moved = time_now();
@@ -339,7 +371,7 @@ int e1000_xmit(struct uplink *u, unsigned q, struct pkt *p)
 		uplink_sent(u, p);
 		dma_wmb();
 		e1000_write(e, E1000_TDT, e->tx_tail);
-		rc = 0;
+		err = 0;
 	} else {
 		stat_inc(tx_full);
 		u->stats.tx_dropped++;
@@ -351,7 +383,7 @@ int e1000_xmit(struct uplink *u, unsigned q, struct pkt *p)
 		work_queue(&e->link_work);
 	for (unsigned i = 0; i < n; i++)
 		pkt_done(done[i]);
-	return rc;
+	return err;
 }
 
 static unsigned tx_batch(struct e1000 *e)
@@ -359,6 +391,7 @@ static unsigned tx_batch(struct e1000 *e)
 	struct pkt *done[E1000_BATCH];
 	uint64_t flags = spin_lock_irq(&e->tx_lock);
 	unsigned n = e->live ? tx_collect(e, done, E1000_BATCH) : 0;
+
 	spin_unlock_irq(&e->tx_lock, flags);
 	for (unsigned i = 0; i < n; i++)
 		pkt_done(done[i]);
@@ -370,6 +403,7 @@ void e1000_bottom(struct bottom *b)
 	struct e1000 *e = container_of(b, struct e1000, bottom);
 	bool again = true;
 	uint32_t causes = __atomic_exchange_n(&e->causes, 0, __ATOMIC_ACQ_REL);
+
 	if (causes & E1000_ICR_LSC)
 		work_queue(&e->link_work);
 	for (unsigned done = 0; done < BOTTOM_BUDGET && again; done += E1000_BATCH)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Intel Gigabit Ethernet: 8254x (e1000) and 82574L (e1000e) registers and descriptors. Spec: PCI/PCI-X Family of Gigabit
- * Ethernet Controllers SDM 4.0 (317453-006); 82574 Datasheet 3.4. Bare section numbers are the SDM's.
+ * Intel Gigabit Ethernet: 8254x (e1000) and 82574L (e1000e) registers and descriptors. Spec:
+ * PCI/PCI-X Family of Gigabit Ethernet Controllers SDM 4.0 (317453-006); 82574 Datasheet 3.4. Bare
+ * section numbers are the SDM's.
  */
 #ifndef E1000_REGS_H
 #define E1000_REGS_H

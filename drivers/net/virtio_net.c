@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The virtio network device: binding, rings, control queue, link. Spec: VIRTIO 1.1 5.1. */
-#define LOG_MODULE "virtio_net"
 #include "virtio_net.h"
 #include "vmk/cpu.h"
 #include "vmk/log.h"
@@ -8,6 +7,8 @@
 #include "vmk/stat.h"
 #include "vmk/string.h"
 #include "vmk/world.h"
+
+#define LOG_MODULE "virtio_net"
 
 STAT(resets, "virtio_net.resets", "device resets");
 
@@ -20,11 +21,12 @@ STAT(resets, "virtio_net.resets", "device resets");
 /* Large receive needs buffers that can be merged, and somebody who understands what came. */
 static int negotiate(struct vnet *n)
 {
-	int rc = virtio_negotiate(&n->virtio, VNET_WANTED);
+	int err = virtio_negotiate(&n->virtio, VNET_WANTED);
 	uint64_t has = n->virtio.features, tso = VNET_F_GUEST_TSO4 | VNET_F_GUEST_TSO6;
-	if (!rc && has & tso && (!(has & VNET_F_MRG_RXBUF) || !(has & VNET_F_GUEST_CSUM)))
-		rc = virtio_negotiate(&n->virtio, VNET_WANTED & ~tso);
-	return rc;
+
+	if (!err && has & tso && (!(has & VNET_F_MRG_RXBUF) || !(has & VNET_F_GUEST_CSUM)))
+		err = virtio_negotiate(&n->virtio, VNET_WANTED & ~tso);
+	return err;
 }
 
 /* Sends one command and waits; -EIO when the device refuses it. In a world, ctrl_mutex held. */
@@ -36,14 +38,16 @@ static int control(struct vnet *n, uint8_t class, uint8_t command, uint32_t len)
 		                   { n->command_iova + offsetof(struct vnet_ctrl, ack), 1 } };
 	ns_t deadline = time_now() + VNET_CTRL_TIMEOUT;
 	uint32_t written;
+
 	if (!n->ctrl.memory)
 		return -EOPNOTSUPP;
 	c->class = class;
 	c->command = command;
 	c->ack = 0xff;
-	int rc = virtq_add(&n->ctrl, buf, 2, 1, c);
-	if (rc)
-		return rc;
+	int err = virtq_add(&n->ctrl, buf, 2, 1, c);
+
+	if (err)
+		return err;
 	virtq_kick(&n->ctrl);
 	/* The queue has no interrupt: commands are rare and answered at once. */
 	while (!virtq_get(&n->ctrl, &written)) {
@@ -69,25 +73,29 @@ static int apply_mode(struct vnet *n)
 {
 	if (!filters(n))
 		return 0; /* such a device passes everything, 5.1.6.5.1 */
-	int rc = set_flag(n, VNET_CTRL_RX_PROMISC, n->promisc);
-	return rc ? rc : set_flag(n, VNET_CTRL_RX_ALLMULTI, n->allmulti);
+	int err = set_flag(n, VNET_CTRL_RX_PROMISC, n->promisc);
+
+	return err ? err : set_flag(n, VNET_CTRL_RX_ALLMULTI, n->allmulti);
 }
 
 static int vnet_set_mode(struct uplink *u, bool promisc, bool allmulti)
 {
 	struct vnet *n = u->drvdata;
+
 	mutex_lock(&n->ctrl_mutex);
 	n->promisc = promisc;
 	n->allmulti = allmulti;
-	int rc = apply_mode(n);
+	int err = apply_mode(n);
+
 	mutex_unlock(&n->ctrl_mutex);
-	return rc;
+	return err;
 }
 
 /* 5.1.6.5.2: a table of unicast addresses (none) and one of multicast. */
 static int vnet_set_multicast(struct uplink *u, const uint8_t (*mac)[ETH_ALEN], unsigned count)
 {
 	struct vnet *n = u->drvdata;
+
 	if (!filters(n))
 		return 0;
 	if (count > VNET_MACS_MAX)
@@ -97,9 +105,10 @@ static int vnet_set_multicast(struct uplink *u, const uint8_t (*mac)[ETH_ALEN], 
 	memset(n->command->data, 0, 8);
 	memcpy(n->command->data + 4, &count, 4);
 	memcpy(n->command->data + 8, mac, (size_t)count * ETH_ALEN);
-	int rc = control(n, VNET_CTRL_MAC, VNET_CTRL_MAC_TABLE, 8 + count * ETH_ALEN);
+	int err = control(n, VNET_CTRL_MAC, VNET_CTRL_MAC_TABLE, 8 + count * ETH_ALEN);
+
 	mutex_unlock(&n->ctrl_mutex);
-	return rc;
+	return err;
 }
 
 static int vnet_set_mtu(struct uplink *u, unsigned mtu)
@@ -110,7 +119,9 @@ static int vnet_set_mtu(struct uplink *u, unsigned mtu)
 	return 0;
 }
 
-/* The rings run from probe to remove; what arrives while it is down is dropped by uplink_receive. */
+/*
+ * The rings run from probe to remove; what arrives while it is down is dropped by uplink_receive.
+ */
 static int vnet_set_up(struct uplink *u, bool up)
 {
 	u->admin_up = up;
@@ -127,6 +138,7 @@ static void read_link(struct vnet *n)
 {
 	bool up = !(n->virtio.features & VNET_F_STATUS) ||
 	          virtio_config(&n->virtio, VNET_STATUS, 2) & VNET_LINK_UP;
+
 	uplink_link(&n->up, up, 10000, true); /* nominal: the device does not say */
 }
 
@@ -135,14 +147,16 @@ static int pair_create(struct vnet *n, unsigned i)
 	struct virtio *v = &n->virtio;
 	struct vnet_rx *rx = &n->rx[i];
 	struct vnet_tx *tx = &n->tx[i];
+
 	rx->vq.bottom = &rx->bottom;
 	tx->vq.bottom = &tx->bottom;
 	rx->vq.cpu = tx->vq.cpu = (int)i;
-	int rc = virtq_create(v, &rx->vq, 2 * i, VNET_RING, false);
-	if (!rc)
-		rc = virtq_create(v, &tx->vq, 2 * i + 1, VNET_RING, true);
-	if (rc)
-		return rc;
+	int err = virtq_create(v, &rx->vq, 2 * i, VNET_RING, false);
+
+	if (!err)
+		err = virtq_create(v, &tx->vq, 2 * i + 1, VNET_RING, true);
+	if (err)
+		return err;
 	tx->free = 0;
 	tx->inflight = 0;
 	for (unsigned h = 0; h < VNET_RING; h++)
@@ -153,6 +167,7 @@ static int pair_create(struct vnet *n, unsigned i)
 static void pair_live(struct vnet_rx *rx, struct vnet_tx *tx, bool live)
 {
 	uint64_t flags = spin_lock_irq(&rx->lock);
+
 	rx->live = live;
 	/* A frame that came before this asked for its interrupt in vain. */
 	if (live && virtq_irq_after(&rx->vq, 1))
@@ -163,26 +178,30 @@ static void pair_live(struct vnet_rx *rx, struct vnet_tx *tx, bool live)
 	spin_unlock_irq(&tx->lock, flags);
 }
 
-/* From negotiated features to running rings; also after a reset. In probe, or with ctrl_mutex held. */
+/*
+ * From negotiated features to running rings; also after a reset. In probe, or with ctrl_mutex held.
+ */
 static int device_start(struct vnet *n)
 {
 	struct virtio *v = &n->virtio;
 	unsigned device_pairs = v->features & VNET_F_MQ
 	                                ? (unsigned)virtio_config(v, VNET_MAX_PAIRS, 2)
 	                                : 1;
+
 	v->config_bottom = &n->config_bottom;
-	int rc = virtio_irqs(v, 2 * n->pairs);
-	for (unsigned i = 0; !rc && i < n->pairs; i++)
-		rc = pair_create(n, i);
+	int err = virtio_irqs(v, 2 * n->pairs);
+
+	for (unsigned i = 0; !err && i < n->pairs; i++)
+		err = pair_create(n, i);
 	/* The control queue stands behind all pairs that the device has, 5.1.2. */
-	if (!rc && v->features & VNET_F_CTRL_VQ && 2 * device_pairs < VIRTIO_QUEUES_MAX)
-		rc = virtq_create(v, &n->ctrl, 2 * device_pairs, 16, false);
-	if (!rc)
-		rc = virtio_irqs_attach(v);
-	for (unsigned i = 0; !rc && i < n->pairs; i++)
-		rc = vnet_rx_fill(&n->rx[i]);
-	if (rc)
-		return rc;
+	if (!err && v->features & VNET_F_CTRL_VQ && 2 * device_pairs < VIRTIO_QUEUES_MAX)
+		err = virtq_create(v, &n->ctrl, 2 * device_pairs, 16, false);
+	if (!err)
+		err = virtio_irqs_attach(v);
+	for (unsigned i = 0; !err && i < n->pairs; i++)
+		err = vnet_rx_fill(&n->rx[i]);
+	if (err)
+		return err;
 	pci_set_master(v->pci, true);
 	virtio_ready(v);
 	for (unsigned i = 0; i < n->pairs; i++) {
@@ -227,19 +246,21 @@ void vnet_stuck(struct vnet *n)
 static int restart(struct vnet *n)
 {
 	uint64_t before = n->virtio.features;
+
 	n->resets = time_now() - n->last_reset < VNET_RESET_QUIET ? n->resets + 1 : 1;
 	n->last_reset = time_now();
 	stat_inc(resets);
 	log_warn("%s: resetting the device", n->up.name);
 	device_stop(n);
-	int rc = n->resets > VNET_RESETS_MAX ? -EIO : negotiate(n);
-	if (!rc && n->virtio.features != before)
-		rc = -EPROTO;
-	if (!rc)
-		rc = device_start(n);
-	if (!rc && (n->promisc || n->allmulti))
-		rc = apply_mode(n);
-	return rc;
+	int err = n->resets > VNET_RESETS_MAX ? -EIO : negotiate(n);
+
+	if (!err && n->virtio.features != before)
+		err = -EPROTO;
+	if (!err)
+		err = device_start(n);
+	if (!err && (n->promisc || n->allmulti))
+		err = apply_mode(n);
+	return err;
 }
 
 /* Link changes, a device that asks for a reset (2.1.1), and one that needs it. */
@@ -247,16 +268,18 @@ static void config_work(struct work *w)
 {
 	struct vnet *n = container_of(w, struct vnet, config_work);
 	uint8_t status = virtio_status(&n->virtio);
+
 	if (!n->registered || n->removing || status == 0xff)
 		return;
 	if (status & VIRTIO_NEEDS_RESET || READ_ONCE(n->stuck)) {
 		mutex_lock(&n->ctrl_mutex);
-		int rc = n->dead ? -ENODEV : restart(n);
+		int err = n->dead ? -ENODEV : restart(n);
+
 		n->stuck = false;
-		n->dead = rc;
+		n->dead = err;
 		mutex_unlock(&n->ctrl_mutex);
-		if (rc) {
-			log_err("%s: the device does not come back: error %d", n->up.name, -rc);
+		if (err) {
+			log_err("%s: the device does not come back: error %d", n->up.name, -err);
 			uplink_link(&n->up, false, 0, false);
 			return;
 		}
@@ -271,6 +294,7 @@ static int pairs_alloc(struct vnet *n)
 	struct device *dev = &v->pci->dev;
 	bool many = v->features & VNET_F_MQ && v->features & VNET_F_CTRL_VQ;
 	unsigned most = many ? (unsigned)virtio_config(v, VNET_MAX_PAIRS, 2) : 1;
+
 	if (2 * most >= VIRTIO_QUEUES_MAX) /* the control queue would be out of reach */
 		most = 1;
 	n->pairs = MAX(1u, MIN(MIN(most, cpu_count()), (unsigned)VNET_PAIRS_MAX));
@@ -281,7 +305,8 @@ static int pairs_alloc(struct vnet *n)
 		n->pairs = 0; /* nothing to stop */
 		return -ENOMEM;
 	}
-	int rc = 0;
+	int err = 0;
+
 	for (unsigned i = 0; i < n->pairs; i++) {
 		n->rx[i].dev = n->tx[i].dev = n;
 		spin_init(&n->rx[i].lock, "virtio_net receive", RANK_DEVICE);
@@ -291,14 +316,15 @@ static int pairs_alloc(struct vnet *n)
 		n->tx[i].header = dma_alloc(dev, VNET_RING * sizeof(struct vnet_header),
 		                            &n->tx[i].header_iova);
 		if (!n->tx[i].header)
-			rc = -ENOMEM;
+			err = -ENOMEM;
 	}
-	return rc;
+	return err;
 }
 
 static void release(struct vnet *n)
 {
 	struct device *dev = &n->virtio.pci->dev;
+
 	for (unsigned i = 0; n->tx && i < n->pairs; i++)
 		dma_free(dev, n->tx[i].header, VNET_RING * sizeof(struct vnet_header));
 	dma_free(dev, n->command, sizeof(*n->command));
@@ -322,6 +348,7 @@ static void describe(struct vnet *n)
 	unsigned most = v->features & VNET_F_MRG_RXBUF
 	                        ? 9000
 	                        : PAGE_SIZE - (unsigned)sizeof(struct vnet_header) - 18;
+
 	if (v->features & VNET_F_MTU)
 		most = MIN(most, (unsigned)virtio_config(v, VNET_MTU, 2));
 	for (unsigned i = 0; i < ARRAY_SIZE(map); i++)
@@ -345,14 +372,16 @@ static void describe(struct vnet *n)
 
 static int start(struct vnet *n)
 {
-	int rc = virtio_open(&n->virtio, n->virtio.pci);
-	if (!rc)
-		rc = negotiate(n);
-	if (!rc)
-		rc = pairs_alloc(n);
-	if (rc)
-		return rc;
+	int err = virtio_open(&n->virtio, n->virtio.pci);
+
+	if (!err)
+		err = negotiate(n);
+	if (!err)
+		err = pairs_alloc(n);
+	if (err)
+		return err;
 	bool merged = n->virtio.features & (VNET_F_MRG_RXBUF | VIRTIO_F_VERSION_1);
+
 	n->header_len = merged ? sizeof(struct vnet_header) : VNET_HEADER_LEGACY;
 	n->split_header = !merged && !(n->virtio.features & VIRTIO_F_ANY_LAYOUT);
 	return device_start(n);
@@ -361,6 +390,7 @@ static int start(struct vnet *n)
 static int vnet_probe(struct device *dev)
 {
 	struct vnet *n = kzalloc(sizeof(*n));
+
 	if (!n)
 		return -ENOMEM;
 	n->virtio.pci = to_pci(dev);
@@ -368,12 +398,13 @@ static int vnet_probe(struct device *dev)
 	mutex_init(&n->ctrl_mutex, "virtio_net control");
 	bottom_init(&n->config_bottom, config_bottom);
 	work_init(&n->config_work, config_work);
-	int rc = start(n);
-	if (!rc) {
+	int err = start(n);
+
+	if (!err) {
 		describe(n);
-		rc = uplink_register(&n->up);
+		err = uplink_register(&n->up);
 	}
-	if (!rc) {
+	if (!err) {
 		n->registered = true;
 		read_link(n);
 		return 0;
@@ -381,12 +412,13 @@ static int vnet_probe(struct device *dev)
 	if (n->virtio.common || n->virtio.port)
 		device_stop(n);
 	release(n);
-	return rc;
+	return err;
 }
 
 static void vnet_remove(struct device *dev)
 {
 	struct vnet *n = dev->drvdata;
+
 	WRITE_ONCE(n->removing, true);
 	uplink_unregister(&n->up);
 	device_stop(n);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * State of a virtio network device. virtio_net.c: device and control queue; virtio_net_io.c: frames. A send or receive queue's lock
- * guards its ring; control commands and set-up run in one world at a time, under ctrl_mutex.
+ * State of a virtio network device. virtio_net.c: device and control queue; virtio_net_io.c:
+ * frames. A send or receive queue's lock guards its ring; control commands and set-up run in one
+ * world at a time, under ctrl_mutex.
  */
 #ifndef VIRTIO_NET_H
 #define VIRTIO_NET_H

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Frames of a virtio network device. Receive buffers are single pages, which become the packet's own; a page that cannot be replaced
- * drops its frame and goes back to the device, so the ring never runs dry. Sending points at the caller's pages; finished
- * packets are released at the next send, and by an interrupt when three quarters of what is under way are done.
+ * Frames of a virtio network device. Receive buffers are single pages, which become the packet's
+ * own; a page that cannot be replaced drops its frame and goes back to the device, so the ring
+ * never runs dry. Sending points at the caller's pages; finished packets are released at the next
+ * send, and by an interrupt when three quarters of what is under way are done.
  * Spec: VIRTIO 1.1 5.1.6.
  */
-#define LOG_MODULE "virtio_net"
 #include "virtio_net.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
 #include "vmk/stat.h"
 #include "vmk/time.h"
+
+#define LOG_MODULE "virtio_net"
 
 STAT(rx_nobuf, "virtio_net.rx_no_buffer", "frames dropped for want of memory");
 STAT(rx_bad, "virtio_net.rx_malformed", "buffers with an impossible length or header");
@@ -32,6 +34,7 @@ static int rx_post(struct vnet_rx *q, pa_t page)
 	iova_t at = dma_map(&n->virtio.pci->dev, page, PAGE_SIZE, DMA_FROM_DEVICE);
 	struct virtq_buf buf[2] = { { at, n->header_len },
 		                    { at + n->header_len, PAGE_SIZE - n->header_len } };
+
 	if (at == IOVA_BAD)
 		return -EFAULT;
 	if (n->split_header)
@@ -43,22 +46,28 @@ static int rx_post(struct vnet_rx *q, pa_t page)
 int vnet_rx_fill(struct vnet_rx *q)
 {
 	unsigned each = q->dev->split_header ? 2 : 1;
+
 	while (q->vq.free_count >= each) {
 		pa_t page = page_alloc(ORDER_4K, FRAME_DMA, 0);
-		int rc = page == PA_NONE ? -ENOMEM : rx_post(q, page);
-		if (rc && page != PA_NONE)
+		int err = page == PA_NONE ? -ENOMEM : rx_post(q, page);
+
+		if (err && page != PA_NONE)
 			page_free(page, ORDER_4K);
-		if (rc)
-			return rc;
+		if (err)
+			return err;
 	}
 	virtq_kick(&q->vq);
 	return 0;
 }
 
-/* Trades a page that the device filled for a fresh one; PA_NONE: the old one went back, its frame is lost. */
+/*
+ * Trades a page that the device filled for a fresh one; PA_NONE: the old one went back, its frame
+ * is lost.
+ */
 static pa_t rx_exchange(struct vnet_rx *q, pa_t page)
 {
 	pa_t fresh = page_alloc(ORDER_4K, FRAME_DMA, 0);
+
 	if (fresh != PA_NONE && !rx_post(q, fresh))
 		return page;
 	if (fresh != PA_NONE)
@@ -74,6 +83,7 @@ static pa_t rx_exchange(struct vnet_rx *q, pa_t page)
 static bool rx_header(struct pkt *p, const struct vnet_header *h)
 {
 	unsigned gso = h->gso_type & ~VNET_GSO_ECN;
+
 	if (h->flags & VNET_NEEDS_CSUM) {
 		if ((uint32_t)h->csum_start + h->csum_offset + 2 > p->len)
 			return false;
@@ -115,14 +125,15 @@ static bool rx_append(struct vnet_rx *q, struct pkt *p, pa_t page, uint32_t skip
 }
 
 /*
- * The next frame, which takes num_buffers chains; NULL with *more true: one was dropped. The device publishes a
- * frame's buffers together (5.1.6.4), so a missing one is its error. The lock is held.
+ * The next frame, which takes num_buffers chains; NULL with *more true: one was dropped. The device
+ * publishes a frame's buffers together (5.1.6.4), so a missing one is its error. The lock is held.
  */
 static struct pkt *rx_next(struct vnet_rx *q, bool *more)
 {
 	struct vnet *n = q->dev;
 	uint32_t len;
 	void *token = virtq_get(&q->vq, &len);
+
 	*more = token;
 	if (!token)
 		return NULL;
@@ -132,6 +143,7 @@ static struct pkt *rx_next(struct vnet_rx *q, bool *more)
 	                           : 1;
 	struct pkt *p = pkt_new();
 	bool good = p && rx_append(q, p, token_page(token), n->header_len, len);
+
 	if (!p)
 		(void)rx_post(q, token_page(token)); /* the chain that was just taken makes room */
 	while (buffers-- > 1 && (token = virtq_get(&q->vq, &len))) {
@@ -152,8 +164,10 @@ static unsigned rx_batch(struct vnet_rx *q)
 	unsigned n = 0, taken = 0;
 	bool more = true;
 	uint64_t flags = spin_lock_irq(&q->lock);
+
 	while (taken < VNET_BATCH && q->live && more) {
 		struct pkt *p = rx_next(q, &more);
+
 		taken += more;
 		if (p)
 			got[n++] = p;
@@ -170,10 +184,12 @@ void vnet_rx_bottom(struct bottom *b)
 {
 	struct vnet_rx *q = container_of(b, struct vnet_rx, bottom);
 	bool again = true;
+
 	virtq_irq_off(&q->vq);
 	for (unsigned done = 0; done < BOTTOM_BUDGET && again; done += VNET_BATCH)
 		again = rx_batch(q) == VNET_BATCH;
 	uint64_t flags = spin_lock_irq(&q->lock);
+
 	if (!again && q->live)
 		again = virtq_irq_after(&q->vq, 1);
 	else if (!q->live)
@@ -188,6 +204,7 @@ void vnet_rx_bottom(struct bottom *b)
 void vnet_rx_drain(struct vnet_rx *q)
 {
 	void *token;
+
 	while (q->vq.memory && (token = virtq_reclaim(&q->vq)))
 		page_free(token_page(token), ORDER_4K);
 }
@@ -199,6 +216,7 @@ static struct pkt *tx_get(struct vnet_tx *q, void *token)
 {
 	unsigned i = (unsigned)((struct vnet_header *)token - q->header);
 	struct pkt *p = q->pkt[i];
+
 	q->pkt[i] = NULL;
 	q->next[i] = q->free;
 	q->free = (uint16_t)i;
@@ -211,6 +229,7 @@ static unsigned tx_collect(struct vnet_tx *q, struct pkt **done, unsigned most)
 	void *token;
 	uint32_t len;
 	unsigned n = 0;
+
 	while (n < most && (token = virtq_get(&q->vq, &len)))
 		done[n++] = tx_get(q, token);
 	if (n)
@@ -238,20 +257,23 @@ static int tx_post(struct vnet_tx *q, struct pkt *p)
 	struct vnet *n = q->dev;
 	struct virtq_buf buf[PKT_SG_MAX + 1];
 	unsigned i = q->free;
+
 	if (unlikely(i == VNET_RING))
 		return -EBUSY;
 	buf[0] = (struct virtq_buf){ q->header_iova + i * sizeof(struct vnet_header),
 		                     n->header_len };
 	for (unsigned s = 0; s < p->sg_count; s++) {
 		iova_t at = dma_map(&n->virtio.pci->dev, p->sg[s].pa, p->sg[s].len, DMA_TO_DEVICE);
+
 		if (unlikely(at == IOVA_BAD))
 			return -EFAULT;
 		buf[s + 1] = (struct virtq_buf){ at, p->sg[s].len };
 	}
 	tx_header(&q->header[i], p);
-	int rc = virtq_add(&q->vq, buf, p->sg_count + 1u, 0, &q->header[i]);
-	if (unlikely(rc))
-		return rc;
+	int err = virtq_add(&q->vq, buf, p->sg_count + 1u, 0, &q->header[i]);
+
+	if (unlikely(err))
+		return err;
 	if (!q->inflight)
 		q->moved = time_now();
 	q->free = q->next[i];
@@ -267,9 +289,10 @@ int vnet_xmit(struct uplink *u, unsigned qi, struct pkt *p)
 	struct pkt *done[VNET_BATCH];
 	uint64_t flags = spin_lock_irq(&q->lock);
 	unsigned finished = q->live ? tx_collect(q, done, VNET_BATCH) : 0;
-	int rc = likely(q->live) ? tx_post(q, p) : -EBUSY;
+	int err = likely(q->live) ? tx_post(q, p) : -EBUSY;
 	bool stuck = false;
-	if (likely(!rc)) {
+
+	if (likely(!err)) {
 		uplink_sent(u, p);
 		if (virtq_irq_after(&q->vq, q->inflight - q->inflight / 4u))
 			bottom_raise(&q->bottom);
@@ -284,7 +307,7 @@ int vnet_xmit(struct uplink *u, unsigned qi, struct pkt *p)
 		vnet_stuck(n);
 	for (unsigned i = 0; i < finished; i++)
 		pkt_done(done[i]);
-	return rc;
+	return err;
 }
 
 void vnet_tx_bottom(struct bottom *b)
@@ -293,8 +316,10 @@ void vnet_tx_bottom(struct bottom *b)
 	struct pkt *done[VNET_BATCH];
 	unsigned total = 0, n;
 	bool again;
+
 	do {
 		uint64_t flags = spin_lock_irq(&q->lock);
+
 		n = q->live ? tx_collect(q, done, VNET_BATCH) : 0;
 		again = q->live && q->inflight &&
 		        virtq_irq_after(&q->vq, q->inflight - q->inflight / 4u);
@@ -312,6 +337,7 @@ void vnet_tx_bottom(struct bottom *b)
 void vnet_tx_drain(struct vnet_tx *q)
 {
 	void *token;
+
 	while (q->vq.memory && (token = virtq_reclaim(&q->vq)))
 		pkt_done(tx_get(q, token));
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Virtio for the drivers of its device types: virtio_pci.c is the transport (modern, and the legacy half of transitional devices),
- * virtqueue.c a split ring. Nothing here locks: a queue belongs to whoever holds its user's lock;
- * set-up and tear-down run in one world. What the device writes is read once and checked.
+ * Virtio for the drivers of its device types: virtio_pci.c is the transport (modern, and the legacy
+ * half of transitional devices), virtqueue.c a split ring. Nothing here locks: a queue belongs to
+ * whoever holds its user's lock; set-up and tear-down run in one world. What the device writes is
+ * read once and checked.
  */
 #ifndef VIRTIO_H
 #define VIRTIO_H
@@ -27,7 +28,8 @@ struct virtq {
 	void *memory;
 	size_t memory_size;
 	iova_t iova, indirect_iova;
-	struct vring_desc (*indirect)[VIRTQ_INDIRECT]; /* a table for each head; NULL: not offered */
+	/* a table for each head; NULL: not offered */
+	struct vring_desc (*indirect)[VIRTQ_INDIRECT];
 	volatile uint16_t *notify;
 	void *token[VIRTQ_SIZE_MAX]; /* by head; NULL: not with the device */
 	/* The user's, before virtq_create. */
@@ -50,8 +52,8 @@ struct virtio {
 /* Finds the registers. -ENODEV when they are not there. */
 int __must_check virtio_open(struct virtio *v, struct pci_dev *p);
 /*
- * 3.1.1, steps 1 to 6: reset, then the features that are wanted and offered. -ENODEV, -EIO when the device
- * refuses them.
+ * 3.1.1, steps 1 to 6: reset, then the features that are wanted and offered. -ENODEV, -EIO when the
+ * device refuses them.
  */
 int __must_check virtio_negotiate(struct virtio *v, uint64_t wanted);
 /* Vectors for so many queues, and one for the configuration. Before virtq_create; 0 or -errno. */
@@ -74,8 +76,8 @@ struct virtq_buf {
 int __must_check virtq_create(struct virtio *v, struct virtq *q, unsigned index, unsigned size,
                               bool indirect);
 /*
- * Makes readable (first out of them) and writable buffers one chain. token, not NULL, comes back from
- * virtq_get. -EBUSY: the ring is full.
+ * Makes readable (first out of them) and writable buffers one chain. token, not NULL, comes back
+ * from virtq_get. -EBUSY: the ring is full.
  */
 int __must_check virtq_add(struct virtq *q, const struct virtq_buf *buf, unsigned out, unsigned in,
                            void *token);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Virtio's PCI transport: modern devices by their capabilities; where a transitional device's cannot be used, the legacy registers in its
- * I/O BAR. Spec: VIRTIO 1.1 3.1 (initialisation), 4.1 (PCI).
+ * Virtio's PCI transport: modern devices by their capabilities; where a transitional device's
+ * cannot be used, the legacy registers in its I/O BAR. Spec: VIRTIO 1.1 3.1 (initialisation), 4.1
+ * (PCI).
  */
-#define LOG_MODULE "virtio"
 #include "virtio/virtio.h"
 #include "hw/pci.h"
 #include "vmk/dma.h"
@@ -14,6 +14,8 @@
 #include "vmk/time.h"
 #include "vmk/world.h"
 
+#define LOG_MODULE "virtio"
+
 #define RESET_TIMEOUT (1 * NS_PER_S)
 
 STAT(interrupts, "virtio.interrupts", "interrupts of queues");
@@ -23,10 +25,12 @@ static uint8_t *map_structure(struct pci_dev *p, unsigned cap, uint32_t least, u
 {
 	unsigned bar = pci_read(p, cap + VIRTIO_CAP_BAR, 1);
 	uint32_t off = pci_read(p, cap + VIRTIO_CAP_OFFSET, 4);
+
 	*len = pci_read(p, cap + VIRTIO_CAP_LENGTH, 4);
 	if (bar >= PCI_BARS || *len < least || (uint64_t)off + *len > p->bar[bar].len)
 		return NULL;
 	uint8_t *va = pci_map_bar(p, bar);
+
 	return va ? va + off : NULL;
 }
 
@@ -35,6 +39,7 @@ static bool open_modern(struct virtio *v)
 {
 	struct pci_dev *p = v->pci;
 	uint32_t len;
+
 	for (unsigned cap = pci_cap_find(p, PCI_CAP_VENDOR, 0); cap;
 	     cap = pci_cap_find(p, PCI_CAP_VENDOR, cap)) {
 		switch (pci_read(p, cap + VIRTIO_CAP_TYPE, 1)) {
@@ -89,6 +94,7 @@ static void set_status(struct virtio *v, uint8_t status)
 static int reset_and_wait(struct virtio *v)
 {
 	ns_t deadline = time_now() + RESET_TIMEOUT;
+
 	set_status(v, 0);
 	while (virtio_status(v)) {
 		if (virtio_status(v) == 0xff)
@@ -102,10 +108,11 @@ static int reset_and_wait(struct virtio *v)
 
 void virtio_reset(struct virtio *v)
 {
-	int rc = reset_and_wait(v);
-	if (rc)
-		log_warn("%s: reset: error %d", v->pci->dev.name, -rc);
-	if (rc == -ETIMEDOUT)
+	int err = reset_and_wait(v);
+
+	if (err)
+		log_warn("%s: reset: error %d", v->pci->dev.name, -err);
+	if (err == -ETIMEDOUT)
 		pci_set_master(v->pci, false);
 }
 
@@ -115,6 +122,7 @@ static uint64_t offered_features(struct virtio *v)
 		return in32((uint16_t)(v->port + VIRTIO_LEGACY_DEVICE_FEATURES));
 	mmio_write32(v->common + VIRTIO_DEVICE_FEATURE_SELECT, 0);
 	uint64_t low = mmio_read32(v->common + VIRTIO_DEVICE_FEATURE);
+
 	mmio_write32(v->common + VIRTIO_DEVICE_FEATURE_SELECT, 1);
 	return low | (uint64_t)mmio_read32(v->common + VIRTIO_DEVICE_FEATURE) << 32;
 }
@@ -134,12 +142,14 @@ static void accept_features(struct virtio *v)
 
 int virtio_negotiate(struct virtio *v, uint64_t wanted)
 {
-	int rc = reset_and_wait(v);
-	if (rc)
-		return rc;
+	int err = reset_and_wait(v);
+
+	if (err)
+		return err;
 	set_status(v, VIRTIO_ACKNOWLEDGE);
 	set_status(v, VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER);
 	uint64_t offered = offered_features(v);
+
 	v->features = offered & (wanted | VIRTIO_F_VERSION_1);
 	if (!v->legacy && !(v->features & VIRTIO_F_VERSION_1))
 		return -EIO;
@@ -159,11 +169,13 @@ static uint32_t config_read(struct virtio *v, unsigned off, unsigned width)
 {
 	if (v->legacy) {
 		uint16_t port = (uint16_t)(v->port + v->config_offset + off);
+
 		return width == 1 ? in8(port) : width == 2 ? in16(port) : in32(port);
 	}
 	if (off + width > v->device_len)
 		return 0;
 	uint8_t *at = v->device + off;
+
 	return width == 1 ? mmio_read8(at) : width == 2 ? mmio_read16(at) : mmio_read32(at);
 }
 
@@ -175,6 +187,7 @@ uint64_t virtio_config(struct virtio *v, unsigned off, unsigned width)
 	uint64_t value;
 	uint8_t before, after;
 	unsigned tries = 0;
+
 	do {
 		before = v->legacy ? 0 : mmio_read8(v->common + VIRTIO_CONFIG_GENERATION);
 		value = config_read(v, off, 4) | (uint64_t)config_read(v, off + 4, 4) << 32;
@@ -186,6 +199,7 @@ uint64_t virtio_config(struct virtio *v, unsigned off, unsigned width)
 int virtio_irqs(struct virtio *v, unsigned queues)
 {
 	int n = pci_irq_setup(v->pci, queues + 1);
+
 	if (n < 0)
 		return n;
 	v->vectors = (unsigned)n;
@@ -198,6 +212,7 @@ static enum irq_return queue_irq(void *arg)
 {
 	stat_inc(interrupts);
 	struct virtq *q = arg;
+
 	bottom_raise(q->bottom);
 	return IRQ_HANDLED;
 }
@@ -205,6 +220,7 @@ static enum irq_return queue_irq(void *arg)
 static enum irq_return config_irq(void *arg)
 {
 	struct virtio *v = arg;
+
 	if (v->config_bottom)
 		bottom_raise(v->config_bottom);
 	return IRQ_HANDLED;
@@ -229,6 +245,7 @@ static enum irq_return intx_irq(void *arg)
 {
 	struct virtio *v = arg;
 	uint8_t isr = v->legacy ? in8((uint16_t)(v->port + VIRTIO_LEGACY_ISR)) : mmio_read8(v->isr);
+
 	if (!isr || isr == 0xff)
 		return IRQ_NONE;
 	stat_inc(interrupts);
@@ -242,6 +259,7 @@ static int assign_vector(struct virtio *v, unsigned reg, unsigned legacy_reg, ui
 {
 	if (v->legacy) {
 		uint16_t port = (uint16_t)(v->port + legacy_reg);
+
 		out16(port, vector);
 		return in16(port) == vector ? 0 : -EBUSY;
 	}
@@ -268,19 +286,21 @@ int virtio_irqs_attach(struct virtio *v)
 {
 	if (!v->pci->cap_msix)
 		return pci_irq_attach(v->pci, 0, -1, intx_irq, v);
-	int rc = pci_irq_attach(v->pci, 0, -1, v->vectors <= v->queues ? shared_irq : config_irq,
-	                        v);
-	if (!rc)
-		rc = assign_vector(v, VIRTIO_CONFIG_MSIX, VIRTIO_LEGACY_CONFIG_MSIX, 0);
-	for (unsigned i = 0; !rc && i < v->queues; i++)
+	int err = pci_irq_attach(v->pci, 0, -1, v->vectors <= v->queues ? shared_irq : config_irq,
+	                         v);
+
+	if (!err)
+		err = assign_vector(v, VIRTIO_CONFIG_MSIX, VIRTIO_LEGACY_CONFIG_MSIX, 0);
+	for (unsigned i = 0; !err && i < v->queues; i++)
 		if (v->queue[i])
-			rc = attach_queue(v, v->queue[i]);
-	return rc;
+			err = attach_queue(v, v->queue[i]);
+	return err;
 }
 
 static void free_queue(struct virtq *q)
 {
 	struct device *dev = &q->dev->pci->dev;
+
 	if (q->bottom)
 		bottom_flush(q->bottom);
 	dma_free(dev, q->memory, q->memory_size);
@@ -307,6 +327,7 @@ static int alloc_ring(struct virtq *q, bool indirect)
 	size_t avail = q->size * sizeof(struct vring_desc);
 	size_t used = ALIGN_UP(avail + sizeof(struct vring_avail) + 2u * q->size + 2,
 	                       (size_t)VRING_ALIGN);
+
 	q->memory_size = used + sizeof(struct vring_used) +
 	                 q->size * sizeof(struct vring_used_elem) + 2;
 	q->memory = dma_alloc(dev, q->memory_size, &q->iova);
@@ -329,6 +350,7 @@ static int queue_size(struct virtio *v, unsigned most)
 {
 	unsigned size = v->legacy ? in16((uint16_t)(v->port + VIRTIO_LEGACY_QUEUE_SIZE))
 	                          : mmio_read16(v->common + VIRTIO_QUEUE_SIZE);
+
 	if (!size || !IS_POW2(size) || (v->legacy && size > VIRTQ_SIZE_MAX))
 		return -ENODEV;
 	return (int)(v->legacy ? size : MIN(size, most));
@@ -338,6 +360,7 @@ static void publish_modern(struct virtio *v, struct virtq *q)
 {
 	iova_t avail = q->iova + (iova_t)((uint8_t *)q->avail - (uint8_t *)q->memory);
 	iova_t used = q->iova + (iova_t)((volatile uint8_t *)q->used - (uint8_t *)q->memory);
+
 	mmio_write16(v->common + VIRTIO_QUEUE_SIZE, q->size);
 	/* 4.1.3.1: 64-bit fields are written as two halves */
 	mmio_write32(v->common + VIRTIO_QUEUE_DESC, (uint32_t)q->iova);
@@ -356,21 +379,24 @@ int virtq_create(struct virtio *v, struct virtq *q, unsigned index, unsigned siz
 	if (index >= VIRTIO_QUEUES_MAX)
 		return -EINVAL;
 	struct bottom *bottom = q->bottom;
+
 	*q = (struct virtq){ .dev = v, .index = (uint16_t)index, .bottom = bottom, .cpu = q->cpu };
 	select_queue(v, index);
 	int n = queue_size(v, MIN(size, (unsigned)VIRTQ_SIZE_MAX));
+
 	if (n < 0)
 		return n;
 	q->size = (uint16_t)n;
 	q->vector = (uint16_t)(bottom && v->vectors > index + 1 ? index + 1 : 0);
 	v->queue[index] = q;
 	v->queues = MAX(v->queues, index + 1);
-	int rc = alloc_ring(q, indirect && v->features & VIRTIO_F_INDIRECT_DESC);
-	if (!rc && v->pci->cap_msix)
-		rc = assign_vector(v, VIRTIO_QUEUE_MSIX, VIRTIO_LEGACY_QUEUE_MSIX,
-		                   bottom ? q->vector : VIRTIO_NO_VECTOR);
-	if (rc)
-		return rc;
+	int err = alloc_ring(q, indirect && v->features & VIRTIO_F_INDIRECT_DESC);
+
+	if (!err && v->pci->cap_msix)
+		err = assign_vector(v, VIRTIO_QUEUE_MSIX, VIRTIO_LEGACY_QUEUE_MSIX,
+		                    bottom ? q->vector : VIRTIO_NO_VECTOR);
+	if (err)
+		return err;
 	if (v->legacy)
 		out32((uint16_t)(v->port + VIRTIO_LEGACY_QUEUE_PFN),
 		      (uint32_t)(q->iova >> PAGE_SHIFT));

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Virtio over PCI, modern and legacy, and split virtqueues. Spec: VIRTIO 1.1; bare section numbers. */
+/*
+ * Virtio over PCI, modern and legacy, and split virtqueues. Spec: VIRTIO 1.1; bare section numbers.
+ */
 #ifndef VIRTIO_REGS_H
 #define VIRTIO_REGS_H
 #include "vmk/types.h"

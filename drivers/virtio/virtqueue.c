@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Split virtqueues with indirect tables and event indices. Spec: VIRTIO 1.1 2.6. */
-#define LOG_MODULE "virtio"
 #include "virtio/virtio.h"
 #include "vmk/io.h"
 #include "vmk/log.h"
 #include "vmk/stat.h"
+
+#define LOG_MODULE "virtio"
 
 STAT(stray, "virtio.stray_completions", "used entries for no chain in flight");
 STAT(kicks, "virtio.kicks", "notifications sent to devices");
@@ -24,6 +25,7 @@ static unsigned fill_indirect(struct virtq *q, unsigned head, const struct virtq
                               unsigned out, unsigned count)
 {
 	struct vring_desc *table = q->indirect[head];
+
 	for (unsigned i = 0; i < count; i++)
 		table[i] =
 			(struct vring_desc){ .addr = buf[i].addr,
@@ -32,6 +34,7 @@ static unsigned fill_indirect(struct virtq *q, unsigned head, const struct virtq
 			                                         (i >= out ? VRING_WRITE : 0)),
 			                     .next = (uint16_t)(i + 1) };
 	struct vring_desc *d = &q->desc[head];
+
 	d->addr = q->indirect_iova + head * sizeof(*q->indirect);
 	d->len = count * (uint32_t)sizeof(*table);
 	d->flags = VRING_INDIRECT;
@@ -43,8 +46,10 @@ static unsigned fill_direct(struct virtq *q, unsigned head, const struct virtq_b
                             unsigned out, unsigned count)
 {
 	unsigned at = head;
+
 	for (unsigned i = 0; i < count; i++) {
 		struct vring_desc *d = &q->desc[at];
+
 		d->addr = buf[i].addr;
 		d->len = buf[i].len;
 		d->flags = (uint16_t)((i + 1 < count ? VRING_NEXT : 0) |
@@ -60,6 +65,7 @@ int virtq_add(struct virtq *q, const struct virtq_buf *buf, unsigned out, unsign
 {
 	unsigned count = out + in, head = q->free_head;
 	bool indirect = q->indirect && count > 1 && (count > DIRECT_MOST || count > q->free_count);
+
 	if (unlikely(q->broken))
 		return -ENODEV;
 	if (unlikely(!count ||
@@ -84,6 +90,7 @@ void virtq_kick(struct virtq *q)
 {
 	uint16_t from = q->kicked, to = q->avail_idx;
 	bool wanted;
+
 	if (from == to)
 		return;
 	q->kicked = to;
@@ -99,8 +106,11 @@ void virtq_kick(struct virtq *q)
 static void free_chain(struct virtq *q, unsigned head)
 {
 	unsigned last = head, count = 1;
-	/* Direct chains are ours to walk: the device cannot write descriptors without an IOMMU fault of its own,
-	 * but it could; so the walk is bounded by what is in use. */
+
+	/*
+	 * Direct chains are ours to walk: the device cannot write descriptors without an IOMMU
+	 * fault of its own, but it could; so the walk is bounded by what is in use.
+	 */
 	while (q->desc[last].flags & VRING_NEXT && count < q->size - q->free_count) {
 		last = q->desc[last].next & (q->size - 1);
 		count++;
@@ -118,6 +128,7 @@ void *virtq_get(struct virtq *q, uint32_t *len)
 	dma_rmb();
 	volatile struct vring_used_elem *e = &q->used->ring[q->used_idx & (q->size - 1)];
 	uint32_t id = e->id;
+
 	*len = e->len;
 	q->used_idx++;
 	if (unlikely(id >= q->size || !q->token[id])) {
@@ -128,6 +139,7 @@ void *virtq_get(struct virtq *q, uint32_t *len)
 		return NULL;
 	}
 	void *token = q->token[id];
+
 	free_chain(q, id);
 	return token;
 }
@@ -136,6 +148,7 @@ void *virtq_reclaim(struct virtq *q)
 {
 	for (unsigned head = 0; head < q->size; head++) {
 		void *token = q->token[head];
+
 		if (!token)
 			continue;
 		free_chain(q, head);

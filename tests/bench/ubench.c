@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the kernel costs a program, in TSC counts, which are instructions under -icount shift=0: ubench. Prints
- * "bench: user.NAME VALUE instructions" a figure, the least of several rounds.
+ * What the kernel costs a program, in TSC counts, which are instructions under -icount shift=0:
+ * ubench. Prints "bench: user.NAME VALUE instructions" a figure, the least of several rounds.
  */
 #include <stdint.h>
 #include <stdio.h>

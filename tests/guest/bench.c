@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What a round trip into the vmkernel costs, by the guest's own TSC: instructions, when the machine counts them. Each figure is a
- * line "bench: NAME VALUE instructions".
+ * What a round trip into the vmkernel costs, by the guest's own TSC: instructions, when the machine
+ * counts them. Each figure is a line "bench: NAME VALUE instructions".
  */
 #include "guest.h"
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Whatever a guest can reach, with random values: the seed and the number of tries a phase come from the command line
- * (fuzz seed=N count=N). Left out is what ends the guest by its own right: power, resets, INIT and SIPI to itself.
+ * Whatever a guest can reach, with random values: the seed and the number of tries a phase come
+ * from the command line (fuzz seed=N count=N). Left out is what ends the guest by its own right:
+ * power, resets, INIT and SIPI to itself.
  */
 #include "guest.h"
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A small guest for tests: one processor, 64-bit, interrupts off unless it says otherwise. What it does is the first word
- * of its command line. It prints to the debug console (E9h) and ends through the debug exit port (F4h).
+ * A small guest for tests: one processor, 64-bit, interrupts off unless it says otherwise. What it
+ * does is the first word of its command line. It prints to the debug console (E9h) and ends through
+ * the debug exit port (F4h).
  */
 #ifndef GUEST_H
 #define GUEST_H
@@ -22,12 +23,14 @@ enum {
 static inline uint64_t rdtsc(void)
 {
 	uint32_t lo, hi;
+
 	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
 	return (uint64_t)hi << 32 | lo;
 }
 static inline uint32_t in(uint16_t port, unsigned size)
 {
 	uint32_t v = 0;
+
 	if (size == 1)
 		__asm__ volatile("inb %w1, %b0" : "+a"(v) : "d"(port));
 	else if (size == 2)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * virtio devices from a driver that means no good: random features, sizes, addresses, descriptors, indices, kicks and resets at
- * any time. Rings and buffers lie in the arena, or nowhere. Spec: VIRTIO 1.2, 4.1.
+ * virtio devices from a driver that means no good: random features, sizes, addresses, descriptors,
+ * indices, kicks and resets at any time. Rings and buffers lie in the arena, or nowhere. Spec:
+ * VIRTIO 1.2, 4.1.
  */
 #include "guest.h"
 

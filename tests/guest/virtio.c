@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A driver of virtio's block and network devices, and what a read and a frame cost on their whole way: the instructions that
- * this guest, which never halts, did not run itself while it waited. Spec: VIRTIO 1.2, 2.7, 4.1, 5.1, 5.2.
+ * A driver of virtio's block and network devices, and what a read and a frame cost on their whole
+ * way: the instructions that this guest, which never halts, did not run itself while it waited.
+ * Spec: VIRTIO 1.2, 2.7, 4.1, 5.1, 5.2.
  */
 #include "guest.h"
 
 enum { SLOTS = 32, QUEUE = 128, DEPTH = 32, ROUNDS = 20, BUFFER = 4096 };
-/* A pass of the waiting loop takes fewer; no exit does. That many in a row: nothing follows any more. */
+/*
+ * A pass of the waiting loop takes fewer; no exit does. That many in a row: nothing follows any
+ * more.
+ */
 enum { STEP = 120, QUIET = 20000, LOST = 2000000 };
 enum { NET = 0x1000, BLOCK = 0x1001, CAP_VENDOR = 9, CAP_MSIX = 0x11 };
 enum { COMMON = 1, NOTIFY = 2, VERSION_1 = 1, READ = 0, WRITTEN = 2, MORE = 1, QUIETLY = 1 };
@@ -181,7 +185,10 @@ static uint8_t *frame_of(const struct queue *q, unsigned n)
 	return q->buffers + (uint64_t)BUFFER * n + HEADER;
 }
 
-/* The next one that the device gave back: its head; -1: none. A received frame that is none of ours does not count. */
+/*
+ * The next one that the device gave back: its head; -1: none. A received frame that is none of ours
+ * does not count.
+ */
 static int collect(struct queue *q)
 {
 	while (q->seen != q->used[1]) {
@@ -195,8 +202,8 @@ static int collect(struct queue *q)
 }
 
 /*
- * Tells q's device of what was submitted, then waits until `left` have come back on `answers` and until nothing more happens.
- * No instructions: they did not come.
+ * Tells q's device of what was submitted, then waits until `left` have come back on `answers` and
+ * until nothing more happens. No instructions: they did not come.
  */
 static struct cost round_of(struct queue *q, unsigned number, struct queue *answers, unsigned left)
 {

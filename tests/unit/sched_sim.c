@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Simulated CPUs around the scheduler's deciding code (share.c, fill.c, group.c, balance.c): each decision happens at the
- * time that share_next() named or when a world's burst ends or it wakes up. Does what runq.c does, minus stacks, locks and interrupts.
+ * Simulated CPUs around the scheduler's deciding code (share.c, fill.c, group.c, balance.c): each
+ * decision happens at the time that share_next() named or when a world's burst ends or it wakes up.
+ * Does what runq.c does, minus stacks, locks and interrupts.
  */
 #include "sched_sim.h"
 #include "sched/runq.h"
@@ -45,11 +46,11 @@ void sim_start(unsigned cpus)
 {
 	seam_now += NS_PER_S; /* time goes on between simulations, as group.c expects */
 	seam_cpus = cpus;
-	worlds = calloc(SIM_WORLDS, sizeof *worlds);
+	worlds = calloc(SIM_WORLDS, sizeof(*worlds));
 	world_count = group_count = 0;
 	for (unsigned i = 0; i < cpus; i++) {
-		runqs[i] = calloc(1, sizeof *runqs[i]);
-		percpu[i] = calloc(1, sizeof *percpu[i]);
+		runqs[i] = calloc(1, sizeof(*runqs[i]));
+		percpu[i] = calloc(1, sizeof(*percpu[i]));
 		spin_init(&runqs[i]->lock, "runq", RANK_RUNQ);
 		share_queue_init(&runqs[i]->share, i + 1);
 		runqs[i]->cpu = i;
@@ -270,7 +271,7 @@ uint32_t sim_rate(unsigned world)
 /* Nodes touched by each of `decisions` on a queue of n worlds with random rates. */
 double sim_decision_steps(unsigned n, unsigned decisions)
 {
-	struct share_entity *e = calloc(n, sizeof *e);
+	struct share_entity *e = calloc(n, sizeof(*e));
 	struct share_queue q;
 	ns_t now = NS_PER_S;
 	uint32_t seed = 1;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A simulated disk behind blk.h for host tests: sparse contents in 4 KiB pages, a log of every
- * write and flush, errors on demand. A clone plus any part of another disk's log is what a crash could have left.
+ * write and flush, errors on demand. A clone plus any part of another disk's log is what a crash
+ * could have left.
  */
 #include "simdisk.h"
 
@@ -150,13 +151,13 @@ static int fails(struct sim *s, uint64_t off, uint64_t len)
 int blk_rw_buf(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf, size_t len)
 {
 	struct sim *s = d->drvdata;
-	int r = fails(s, offset, len);
+	int err = fails(s, offset, len);
 
 	if (offset % 512 || len % 512 || offset + len > s->bytes)
 		panic("simdisk: %lu bytes at %#lx", len, offset);
 	s->ops++;
-	if (r)
-		return r;
+	if (err)
+		return err;
 	if (op == BLK_READ) {
 		get(s, offset, buf, len);
 	} else {
@@ -169,24 +170,27 @@ int blk_rw_buf(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf, si
 int blk_flush(struct blk_dev *d)
 {
 	struct sim *s = d->drvdata;
-	int r = fails(s, 0, 0);
+	int err = fails(s, 0, 0);
 
 	s->ops++;
-	if (r == 0)
+	if (err == 0)
 		record(s, BLK_FLUSH, 0, NULL, 0);
-	return r;
+	return err;
 }
 
 int blk_range(struct blk_dev *d, enum blk_op op, uint64_t offset, uint64_t len)
 {
 	struct sim *s = d->drvdata;
-	int r = fails(s, offset, len);
+	int err = fails(s, offset, len);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	if (op == BLK_DISCARD)
 		s->discarded += len;
-	/* A discarded block's contents are anybody's guess: zeros here, and logged as a write of zeros. */
+	/*
+	 * A discarded block's contents are anybody's guess: zeros here, and logged as a write of
+	 * zeros.
+	 */
 	record(s, op, offset, NULL, len);
 	put(s, offset, NULL, len);
 	return 0;
@@ -194,14 +198,14 @@ int blk_range(struct blk_dev *d, enum blk_op op, uint64_t offset, uint64_t len)
 
 int blk_rw(struct blk_dev *d, enum blk_op op, uint64_t offset, const struct sg *sg, unsigned count)
 {
-	int r = 0;
+	int err = 0;
 
-	for (unsigned i = 0; i < count && r == 0; i++) {
-		r = blk_rw_buf(d, op, offset, pa_to_va(sg[i].pa), sg[i].len);
+	for (unsigned i = 0; i < count && err == 0; i++) {
+		err = blk_rw_buf(d, op, offset, pa_to_va(sg[i].pa), sg[i].len);
 		offset += sg[i].len;
 	}
 	((struct sim *)d->drvdata)->last_pa = sg[0].pa;
-	return r;
+	return err;
 }
 
 /* Done at once; the submitter hears of it from the bottom half. */

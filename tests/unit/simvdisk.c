@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Virtual disks in host tests: files are found by inode number, requests lie in frames of the test's own. */
+/*
+ * Virtual disks in host tests: files are found by inode number, requests lie in frames of the
+ * test's own.
+ */
 #include "simvdisk.h"
 
 #include "seam.h"
@@ -14,9 +17,10 @@ static struct ds *the_ds;
 
 static int find(const char *path, bool read_only, struct ds_file **f, void **held)
 {
-	int r = ds_file_open(the_ds, strtoull(path, NULL, 10), f);
+	int err = ds_file_open(the_ds, strtoull(path, NULL, 10), f);
+
 	*held = *f;
-	return r;
+	return err;
 }
 
 static void let_go(void *held)
@@ -53,6 +57,7 @@ int disk_io(struct vdisk *d, unsigned op, uint64_t off, uint8_t *buf, uint64_t l
 		.blk = { .op = op, .offset = off, .len = len, .sg = sg, .sg_count = count },
 		.done = finished
 	};
+
 	for (unsigned i = 0; i < count; i++) {
 		sg[i].len = MIN(len - (uint64_t)i * piece, (uint64_t)piece);
 		sg[i].pa = page_alloc(0, FRAME_DMA, 0) + (sg[i].len < 4096 ? 512 : 0);

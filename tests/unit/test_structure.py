@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT = 500
+LIMIT = 600
 
 #: DESIGN.md, "Folders": each layer may include the private headers of its own and lower ones.
 LAYERS = (
@@ -81,7 +81,7 @@ def test_headers_include_each_other_without_cycles() -> None:
         visit(name, ())
 
 
-def test_files_stay_below_500_lines() -> None:
+def test_files_stay_below_600_lines() -> None:
     sizes = {
         str(path.relative_to(ROOT)): len(path.read_text().splitlines())
         for path in tracked(".c", ".h", ".S", ".py", ".mk", "Makefile")

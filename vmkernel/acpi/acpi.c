@@ -38,7 +38,10 @@ static bool is_direct(pa_t pa, size_t len)
 	return true;
 }
 
-/* Bytes of machine memory: tables lie in RAM, or in what the map calls reserved. NULL for an absurd address. */
+/*
+ * Bytes of machine memory: tables lie in RAM, or in what the map calls reserved. NULL for an absurd
+ * address.
+ */
 static const uint8_t *map(pa_t pa, size_t len)
 {
 	if (pa == 0 || pa >= DIRECT_SIZE || len > TABLE_SIZE_MAX)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the ACPI tables say, parsed once at boot into plain values. The tables are read-only and may hold any bytes:
- * a table with a wrong length or checksum is left out with a warning. Spec: ACPI 6.4, 5.2.
+ * What the ACPI tables say, parsed once at boot into plain values. The tables are read-only and may
+ * hold any bytes: a table with a wrong length or checksum is left out with a warning. Spec: ACPI
+ * 6.4, 5.2.
  */
 #ifndef ACPI_ACPI_H
 #define ACPI_ACPI_H

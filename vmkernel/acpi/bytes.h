@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Little-endian numbers at any place of a table; 0 for what lies behind its end, as in a table of an older revision. */
+/*
+ * Little-endian numbers at any place of a table; 0 for what lies behind its end, as in a table of
+ * an older revision.
+ */
 #ifndef ACPI_BYTES_H
 #define ACPI_BYTES_H
 #include "vmk/string.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One table's bytes into acpi_info. Pure; a parser reads nothing outside [t, t + len) whatever the bytes are, and leaves
- * out what does not make sense. len is at least TABLE_HEADER_SIZE.
+ * One table's bytes into acpi_info. Pure; a parser reads nothing outside [t, t + len) whatever the
+ * bytes are, and leaves out what does not make sense. len is at least TABLE_HEADER_SIZE.
  */
 #ifndef ACPI_PARSE_H
 #define ACPI_PARSE_H

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Power off and reset. No locks: nothing else matters any more. Spec: ACPI 6.4, 4.8.3.2, 4.8.3.6, 7.4. */
+/*
+ * Power off and reset. No locks: nothing else matters any more. Spec: ACPI 6.4, 4.8.3.2, 4.8.3.6,
+ * 7.4.
+ */
 #include "acpi/acpi.h"
 #include "hw/acpi.h"
 #include "vmk/boot.h"

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* CPUs, I/O APICs and interrupt overrides (MADT), NUMA nodes (SRAT). Pure; no locks. Spec: ACPI 6.4, 5.2.12, 5.2.16. */
+/*
+ * CPUs, I/O APICs and interrupt overrides (MADT), NUMA nodes (SRAT). Pure; no locks. Spec: ACPI
+ * 6.4, 5.2.12, 5.2.16.
+ */
 #include "acpi/bytes.h"
 #include "acpi/parse.h"
 #include "hw/acpi.h"
@@ -75,7 +78,9 @@ void acpi_parse_madt(const uint8_t *t, size_t len, struct acpi_info *info)
 	for_entries(t, len, MADT_ENTRIES, info, madt_entry);
 }
 
-/* The node index of a proximity domain: in order of appearance; those beyond NODES_MAX join node 0. */
+/*
+ * The node index of a proximity domain: in order of appearance; those beyond NODES_MAX join node 0.
+ */
 static uint32_t node_of(struct acpi_info *info, uint32_t domain)
 {
 	for (unsigned i = 0; i < info->domains; i++)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Measurements of the ground for the boot option bench=ground, one line each: "bench: NAME VALUE UNIT". Meant for
- * one CPU under QEMU's -icount shift=0, where the TSC counts instructions and figures repeat exactly. Paths
- * are measured on one CPU: sending, not the other side's reception.
+ * Measurements of the ground for the boot option bench=ground, one line each: "bench: NAME VALUE
+ * UNIT". Meant for one CPU under QEMU's -icount shift=0, where the TSC counts instructions and
+ * figures repeat exactly. Paths are measured on one CPU: sending, not the other side's reception.
  */
 #include "boot/bench.h"
 #include "boot/selftest.h"
@@ -27,7 +27,7 @@ static void report(const char *name, unsigned objects, uint64_t cost, uint64_t c
 	char suffix[16] = "";
 
 	if (objects)
-		vmk_snprintf(suffix, sizeof suffix, ".%u", objects);
+		vmk_snprintf(suffix, sizeof(suffix), ".%u", objects);
 	log_info("%s%s %llu instructions", name, suffix,
 	         (unsigned long long)((cost + count / 2) / count));
 }
@@ -68,7 +68,7 @@ static void bench_pages(void)
 
 static void bench_heap(unsigned objects)
 {
-	void **held = kcalloc(objects, sizeof *held), *p;
+	void **held = kcalloc(objects, sizeof(*held)), *p;
 	uint64_t start, alloc, free;
 
 	if (!held)
@@ -93,7 +93,7 @@ static void never(struct timer *t) {}
 
 static void bench_timers(unsigned objects)
 {
-	struct timer *armed = kcalloc(objects, sizeof *armed), probe;
+	struct timer *armed = kcalloc(objects, sizeof(*armed)), probe;
 	ns_t now = time_now();
 	uint64_t start, set = 0, cancel = 0;
 
@@ -119,7 +119,9 @@ static void bench_timers(unsigned objects)
 	kfree(armed);
 }
 
-/* Worlds that yield in turns, then sleep, each on a queue of its own, until they are woken to end. */
+/*
+ * Worlds that yield in turns, then sleep, each on a queue of its own, until they are woken to end.
+ */
 struct crew {
 	unsigned size, rounds;
 	uint32_t yielding, living;
@@ -155,9 +157,9 @@ static bool hire(struct crew *c, unsigned size, unsigned rounds)
 {
 	*c = (struct crew){ .size = size, .rounds = rounds, .yielding = size, .living = size };
 	waitq_init(&c->finished, "bench");
-	c->gates = vmalloc(size * sizeof *c->gates);
+	c->gates = vmalloc(size * sizeof(*c->gates));
 	for (unsigned i = 0; c->gates && i < size; i++) {
-		struct sailor *s = kmalloc(sizeof *s);
+		struct sailor *s = kmalloc(sizeof(*s));
 		struct world_attr attr = { .name = "bench", .cpu = 0, .fn = sail, .arg = s };
 		struct world *w;
 
@@ -211,7 +213,9 @@ static void bench_locks(void)
 	report("sched.spin_irq_pair", 0, since(start), 1);
 }
 
-/* Both ends on one CPU: a second one would be waited for, which under icount counts QEMU's turns. */
+/*
+ * Both ends on one CPU: a second one would be waited for, which under icount counts QEMU's turns.
+ */
 static void bench_ipi(const char *what, uint8_t vector)
 {
 	char name[32];
@@ -221,9 +225,9 @@ static void bench_ipi(const char *what, uint8_t vector)
 	send = since(start);
 	receive = bench_window();
 	irq_restore(flags);
-	vmk_snprintf(name, sizeof name, "ipi.%s.send", what);
+	vmk_snprintf(name, sizeof(name), "ipi.%s.send", what);
 	report(name, 0, send, 1);
-	vmk_snprintf(name, sizeof name, "ipi.%s.receive", what);
+	vmk_snprintf(name, sizeof(name), "ipi.%s.receive", what);
 	report(name, 0, receive, 1);
 }
 
@@ -270,7 +274,7 @@ void bench_run(void)
 {
 	char name[32];
 
-	if (!boot_option("bench", name, sizeof name))
+	if (!boot_option("bench", name, sizeof(name)))
 		return;
 	if (!strcmp(name, "ground"))
 		bench_ground();

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What measurements by boot option bench= share: costs in counts of the TSC, instructions under -icount shift=0. */
+/*
+ * What measurements by boot option bench= share: costs in counts of the TSC, instructions under
+ * -icount shift=0.
+ */
 #ifndef BOOT_BENCH_H
 #define BOOT_BENCH_H
 #include "vmk/blk.h"
@@ -27,9 +30,15 @@ struct bench_io; /* a device, or a virtual disk on it; bench_disks.c */
 int __must_check bench_io_open(struct blk_dev *dev, struct vdisk *vdisk, uint64_t base,
                                struct bench_io **out);
 void bench_io_close(struct bench_io *io);
-/* Cost of one 4 KiB request of the cheapest of BENCH_ROUNDS rounds of `depth` (1 to BENCH_DEPTH), below `span` bytes. */
+/*
+ * Cost of one 4 KiB request of the cheapest of BENCH_ROUNDS rounds of `depth` (1 to BENCH_DEPTH),
+ * below `span` bytes.
+ */
 uint64_t bench_io_random(struct bench_io *io, enum blk_op op, unsigned depth, uint64_t span);
-/* Time for reading or writing `span` bytes from the start in requests of 1 MiB, some at a time; 0: an error. */
+/*
+ * Time for reading or writing `span` bytes from the start in requests of 1 MiB, some at a time; 0:
+ * an error.
+ */
 ns_t bench_io_sequential(struct bench_io *io, enum blk_op op, uint64_t span);
 
 void bench_drivers_run(void);

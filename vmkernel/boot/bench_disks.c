@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Requests to a device or to a virtual disk on it, counted as bench_drivers.c says, or timed when they are large. */
+/*
+ * Requests to a device or to a virtual disk on it, counted as bench_drivers.c says, or timed when
+ * they are large.
+ */
 #include "boot/bench.h"
 #include "vmk/cpu.h"
 #include "vmk/errno.h"
@@ -33,12 +36,14 @@ static void request_done(struct bench_io *io, unsigned slot, int status)
 static void blk_done(struct blk_req *r)
 {
 	struct bench_io *io = r->arg;
+
 	request_done(io, (unsigned)(container_of(r, struct vdisk_req, blk) - io->req), r->status);
 }
 
 static void vdisk_done(struct vdisk_req *r)
 {
 	struct bench_io *io = r->blk.arg;
+
 	request_done(io, (unsigned)(r - io->req), r->blk.status);
 }
 
@@ -76,9 +81,11 @@ static uint64_t round_of(struct bench_io *io, enum blk_op op, unsigned depth, ui
 {
 	io->done = 0;
 	uint64_t flags = irq_save(), cost = 0;
+
 	for (unsigned i = 0; i < depth; i++) {
 		fill(io, i, op, some_page(io, span), PAGE_SIZE);
 		uint64_t before = rdtsc();
+
 		submit(io, i);
 		cost += rdtsc() - before;
 	}
@@ -86,6 +93,7 @@ static uint64_t round_of(struct bench_io *io, enum blk_op op, unsigned depth, ui
 	for (unsigned tries = 0; io->done < depth && tries < GIVE_UP; tries++)
 		cost += bench_window();
 	bool whole = io->done == depth;
+
 	irq_restore(flags);
 	while (READ_ONCE(io->done) < depth)
 		world_yield();
@@ -95,6 +103,7 @@ static uint64_t round_of(struct bench_io *io, enum blk_op op, unsigned depth, ui
 uint64_t bench_io_random(struct bench_io *io, enum blk_op op, unsigned depth, uint64_t span)
 {
 	uint64_t least = UINT64_MAX;
+
 	for (unsigned i = 0; i < BENCH_ROUNDS || least == UINT64_MAX; i++)
 		least = MIN(least, round_of(io, op, depth, span));
 	return least / depth;
@@ -105,6 +114,7 @@ ns_t bench_io_sequential(struct bench_io *io, enum blk_op op, uint64_t span)
 	uint64_t at = 0;
 	ns_t start = time_now();
 	unsigned sent = 0;
+
 	io->done = 0;
 	io->status = 0;
 	while (at < span || READ_ONCE(io->done) < sent) {
@@ -124,6 +134,7 @@ ns_t bench_io_sequential(struct bench_io *io, enum blk_op op, uint64_t span)
 int bench_io_open(struct blk_dev *dev, struct vdisk *vdisk, uint64_t base, struct bench_io **out)
 {
 	struct bench_io *io = vmalloc(sizeof(*io));
+
 	if (!io)
 		return -ENOMEM;
 	*io = (struct bench_io){ .dev = dev, .vdisk = vdisk, .base = base };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Boot option bench=drivers: what an operation costs the CPU, counted by the TSC (instructions under -icount shift=0). Interrupts are
- * held off while the device works and let in during short windows, so that only our own code is counted:
- * blk_submit or xmit, and everything from the interrupt's entry to its exit, with done in between. One CPU. NICs are
- * measured in pairs that share a wire: one sends, the other receives.
+ * Boot option bench=drivers: what an operation costs the CPU, counted by the TSC (instructions
+ * under -icount shift=0). Interrupts are held off while the device works and let in during short
+ * windows, so that only our own code is counted: blk_submit or xmit, and everything from the
+ * interrupt's entry to its exit, with done in between. One CPU. NICs are measured in pairs that
+ * share a wire: one sends, the other receives.
  */
 #include "boot/bench.h"
 #include "boot/devtest.h"
@@ -17,8 +18,9 @@
 #include "vmk/world.h"
 #include "x86/insn.h"
 
-#define LOG_MODULE "bench"
 #include "vmk/log.h"
+
+#define LOG_MODULE "bench"
 
 enum { SETTLE_MS = 2, WINDOWS = 100, GIVE_UP = 10000, NICS_MAX = 8, FRAME_BYTES = 1514 };
 
@@ -30,28 +32,35 @@ static uint64_t floor_cost; /* of a window in which nothing happens */
 uint64_t bench_window(void)
 {
 	uint64_t before = rdtsc();
+
 	irq_restore(RFLAGS_IF);
 	(void)irq_save();
 	uint64_t cost = rdtsc() - before;
+
 	return cost > floor_cost ? cost - floor_cost : 0;
 }
 
 void bench_calibrate(void)
 {
 	uint64_t least = UINT64_MAX;
+
 	floor_cost = 0;
 	for (unsigned i = 0; i < 100; i++)
 		least = MIN(least, bench_window());
 	floor_cost = least;
 }
 
-/* A driver's counter, 0 when it has none; the virtio drivers share their transport's, the Intel NICs theirs. */
+/*
+ * A driver's counter, 0 when it has none; the virtio drivers share their transport's, the Intel
+ * NICs theirs.
+ */
 static uint64_t stat_value(const char *driver, const char *what)
 {
 	char name[48];
 	const char *of = !strncmp(driver, "virtio", 6)  ? "virtio"
 	                 : !strncmp(driver, "e1000", 5) ? "e1000"
 	                                                : driver;
+
 	vmk_snprintf(name, sizeof(name), "%s.%s", of, what);
 	SECTION_FOR_EACH(struct stat_entry, s, stats) {
 		if (!strcmp(s->name, name))
@@ -76,6 +85,7 @@ void bench_report_traffic(const char *driver, const char *what, struct bench_tra
 {
 	char name[48];
 	struct bench_traffic now = bench_traffic_of(driver);
+
 	vmk_snprintf(name, sizeof(name), "%s.mmio", what);
 	if (now.mmio)
 		bench_report(driver, name, (now.mmio - from.mmio) * 1000, ops, "per_1000");
@@ -89,16 +99,19 @@ static void bench_disk(struct blk_dev *d)
 {
 	const char *driver = d->device->driver->name;
 	struct bench_io *io;
-	int rc = bench_io_open(d, NULL, 0, &io);
-	if (rc) {
-		log_err("%s: error %d", d->id, -rc);
+	int err = bench_io_open(d, NULL, 0, &io);
+
+	if (err) {
+		log_err("%s: error %d", d->id, -err);
 		return;
 	}
 	for (unsigned depth = 1; depth <= BENCH_DEPTH; depth *= BENCH_DEPTH) {
 		struct bench_traffic before = bench_traffic_of(driver);
 		char what[32];
+
 		vmk_snprintf(what, sizeof(what), "read4k.depth%u", depth);
 		uint64_t cost = bench_io_random(io, BLK_READ, depth, blk_size(d));
+
 		bench_report(driver, what, cost, 1, "instructions");
 		bench_report_traffic(driver, what, before, (uint64_t)depth * BENCH_ROUNDS);
 	}
@@ -121,6 +134,7 @@ static void count_frame(struct uplink *u, struct pkt *p)
 static void find_nic(struct uplink *u, void *arg)
 {
 	struct nics *n = arg;
+
 	if (n->count == NICS_MAX || u->owner)
 		return;
 	u->rx = count_frame;
@@ -135,6 +149,7 @@ static void find_nic(struct uplink *u, void *arg)
 static struct pkt *test_frame(const struct uplink *from, const uint8_t mac[ETH_ALEN])
 {
 	struct pkt *p = pkt_alloc(FRAME_BYTES);
+
 	if (p) {
 		(void)pkt_write(p, 0, mac, ETH_ALEN);
 		(void)pkt_write(p, ETH_ALEN, from->mac, ETH_ALEN);
@@ -142,13 +157,18 @@ static struct pkt *test_frame(const struct uplink *from, const uint8_t mac[ETH_A
 	return p;
 }
 
-/* A NIC may take its time from its set-up to its first frame (QEMU's e1000 a second): false, when it takes too long. */
+/*
+ * A NIC may take its time from its set-up to its first frame (QEMU's e1000 a second): false, when
+ * it takes too long.
+ */
 static bool carries(struct uplink *from, struct uplink *to)
 {
 	ns_t deadline = time_now() + CARRIES_WITHIN;
+
 	received = 0;
 	while (!READ_ONCE(received) && time_now() < deadline) {
 		struct pkt *p = test_frame(from, to->mac);
+
 		if (p && from->ops->xmit(from, 0, p))
 			pkt_done(p);
 		world_sleep_until(time_now() + SETTLE_MS * NS_PER_MS);
@@ -161,21 +181,27 @@ struct frames {
 	unsigned count;
 };
 
-/* Some frames to a station, and all that they cause. `arrive`: waits until they have arrived; false: they did not. */
+/*
+ * Some frames to a station, and all that they cause. `arrive`: waits until they have arrived;
+ * false: they did not.
+ */
 static bool frames_round(struct uplink *from, const uint8_t mac[ETH_ALEN], bool arrive,
                          struct frames *f)
 {
 	uint64_t flags = irq_save();
 	unsigned n = 0;
+
 	received = 0;
 	for (; n < BENCH_DEPTH; n++) {
 		struct pkt *p = test_frame(from, mac);
+
 		if (!p)
 			break;
 		uint64_t before = rdtsc();
-		int rc = from->ops->xmit(from, 0, p);
+		int err = from->ops->xmit(from, 0, p);
+
 		f->sent += rdtsc() - before;
-		if (rc)
+		if (err)
 			pkt_done(p);
 	}
 	time_delay(SETTLE_MS * NS_PER_MS);
@@ -188,13 +214,15 @@ static bool frames_round(struct uplink *from, const uint8_t mac[ETH_ALEN], bool 
 }
 
 /*
- * Sending is measured with frames that nobody takes, and has its completions in it; receiving is what
- * frames to the other NIC cost in interrupts beyond that. Means: a driver may do its work for some frames at once.
+ * Sending is measured with frames that nobody takes, and has its completions in it; receiving is
+ * what frames to the other NIC cost in interrupts beyond that. Means: a driver may do its work for
+ * some frames at once.
  */
 static void bench_pair(struct uplink *from, struct uplink *to)
 {
 	static const uint8_t nobody[ETH_ALEN] = { 0x02, 0, 0, 0, 0, 0x01 };
 	struct frames alone = { 0 }, pair = { 0 };
+
 	if ((to->ops->set_mode && to->ops->set_mode(to, false, false)) || !carries(from, to)) {
 		log_err("%s: no frame gets to %s, or it takes no mode", from->name, to->name);
 		return;
@@ -202,6 +230,7 @@ static void bench_pair(struct uplink *from, struct uplink *to)
 	for (unsigned round = 0; round < BENCH_ROUNDS; round++)
 		(void)frames_round(from, nobody, false, &alone);
 	struct bench_traffic before = bench_traffic_of(from->driver);
+
 	for (unsigned round = 0; round < BENCH_ROUNDS; round++) {
 		if (!frames_round(from, to->mac, true, &pair)) {
 			log_err("%s: frames to %s are lost", from->name, to->name);
@@ -228,6 +257,7 @@ struct disks {
 static void find_disk(struct blk_dev *d, void *arg)
 {
 	struct disks *f = arg;
+
 	if (!d->parent && f->count < NICS_MAX)
 		f->disk[f->count++] = d;
 }
@@ -237,6 +267,7 @@ static struct nics nics; /* taken before the switches took them */
 void bench_drivers_take(void)
 {
 	char which[16];
+
 	if (boot_option("bench", which, sizeof(which)) && !strcmp(which, "drivers"))
 		uplink_for_each(find_nic, &nics);
 }
@@ -244,6 +275,7 @@ void bench_drivers_take(void)
 void bench_drivers_run(void)
 {
 	struct disks f = { .count = 0 };
+
 	(void)irq_save();
 	bench_calibrate();
 	irq_restore(RFLAGS_IF);

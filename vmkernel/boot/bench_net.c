@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Boot option bench=net: what a packet costs from one port of a switch to another and to an uplink, its completion
- * included, in TSC counts (instructions under -icount shift=0). One CPU; bursts of BENCH_DEPTH, the sender with interrupts off as
- * in a guest's kick, delivery in the windows after it. The clients and the NIC at the ends cost nothing themselves, and the sender
- * is one as a guest's NIC is: its headers are copied before they are judged.
+ * Boot option bench=net: what a packet costs from one port of a switch to another and to an uplink,
+ * its completion included, in TSC counts (instructions under -icount shift=0). One CPU; bursts of
+ * BENCH_DEPTH, the sender with interrupts off as in a guest's kick, delivery in the windows after
+ * it. The clients and the NIC at the ends cost nothing themselves, and the sender is one as a
+ * guest's NIC is: its headers are copied before they are judged.
  */
 #include "boot/bench.h"
 #include "vmk/mm.h"
@@ -11,8 +12,9 @@
 #include "vmk/vswitch.h"
 #include "x86/insn.h"
 
-#define LOG_MODULE "bench"
 #include "vmk/log.h"
+
+#define LOG_MODULE "bench"
 
 enum { PORTS = 1000, IP_AT = ETH_HLEN, TCP_AT = IP_AT + 20, HEADERS = TCP_AT + 20, WINDOWS = 8 };
 enum { CAPS = PORT_CSUM | PORT_TSO4 | PORT_TSO6 | PORT_VOLATILE };
@@ -59,6 +61,7 @@ static struct uplink nic = {
 static void mac_of(uint8_t mac[ETH_ALEN], unsigned vendor, unsigned i)
 {
 	const uint8_t m[ETH_ALEN] = { 0x02, 0, (uint8_t)vendor, 0, (uint8_t)(i >> 8), (uint8_t)i };
+
 	memcpy(mac, m, ETH_ALEN);
 }
 
@@ -79,6 +82,7 @@ static void prepare(struct pkt *p, pa_t headers, pa_t rest, uint32_t len, unsign
 	memcpy(h + IP_AT, ip, sizeof(ip));
 	h[TCP_AT + 12] = 5 << 4;
 	bool fits = pkt_add_page(p, headers, 0, MIN(len, (uint32_t)PAGE_SIZE));
+
 	while (fits && p->len < len)
 		fits = pkt_add_page(p, rest, 0, MIN(len - p->len, (uint32_t)PAGE_SIZE));
 	ASSERT(fits);
@@ -99,9 +103,11 @@ static void measure(const char *where, unsigned ports, uint32_t len, unsigned ve
 	for (unsigned round = 0; round < BENCH_ROUNDS; round++) {
 		for (unsigned i = 0; i < BENCH_DEPTH; i++, sent++) {
 			struct pkt *p = &packet[i];
+
 			prepare(p, pages + i * PAGE_SIZE, pages + BENCH_DEPTH * PAGE_SIZE, len,
 			        vendor, (unsigned)(1 + sent % (ports - 1)));
 			uint64_t start = rdtsc();
+
 			port_send(port[0], p);
 			cost += rdtsc() - start;
 		}
@@ -119,13 +125,13 @@ static void measure(const char *where, unsigned ports, uint32_t len, unsigned ve
 static int open_ports(unsigned from, unsigned to)
 {
 	struct port_attr a = { .client = "bench", .group = "bench", .caps = CAPS, .ops = &client };
-	int rc = 0;
+	int err = 0;
 
-	for (unsigned i = from; i < to && !rc; i++) {
+	for (unsigned i = from; i < to && !err; i++) {
 		mac_of(a.mac, 0, i);
-		rc = port_open(&a, &port[i]);
+		err = port_open(&a, &port[i]);
 	}
-	return rc;
+	return err;
 }
 
 void bench_net_run(void)
@@ -137,18 +143,19 @@ void bench_net_run(void)
 
 	bench_calibrate();
 	irq_restore(flags);
-	int rc = pages == PA_NONE ? -1 : vswitch_add("bench", 2 * PORTS, 1500);
-	rc = rc ? rc : vswitch_uplink_add("bench", nic.name);
-	rc = rc ? rc : portgroup_add("bench", "bench");
-	rc = rc ? rc : uplink_register(&nic);
-	for (unsigned ports = 2; !rc && ports <= PORTS; ports *= PORTS / 2) {
-		rc = open_ports(open, ports);
+	int err = pages == PA_NONE ? -1 : vswitch_add("bench", 2 * PORTS, 1500);
+
+	err = err ? err : vswitch_uplink_add("bench", nic.name);
+	err = err ? err : portgroup_add("bench", "bench");
+	err = err ? err : uplink_register(&nic);
+	for (unsigned ports = 2; !err && ports <= PORTS; ports *= PORTS / 2) {
+		err = open_ports(open, ports);
 		open = ports;
-		for (unsigned i = 0; i < ARRAY_SIZE(lengths) && !rc; i++) {
+		for (unsigned i = 0; i < ARRAY_SIZE(lengths) && !err; i++) {
 			measure("port_to_port", ports, lengths[i], 0, pages);
 			measure("port_to_uplink", ports, lengths[i], 1, pages);
 		}
 	}
-	if (rc)
-		log_err("net: error %d", -rc);
+	if (err)
+		log_err("net: error %d", -err);
 }

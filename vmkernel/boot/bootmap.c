@@ -82,7 +82,8 @@ unsigned bootmap_sanitise(const struct boot_range *in, unsigned count, uint64_t 
 		} else {
 			if (n == max)
 				break;
-			out[n++] = (struct boot_range){ .base = at, .len = next - at, .type = type };
+			out[n++] =
+				(struct boot_range){ .base = at, .len = next - at, .type = type };
 		}
 	}
 	return n;

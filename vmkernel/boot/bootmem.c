@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Memory before the frame allocator: top down from the boot map, around what is reserved. The boot CPU only,
- * before the others start; no lock.
+ * Memory before the frame allocator: top down from the boot map, around what is reserved. The boot
+ * CPU only, before the others start; no lock.
  */
 #include "vmk/boot.h"
 #include "vmk/layout.h"

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Boot option disktest=ID|all: writes a pattern over whole disks that carry no partition table, reads it back,
- * and says so on serial, request sizes from one block to 4 MiB, at depth 1 to the device's. Destroys what is on them.
- * Every 8 bytes hold their byte offset in the disk, exclusive-or the pass, so that the host can check the image.
+ * Boot option disktest=ID|all: writes a pattern over whole disks that carry no partition table,
+ * reads it back, and says so on serial, request sizes from one block to 4 MiB, at depth 1 to the
+ * device's. Destroys what is on them. Every 8 bytes hold their byte offset in the disk,
+ * exclusive-or the pass, so that the host can check the image.
  */
 #include "boot/devtest.h"
 #include "vmk/blk.h"
@@ -12,8 +13,9 @@
 #include "vmk/string.h"
 #include "vmk/wait.h"
 
-#define LOG_MODULE "disktest"
 #include "vmk/log.h"
+
+#define LOG_MODULE "disktest"
 
 enum { ORDER_MOST = 10, SLOTS = 128, DISKS_MAX = 16 };
 #define SIZE_MOST ((uint32_t)PAGE_SIZE << ORDER_MOST)
@@ -47,6 +49,7 @@ static void slot_done(struct blk_req *r)
 static void fill(struct slot *s, uint64_t pattern)
 {
 	uint64_t *word = pa_to_va(s->sg.pa);
+
 	for (uint64_t off = 0; off < s->req.len; off += sizeof(*word))
 		*word++ = (s->req.offset + off) ^ pattern;
 }
@@ -54,6 +57,7 @@ static void fill(struct slot *s, uint64_t pattern)
 static bool matches(const struct slot *s, uint64_t pattern)
 {
 	const uint64_t *word = pa_to_va(s->sg.pa);
+
 	for (uint64_t off = 0; off < s->req.len; off += sizeof(*word))
 		if (*word++ != ((s->req.offset + off) ^ pattern))
 			return false;
@@ -91,6 +95,7 @@ static void collect(struct pass *p, struct slot *s)
 static void start(struct pass *p, struct slot *s, enum blk_op op)
 {
 	uint64_t left = blk_size(p->disk) - p->at;
+
 	s->sg.len = (uint32_t)MIN(left, (uint64_t)p->size);
 	s->req = (struct blk_req){ .op = (uint8_t)op,
 		                   .offset = p->at,
@@ -109,6 +114,7 @@ static void start(struct pass *p, struct slot *s, enum blk_op op)
 static int run(struct pass *p, enum blk_op op)
 {
 	struct slot *s;
+
 	p->at = 0;
 	p->status = 0;
 	while (p->at < blk_size(p->disk) && !p->status) {
@@ -134,48 +140,54 @@ static void slots_free(struct pass *p)
 static int one_pass(struct blk_dev *d, uint32_t size, unsigned depth, uint64_t pattern)
 {
 	struct pass *p = vmalloc(sizeof(*p));
+
 	if (!p)
 		return -ENOMEM;
 	*p = (struct pass){ .disk = d, .size = size, .depth = depth, .pattern = pattern };
-	int rc = 0;
-	for (unsigned i = 0; i < depth && !rc; i++) {
+	int err = 0;
+
+	for (unsigned i = 0; i < depth && !err; i++) {
 		struct slot *s = &p->slot[i];
+
 		s->order = size > PAGE_SIZE ? log2_ceil(size / PAGE_SIZE) : 0;
 		s->sg.pa = page_alloc(s->order, FRAME_KERNEL, 0);
 		if (s->sg.pa == PA_NONE) {
 			s->sg.pa = 0;
-			rc = -ENOMEM;
+			err = -ENOMEM;
 		}
 	}
-	if (!rc)
-		rc = run(p, BLK_WRITE);
-	if (!rc)
-		rc = blk_flush(d);
-	if (!rc)
-		rc = run(p, BLK_READ);
+	if (!err)
+		err = run(p, BLK_WRITE);
+	if (!err)
+		err = blk_flush(d);
+	if (!err)
+		err = run(p, BLK_READ);
 	slots_free(p);
-	return rc;
+	return err;
 }
 
 static void test_disk(struct blk_dev *d)
 {
 	static const uint32_t sizes[] = { 512, 4096, 12288, 65536, 1 << 20, SIZE_MOST };
 	uint64_t pattern = 0;
+
 	log_info("%s: writing", d->id);
 	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
 		uint32_t size = MAX(sizes[i], d->limits.block_size);
 		unsigned most = MIN((unsigned)SLOTS, (unsigned)d->limits.depth);
+
 		/* As much memory as 16 MiB; the deepest queue with small requests. */
 		most = MAX(1u, MIN(most, (16u << 20) / size));
 		for (unsigned depth = 1; depth <= most;
 		     depth = depth < most && depth * 8 > most ? most : depth * 8) {
 			pattern += 0x0101010101010101ull;
-			int rc = one_pass(d, size, depth, pattern);
-			if (rc) {
+			int err = one_pass(d, size, depth, pattern);
+
+			if (err) {
 				/* The same once more shows whether the device outlived it. */
-				log_err("%s: size %u depth %u: error %d", d->id, size, depth, -rc);
-				rc = one_pass(d, size, depth, pattern);
-				log_info("%s: once more: error %d", d->id, -rc);
+				log_err("%s: size %u depth %u: error %d", d->id, size, depth, -err);
+				err = one_pass(d, size, depth, pattern);
+				log_info("%s: once more: error %d", d->id, -err);
 				return;
 			}
 		}
@@ -193,6 +205,7 @@ struct found {
 static void find_bare(struct blk_dev *d, void *arg)
 {
 	struct found *f = arg;
+
 	if (d->parent) {
 		f->count -= f->last == d->parent;
 		f->last = NULL;
@@ -205,15 +218,19 @@ static void find_bare(struct blk_dev *d, void *arg)
 void disktest_run(void)
 {
 	char which[96];
+
 	if (!boot_option("disktest", which, sizeof(which)))
 		return;
 	struct found *f = kzalloc(sizeof(*f));
+
 	if (!f)
 		return;
 	blk_for_each(find_bare, f);
 	for (unsigned i = 0; i < f->count; i++) {
 		struct blk_dev *d = blk_find(f->id[i]);
-		if (d && (!strcmp(which, "all") || !strcmp(which, d->id) || !strcmp(which, d->node)))
+
+		if (d &&
+		    (!strcmp(which, "all") || !strcmp(which, d->id) || !strcmp(which, d->node)))
 			test_disk(d);
 		if (d)
 			blk_close(d, false);

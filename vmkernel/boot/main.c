@@ -39,6 +39,7 @@ static void init_devices(void)
 {
 	for (unsigned i = 0; i < acpi_info.segments; i++) {
 		const struct acpi_segment *s = &acpi_info.segment[i];
+
 		if (pci_ecam_add(s->segment, s->bus_first, s->bus_last, s->base))
 			log_warn("PCI segment %u: its description is unusable", s->segment);
 	}

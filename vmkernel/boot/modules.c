@@ -11,7 +11,7 @@
 static int unpack(struct boot_module *m, const void *frame)
 {
 	uint64_t size = lz4frame_size(frame, m->file_len);
-	int r;
+	int err;
 
 	m->len = 0;
 	if (!size || size > DIRECT_SIZE)
@@ -19,12 +19,12 @@ static int unpack(struct boot_module *m, const void *frame)
 	m->base = boot_alloc(size, PAGE_SIZE, PA_NONE, -1);
 	if (m->base == PA_NONE)
 		return -ENOMEM;
-	r = lz4frame_unpack(frame, m->file_len, direct_va(m->base), size);
-	if (r)
+	err = lz4frame_unpack(frame, m->file_len, direct_va(m->base), size);
+	if (err)
 		boot_release(m->base, size);
 	else
 		m->len = size;
-	return r;
+	return err;
 }
 
 void boot_unpack_modules(void)
@@ -34,13 +34,13 @@ void boot_unpack_modules(void)
 	for (unsigned i = 0; i < boot_info.modules; i++) {
 		struct boot_module *m = &boot_info.module[i];
 		const void *frame = direct_va(m->file);
-		int r;
+		int err;
 
 		if (!lz4frame_here(frame, m->file_len))
 			continue;
-		r = unpack(m, frame);
-		if (r) {
-			log_err("%s: cannot unpack the module: error %d", m->name, -r);
+		err = unpack(m, frame);
+		if (err) {
+			log_err("%s: cannot unpack the module: error %d", m->name, -err);
 		} else if (installed) {
 			boot_release(m->file, m->file_len);
 			m->file_len = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The loader's boot information, read once into boot_info: it may lie anywhere in free memory (at 0x4000
- * under GRUB for UEFI, where the AP trampoline would like to be). Spec: Multiboot2 2.0, 3.6.
+ * The loader's boot information, read once into boot_info: it may lie anywhere in free memory (at
+ * 0x4000 under GRUB for UEFI, where the AP trampoline would like to be). Spec: Multiboot2 2.0, 3.6.
  */
 #include "boot/multiboot.h"
 #include "vmk/bootmap.h"

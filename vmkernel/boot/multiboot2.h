@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Multiboot2 numbers and tags. Spec: Multiboot2 Specification 2.0, 3.1 (header), 3.6 (boot information). */
+/*
+ * Multiboot2 numbers and tags. Spec: Multiboot2 Specification 2.0, 3.1 (header), 3.6 (boot
+ * information).
+ */
 #ifndef BOOT_MULTIBOOT2_H
 #define BOOT_MULTIBOOT2_H
 

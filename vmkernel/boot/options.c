@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Boot options: words of the command line, "name" or "name=value"; the last one counts. Read-only. */
+/*
+ * Boot options: words of the command line, "name" or "name=value"; the last one counts. Read-only.
+ */
 #include "vmk/boot.h"
 #include "vmk/string.h"
 

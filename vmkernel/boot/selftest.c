@@ -30,7 +30,7 @@ void selftest_run(void)
 	char names[128];
 	unsigned failed = 0;
 
-	if (!boot_option("selftest", names, sizeof names))
+	if (!boot_option("selftest", names, sizeof(names)))
 		return;
 	for (unsigned i = 0; i < ARRAY_SIZE(tables); i++)
 		for (const struct selftest *t = tables[i]; t->name; t++) {

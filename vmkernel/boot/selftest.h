@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Tests and measurements of the running kernel, for the boot options selftest=NAME[,NAME...] (or all) and
- * bench=ground. Results are lines on serial: "selftest: NAME: ok" or ": failed: WHY", at the end "selftest: done".
+ * Tests and measurements of the running kernel, for the boot options selftest=NAME[,NAME...] (or
+ * all) and bench=ground. Results are lines on serial: "selftest: NAME: ok" or ": failed: WHY", at
+ * the end "selftest: done".
  */
 #ifndef BOOT_SELFTEST_H
 #define BOOT_SELFTEST_H

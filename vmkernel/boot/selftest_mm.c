@@ -52,7 +52,7 @@ static const char *test_pages(void)
 	for (unsigned k = 0; k < HELD; k++)
 		if (held[k])
 			page_free(held[k], order[k]);
-	memset(held, 0, sizeof held);
+	memset(held, 0, sizeof(held));
 	mm_totals(&after);
 	CHECK(sums_add_up());
 	CHECK(after.pages[FRAME_DMA] == before.pages[FRAME_DMA]);
@@ -113,7 +113,7 @@ static const char *test_heap(void)
 	}
 	for (unsigned k = 0; k < HELD; k++)
 		kfree(held[k]);
-	memset(held, 0, sizeof held);
+	memset(held, 0, sizeof(held));
 	return NULL;
 }
 

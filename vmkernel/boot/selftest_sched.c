@@ -45,7 +45,7 @@ static bool team_start(struct team *t, unsigned members, void (*fn)(struct team 
 	spin_init(&t->lock, "team", RANK_LEAF);
 	mutex_init(&t->mutex, "team");
 	for (unsigned i = 0; i < members; i++) {
-		struct member *m = kmalloc(sizeof *m);
+		struct member *m = kmalloc(sizeof(*m));
 		struct world_attr attr = { .name = "selftest",
 			                   .kind = WORLD_KERNEL,
 			                   .cpu = -1,
@@ -144,7 +144,7 @@ static void probe_fire(struct timer *timer)
 static const char *test_timers(void)
 {
 	enum { TIMERS = 200 };
-	struct probe *p = kcalloc(TIMERS, sizeof *p);
+	struct probe *p = kcalloc(TIMERS, sizeof(*p));
 	uint32_t fired = 0, expected = 0;
 	struct waitq q;
 	ns_t now = time_now();
@@ -182,7 +182,10 @@ static uint64_t memory_used(void)
 	return t.total_pages - t.pages[FRAME_FREE] - t.pages[FRAME_CACHE];
 }
 
-/* 10,000 worlds come and go: memory grows at most by the 64 stacks of 4 pages that kmap.c keeps, and magazines. */
+/*
+ * 10,000 worlds come and go: memory grows at most by the 64 stacks of 4 pages that kmap.c keeps,
+ * and magazines.
+ */
 static const char *test_worlds(void)
 {
 	enum { KEPT = 64 * 4 + 128 };

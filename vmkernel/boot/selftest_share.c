@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Proportional share in the running kernel: 60 worlds in nested groups on two CPUs, judged by the worlds' own
- * counters. The two first CPUs do all of it; others idle.
+ * Proportional share in the running kernel: 60 worlds in nested groups on two CPUs, judged by the
+ * worlds' own counters. The two first CPUs do all of it; others idle.
  */
 #include "boot/selftest.h"
 #include "vmk/mm.h"

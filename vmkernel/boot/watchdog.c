@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The watchdog. CPU 0 asks all others every second whether they still take interrupts, and CPU 1 asks CPU 0; an
- * answer is any interrupt taken, a call is sent to provoke one. A CPU without an answer for the whole time gets an NMI and panics
- * where it is. With one CPU the HPET sends NMIs: an NMI that finds interrupts off, and no interrupt taken since the
- * last, counts. Each watcher's state is its own CPU's.
+ * The watchdog. CPU 0 asks all others every second whether they still take interrupts, and CPU 1
+ * asks CPU 0; an answer is any interrupt taken, a call is sent to provoke one. A CPU without an
+ * answer for the whole time gets an NMI and panics where it is. With one CPU the HPET sends NMIs:
+ * an NMI that finds interrupts off, and no interrupt taken since the last, counts. Each watcher's
+ * state is its own CPU's.
  */
 #include "boot/watchdog.h"
 #include "vmk/boot.h"
@@ -82,8 +83,9 @@ static bool watchdog_nmi(struct trap_frame *f)
 	if (cpu_count() == 1 && !hpet_nmi_fired())
 		return time_now() - armed < ARMING;
 	/*
-	 * An emulator may lose an interrupt that comes as a guest's run ends. With several CPUs the next call brings it
-	 * again; with one the timer would be lost for good. This write has the APIC look at what it holds.
+	 * An emulator may lose an interrupt that comes as a guest's run ends. With several CPUs the
+	 * next call brings it again; with one the timer would be lost for good. This write has the
+	 * APIC look at what it holds.
 	 */
 	if (cpu_count() == 1)
 		lapic_write(LAPIC_TPR, 0);

@@ -13,6 +13,7 @@ void *dma_alloc(struct device *dev, size_t size, iova_t *iova)
 {
 	unsigned flags = ALLOC_ZERO | (dev->dma_mask < 4 * GiB ? ALLOC_LOW32 : 0);
 	pa_t pa = page_alloc(order_of(size), FRAME_DMA, flags);
+
 	if (pa == PA_NONE)
 		return NULL;
 	*iova = pa;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Binding: the .drivers section of the image is the compatibility list, and what it does not hold is left alone. Runs
- * in the boot world, then in the hot-plug work, never in two at once.
+ * Binding: the .drivers section of the image is the compatibility list, and what it does not hold
+ * is left alone. Runs in the boot world, then in the hot-plug work, never in two at once.
  */
-#define LOG_MODULE "hcl"
 #include "bus/pci_impl.h"
 #include "vmk/boot.h"
 #include "vmk/log.h"
 #include "vmk/stat.h"
 #include "vmk/string.h"
+
+#define LOG_MODULE "hcl"
 
 STAT(bound, "hcl.bound", "devices that a driver took");
 STAT(left, "hcl.left_alone", "devices without a driver of the list");
@@ -26,6 +27,7 @@ static const char *const level_name[] = { "BLOCKED", "SUPPORTED", "EMULATED", "T
 static int pci_score(const struct hcl_match *m, const struct pci_dev *p, bool permissive)
 {
 	enum { BY_CLASS_LOOSE = 1, BY_CLASS, BY_ID, BY_SUBSYSTEM };
+
 	if (m->kind == HCL_MATCH_PCI_CLASS) {
 		if (m->class_code == p->class_code)
 			return BY_CLASS;
@@ -41,6 +43,7 @@ static int pci_score(const struct hcl_match *m, const struct pci_dev *p, bool pe
 static bool option_permissive(void)
 {
 	char value[16];
+
 	return boot_option("hcl", value, sizeof(value)) && !strcmp(value, "permissive");
 }
 
@@ -48,11 +51,13 @@ static struct binding best_match(const struct pci_dev *p)
 {
 	struct binding best = { 0 };
 	bool permissive = option_permissive();
+
 	SECTION_FOR_EACH(struct hcl_driver, drv, drivers) {
 		if (drv->bus != HCL_BUS_PCI)
 			continue;
 		for (unsigned i = 0; i < drv->match_count; i++) {
 			int score = pci_score(&drv->match[i], p, permissive);
+
 			if (score > best.score)
 				best = (struct binding){ drv, &drv->match[i], score };
 		}
@@ -70,8 +75,10 @@ static int hex_digit(char c)
 static bool parse_id(const char **s, uint16_t *id)
 {
 	unsigned v = 0;
+
 	for (int n = 0; n < 4; n++) {
 		int digit = hex_digit(**s);
+
 		if (digit < 0)
 			return false;
 		v = v << 4 | (unsigned)digit;
@@ -86,6 +93,7 @@ bool hcl_option_blocks(const char *list, uint16_t vendor, uint16_t device)
 {
 	while (*list) {
 		uint16_t v, d;
+
 		if (!parse_id(&list, &v) || *list++ != ':' || !parse_id(&list, &d))
 			return false;
 		if (v == vendor && d == device)
@@ -99,6 +107,7 @@ bool hcl_option_blocks(const char *list, uint16_t vendor, uint16_t device)
 static bool blocked_by_option(const struct pci_dev *p)
 {
 	char list[256];
+
 	return boot_option("hcl.block", list, sizeof(list)) &&
 	       hcl_option_blocks(list, p->vendor, p->device);
 }
@@ -119,8 +128,9 @@ static void bind(struct pci_dev *p, const struct binding *b)
 	p->dev.reason = b->match->kind == HCL_MATCH_PCI_CLASS ? "bound by class"
 	                                                      : "bound by device id";
 	pci_quiesce(p);
-	int rc = b->driver->probe(&p->dev);
-	if (!rc) {
+	int err = b->driver->probe(&p->dev);
+
+	if (!err) {
 		stat_inc(bound);
 		log_info("%s %04x:%04x class %06x: %s to %s%s%s (%s, %s)", p->dev.name, p->vendor,
 		         p->device, p->class_code, p->dev.reason, b->driver->name,
@@ -134,13 +144,14 @@ static void bind(struct pci_dev *p, const struct binding *b)
 	p->dev.reason = "its driver failed to start it";
 	stat_inc(failed);
 	log_err("%s %04x:%04x class %06x: %s could not start it: error %d", p->dev.name, p->vendor,
-	        p->device, p->class_code, b->driver->name, -rc);
+	        p->device, p->class_code, b->driver->name, -err);
 }
 
 void driver_attach(struct device *dev)
 {
 	struct pci_dev *p = to_pci(dev);
 	struct binding b = best_match(p);
+
 	if (!b.driver)
 		leave(p, "not in the compatibility list");
 	else if (b.match->level == HCL_BLOCKED)
@@ -170,6 +181,7 @@ void device_set_vmk_name(struct device *dev, const char *prefix)
 		const char *prefix;
 		unsigned next;
 	} names[8];
+
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
 		if (names[i].prefix && strcmp(names[i].prefix, prefix))
 			continue;

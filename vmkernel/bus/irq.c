@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Interrupt sources and who handles them (vmk/irq.h). A source has one vector on one CPU; its handlers are walked there
- * with interrupts off, and changed there too (cpu_call), so dispatch takes no lock. irq_mutex serialises
- * allocation and release; line_lock guards mask counts.
+ * Interrupt sources and who handles them (vmk/irq.h). A source has one vector on one CPU; its
+ * handlers are walked there with interrupts off, and changed there too (cpu_call), so dispatch
+ * takes no lock. irq_mutex serialises allocation and release; line_lock guards mask counts.
  */
 #include "vmk/irq.h"
 #include "acpi/acpi.h"
@@ -97,7 +97,8 @@ static unsigned choose_cpu(void)
 	unsigned best = 0;
 
 	for (unsigned cpu = 1; cpu < cpu_count(); cpu++)
-		if (cpu_apic_id(cpu) <= LAPIC_MESSAGE_ID_MAX && vector_used(cpu) < vector_used(best))
+		if (cpu_apic_id(cpu) <= LAPIC_MESSAGE_ID_MAX &&
+		    vector_used(cpu) < vector_used(best))
 			best = cpu;
 	return best;
 }
@@ -223,12 +224,12 @@ static int alloc_gsi(const char *name, uint32_t gsi, bool level, bool active_low
 int irq_alloc_gsi(const char *name, uint32_t gsi, bool level, bool active_low, irq_handler fn,
                   void *arg, struct irq **out)
 {
-	int r;
+	int err;
 
 	mutex_lock(&irq_mutex);
-	r = alloc_gsi(name, gsi, level, active_low, fn, arg, out);
+	err = alloc_gsi(name, gsi, level, active_low, fn, arg, out);
 	mutex_unlock(&irq_mutex);
-	return r;
+	return err;
 }
 
 int irq_alloc_isa(const char *name, unsigned line, irq_handler fn, void *arg, struct irq **out)

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Finding PCI functions, and the list of them. Scan, hot plug and removal change the list in one world
- * at a time (boot, then the hot-plug work), under the lock; others read it under the lock.
+ * Finding PCI functions, and the list of them. Scan, hot plug and removal change the list in one
+ * world at a time (boot, then the hot-plug work), under the lock; others read it under the lock.
  * Spec: PCI 3.0 6.2, PCI-to-PCI Bridge 1.2 3.2.
  */
-#define LOG_MODULE "pci"
 #include "bus/pci_impl.h"
 #include "hw/pci.h"
 #include "vmk/lock.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
+
+#define LOG_MODULE "pci"
 
 enum { PCI_SLOTS = 32, PCI_FUNCS = 8, PCI_BUSES = 256, PCI_DEPTH_MAX = 32 };
 enum { CLASS_BRIDGE = 0x06, CLASS_USB = 0x0c03 };
@@ -21,6 +22,7 @@ static struct spinlock functions_lock = SPINLOCK_INIT("pci functions", RANK_DEVI
 static bool known(uint16_t segment, uint8_t bus, uint8_t slot, uint8_t func)
 {
 	struct pci_dev *p;
+
 	list_for_each(p, &functions, link)
 		if (p->segment == segment && p->bus == bus && p->slot == slot && p->func == func)
 			return true;
@@ -29,11 +31,12 @@ static bool known(uint16_t segment, uint8_t bus, uint8_t slot, uint8_t func)
 
 static void read_header(struct pci_dev *p)
 {
-	uint32_t class = pci_read(p, PCI_CLASS, 4);
+	uint32_t code = pci_read(p, PCI_CLASS, 4);
+
 	p->vendor = (uint16_t)pci_read(p, PCI_VENDOR, 2);
 	p->device = (uint16_t)pci_read(p, PCI_DEVICE, 2);
-	p->class_code = class >> 8;
-	p->revision = class & 0xff;
+	p->class_code = code >> 8;
+	p->revision = code & 0xff;
 	p->header = (uint8_t)pci_read(p, PCI_HEADER, 1);
 	p->irq_line = (uint8_t)pci_read(p, PCI_IRQ_LINE, 1);
 	p->irq_pin = (uint8_t)pci_read(p, PCI_IRQ_PIN, 1);
@@ -53,6 +56,7 @@ static void read_header(struct pci_dev *p)
 static struct pci_dev *function_add(const struct pci_dev *at, struct pci_dev *parent)
 {
 	struct pci_dev *p = kzalloc(sizeof(*p));
+
 	if (!p) {
 		log_err("no memory for function %02x:%02x.%x", at->bus, at->slot, at->func);
 		return NULL;
@@ -70,6 +74,7 @@ static struct pci_dev *function_add(const struct pci_dev *at, struct pci_dev *pa
 		pci_set_master(p, false);
 	list_init(&p->dev.link);
 	uint64_t flags = spin_lock_irq(&functions_lock);
+
 	list_push_back(&functions, &p->link);
 	spin_unlock_irq(&functions_lock, flags);
 	return p;
@@ -78,6 +83,7 @@ static struct pci_dev *function_add(const struct pci_dev *at, struct pci_dev *pa
 static unsigned depth_of(const struct pci_dev *p)
 {
 	unsigned n = 0;
+
 	for (; p; p = p->parent)
 		n++;
 	return n;
@@ -98,14 +104,17 @@ static unsigned scan_below(struct pci_dev *bridge)
 static unsigned scan_function(struct pci_dev *at, struct pci_dev *parent, bool *multi)
 {
 	uint32_t vendor = pci_read(at, PCI_VENDOR, 2);
+
 	if (vendor == 0xffff || vendor == 0 || known(at->segment, at->bus, at->slot, at->func))
 		return 0;
 	struct pci_dev *p = function_add(at, parent);
+
 	if (!p)
 		return 0;
 	if (p->func == 0)
 		*multi = p->header & PCI_HEADER_MULTI;
 	unsigned found = 1;
+
 	if ((p->header & PCI_HEADER_TYPE) == PCI_HEADER_BRIDGE) {
 		found += scan_below(p);
 		pci_hotplug_add(p);
@@ -117,13 +126,16 @@ unsigned pci_scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent)
 {
 	unsigned found = 0;
 	uint8_t *window = pci_ecam_bus(segment, bus);
+
 	for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
 		bool multi = false;
+
 		for (unsigned func = 0; func < (multi ? PCI_FUNCS : 1); func++) {
 			struct pci_dev at = { .segment = segment,
 				              .bus = bus,
 				              .slot = (uint8_t)slot,
 				              .func = (uint8_t)func };
+
 			at.ecam = window ? window + (slot << 15 | func << 12) : NULL;
 			found += scan_function(&at, parent, &multi);
 		}
@@ -134,6 +146,7 @@ unsigned pci_scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent)
 static bool bus_seen(uint16_t segment, unsigned bus)
 {
 	struct pci_dev *p;
+
 	list_for_each(p, &functions, link)
 		if (p->segment == segment &&
 		    (p->bus == bus ||
@@ -147,6 +160,7 @@ static bool bus_alive(uint16_t segment, uint8_t bus)
 {
 	for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
 		struct pci_dev at = { .segment = segment, .bus = bus, .slot = (uint8_t)slot };
+
 		if (segment)
 			at.ecam = (uint8_t *)pci_ecam_bus(segment, bus) + (slot << 15);
 		if (pci_read(&at, PCI_VENDOR, 2) != 0xffff)
@@ -159,6 +173,7 @@ static bool bus_alive(uint16_t segment, uint8_t bus)
 static unsigned scan_segment(uint16_t segment, unsigned first, unsigned last)
 {
 	unsigned found = 0;
+
 	for (unsigned bus = first; bus <= last; bus++)
 		if (!bus_seen(segment, bus) && bus_alive(segment, (uint8_t)bus))
 			found += pci_scan_bus(segment, (uint8_t)bus, NULL);
@@ -170,6 +185,7 @@ void pci_scan(void)
 	uint16_t segment;
 	uint8_t first, last;
 	unsigned found = pci_scan_bus(0, 0, NULL), i;
+
 	for (i = 0; !pci_ecam_region(i, &segment, &first, &last); i++)
 		found += scan_segment(segment, first, last);
 	log_info("%u functions, configuration through %s", found, i ? "ECAM" : "CF8/CFC");
@@ -178,6 +194,7 @@ void pci_scan(void)
 void pci_forget(struct pci_dev *p)
 {
 	uint64_t flags = spin_lock_irq(&functions_lock);
+
 	list_remove(&p->link);
 	spin_unlock_irq(&functions_lock, flags);
 	kfree(p);
@@ -187,15 +204,20 @@ void pci_for_each(void (*fn)(struct pci_dev *p, void *arg), void *arg)
 {
 	uint64_t flags = spin_lock_irq(&functions_lock);
 	struct pci_dev *p;
+
 	list_for_each(p, &functions, link)
 		fn(p, arg);
 	spin_unlock_irq(&functions_lock, flags);
 }
 
-/* Probing sleeps, so it walks without the lock: only this world and the hot-plug work change the list. */
+/*
+ * Probing sleeps, so it walks without the lock: only this world and the hot-plug work change the
+ * list.
+ */
 void pci_attach(void)
 {
 	struct pci_dev *p, *next;
+
 	list_for_each_safe(p, next, &functions, link)
 		if (!p->dev.driver)
 			driver_attach(&p->dev);
@@ -206,6 +228,7 @@ void pci_shutdown(void)
 {
 	pci_hotplug_stop();
 	struct pci_dev *p, *next;
+
 	list_for_each_safe(p, next, &functions, link)
 		driver_detach(&p->dev);
 }

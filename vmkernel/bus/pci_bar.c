@@ -17,8 +17,10 @@ static unsigned bar_offset(unsigned bar)
 static uint32_t bar_size_mask(struct pci_dev *p, unsigned bar)
 {
 	uint32_t old = pci_read(p, bar_offset(bar), 4);
+
 	pci_write(p, bar_offset(bar), 4, ~0u);
 	uint32_t mask = pci_read(p, bar_offset(bar), 4);
+
 	pci_write(p, bar_offset(bar), 4, old);
 	return mask;
 }
@@ -29,6 +31,7 @@ static unsigned bar_probe(struct pci_dev *p, unsigned i, unsigned count)
 	struct pci_bar *b = &p->bar[i];
 	uint32_t low = pci_read(p, bar_offset(i), 4);
 	uint64_t mask = bar_size_mask(p, i);
+
 	if (mask == 0 || mask == ~0u)
 		return 1;
 	b->io = low & PCI_BAR_IO;
@@ -59,6 +62,7 @@ void pci_bars_probe(struct pci_dev *p)
 	unsigned type = p->header & PCI_HEADER_TYPE;
 	unsigned count = type == PCI_HEADER_NORMAL ? PCI_BARS : type == PCI_HEADER_BRIDGE ? 2 : 0;
 	uint32_t command = pci_read(p, PCI_COMMAND, 2);
+
 	pci_write(p, PCI_COMMAND, 2, command & ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
 	for (unsigned i = 0; i < count;)
 		i += bar_probe(p, i, count);
@@ -68,9 +72,10 @@ void pci_bars_probe(struct pci_dev *p)
 static void command_set(struct pci_dev *p, uint32_t set, uint32_t clear)
 {
 	uint32_t old = pci_read(p, PCI_COMMAND, 2);
-	uint32_t new = (old & ~clear) | set;
-	if (new != old)
-		pci_write(p, PCI_COMMAND, 2, new);
+	uint32_t updated = (old & ~clear) | set;
+
+	if (updated != old)
+		pci_write(p, PCI_COMMAND, 2, updated);
 }
 
 void *pci_map_bar(struct pci_dev *p, unsigned bar)
@@ -111,6 +116,7 @@ void pci_quiesce(struct pci_dev *p)
 	if (!p->cap_pm)
 		return;
 	uint32_t pm = pci_read(p, p->cap_pm + PCI_PM_CONTROL, 2);
+
 	if (GET(PCI_PM_STATE, pm) == PCI_PM_D0)
 		return;
 	pci_write(p, p->cap_pm + PCI_PM_CONTROL, 2, SET(PCI_PM_STATE, pm, PCI_PM_D0));
@@ -128,9 +134,11 @@ static void wait_quiet(struct pci_dev *p, unsigned reg, uint32_t pending)
 static bool reset_trigger(struct pci_dev *p)
 {
 	unsigned af = pci_cap_find(p, PCI_CAP_AF, 0);
+
 	if (p->cap_pcie && pci_read(p, p->cap_pcie + PCIE_DEVCAP, 4) & PCIE_DEVCAP_FLR) {
 		wait_quiet(p, p->cap_pcie + PCIE_DEVSTA, PCIE_DEVSTA_PENDING);
 		uint32_t ctl = pci_read(p, p->cap_pcie + PCIE_DEVCTL, 2);
+
 		pci_write(p, p->cap_pcie + PCIE_DEVCTL, 2, ctl | PCIE_DEVCTL_FLR);
 		return true;
 	}
@@ -142,6 +150,7 @@ static bool reset_trigger(struct pci_dev *p)
 	if (!p->cap_pm)
 		return false;
 	uint32_t pm = pci_read(p, p->cap_pm + PCI_PM_CONTROL, 2);
+
 	if (pm & PCI_PM_NO_SOFT_RESET)
 		return false;
 	pci_write(p, p->cap_pm + PCI_PM_CONTROL, 2, SET(PCI_PM_STATE, pm, PCI_PM_D3));
@@ -154,6 +163,7 @@ int pci_reset_function(struct pci_dev *p)
 {
 	enum { SAVED = 16 };
 	uint32_t saved[SAVED];
+
 	for (unsigned i = 0; i < SAVED; i++)
 		saved[i] = pci_read(p, 4 * i, 4);
 	pci_set_master(p, false);

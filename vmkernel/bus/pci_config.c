@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Configuration space: through ECAM where MCFG covers the bus, else through CF8/CFC, where a spin lock keeps
- * address and data together. ECAM windows are mapped a bus at a time, by pci_scan in a world.
+ * Configuration space: through ECAM where MCFG covers the bus, else through CF8/CFC, where a spin
+ * lock keeps address and data together. ECAM windows are mapped a bus at a time, by pci_scan in a
+ * world.
  * Spec: PCI 3.0 3.2.2.3.2; PCIe Base 4.0 7.2.2.
  */
 #include "bus/pci_impl.h"
@@ -28,6 +29,7 @@ int pci_ecam_add(uint16_t segment, uint8_t first, uint8_t last, pa_t base)
 	if (region_count == ECAM_REGIONS || first > last || !IS_ALIGNED(base, 1u << ECAM_BUS_SHIFT))
 		return -EINVAL;
 	struct ecam_region *r = kzalloc(sizeof(*r));
+
 	if (!r)
 		return -ENOMEM;
 	*r = (struct ecam_region){ .segment = segment, .first = first, .last = last, .base = base };
@@ -49,6 +51,7 @@ void *pci_ecam_bus(uint16_t segment, uint8_t bus)
 {
 	for (unsigned i = 0; i < region_count; i++) {
 		struct ecam_region *r = regions[i];
+
 		if (r->segment != segment || bus < r->first || bus > r->last)
 			continue;
 		if (!r->bus_va[bus])
@@ -75,9 +78,11 @@ static uint32_t cf8_read(const struct pci_dev *p, unsigned off, unsigned size)
 	if (p->segment || off >= PCI_CONFIG_SIZE)
 		return ~0u >> (32 - 8 * size);
 	uint64_t flags = spin_lock_irq(&cf8_lock);
+
 	out32(PCI_CF8, cf8_address(p, off));
 	uint16_t port = PCI_CFC + (off & 3);
 	uint32_t v = size == 1 ? in8(port) : size == 2 ? in16(port) : in32(port);
+
 	spin_unlock_irq(&cf8_lock, flags);
 	return v;
 }
@@ -87,8 +92,10 @@ static void cf8_write(const struct pci_dev *p, unsigned off, unsigned size, uint
 	if (p->segment || off >= PCI_CONFIG_SIZE)
 		return;
 	uint64_t flags = spin_lock_irq(&cf8_lock);
+
 	out32(PCI_CF8, cf8_address(p, off));
 	uint16_t port = PCI_CFC + (off & 3);
+
 	if (size == 1)
 		out8(port, (uint8_t)v);
 	else if (size == 2)
@@ -103,6 +110,7 @@ uint32_t pci_read(struct pci_dev *p, unsigned off, unsigned size)
 	if (!p->ecam)
 		return cf8_read(p, off, size);
 	volatile uint8_t *reg = ecam_reg(p, off);
+
 	return size == 1 ? mmio_read8(reg) : size == 2 ? mmio_read16(reg) : mmio_read32(reg);
 }
 
@@ -113,6 +121,7 @@ void pci_write(struct pci_dev *p, unsigned off, unsigned size, uint32_t v)
 		return;
 	}
 	volatile uint8_t *reg = ecam_reg(p, off);
+
 	if (size == 1)
 		mmio_write8(reg, (uint8_t)v);
 	else if (size == 2)
@@ -127,8 +136,10 @@ unsigned pci_cap_find(struct pci_dev *p, uint8_t id, unsigned from)
 	if (!(pci_read(p, PCI_STATUS, 2) & PCI_STATUS_CAPS))
 		return 0;
 	unsigned off = pci_read(p, from ? from + 1 : PCI_CAPABILITIES, 1) & 0xfc;
+
 	for (unsigned left = (PCI_CONFIG_SIZE - 64) / 4; off >= 64 && left; left--) {
 		uint32_t head = pci_read(p, off, 2);
+
 		if (head == 0xffff)
 			return 0;
 		if ((head & 0xff) == id)
@@ -143,9 +154,11 @@ unsigned pci_ecap_find(struct pci_dev *p, uint16_t id)
 	if (!p->ecam || !p->cap_pcie)
 		return 0;
 	unsigned off = PCI_CONFIG_SIZE;
+
 	for (unsigned left = (PCIE_CONFIG_SIZE - PCI_CONFIG_SIZE) / 8;
 	     off >= PCI_CONFIG_SIZE && left; left--) {
 		uint32_t head = pci_read(p, off, 4);
+
 		if (head == 0 || head == ~0u)
 			return 0;
 		if ((head & 0xffff) == id)

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Native hot plug of PCI Express slots: orderly removal (attention button or a request of the machine) and surprise
- * removal. Slots are looked at once a second by one work item, so that only it and boot change the list of functions.
- * What is plugged in later gets no addresses here, and is used after the next boot. Spec: PCIe Base 4.0 6.7.
+ * Native hot plug of PCI Express slots: orderly removal (attention button or a request of the
+ * machine) and surprise removal. Slots are looked at once a second by one work item, so that only
+ * it and boot change the list of functions. What is plugged in later gets no addresses here, and is
+ * used after the next boot. Spec: PCIe Base 4.0 6.7.
  */
-#define LOG_MODULE "pci"
 #include "bus/pci_impl.h"
 #include "hw/pci.h"
 #include "vmk/log.h"
 #include "vmk/time.h"
 #include "vmk/work.h"
 #include "vmk/world.h"
+
+#define LOG_MODULE "pci"
 
 enum { SLOTS_MAX = 32 };
 #define SLOT_INTERVAL NS_PER_S
@@ -47,6 +49,7 @@ struct below {
 static void find_below(struct pci_dev *p, void *arg)
 {
 	struct below *b = arg;
+
 	for (const struct pci_dev *up = p->parent; up; up = up->parent)
 		if (up == b->bridge)
 			b->found = p;
@@ -56,6 +59,7 @@ static void slot_empty(struct pci_dev *bridge, bool surprise)
 {
 	for (;;) {
 		struct below b = { .bridge = bridge };
+
 		pci_for_each(find_below, &b);
 		if (!b.found)
 			return;
@@ -70,6 +74,7 @@ static void slot_empty(struct pci_dev *bridge, bool surprise)
 static void slot_power_off(struct pci_dev *bridge)
 {
 	uint32_t ctl = slot_read(bridge, PCIE_SLOTCTL);
+
 	ctl = SET(PCIE_SLOTCTL_POWER_LED, ctl, PCIE_LED_OFF) | PCIE_SLOTCTL_POWER_OFF;
 	pci_write(bridge, bridge->cap_pcie + PCIE_SLOTCTL, 2, ctl);
 }
@@ -77,9 +82,11 @@ static void slot_power_off(struct pci_dev *bridge)
 static void slot_check(struct pci_dev *bridge)
 {
 	uint32_t events = slot_read(bridge, PCIE_SLOTSTA);
+
 	if (events == 0xffff)
 		return;
 	uint32_t seen = events & (PCIE_SLOTSTA_BUTTON | PCIE_SLOTSTA_PRESENCE_CHANGED);
+
 	if (!seen)
 		return;
 	pci_write(bridge, bridge->cap_pcie + PCIE_SLOTSTA, 2, seen);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Interrupts of a PCI function: MSI-X, else one MSI, else its INTx pin. Without an AML interpreter
- * the routes of INTx are known only where the interrupt-line register names them (PIIX, ICH); elsewhere the handler is
- * polled. Set up and torn down by the function's driver in one world. Spec: PCI 3.0 6.8.
+ * the routes of INTx are known only where the interrupt-line register names them (PIIX, ICH);
+ * elsewhere the handler is polled. Set up and torn down by the function's driver in one world.
+ * Spec: PCI 3.0 6.8.
  */
-#define LOG_MODULE "pci"
 #include "bus/pci_impl.h"
 #include "hw/pci.h"
 #include "vmk/cpu.h"
@@ -12,6 +12,8 @@
 #include "vmk/log.h"
 #include "vmk/mm.h"
 #include "vmk/time.h"
+
+#define LOG_MODULE "pci"
 
 #define POLL_INTERVAL NS_PER_MS
 
@@ -38,15 +40,18 @@ static int msix_setup(struct pci_dev *p, struct pci_irqs *s, unsigned count)
 	uint32_t where = pci_read(p, p->cap_msix + PCI_MSIX_TABLE, 4);
 	unsigned bar = where & PCI_MSIX_BIR;
 	uint64_t off = where & ~PCI_MSIX_BIR;
+
 	if (bar >= PCI_BARS || off + count * PCI_MSIX_ENTRY_SIZE > p->bar[bar].len)
 		return -ENOTSUP;
 	uint8_t *va = pci_map_bar(p, bar);
+
 	if (!va)
 		return -ENOTSUP;
 	s->kind = PCI_IRQ_MSIX;
 	s->count = count;
 	s->table = (void *)(va + off);
 	uint32_t control = pci_read(p, p->cap_msix + PCI_MSIX_CONTROL, 2);
+
 	pci_write(p, p->cap_msix + PCI_MSIX_CONTROL, 2, control | PCI_MSIX_ENABLE | PCI_MSIX_MASK);
 	for (unsigned i = 0; i <= GET(PCI_MSIX_SIZE, control) &&
 	                     (i + 1) * PCI_MSIX_ENTRY_SIZE + off <= p->bar[bar].len;
@@ -61,13 +66,16 @@ struct intel_bridges {
 	bool found;
 };
 
-/* The ISA bridges of Intel's desktop chipsets, 440FX to ICH10, whose firmware fills interrupt-line. */
+/*
+ * The ISA bridges of Intel's desktop chipsets, 440FX to ICH10, whose firmware fills interrupt-line.
+ */
 static void find_isa_bridge(struct pci_dev *p, void *arg)
 {
 	static const uint16_t ids[] = { 0x7000, 0x7110, 0x2410, 0x2440, 0x24c0, 0x24d0,
 		                        0x2640, 0x2670, 0x27b8, 0x2810, 0x2910, 0x2912,
 		                        0x2914, 0x2916, 0x2918, 0x3a14, 0x3a16, 0x3a18 };
 	struct intel_bridges *b = arg;
+
 	for (unsigned i = 0; i < ARRAY_SIZE(ids); i++)
 		if (p->vendor == 0x8086 && p->device == ids[i])
 			b->found = true;
@@ -76,6 +84,7 @@ static void find_isa_bridge(struct pci_dev *p, void *arg)
 static bool intx_routed(const struct pci_dev *p)
 {
 	struct intel_bridges b = { false };
+
 	pci_for_each(find_isa_bridge, &b);
 	return b.found && p->irq_line > 2 && p->irq_line < 16;
 }
@@ -84,6 +93,7 @@ static void poll_tick(struct timer *t)
 {
 	struct pci_irqs *s = container_of(t, struct pci_irqs, poll);
 	uint64_t flags = irq_save();
+
 	s->poll_fn(s->poll_arg);
 	irq_restore(flags);
 	timer_set(t, time_now() + POLL_INTERVAL);
@@ -92,14 +102,17 @@ static void poll_tick(struct timer *t)
 int pci_irq_setup(struct pci_dev *p, unsigned want)
 {
 	unsigned count = want ? want : 1;
+
 	if (p->cap_msix) {
 		unsigned size = GET(PCI_MSIX_SIZE, pci_read(p, p->cap_msix + PCI_MSIX_CONTROL, 2)) +
 		                1;
+
 		count = MIN(count, size);
 	} else {
 		count = 1;
 	}
 	struct pci_irqs *s = kzalloc(sizeof(*s) + count * sizeof(s->irq[0]));
+
 	if (!s)
 		return -ENOMEM;
 	if (!p->cap_msix || msix_setup(p, s, count)) {
@@ -114,10 +127,12 @@ static int msix_attach(struct pci_dev *p, unsigned i, int cpu, irq_handler fn, v
 {
 	uint64_t addr;
 	uint32_t data;
-	int rc = irq_alloc_msi(p->dev.name, cpu, fn, arg, &p->irqs->irq[i], &addr, &data);
-	if (rc)
-		return rc;
+	int err = irq_alloc_msi(p->dev.name, cpu, fn, arg, &p->irqs->irq[i], &addr, &data);
+
+	if (err)
+		return err;
 	volatile struct pci_msix_entry *e = &p->irqs->table[i];
+
 	mmio_write32(&e->addr, (uint32_t)addr);
 	mmio_write32(&e->addr_hi, (uint32_t)(addr >> 32));
 	mmio_write32(&e->data, data);
@@ -129,9 +144,10 @@ static int msi_attach(struct pci_dev *p, int cpu, irq_handler fn, void *arg)
 {
 	uint64_t addr;
 	uint32_t data, control = pci_read(p, p->cap_msi + PCI_MSI_CONTROL, 2);
-	int rc = irq_alloc_msi(p->dev.name, cpu, fn, arg, &p->irqs->irq[0], &addr, &data);
-	if (rc)
-		return rc;
+	int err = irq_alloc_msi(p->dev.name, cpu, fn, arg, &p->irqs->irq[0], &addr, &data);
+
+	if (err)
+		return err;
 	pci_write(p, p->cap_msi + PCI_MSI_ADDR, 4, (uint32_t)addr);
 	if (control & PCI_MSI_64)
 		pci_write(p, p->cap_msi + PCI_MSI_ADDR_HI, 4, (uint32_t)(addr >> 32));
@@ -144,23 +160,25 @@ static int msi_attach(struct pci_dev *p, int cpu, irq_handler fn, void *arg)
 static void intx_enable(struct pci_dev *p, bool on)
 {
 	uint32_t command = pci_read(p, PCI_COMMAND, 2) & ~PCI_COMMAND_INTX_OFF;
+
 	pci_write(p, PCI_COMMAND, 2, command | (on ? 0 : PCI_COMMAND_INTX_OFF));
 }
 
 int pci_irq_attach(struct pci_dev *p, unsigned i, int cpu, irq_handler fn, void *arg)
 {
 	struct pci_irqs *s = p->irqs;
-	int rc = 0;
+	int err = 0;
+
 	if (!s || i >= s->count || s->irq[i] || s->poll_fn)
 		return -EINVAL;
 	switch (s->kind) {
 	case PCI_IRQ_MSIX: return msix_attach(p, i, cpu, fn, arg);
 	case PCI_IRQ_MSI: return msi_attach(p, cpu, fn, arg);
 	case PCI_IRQ_INTX:
-		rc = irq_alloc_isa(p->dev.name, p->irq_line, fn, arg, &s->irq[0]);
-		if (!rc)
+		err = irq_alloc_isa(p->dev.name, p->irq_line, fn, arg, &s->irq[0]);
+		if (!err)
 			intx_enable(p, true);
-		return rc;
+		return err;
 	case PCI_IRQ_POLL:
 		log_warn("%s: no route known for its interrupt pin: polled every millisecond",
 		         p->dev.name);
@@ -176,6 +194,7 @@ int pci_irq_attach(struct pci_dev *p, unsigned i, int cpu, irq_handler fn, void 
 static void silence(struct pci_dev *p, struct pci_irqs *s)
 {
 	uint32_t control;
+
 	switch (s->kind) {
 	case PCI_IRQ_MSIX:
 		for (unsigned i = 0; i < s->count; i++)
@@ -195,6 +214,7 @@ static void silence(struct pci_dev *p, struct pci_irqs *s)
 void pci_irq_teardown(struct pci_dev *p)
 {
 	struct pci_irqs *s = p->irqs;
+
 	if (!s)
 		return;
 	if (!p->dev.gone)

@@ -22,7 +22,9 @@ enum ctl_verdict {
 /* Fills the table of operations from .ctl; panics when two claim one number. */
 void ctl_dispatch_init(void);
 
-/* A length that may be read at all: anything else ends the connection before its payload is read. */
+/*
+ * A length that may be read at all: anything else ends the connection before its payload is read.
+ */
 static inline bool ctl_length_ok(const struct ctl_header *h)
 {
 	return h->length <= CTL_PAYLOAD_MAX;

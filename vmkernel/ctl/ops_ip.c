@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Control of the host's TCP/IP: vmk NICs, routes, name servers; lists of connections and neighbours. */
+/*
+ * Control of the host's TCP/IP: vmk NICs, routes, name servers; lists of connections and
+ * neighbours.
+ */
 #include "abi/net.h"
 #include "lwip/dns.h"
 #include "lwip/etharp.h"
@@ -24,6 +27,7 @@
 static bool named(const char *name, size_t size)
 {
 	size_t n = strnlen(name, size);
+
 	return n > 0 && n < size;
 }
 
@@ -39,6 +43,7 @@ static void fill_vmknic(struct ctl_vmknic *o, const struct vmknic *nic)
 {
 	const struct netif *n = &nic->netif;
 	struct port_stats s;
+
 	port_stats_get(nic->port, &s);
 	str_copy(o->name, nic->name, sizeof(o->name));
 	str_copy(o->portgroup, nic->group, sizeof(o->portgroup));
@@ -52,6 +57,7 @@ static void fill_vmknic(struct ctl_vmknic *o, const struct vmknic *nic)
 	memcpy(o->gateway, &netif_ip4_gw(n)->addr, 4);
 	for (int i = 0; i < LWIP_IPV6_NUM_ADDRESSES; i++) {
 		u8_t state = netif_ip6_addr_state(n, i);
+
 		if (ip6_addr_isinvalid(state))
 			continue;
 		memcpy(o->ipv6[o->ipv6_count], netif_ip6_addr(n, i)->addr, 16);
@@ -60,6 +66,7 @@ static void fill_vmknic(struct ctl_vmknic *o, const struct vmknic *nic)
 		                : ip6_addr_isduplicated(state) ? 3
 		                : ip6_addr_isvalid(state)      ? 1
 		                                               : 0;
+
 		o->ipv6_state[o->ipv6_count++] = by_hand ? shown | 4 : shown;
 	}
 	o->counters = (struct ctl_net_counters){
@@ -81,9 +88,11 @@ CTL_OP(CTL_NET_VMKNICS, net_vmknics, sizeof(struct ctl_page_req), sizeof(struct 
 {
 	struct ctl_net_vmknics *r = c->reply;
 	struct vmknic *nic;
+
 	mutex_lock(&ip_lock);
 	list_for_each(nic, &vmknics, link) {
 		struct ctl_vmknic *o = NEXT(c, r, vmknic);
+
 		if (o)
 			fill_vmknic(o, nic);
 	}
@@ -95,6 +104,7 @@ CTL_OP(CTL_NET_VMKNIC_ADD, net_vmknic_add, sizeof(struct ctl_net_vmknic_add), 0,
 {
 	const struct ctl_net_vmknic_add *r = c->req;
 	static const uint8_t none[6];
+
 	if (!named(r->name, sizeof(r->name)) || !named(r->portgroup, sizeof(r->portgroup)))
 		return -EINVAL;
 	return vmknic_add(r->name, r->portgroup, memcmp(r->mac, none, 6) == 0 ? NULL : r->mac);
@@ -103,12 +113,14 @@ CTL_OP(CTL_NET_VMKNIC_ADD, net_vmknic_add, sizeof(struct ctl_net_vmknic_add), 0,
 CTL_OP(CTL_NET_VMKNIC_REMOVE, net_vmknic_remove, sizeof(struct ctl_net_name), 0, CTL_ADMIN)
 {
 	const struct ctl_net_name *r = c->req;
+
 	return named(r->name, sizeof(r->name)) ? vmknic_remove(r->name) : -EINVAL;
 }
 
 CTL_OP(CTL_NET_VMKNIC_IPV4, net_vmknic_ipv4, sizeof(struct ctl_net_ipv4), 0, CTL_ADMIN)
 {
 	const struct ctl_net_ipv4 *r = c->req;
+
 	if (!named(r->name, sizeof(r->name)))
 		return -EINVAL;
 	return r->dhcp ? vmknic_set_dhcp(r->name)
@@ -118,6 +130,7 @@ CTL_OP(CTL_NET_VMKNIC_IPV4, net_vmknic_ipv4, sizeof(struct ctl_net_ipv4), 0, CTL
 CTL_OP(CTL_NET_VMKNIC_IPV6_ADD, net_vmknic_ipv6_add, sizeof(struct ctl_net_ipv6), 0, CTL_ADMIN)
 {
 	const struct ctl_net_ipv6 *r = c->req;
+
 	return named(r->name, sizeof(r->name)) ? vmknic_add_ipv6(r->name, r->addr) : -EINVAL;
 }
 
@@ -125,6 +138,7 @@ CTL_OP(CTL_NET_VMKNIC_IPV6_REMOVE, net_vmknic_ipv6_remove, sizeof(struct ctl_net
        CTL_ADMIN)
 {
 	const struct ctl_net_ipv6 *r = c->req;
+
 	return named(r->name, sizeof(r->name)) ? vmknic_remove_ipv6(r->name, r->addr) : -EINVAL;
 }
 
@@ -146,11 +160,13 @@ CTL_OP(CTL_NET_ROUTES, net_routes, sizeof(struct ctl_page_req), sizeof(struct ct
 	struct ctl_net_routes *r = c->reply;
 	const struct ip_route *route;
 	struct vmknic *nic;
+
 	mutex_lock(&ip_lock);
 	list_for_each(nic, &vmknics, link) {
 		const struct netif *n = &nic->netif;
 		uint32_t a = netif_ip4_addr(n)->addr, m = netif_ip4_netmask(n)->addr,
 			 g = netif_ip4_gw(n)->addr;
+
 		if (g && n == netif_default)
 			put_route4(NEXT(c, r, route), nic, 0, 0, g,
 			           nic->dhcp ? CTL_ROUTE_DHCP : CTL_ROUTE_STATIC);
@@ -159,6 +175,7 @@ CTL_OP(CTL_NET_ROUTES, net_routes, sizeof(struct ctl_page_req), sizeof(struct ct
 	}
 	for (unsigned i = 0; (route = ip_route_at(i)); i++) {
 		struct ctl_net_route *o = NEXT(c, r, route);
+
 		if (!o)
 			continue;
 		o->v6 = route->v6;
@@ -174,21 +191,25 @@ CTL_OP(CTL_NET_ROUTES, net_routes, sizeof(struct ctl_page_req), sizeof(struct ct
 CTL_OP(CTL_NET_ROUTE_ADD, net_route_add, sizeof(struct ctl_net_route), 0, CTL_ADMIN)
 {
 	const struct ctl_net_route *r = c->req;
+
 	return ip_route_add(r->v6, r->dest, r->prefix, r->gateway);
 }
 
 CTL_OP(CTL_NET_ROUTE_REMOVE, net_route_remove, sizeof(struct ctl_net_route), 0, CTL_ADMIN)
 {
 	const struct ctl_net_route *r = c->req;
+
 	return ip_route_remove(r->v6, r->dest, r->prefix, r->gateway);
 }
 
 CTL_OP(CTL_NET_DNS, net_dns, 0, sizeof(struct ctl_net_dns), CTL_READ)
 {
 	struct ctl_net_dns *r = c->reply;
+
 	mutex_lock(&ip_lock);
 	for (u8_t i = 0; i < DNS_MAX_SERVERS; i++) {
 		const ip_addr_t *a = dns_getserver(i);
+
 		if (IP_IS_V4(a) && !ip_addr_isany(a))
 			memcpy(r->ipv4[r->count++], &ip_2_ip4(a)->addr, 4);
 	}
@@ -199,6 +220,7 @@ CTL_OP(CTL_NET_DNS, net_dns, 0, sizeof(struct ctl_net_dns), CTL_READ)
 CTL_OP(CTL_NET_DNS_SET, net_dns_set, sizeof(struct ctl_net_dns), 0, CTL_ADMIN)
 {
 	const struct ctl_net_dns *r = c->req;
+
 	return ip_dns_set(r->ipv4, r->count);
 }
 
@@ -208,10 +230,12 @@ CTL_OP(CTL_NET_CONNECTIONS, net_connections, sizeof(struct ctl_page_req),
 	/* lwIP's states in Linux's numbers. */
 	static const uint8_t states[] = { 7, 10, 2, 3, 1, 4, 5, 8, 11, 9, 6 };
 	struct ctl_net_connections *r = c->reply;
+
 	mutex_lock(&ip_lock);
 	for (unsigned i = 0; i < NUM_TCP_PCB_LISTS; i++)
 		for (const struct tcp_pcb *p = *tcp_pcb_lists[i]; p; p = p->next) {
 			struct ctl_connection *o = NEXT(c, r, connection);
+
 			if (!o)
 				continue;
 			o->proto = CTL_CONN_TCP;
@@ -228,6 +252,7 @@ CTL_OP(CTL_NET_CONNECTIONS, net_connections, sizeof(struct ctl_page_req),
 		}
 	for (const struct udp_pcb *p = udp_pcbs; p; p = p->next) {
 		struct ctl_connection *o = NEXT(c, r, connection);
+
 		if (!o)
 			continue;
 		o->proto = CTL_CONN_UDP;
@@ -245,6 +270,7 @@ CTL_OP(CTL_NET_NEIGHBORS, net_neighbors, sizeof(struct ctl_page_req),
        sizeof(struct ctl_net_neighbors), CTL_READ)
 {
 	struct ctl_net_neighbors *r = c->reply;
+
 	mutex_lock(&ip_lock);
 	for (size_t i = 0; i < ARP_TABLE_SIZE; i++) {
 		ip4_addr_t *ip;
@@ -252,6 +278,7 @@ CTL_OP(CTL_NET_NEIGHBORS, net_neighbors, sizeof(struct ctl_page_req),
 		struct eth_addr *mac;
 		struct ctl_neighbor *o = etharp_get_entry(i, &ip, &n, &mac) ? NEXT(c, r, neighbor)
 		                                                            : NULL;
+
 		if (!o)
 			continue;
 		memcpy(o->addr, &ip->addr, 4);
@@ -263,6 +290,7 @@ CTL_OP(CTL_NET_NEIGHBORS, net_neighbors, sizeof(struct ctl_page_req),
 		const struct nd6_neighbor_cache_entry *e = &neighbor_cache[i];
 		struct ctl_neighbor *o = e->state != ND6_NO_ENTRY && e->netif ? NEXT(c, r, neighbor)
 		                                                              : NULL;
+
 		if (!o)
 			continue;
 		memcpy(o->addr, e->next_hop_address.addr, 16);

@@ -17,12 +17,14 @@ struct pager {
 static struct pager pager(struct ctl_call *c, void *entries, size_t size, uint32_t room)
 {
 	const struct ctl_page_req *req = c->req;
+
 	return (struct pager){ c->reply, req->first, room, entries, size };
 }
 
 static void *next(struct pager *p)
 {
 	uint32_t at = p->page->total++;
+
 	if (at < p->first || p->page->count == p->room)
 		return NULL;
 	return (char *)p->entries + p->size * p->page->count++;
@@ -45,15 +47,18 @@ static void *next(struct pager *p)
 static bool named(const char *name, size_t size)
 {
 	size_t n = strnlen(name, size);
+
 	return n > 0 && n < size;
 }
 
 static void add_nic(struct uplink *u, void *arg)
 {
 	struct ctl_nic *n = next(arg);
+
 	if (!n)
 		return;
 	const struct uplink_stats *s = &u->stats;
+
 	str_copy(n->name, u->name, sizeof(n->name));
 	str_copy(n->driver, u->driver ? u->driver : "", sizeof(n->driver));
 	if (u->device) {
@@ -95,8 +100,10 @@ static struct ctl_net_policy policy_out(const struct net_policy *p)
 PAGED(CTL_NET_VSWITCHES, net_vswitches, ctl_net_vswitches, vswitch)
 {
 	struct vswitch *vs;
+
 	list_for_each(vs, &vswitches, link) {
 		struct ctl_vswitch *v = next(p);
+
 		if (!v)
 			continue;
 		str_copy(v->name, vs->name, sizeof(v->name));
@@ -116,9 +123,11 @@ PAGED(CTL_NET_PORTGROUPS, net_portgroups, ctl_net_portgroups, portgroup)
 {
 	struct vswitch *vs;
 	struct portgroup *g;
+
 	list_for_each(vs, &vswitches, link)
 		list_for_each(g, &vs->groups, link) {
 			struct ctl_portgroup *o = next(p);
+
 			if (!o)
 				continue;
 			str_copy(o->name, g->name, sizeof(o->name));
@@ -132,9 +141,11 @@ PAGED(CTL_NET_PORTGROUPS, net_portgroups, ctl_net_portgroups, portgroup)
 PAGED(CTL_NET_PORTS, net_ports, ctl_net_ports, port)
 {
 	struct port *t;
+
 	list_for_each(t, &ports, link) {
 		struct ctl_port *o = next(p);
 		struct port_stats s;
+
 		if (!o)
 			continue;
 		port_stats_get(t, &s);
@@ -158,6 +169,7 @@ PAGED(CTL_NET_PORTS, net_ports, ctl_net_ports, port)
 CTL_OP(CTL_NET_VSWITCH_ADD, net_vswitch_add, sizeof(struct ctl_net_vswitch_set), 0, CTL_ADMIN)
 {
 	const struct ctl_net_vswitch_set *r = c->req;
+
 	return named(r->name, sizeof(r->name)) ? vswitch_add(r->name, r->ports_max, r->mtu)
 	                                       : -EINVAL;
 }
@@ -165,12 +177,14 @@ CTL_OP(CTL_NET_VSWITCH_ADD, net_vswitch_add, sizeof(struct ctl_net_vswitch_set),
 CTL_OP(CTL_NET_VSWITCH_REMOVE, net_vswitch_remove, sizeof(struct ctl_net_name), 0, CTL_ADMIN)
 {
 	const struct ctl_net_name *r = c->req;
+
 	return named(r->name, sizeof(r->name)) ? vswitch_remove(r->name) : -EINVAL;
 }
 
 CTL_OP(CTL_NET_VSWITCH_SET, net_vswitch_set, sizeof(struct ctl_net_vswitch_set), 0, CTL_ADMIN)
 {
 	const struct ctl_net_vswitch_set *r = c->req;
+
 	return named(r->name, sizeof(r->name)) ? vswitch_set(r->name, r->mtu) : -EINVAL;
 }
 
@@ -178,6 +192,7 @@ CTL_OP(CTL_NET_VSWITCH_SET, net_vswitch_set, sizeof(struct ctl_net_vswitch_set),
 static int on_member(struct ctl_call *c, int (*fn)(const char *vswitch, const char *name))
 {
 	const struct ctl_net_member *r = c->req;
+
 	if (!named(r->vswitch, sizeof(r->vswitch)) || !named(r->name, sizeof(r->name)))
 		return -EINVAL;
 	return fn(r->vswitch, r->name);
@@ -206,6 +221,7 @@ CTL_OP(CTL_NET_PORTGROUP_REMOVE, net_portgroup_remove, sizeof(struct ctl_net_mem
 CTL_OP(CTL_NET_PORTGROUP_VLAN, net_portgroup_vlan, sizeof(struct ctl_net_vlan), 0, CTL_ADMIN)
 {
 	const struct ctl_net_vlan *r = c->req;
+
 	return named(r->name, sizeof(r->name)) ? portgroup_set_vlan(r->name, r->vlan) : -EINVAL;
 }
 
@@ -219,6 +235,7 @@ CTL_OP(CTL_NET_POLICY, net_policy, sizeof(struct ctl_net_policy_set), 0, CTL_ADM
 		p->forged,
 		{ p->inherit_promiscuous, p->inherit_mac_changes, p->inherit_forged },
 	};
+
 	if (!named(r->name, sizeof(r->name)))
 		return -EINVAL;
 	return r->portgroup ? portgroup_policy_set(r->name, &pol)
@@ -230,6 +247,7 @@ CTL_OP(CTL_NET_CAPTURE, net_capture, sizeof(struct ctl_net_capture), 0, CTL_ADMI
 	const struct ctl_net_capture *r = c->req;
 	int err = named(r->what, sizeof(r->what)) ? capture_open(r->what, r->snap, &c->fds[0])
 	                                          : -EINVAL;
+
 	if (!err)
 		c->nfds = 1;
 	return err;

@@ -83,67 +83,67 @@ CTL_OP(CTL_STORAGE_RESCAN, storage_rescan, sizeof(struct ctl_storage_device), 0,
 {
 	const struct ctl_storage_device *q = c->req;
 	struct blk_dev *d;
-	int r = find(c, q->id, &d);
+	int err = find(c, q->id, &d);
 
-	if (r)
-		return r;
-	r = blk_rescan(d);
+	if (err)
+		return err;
+	err = blk_rescan(d);
 	blk_close(d, false);
-	return r == -EBUSY ? ctl_error(c, r, "a partition of %s is in use", q->id) : r;
+	return err == -EBUSY ? ctl_error(c, err, "a partition of %s is in use", q->id) : err;
 }
 
 CTL_OP(CTL_STORAGE_FORMAT, storage_format, sizeof(struct ctl_storage_format), 0, CTL_ADMIN)
 {
 	const struct ctl_storage_format *q = c->req;
 	struct blk_dev *d;
-	int r;
+	int err;
 
 	if (!memchr(q->label, 0, sizeof(q->label)) || strchr(q->label, '/'))
 		return ctl_error(c, -EINVAL, "a label has at most 63 bytes and no '/'");
-	r = find(c, q->id, &d);
-	if (r)
-		return r;
+	err = find(c, q->id, &d);
+	if (err)
+		return err;
 	blk_close(d, false);
-	r = blk_open(d, true);
-	if (r)
-		return ctl_error(c, r, "%s is in use", q->id);
-	r = ds_format(d, q->label, q->uuid);
+	err = blk_open(d, true);
+	if (err)
+		return ctl_error(c, err, "%s is in use", q->id);
+	err = ds_format(d, q->label, q->uuid);
 	blk_close(d, true);
-	return r == -ENOSPC ? ctl_error(c, r, "%s is too small for a datastore", q->id) : r;
+	return err == -ENOSPC ? ctl_error(c, err, "%s is too small for a datastore", q->id) : err;
 }
 
 CTL_OP(CTL_STORAGE_MOUNT, storage_mount, sizeof(struct ctl_storage_device), 0, CTL_OPERATE)
 {
 	const struct ctl_storage_device *q = c->req;
 	struct blk_dev *d;
-	int r = find(c, q->id, &d);
+	int err = find(c, q->id, &d);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	blk_close(d, false);
-	r = blk_open(d, true);
-	if (r)
-		return ctl_error(c, r, "%s is in use", q->id);
-	r = dsfs_mount(d);
-	if (r == 0)
+	err = blk_open(d, true);
+	if (err)
+		return ctl_error(c, err, "%s is in use", q->id);
+	err = dsfs_mount(d);
+	if (err == 0)
 		return 0;
 	blk_close(d, true);
-	return r == -EINVAL ? ctl_error(c, r, "%s holds no datastore", q->id) : r;
+	return err == -EINVAL ? ctl_error(c, err, "%s holds no datastore", q->id) : err;
 }
 
 CTL_OP(CTL_STORAGE_UNMOUNT, storage_unmount, sizeof(struct ctl_storage_device), 0, CTL_OPERATE)
 {
 	const struct ctl_storage_device *q = c->req;
 	struct blk_dev *d;
-	int r = find(c, q->id, &d);
+	int err = find(c, q->id, &d);
 
-	if (r)
-		return r;
-	r = dsfs_unmount(d);
+	if (err)
+		return err;
+	err = dsfs_unmount(d);
 	blk_close(d, false);
-	return r == -EBUSY    ? ctl_error(c, r, "files on %s are in use", q->id)
-	       : r == -ENOENT ? ctl_error(c, r, "%s is not mounted", q->id)
-	                      : r;
+	return err == -EBUSY    ? ctl_error(c, err, "files on %s are in use", q->id)
+	       : err == -ENOENT ? ctl_error(c, err, "%s is not mounted", q->id)
+	                        : err;
 }
 
 struct volume_walk {
@@ -186,10 +186,10 @@ CTL_OP(CTL_STORAGE_STATS, storage_stats, sizeof(struct ctl_storage_device),
 	struct ctl_storage_stats *o = c->reply;
 	struct blk_stats s;
 	struct blk_dev *d;
-	int r = find(c, q->id, &d);
+	int err = find(c, q->id, &d);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	blk_stats_get(d, &s);
 	blk_close(d, false);
 	STATIC_ASSERT(BLK_OPS == 5);
@@ -210,10 +210,10 @@ CTL_OP(CTL_STORAGE_WORLDS, storage_worlds, sizeof(struct ctl_storage_device), 0,
 	struct ctl_storage_worlds *o = c->reply;
 	struct blk_world *rows;
 	struct blk_dev *d;
-	int r = find(c, q->id, &d);
+	int err = find(c, q->id, &d);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	rows = kcalloc(CTL_BLK_WORLDS, sizeof(*rows));
 	o->count = rows ? blk_worlds_get(d, rows, CTL_BLK_WORLDS) : 0;
 	o->reserved = 0;
@@ -232,8 +232,8 @@ CTL_OP(CTL_STORAGE_WORLDS, storage_worlds, sizeof(struct ctl_storage_device), 0,
 			world_put(w);
 		}
 	}
-	r = rows ? 0 : -ENOMEM;
+	err = rows ? 0 : -ENOMEM;
 	kfree(rows);
 	c->reply_len = offsetof(struct ctl_storage_worlds, world) + o->count * sizeof(o->world[0]);
-	return r;
+	return err;
 }

@@ -2,8 +2,9 @@
 /*
  * The control server: one world accepts, one world a connection reads frames, runs the operation
  * and answers. A connection's `send` mutex keeps replies and events whole; the list of connections
- * is guarded by `lock`. Events go through one bounded ring, emptied by a work item, so that any context may
- * raise them; a subscriber that does not read loses its connection, never others' events.
+ * is guarded by `lock`. Events go through one bounded ring, emptied by a work item, so that any
+ * context may raise them; a subscriber that does not read loses its connection, never others'
+ * events.
  */
 #include "ctl/vm_console.h"
 #include "abi/vm.h"
@@ -74,19 +75,19 @@ static int recv_all(struct file *f, void *buf, size_t n)
 static int answer(struct ctl_conn *conn, struct ctl_call *c, int status)
 {
 	struct ctl_header h = { c->reply_len, conn->head.operation, conn->head.sequence, status };
-	int r;
+	int err;
 
 	mutex_lock(&conn->send);
-	r = socket_send_kernel(conn->sock, &h, sizeof(h), c->fds, c->nfds);
-	if (r == 0 && c->reply_len)
-		r = socket_send_kernel(conn->sock, conn->reply, c->reply_len, NULL, 0);
-	if (r == 0 && __atomic_exchange_n(&conn->missed, false, __ATOMIC_ACQ_REL)) {
+	err = socket_send_kernel(conn->sock, &h, sizeof(h), c->fds, c->nfds);
+	if (err == 0 && c->reply_len)
+		err = socket_send_kernel(conn->sock, conn->reply, c->reply_len, NULL, 0);
+	if (err == 0 && __atomic_exchange_n(&conn->missed, false, __ATOMIC_ACQ_REL)) {
 		struct ctl_header lost = { .operation = CTL_EVENT };
 
-		r = socket_send_kernel(conn->sock, &lost, sizeof(lost), NULL, 0);
+		err = socket_send_kernel(conn->sock, &lost, sizeof(lost), NULL, 0);
 	}
 	mutex_unlock(&conn->send);
-	return r;
+	return err;
 }
 
 static void serve(struct ctl_conn *conn)
@@ -130,17 +131,17 @@ static int conn_start(struct file *sock, const struct ucred *peer)
 		.name = "ctl-conn", .kind = WORLD_KERNEL, .cpu = -1, .fn = conn_main, .arg = conn
 	};
 	struct world *w;
-	int r;
+	int err;
 
 	if (!conn)
 		return -ENOMEM;
 	conn->sock = sock;
 	conn->peer.priv = peer->uid == 0 ? CTL_ADMIN : CTL_READ;
 	mutex_init(&conn->send, "ctl send");
-	r = world_create(&attr, &w);
-	if (r) {
+	err = world_create(&attr, &w);
+	if (err) {
 		vfree(conn);
-		return r;
+		return err;
 	}
 	mutex_lock(&lock);
 	list_push_back(&conns, &conn->link);
@@ -158,10 +159,10 @@ static void listen_main(void *arg)
 	for (;;) {
 		struct file *sock;
 		struct ucred peer;
-		int r = unix_accept_kernel(listener, &sock, &peer);
+		int err = unix_accept_kernel(listener, &sock, &peer);
 
-		if (r) {
-			log_warn("accept: error %d", -r);
+		if (err) {
+			log_warn("accept: error %d", -err);
 			world_sleep_until(time_now() + 100 * NS_PER_MS);
 			continue;
 		}
@@ -218,7 +219,8 @@ static void send_event(struct ctl_conn *conn, struct event *e)
 		return;
 	}
 	if (!(conn->sock->ops->poll(conn->sock, &q) & FPOLLOUT) ||
-	    socket_send_kernel(conn->sock, &e->head, sizeof(e->head) + e->head.length, NULL, 0) != 0)
+	    socket_send_kernel(conn->sock, &e->head, sizeof(e->head) + e->head.length, NULL, 0) !=
+	            0)
 		socket_shutdown_kernel(conn->sock, SHUT_RDWR);
 	mutex_unlock(&conn->send);
 }
@@ -243,19 +245,19 @@ void ctl_init(void)
 	};
 	struct file *listener;
 	struct world *w;
-	int r;
+	int err;
 
 	ctl_dispatch_init();
 	mutex_init(&lock, "ctl connections");
 	list_init(&conns);
 	work_init(&event_work, send_events);
-	r = unix_listen_kernel(CTL_SOCKET, 0600, 16, &listener);
-	if (r == 0) {
+	err = unix_listen_kernel(CTL_SOCKET, 0600, 16, &listener);
+	if (err == 0) {
 		attr.arg = listener;
-		r = world_create(&attr, &w);
+		err = world_create(&attr, &w);
 	}
-	if (r) {
-		log_err("%s: error %d: the host has no control socket", CTL_SOCKET, -r);
+	if (err) {
+		log_err("%s: error %d: the host has no control socket", CTL_SOCKET, -err);
 		return;
 	}
 	world_start(w);

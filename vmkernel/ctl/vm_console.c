@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A guest's console as an open file: reads give what the guest wrote and 0 at the VM's end, writes are its input. Both
- * sleep, but for O_NONBLOCK. Several may be attached; each byte goes to one of them.
+ * A guest's console as an open file: reads give what the guest wrote and 0 at the VM's end, writes
+ * are its input. Both sleep, but for O_NONBLOCK. Several may be attached; each byte goes to one of
+ * them.
  */
 #include "ctl/vm_console.h"
 #include "vdev/vconsole.h"
@@ -54,7 +55,10 @@ static ssize_t console_write(struct file *f, struct uio *u, uint64_t *pos)
 
 		if (err)
 			return done ? done : err;
-		/* Another writer may have been faster: what did not fit is dropped, as on a real line. */
+		/*
+		 * Another writer may have been faster: what did not fit is dropped, as on a real
+		 * line.
+		 */
 		if (n)
 			vconsole_write(c, buf, n);
 		done += (ssize_t)n;

@@ -5,7 +5,10 @@
 #include "vmk/vm.h"
 
 struct file;
-/* The file holds a reference to the VM and attaches to the console while it is open. -ENOENT: no such console. */
+/*
+ * The file holds a reference to the VM and attaches to the console while it is open. -ENOENT: no
+ * such console.
+ */
 int __must_check vm_console_file(struct vm *vm, unsigned index, struct file **out);
 /* Boot: events of VMs go to the control socket's subscribers. */
 void ctl_vm_init(void);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Disks and partitions as files: /vmfs/devices/disks/NAME, to which /dev/disks leads. The directory shows the registry as it is
- * now; a node's minor number is the device's, so that nodes made by mknod work too. No cache: whole blocks go to the device
- * as they are written, the blocks at the ends of an unaligned range are read first, under edge_lock (two
- * writers of one block lose nothing; a whole block written meanwhile may). Constants: Linux fs.h, hdreg.h.
+ * Disks and partitions as files: /vmfs/devices/disks/NAME, to which /dev/disks leads. The directory
+ * shows the registry as it is now; a node's minor number is the device's, so that nodes made by
+ * mknod work too. No cache: whole blocks go to the device as they are written, the blocks at the
+ * ends of an unaligned range are read first, under edge_lock (two writers of one block lose
+ * nothing; a whole block written meanwhile may). Constants: Linux fs.h, hdreg.h.
  */
 #include "fs/block.h"
 
@@ -69,8 +70,8 @@ static int window_rw(struct blk_dev *d, const struct window *w, enum blk_op op, 
 }
 
 /*
- * The next step of a transfer at pos: as many whole blocks as fit the window, or what the range covers of one
- * block. *skip is where the range begins in the step's first block.
+ * The next step of a transfer at pos: as many whole blocks as fit the window, or what the range
+ * covers of one block. *skip is where the range begins in the step's first block.
  */
 static size_t step_of(const struct blk_dev *d, const struct window *w, uint64_t pos, size_t left,
                       size_t *skip)
@@ -87,9 +88,9 @@ static int step_read(struct blk_dev *d, const struct window *w, struct uio *u, u
                      size_t n, size_t skip)
 {
 	size_t block = d->limits.block_size;
-	int r = window_rw(d, w, BLK_READ, pos - skip, ALIGN_UP(skip + n, block));
+	int err = window_rw(d, w, BLK_READ, pos - skip, ALIGN_UP(skip + n, block));
 
-	return r ? r : uio_write(u, (char *)pa_to_va(w->pa) + skip, n);
+	return err ? err : uio_write(u, (char *)pa_to_va(w->pa) + skip, n);
 }
 
 static int step_write(struct blk_dev *d, const struct window *w, struct uio *u, uint64_t pos,
@@ -98,19 +99,19 @@ static int step_write(struct blk_dev *d, const struct window *w, struct uio *u, 
 	size_t block = d->limits.block_size, whole = ALIGN_UP(skip + n, block);
 	char *va = pa_to_va(w->pa);
 	bool edge = whole != n;
-	int r = 0;
+	int err = 0;
 
 	if (edge) {
 		mutex_lock(&edge_lock);
-		r = window_rw(d, w, BLK_READ, pos - skip, whole);
+		err = window_rw(d, w, BLK_READ, pos - skip, whole);
 	}
-	if (r == 0)
-		r = uio_read(u, va + skip, n);
-	if (r == 0)
-		r = window_rw(d, w, BLK_WRITE, pos - skip, whole);
+	if (err == 0)
+		err = uio_read(u, va + skip, n);
+	if (err == 0)
+		err = window_rw(d, w, BLK_WRITE, pos - skip, whole);
 	if (edge)
 		mutex_unlock(&edge_lock);
-	return r;
+	return err;
 }
 
 static ssize_t transfer(struct file *f, struct uio *u, uint64_t *pos, bool write)
@@ -119,25 +120,25 @@ static ssize_t transfer(struct file *f, struct uio *u, uint64_t *pos, bool write
 	uint64_t size = blk_size(d);
 	struct window w;
 	size_t done = 0;
-	int r;
+	int err;
 
 	if (u->left == 0 || *pos >= size)
 		return u->left && write ? -ENOSPC : 0;
-	r = window_get(&w, u->left);
-	while (r == 0 && u->left && *pos < size) {
+	err = window_get(&w, u->left);
+	while (err == 0 && u->left && *pos < size) {
 		size_t skip, n = step_of(d, &w, *pos, MIN(u->left, size - *pos), &skip);
 
-		r = (write ? step_write : step_read)(d, &w, u, *pos, n, skip);
-		if (r == 0) {
+		err = (write ? step_write : step_read)(d, &w, u, *pos, n, skip);
+		if (err == 0) {
 			*pos += n;
 			done += n;
 		}
 	}
 	if (w.pa != PA_NONE)
 		page_free(w.pa, w.order);
-	if (r == 0 && write && f->flags & O_DSYNC)
-		r = blk_flush(d);
-	return done ? (ssize_t)done : r;
+	if (err == 0 && write && f->flags & O_DSYNC)
+		err = blk_flush(d);
+	return done ? (ssize_t)done : err;
 }
 
 static ssize_t block_read(struct file *f, struct uio *u, uint64_t *pos)
@@ -216,7 +217,10 @@ static const struct file_ops block_ops = {
 	.release = block_release,
 };
 
-/* Who writes needs a device that nobody holds for himself: a mounted datastore, a running VM, O_EXCL. */
+/*
+ * Who writes needs a device that nobody holds for himself: a mounted datastore, a running VM,
+ * O_EXCL.
+ */
 static int open_dev(struct blk_dev *d, const struct file *f)
 {
 	bool write = (f->flags & O_ACCMODE) != O_RDONLY;
@@ -233,11 +237,11 @@ int block_open(struct inode *i, struct file *f)
 	uint32_t number = (uint32_t)DEV_MINOR(i->st.rdev);
 	struct blk_dev *d = DEV_MAJOR(i->st.rdev) == BLOCK_MAJOR ? blk_next(number) : NULL;
 	struct block_file *b = kzalloc(sizeof(*b));
-	int r = b ? -ENXIO : -ENOMEM;
+	int err = b ? -ENXIO : -ENOMEM;
 
 	if (b && d && d->number == number)
-		r = open_dev(d, f);
-	if (r) {
+		err = open_dev(d, f);
+	if (err) {
 		kfree(b);
 	} else {
 		*b = (struct block_file){ d, f->flags & O_EXCL };
@@ -247,7 +251,7 @@ int block_open(struct inode *i, struct file *f)
 	}
 	if (d)
 		blk_close(d, false);
-	return r;
+	return err;
 }
 
 uint64_t block_size(const struct file *f)
@@ -269,20 +273,20 @@ static int disks_lookup(const char *name, struct inode **out)
 {
 	struct blk_dev *d = blk_find(name);
 	struct inode *i = NULL;
-	int r = -ENOENT;
+	int err = -ENOENT;
 
 	if (d && strcmp(d->id, name) == 0) {
 		i = kmalloc(sizeof(*i));
-		r = i ? 0 : -ENOMEM;
+		err = i ? 0 : -ENOMEM;
 	}
-	if (r == 0) {
+	if (err == 0) {
 		inode_init(i, &node_fs, &node_ops, d->number, S_IFBLK | 0600);
 		i->st.rdev = DEV_MAKE(BLOCK_MAJOR, d->number);
 		*out = i;
 	}
 	if (d)
 		blk_close(d, false);
-	return r;
+	return err;
 }
 
 /* *pos is GEN_DYNAMIC and the number of the first device to show. */
@@ -307,20 +311,20 @@ void block_init(void)
 {
 	static const char *const folders[] = { "/vmfs", "/vmfs/volumes", "/vmfs/devices",
 		                               "/vmfs/devices/disks" };
-	int r = genfs_create(&disks, "disks");
+	int err = genfs_create(&disks, "disks");
 
 	mutex_init(&edge_lock, "block edges");
 	disks.lookup = disks_lookup;
 	disks.list = disks_list;
 	node_fs.dev = disks.fs.dev;
-	for (unsigned i = 0; !r && i < ARRAY_SIZE(folders); i++) {
-		r = vfs_mkdir(folders[i], 0755);
-		r = r == -EEXIST ? 0 : r;
+	for (unsigned i = 0; !err && i < ARRAY_SIZE(folders); i++) {
+		err = vfs_mkdir(folders[i], 0755);
+		err = err == -EEXIST ? 0 : err;
 	}
-	if (!r)
-		r = vfs_mount("/vmfs/devices/disks", &disks.fs);
-	if (!r)
-		r = vfs_symlink("/vmfs/devices/disks", "/dev/disks");
-	if (r)
-		log_err("no block nodes: error %d", -r);
+	if (!err)
+		err = vfs_mount("/vmfs/devices/disks", &disks.fs);
+	if (!err)
+		err = vfs_symlink("/vmfs/devices/disks", "/dev/disks");
+	if (err)
+		log_err("no block nodes: error %d", -err);
 }

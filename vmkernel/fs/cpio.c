@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Spec: cpio(5), "New ASCII Format": 6 bytes of magic, 13 fields of 8 hex digits, name, data, each padded to 4. */
+/*
+ * Spec: cpio(5), "New ASCII Format": 6 bytes of magic, 13 fields of 8 hex digits, name, data, each
+ * padded to 4.
+ */
 #include "fs/cpio.h"
 #include "vmk/errno.h"
 #include "vmk/string.h"
@@ -43,7 +46,10 @@ static bool hex8(const uint8_t *p, uint32_t *out)
 	return true;
 }
 
-/* Takes n bytes and the padding to 4, counted from the archive's start; NULL when they are not there. */
+/*
+ * Takes n bytes and the padding to 4, counted from the archive's start; NULL when they are not
+ * there.
+ */
 static const uint8_t *take(struct cpio *c, size_t n)
 {
 	const uint8_t *p = c->data + c->at;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Reads a cpio archive ("newc", cpio(5)) in memory, entry by entry. Nothing in it is trusted. Zero bytes between
- * entries are skipped, as Linux does: iso/cpio.py puts file data on page boundaries with them.
+ * Reads a cpio archive ("newc", cpio(5)) in memory, entry by entry. Nothing in it is trusted. Zero
+ * bytes between entries are skipped, as Linux does: iso/cpio.py puts file data on page boundaries
+ * with them.
  */
 #ifndef FS_CPIO_H
 #define FS_CPIO_H
@@ -12,7 +13,8 @@ struct cpio {
 	size_t len, at;
 };
 struct cpio_entry {
-	const char *name; /* terminated, inside the archive; no leading "/" or "./"; "" is the root */
+	/* terminated, inside the archive; no leading "/" or "./"; "" is the root */
+	const char *name;
 	uint32_t mode, uid, gid, nlink, ino, mtime;
 	uint32_t rdev_major, rdev_minor;
 	const uint8_t *data;

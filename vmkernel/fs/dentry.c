@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Names in use. tree_lock guards every member of every dentry and the hash; inodes are put outside of it.
+ * Names in use. tree_lock guards every member of every dentry and the hash; inodes are put outside
+ * of it.
  */
 #include "fs/vfs.h"
 #include "vmk/mm.h"
@@ -78,13 +79,13 @@ static int dentry_new(struct dentry *parent, const char *name, struct inode *i, 
 
 int dentry_alone(struct inode *i, const char *name, struct dentry **out)
 {
-	int r = dentry_new(NULL, name, i, out);
+	int err = dentry_new(NULL, name, i, out);
 
-	if (!r) {
+	if (!err) {
 		inode_get(i);
 		(*out)->deleted = true;
 	}
-	return r;
+	return err;
 }
 
 static struct dentry *find_locked(const struct dentry *dir, const char *name)
@@ -134,10 +135,10 @@ static struct dentry *find_crossed(struct dentry *dir, const char *name)
 
 int dentry_add(struct dentry *dir, const char *name, struct inode *i, struct dentry **out)
 {
-	int r = dentry_new(dir, name, i, out);
+	int err = dentry_new(dir, name, i, out);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	spin_lock(&tree_lock);
 	list_push_front(bucket(dir, name), &(*out)->hash);
 	spin_unlock(&tree_lock);
@@ -147,7 +148,7 @@ int dentry_add(struct dentry *dir, const char *name, struct inode *i, struct den
 int dentry_lookup(struct dentry *dir, const char *name, struct dentry **out)
 {
 	struct inode *i;
-	int r = 0;
+	int err = 0;
 
 	*out = find_crossed(dir, name);
 	if (*out)
@@ -155,17 +156,17 @@ int dentry_lookup(struct dentry *dir, const char *name, struct dentry **out)
 	mutex_lock(&dir->inode->lock);
 	*out = find_crossed(dir, name);
 	if (!*out) {
-		r = dir->deleted || !dir->inode->ops->lookup
-		            ? -ENOENT
-		            : dir->inode->ops->lookup(dir->inode, name, &i);
-		if (!r) {
-			r = dentry_add(dir, name, i, out);
-			if (r)
+		err = dir->deleted || !dir->inode->ops->lookup
+		              ? -ENOENT
+		              : dir->inode->ops->lookup(dir->inode, name, &i);
+		if (!err) {
+			err = dentry_add(dir, name, i, out);
+			if (err)
 				inode_put(i);
 		}
 	}
 	mutex_unlock(&dir->inode->lock);
-	return r;
+	return err;
 }
 
 struct dentry *dentry_parent(struct dentry *d, struct dentry *root)
@@ -305,12 +306,12 @@ int dentry_path(struct dentry *d, struct dentry *root, char *buf, size_t size)
 
 int dentry_mount(struct dentry *at, struct dentry *root)
 {
-	int r = 0;
+	int err = 0;
 
 	root->is_root = true;
 	spin_lock(&tree_lock);
 	if (at && at->mounted) {
-		r = -EBUSY;
+		err = -EBUSY;
 	} else if (at) {
 		at->mounted = root;
 		at->refs++; /* the mounted root holds the name it covers */
@@ -319,7 +320,7 @@ int dentry_mount(struct dentry *at, struct dentry *root)
 		vfs_root = root;
 	}
 	spin_unlock(&tree_lock);
-	return r;
+	return err;
 }
 
 int dentry_unmount(struct dentry *root)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * /dev: a tmpfs whose nodes name devices by type and number. A device is looked up when its node is opened, so nodes
- * made by mknod elsewhere work too. table_lock guards the table.
+ * /dev: a tmpfs whose nodes name devices by type and number. A device is looked up when its node is
+ * opened, so nodes made by mknod elsewhere work too. table_lock guards the table.
  */
 #include "fs/block.h"
 #include "vmk/log.h"
@@ -54,13 +54,13 @@ int device_open(struct inode *i, struct file *f)
 static int make_folders(char *path)
 {
 	for (char *p = strchr(path + 5, '/'); p; p = strchr(p + 1, '/')) {
-		int r;
+		int err;
 
 		*p = 0;
-		r = vfs_mkdir(path, 0755);
+		err = vfs_mkdir(path, 0755);
 		*p = '/';
-		if (r && r != -EEXIST)
-			return r;
+		if (err && err != -EEXIST)
+			return err;
 	}
 	return 0;
 }
@@ -70,7 +70,7 @@ int devfs_add(const char *name, enum inode_type type, uint32_t mode, uint64_t rd
 {
 	char path[80];
 	struct device_node *n;
-	int r;
+	int err;
 
 	if (strlen(name) >= sizeof(n->name))
 		return -ENAMETOOLONG;
@@ -83,12 +83,12 @@ int devfs_add(const char *name, enum inode_type type, uint32_t mode, uint64_t rd
 	mutex_lock(&table_lock);
 	list_push_back(&table, &n->link);
 	mutex_unlock(&table_lock);
-	r = make_folders(path);
-	if (!r)
-		r = vfs_make(vfs_root, path, (uint32_t)type << 12 | mode, rdev, NULL, NULL);
-	if (r)
+	err = make_folders(path);
+	if (!err)
+		err = vfs_make(vfs_root, path, (uint32_t)type << 12 | mode, rdev, NULL, NULL);
+	if (err)
 		devfs_remove(name);
-	return r;
+	return err;
 }
 
 void devfs_remove(const char *name)
@@ -116,19 +116,19 @@ void devfs_init(void)
 		{ "/proc/self/fd/2", "/dev/stderr" },
 	};
 	struct fs *fs;
-	int r = vfs_mkdir("/dev", 0755);
+	int err = vfs_mkdir("/dev", 0755);
 
 	mutex_init(&table_lock, "devfs");
-	if (!r || r == -EEXIST)
-		r = tmpfs_create("devtmpfs", 1024, &fs);
-	if (!r)
-		r = vfs_mount("/dev", fs);
-	for (unsigned i = 0; !r && i < ARRAY_SIZE(links); i++)
-		r = vfs_symlink(links[i][0], links[i][1]);
-	if (!r)
-		r = vfs_mkdir("/dev/shm", 01777);
-	if (!r)
-		r = devmem_init();
-	if (r)
-		panic("no /dev: error %d", -r);
+	if (!err || err == -EEXIST)
+		err = tmpfs_create("devtmpfs", 1024, &fs);
+	if (!err)
+		err = vfs_mount("/dev", fs);
+	for (unsigned i = 0; !err && i < ARRAY_SIZE(links); i++)
+		err = vfs_symlink(links[i][0], links[i][1]);
+	if (!err)
+		err = vfs_mkdir("/dev/shm", 01777);
+	if (!err)
+		err = devmem_init();
+	if (err)
+		panic("no /dev: error %d", -err);
 }

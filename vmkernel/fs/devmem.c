@@ -32,10 +32,10 @@ static ssize_t zero_read(struct file *f, struct uio *u, uint64_t *pos)
 
 	while (u->left) {
 		size_t n = MIN(u->left, sizeof(zeroes));
-		int r = uio_write(u, zeroes, n);
+		int err = uio_write(u, zeroes, n);
 
-		if (r)
-			return done ? done : r;
+		if (err)
+			return done ? done : err;
 		done += (ssize_t)n;
 	}
 	return done;
@@ -50,12 +50,12 @@ static int zero_mmap(struct file *f, uint64_t offset, uint64_t len, unsigned pro
                      struct memobj **obj, uint64_t *obj_offset)
 {
 	struct memobj *o = f->priv; /* one for all mappings of this open file */
-	int r = 0;
+	int err = 0;
 
 	if (!o)
-		r = memobj_create_anon(DIV_UP(offset + len, (uint64_t)PAGE_SIZE), &o);
-	if (r)
-		return r;
+		err = memobj_create_anon(DIV_UP(offset + len, (uint64_t)PAGE_SIZE), &o);
+	if (err)
+		return err;
 	f->priv = o;
 	*obj = o;
 	*obj_offset = offset;
@@ -72,21 +72,21 @@ static ssize_t random_read(struct file *f, struct uio *u, uint64_t *pos)
 {
 	uint8_t buf[CHUNK];
 	ssize_t done = 0;
-	int r = 0;
+	int err = 0;
 
-	while (u->left && !r) {
+	while (u->left && !err) {
 		size_t n = MIN(u->left, sizeof(buf));
 
 		random_bytes(buf, n);
-		r = uio_write(u, buf, n);
-		if (!r)
+		err = uio_write(u, buf, n);
+		if (!err)
 			done += (ssize_t)n;
 		if (world_interrupted(world_current()))
-			r = -EINTR;
+			err = -EINTR;
 	}
 	memset(buf, 0, sizeof(buf));
 	barrier();
-	return done ? done : r;
+	return done ? done : err;
 }
 
 static ssize_t random_write(struct file *f, struct uio *u, uint64_t *pos)
@@ -96,10 +96,10 @@ static ssize_t random_write(struct file *f, struct uio *u, uint64_t *pos)
 
 	while (u->left) {
 		size_t n = MIN(u->left, sizeof(buf));
-		int r = uio_read(u, buf, n);
+		int err = uio_read(u, buf, n);
 
-		if (r)
-			return done ? done : r;
+		if (err)
+			return done ? done : err;
 		random_mix(buf, n);
 		done += (ssize_t)n;
 	}
@@ -110,10 +110,10 @@ static ssize_t kmsg_write(struct file *f, struct uio *u, uint64_t *pos)
 {
 	char line[256];
 	size_t all = u->left, n = MIN(all, sizeof(line) - 1);
-	int r = uio_read(u, line, n);
+	int err = uio_read(u, line, n);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	line[n] = 0;
 	for (size_t i = 0; i < n; i++)
 		if ((uint8_t)line[i] < ' ')
@@ -155,10 +155,10 @@ static int mem_open(struct inode *i, struct file *f)
 
 int devmem_init(void)
 {
-	int r = 0;
+	int err = 0;
 
-	for (unsigned i = 0; !r && i < ARRAY_SIZE(devices); i++)
-		r = devfs_add(devices[i].name, INODE_CHAR, 0666, DEV_MAKE(1, devices[i].minor),
-		              mem_open, (void *)(uintptr_t)&devices[i]);
-	return r;
+	for (unsigned i = 0; !err && i < ARRAY_SIZE(devices); i++)
+		err = devfs_add(devices[i].name, INODE_CHAR, 0666, DEV_MAKE(1, devices[i].minor),
+		                mem_open, (void *)(uintptr_t)&devices[i]);
+	return err;
 }

@@ -10,10 +10,10 @@
 static int disk_open(const char *path, bool read_only, struct ds_file **f, void **held)
 {
 	struct file *file;
-	int r = vfs_open(path, read_only ? O_RDONLY : O_RDWR, 0, &file);
+	int err = vfs_open(path, read_only ? O_RDONLY : O_RDWR, 0, &file);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	*f = dsfs_file(file);
 	*held = file;
 	if (*f)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The datastore as a file system below /vmfs/volumes. An inode in memory exists while somebody uses
- * it: `live` finds it by number (under `live_lock`), so that one file has one inode. The datastore does its own locking; no page
- * cache: reads and writes pass through a bounce buffer of at most 256 KiB.
+ * it: `live` finds it by number (under `live_lock`), so that one file has one inode. The datastore
+ * does its own locking; no page cache: reads and writes pass through a bounce buffer of at most 256
+ * KiB.
  */
 #include "fs/dsfs.h"
 
@@ -37,11 +38,11 @@ static int load(struct dnode *d)
 	struct ds *ds = d->fs->ds;
 	const struct ds_inode *ino;
 	struct ds_page *p;
-	int r;
+	int err;
 
 	mutex_lock(&ds->lock);
-	r = ds_page_get(ds, d->page, DS_INODE, &p);
-	if (r == 0) {
+	err = ds_page_get(ds, d->page, DS_INODE, &p);
+	if (err == 0) {
 		ino = p->data;
 		d->i.st.mode = ino->mode;
 		d->i.st.nlink = ino->nlink;
@@ -54,13 +55,13 @@ static int load(struct dnode *d)
 		ds_page_put(ds, p);
 	}
 	mutex_unlock(&ds->lock);
-	return r;
+	return err;
 }
 
 int dsfs_inode(struct dsfs *fs, uint64_t page, struct inode **out)
 {
 	struct dnode *d;
-	int r;
+	int err;
 
 	mutex_lock(&fs->live_lock);
 	list_for_each(d, &fs->live, link) {
@@ -80,12 +81,12 @@ int dsfs_inode(struct dsfs *fs, uint64_t page, struct inode **out)
 	d->page = page;
 	list_push_back(&fs->live, &d->link);
 	mutex_unlock(&fs->live_lock);
-	r = load(d);
-	if (r)
+	err = load(d);
+	if (err)
 		inode_put(&d->i);
 	else
 		*out = &d->i;
-	return r;
+	return err;
 }
 
 static void dsfs_inode_release(struct inode *i)
@@ -102,53 +103,53 @@ static int dsfs_lookup(struct inode *dir, const char *name, struct inode **out)
 {
 	struct ds *ds = ds_of(dir);
 	uint64_t page;
-	int r;
+	int err;
 
 	mutex_lock(&ds->lock);
-	r = ds_dir_find(ds, to_dnode(dir)->page, name, &page);
+	err = ds_dir_find(ds, to_dnode(dir)->page, name, &page);
 	mutex_unlock(&ds->lock);
-	return r ? r : dsfs_inode(to_dnode(dir)->fs, page, out);
+	return err ? err : dsfs_inode(to_dnode(dir)->fs, page, out);
 }
 
 static int dsfs_create(struct inode *dir, const char *name, enum inode_type type, uint32_t mode,
                        uint64_t rdev, const char *target, struct inode **out)
 {
 	uint64_t page;
-	int r;
+	int err;
 
 	if (type != INODE_FILE && type != INODE_DIR && type != INODE_LINK)
 		return -EPERM;
-	r = ds_create(ds_of(dir), to_dnode(dir)->page, name, (uint32_t)type << 12 | mode, target,
-	              &page);
-	if (r == 0)
-		r = dsfs_inode(to_dnode(dir)->fs, page, out);
-	return r ? r : load(to_dnode(dir));
+	err = ds_create(ds_of(dir), to_dnode(dir)->page, name, (uint32_t)type << 12 | mode, target,
+	                &page);
+	if (err == 0)
+		err = dsfs_inode(to_dnode(dir)->fs, page, out);
+	return err ? err : load(to_dnode(dir));
 }
 
 static int dsfs_link(struct inode *dir, const char *name, struct inode *old)
 {
-	int r = ds_link(ds_of(dir), to_dnode(dir)->page, name, to_dnode(old)->page);
+	int err = ds_link(ds_of(dir), to_dnode(dir)->page, name, to_dnode(old)->page);
 
-	return r ? r : load(to_dnode(old));
+	return err ? err : load(to_dnode(old));
 }
 
 static int dsfs_unlink(struct inode *dir, const char *name, bool directory)
 {
-	int r = ds_unlink(ds_of(dir), to_dnode(dir)->page, name, directory);
+	int err = ds_unlink(ds_of(dir), to_dnode(dir)->page, name, directory);
 
-	return r ? r : load(to_dnode(dir));
+	return err ? err : load(to_dnode(dir));
 }
 
 static int dsfs_rename(struct inode *dir, const char *name, struct inode *to, const char *to_name,
                        unsigned flags)
 {
-	int r = flags & ~RENAME_NOREPLACE ? -EINVAL : 0;
+	int err = flags & ~RENAME_NOREPLACE ? -EINVAL : 0;
 
-	if (r == 0)
-		r = ds_rename(ds_of(dir), to_dnode(dir)->page, name, to_dnode(to)->page, to_name);
-	if (r == 0)
-		r = load(to_dnode(dir));
-	return r ? r : load(to_dnode(to));
+	if (err == 0)
+		err = ds_rename(ds_of(dir), to_dnode(dir)->page, name, to_dnode(to)->page, to_name);
+	if (err == 0)
+		err = load(to_dnode(dir));
+	return err ? err : load(to_dnode(to));
 }
 
 static int dsfs_readlink(struct inode *i, char *buf, size_t size)
@@ -156,62 +157,62 @@ static int dsfs_readlink(struct inode *i, char *buf, size_t size)
 	struct ds *ds = ds_of(i);
 	struct ds_page *p;
 	size_t n = 0;
-	int r;
+	int err;
 
 	mutex_lock(&ds->lock);
-	r = ds_page_get(ds, to_dnode(i)->page, DS_INODE, &p);
-	if (r == 0) {
+	err = ds_page_get(ds, to_dnode(i)->page, DS_INODE, &p);
+	if (err == 0) {
 		n = MIN(size,
 		        MIN((size_t)((struct ds_inode *)p->data)->size, (size_t)DS_INLINE_MAX));
 		memcpy(buf, ((struct ds_inode *)p->data)->data, n);
 		ds_page_put(ds, p);
 	}
 	mutex_unlock(&ds->lock);
-	return r ? r : (int)n;
+	return err ? err : (int)n;
 }
 
 /* Under ds->lock. -EBUSY: a virtual disk has the file to itself. */
 static int open_shared(struct ds *ds, uint64_t page, struct ds_file **out)
 {
-	int r = ds_file_open(ds, page, out);
+	int err = ds_file_open(ds, page, out);
 
-	if (r == 0 && (*out)->vdisk) {
+	if (err == 0 && (*out)->vdisk) {
 		(*out)->refs--;
-		r = -EBUSY;
+		err = -EBUSY;
 	}
-	return r;
+	return err;
 }
 
 static int set_size(struct inode *i, uint64_t size)
 {
 	struct ds *ds = ds_of(i);
 	struct ds_file *f;
-	int r;
+	int err;
 
 	mutex_lock(&ds->lock);
-	r = open_shared(ds, to_dnode(i)->page, &f);
+	err = open_shared(ds, to_dnode(i)->page, &f);
 	mutex_unlock(&ds->lock);
-	if (r)
-		return r;
-	r = ds_truncate(f, size);
+	if (err)
+		return err;
+	err = ds_truncate(f, size);
 	ds_file_close(f);
-	return r;
+	return err;
 }
 
 static int dsfs_setattr(struct inode *i, const struct vstat *to, unsigned mask)
 {
 	struct ds *ds = ds_of(i);
 	struct ds_page *p;
-	int r = 0;
+	int err = 0;
 
 	if (mask & VSTAT_SIZE)
-		r = inode_type(i) == INODE_FILE ? set_size(i, to->size) : -EISDIR;
-	if (r == 0 && mask & (VSTAT_MODE | VSTAT_UID | VSTAT_GID | VSTAT_MTIME)) {
+		err = inode_type(i) == INODE_FILE ? set_size(i, to->size) : -EISDIR;
+	if (err == 0 && mask & (VSTAT_MODE | VSTAT_UID | VSTAT_GID | VSTAT_MTIME)) {
 		mutex_lock(&ds->lock);
-		r = ds_begin(ds);
-		if (r == 0)
-			r = ds_page_get(ds, to_dnode(i)->page, DS_INODE, &p);
-		if (r == 0) {
+		err = ds_begin(ds);
+		if (err == 0)
+			err = ds_page_get(ds, to_dnode(i)->page, DS_INODE, &p);
+		if (err == 0) {
 			struct ds_inode *ino = p->data;
 
 			ds_page_dirty(ds, p);
@@ -224,7 +225,7 @@ static int dsfs_setattr(struct inode *i, const struct vstat *to, unsigned mask)
 		}
 		mutex_unlock(&ds->lock);
 	}
-	return r ? r : load(to_dnode(i));
+	return err ? err : load(to_dnode(i));
 }
 
 /* One window at a time through kernel memory. */
@@ -244,9 +245,9 @@ static ssize_t transfer(struct file *f, struct uio *u, uint64_t *pos, bool write
 			n = write ? ds_write(f->priv, *pos, buf, want)
 			          : ds_read(f->priv, *pos, buf, want);
 		if (n > 0 && !write) {
-			int r = uio_write(u, buf, (size_t)n);
+			int err = uio_write(u, buf, (size_t)n);
 
-			n = r ? r : n;
+			n = err ? err : n;
 		}
 		if (n <= 0)
 			break;
@@ -285,13 +286,13 @@ static int dsfs_seek(struct file *f, uint64_t from, bool hole, uint64_t *found)
 
 static int dsfs_allocate(struct file *f, unsigned mode, uint64_t off, uint64_t len)
 {
-	int r = -EOPNOTSUPP;
+	int err = -EOPNOTSUPP;
 
 	if (mode == (FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE))
-		r = ds_punch(f->priv, off, len);
+		err = ds_punch(f->priv, off, len);
 	else if ((mode & ~(unsigned)FALLOC_KEEP_SIZE) == 0)
-		r = ds_allocate(f->priv, off, len, mode);
-	return r ? r : load(to_dnode(f->inode));
+		err = ds_allocate(f->priv, off, len, mode);
+	return err ? err : load(to_dnode(f->inode));
 }
 
 static void dsfs_release(struct file *f)
@@ -333,7 +334,7 @@ static int dsfs_readdir(struct file *f, uint64_t *pos,
 	struct walk_arg w = { emit, arg };
 	uint64_t up = f->dentry && f->dentry->parent ? f->dentry->parent->inode->st.ino : d->page,
 		 at;
-	int r;
+	int err;
 
 	if (*pos == 0 && emit(arg, ".", d->page, INODE_DIR, 1))
 		*pos = 1;
@@ -343,10 +344,10 @@ static int dsfs_readdir(struct file *f, uint64_t *pos,
 		return 0;
 	at = *pos - COOKIE_FIRST;
 	mutex_lock(&d->fs->ds->lock);
-	r = ds_dir_walk(d->fs->ds, d->page, &at, emit_shifted, &w);
+	err = ds_dir_walk(d->fs->ds, d->page, &at, emit_shifted, &w);
 	mutex_unlock(&d->fs->ds->lock);
 	*pos = at + COOKIE_FIRST;
-	return r;
+	return err;
 }
 
 static int dsfs_sync_dir(struct file *f, bool data_only)
@@ -364,17 +365,17 @@ static int dsfs_open(struct inode *i, struct file *f)
 {
 	struct ds *ds = ds_of(i);
 	struct ds_file *file;
-	int r;
+	int err;
 
 	if (inode_type(i) == INODE_DIR) {
 		f->ops = &dsfs_dir_ops;
 		return 0;
 	}
 	mutex_lock(&ds->lock);
-	r = open_shared(ds, to_dnode(i)->page, &file);
+	err = open_shared(ds, to_dnode(i)->page, &file);
 	mutex_unlock(&ds->lock);
-	if (r)
-		return r;
+	if (err)
+		return err;
 	f->ops = &dsfs_file_ops;
 	f->priv = file;
 	f->seekable = true;
@@ -395,28 +396,28 @@ static const struct inode_ops dsfs_inode_ops = {
 int dsfs_usage(struct ds *ds, struct dsfs_usage *out)
 {
 	struct ds_page *p;
-	int r;
+	int err;
 
 	mutex_lock(&ds->lock);
-	r = ds_page_get(ds, ds->super.state_page, DS_STATE, &p);
-	if (r == 0) {
+	err = ds_page_get(ds, ds->super.state_page, DS_STATE, &p);
+	if (err == 0) {
 		const struct ds_state *s = p->data;
 
 		*out = (struct dsfs_usage){ ds->blocks, ds->blocks - s->used, s->inodes, s->root };
 		ds_page_put(ds, p);
 	}
 	mutex_unlock(&ds->lock);
-	return r;
+	return err;
 }
 
 static int dsfs_statfs(struct fs *fs, uint64_t *block_size, uint64_t *blocks, uint64_t *free,
                        uint64_t *inodes, uint64_t *inodes_free, char name[16])
 {
 	struct dsfs_usage u;
-	int r = dsfs_usage(((struct dsfs *)fs->priv)->ds, &u);
+	int err = dsfs_usage(((struct dsfs *)fs->priv)->ds, &u);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	*block_size = DS_BLOCK;
 	*blocks = u.blocks;
 	*free = u.free;

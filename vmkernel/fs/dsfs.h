@@ -5,11 +5,15 @@
 #include "vmk/blk.h"
 
 /*
- * Mounts the datastore on dev, which the caller has opened exclusively, at /vmfs/volumes/UUID with a link by its label
- * ("LABEL (1)" when that is taken). The device is the volume's until the unmount. -EINVAL: there is none on it.
+ * Mounts the datastore on dev, which the caller has opened exclusively, at /vmfs/volumes/UUID with
+ * a link by its label ("LABEL (1)" when that is taken). The device is the volume's until the
+ * unmount. -EINVAL: there is none on it.
  */
 int __must_check dsfs_mount(struct blk_dev *dev);
-/* -EBUSY: a file, a working directory or a virtual disk is in use; -ENOENT: not mounted. Closes the device. */
+/*
+ * -EBUSY: a file, a working directory or a virtual disk is in use; -ENOENT: not mounted. Closes the
+ * device.
+ */
 int __must_check dsfs_unmount(struct blk_dev *dev);
 /* Before power off: makes everything durable and every volume read-only. */
 void dsfs_freeze(void);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Volumes below /vmfs/volumes: mount, unmount, what is mounted, and the world that commits every few seconds what nobody
- * has asked to be durable. mounts_lock guards the list.
+ * Volumes below /vmfs/volumes: mount, unmount, what is mounted, and the world that commits every
+ * few seconds what nobody has asked to be durable. mounts_lock guards the list.
  */
 #include "fs/dsfs.h"
 
@@ -29,7 +29,8 @@ static void commit_world(void *arg)
 		list_for_each(fs, &mounts, link)
 			if (READ_ONCE(fs->ds->txn_count))
 				(void)!ds_sync(
-					fs->ds); /* a failure has damaged the volume and is logged */
+					/* a failure has damaged the volume and is logged */
+					fs->ds);
 		mutex_unlock(&mounts_lock);
 	}
 }
@@ -61,17 +62,17 @@ static void uuid_text(const uint8_t u[16], char *text, size_t size)
 static void make_link(struct dsfs *fs)
 {
 	const char *label = fs->ds->label;
-	int r = -EEXIST;
+	int err = -EEXIST;
 
 	if (!label[0] || label[0] == '.' || strchr(label, '/'))
 		return;
-	for (unsigned i = 0; i < 10 && r == -EEXIST; i++) {
+	for (unsigned i = 0; i < 10 && err == -EEXIST; i++) {
 		vmk_snprintf(fs->name, sizeof(fs->name), i ? VOLUMES "%s (%u)" : VOLUMES "%s",
 		             label, i);
-		r = vfs_symlink(fs->path + strlen(VOLUMES), fs->name);
+		err = vfs_symlink(fs->path + strlen(VOLUMES), fs->name);
 	}
-	if (r) {
-		log_warn("%s: no link by the name \"%s\": error %d", fs->path, label, -r);
+	if (err) {
+		log_warn("%s: no link by the name \"%s\": error %d", fs->path, label, -err);
 		fs->name[0] = 0;
 	}
 }
@@ -79,20 +80,20 @@ static void make_link(struct dsfs *fs)
 static int attach(struct dsfs *fs)
 {
 	struct dsfs_usage u;
-	int r = dsfs_usage(fs->ds, &u);
+	int err = dsfs_usage(fs->ds, &u);
 
-	if (r == 0)
-		r = dsfs_inode(fs, u.root, &fs->fs.root);
-	if (r)
-		return r;
+	if (err == 0)
+		err = dsfs_inode(fs, u.root, &fs->fs.root);
+	if (err)
+		return err;
 	str_copy(fs->path, VOLUMES, sizeof(fs->path));
 	uuid_text(fs->ds->uuid, fs->path + strlen(VOLUMES), sizeof(fs->path) - strlen(VOLUMES));
-	r = vfs_mkdir(fs->path, 0755);
-	if (r == 0)
-		r = vfs_mount(fs->path, &fs->fs);
-	if (r) {
+	err = vfs_mkdir(fs->path, 0755);
+	if (err == 0)
+		err = vfs_mount(fs->path, &fs->fs);
+	if (err) {
 		inode_put(fs->fs.root);
-		return r;
+		return err;
 	}
 	make_link(fs);
 	return 0;
@@ -101,11 +102,11 @@ static int attach(struct dsfs *fs)
 int dsfs_mount(struct blk_dev *dev)
 {
 	struct dsfs *fs = kzalloc(sizeof(*fs));
-	int r = fs ? ds_mount(dev, &fs->ds) : -ENOMEM;
+	int err = fs ? ds_mount(dev, &fs->ds) : -ENOMEM;
 
-	if (r) {
+	if (err) {
 		kfree(fs);
-		return r;
+		return err;
 	}
 	fs->fs = (struct fs){ .name = "tepuifs",
 		              .ops = &dsfs_ops,
@@ -115,51 +116,51 @@ int dsfs_mount(struct blk_dev *dev)
 	mutex_init(&fs->live_lock, "datastore inodes");
 	list_init(&fs->live);
 	mutex_lock(&mounts_lock);
-	r = attach(fs);
-	if (r == 0)
+	err = attach(fs);
+	if (err == 0)
 		list_push_back(&mounts, &fs->link);
 	mutex_unlock(&mounts_lock);
-	if (r) {
+	if (err) {
 		(void)!ds_unmount(fs->ds);
 		kfree(fs);
 	} else {
 		commit_start();
 	}
-	return r;
+	return err;
 }
 
 /* mounts_lock is held; nobody has a file of it open. */
 static int detach(struct dsfs *fs)
 {
 	struct blk_dev *dev = fs->ds->dev;
-	int r = list_empty(&fs->ds->files) ? vfs_unmount(fs->path) : -EBUSY;
+	int err = list_empty(&fs->ds->files) ? vfs_unmount(fs->path) : -EBUSY;
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	list_remove(&fs->link);
 	(void)!vfs_remove(vfs_root, fs->path, true);
 	if (fs->name[0])
 		(void)!vfs_unlink(fs->name);
 	inode_put(fs->fs.root);
-	r = ds_unmount(fs->ds);
+	err = ds_unmount(fs->ds);
 	kfree(fs);
 	blk_close(dev, true);
-	return r;
+	return err;
 }
 
 int dsfs_unmount(struct blk_dev *dev)
 {
 	struct dsfs *fs;
-	int r = -ENOENT;
+	int err = -ENOENT;
 
 	mutex_lock(&mounts_lock);
 	list_for_each(fs, &mounts, link)
 		if (fs->ds->dev == dev) {
-			r = detach(fs);
+			err = detach(fs);
 			break;
 		}
 	mutex_unlock(&mounts_lock);
-	return r;
+	return err;
 }
 
 void dsfs_freeze(void)
@@ -168,10 +169,10 @@ void dsfs_freeze(void)
 
 	mutex_lock(&mounts_lock);
 	list_for_each(fs, &mounts, link) {
-		int r = ds_freeze(fs->ds);
+		int err = ds_freeze(fs->ds);
 
-		if (r)
-			log_err("%s: not everything is durable: error %d", fs->path, -r);
+		if (err)
+			log_err("%s: not everything is durable: error %d", fs->path, -err);
 	}
 	mutex_unlock(&mounts_lock);
 }

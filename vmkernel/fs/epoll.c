@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * epoll. An item watches one (file, descriptor) pair through a waiter in the file's queue. A wake pushes the item on
- * `fresh`, a list without a lock (any context, under the file's queue lock), and wakes the set's own queue. The one
- * that collects moves fresh items to `ready` and asks their files.
+ * epoll. An item watches one (file, descriptor) pair through a waiter in the file's queue. A wake
+ * pushes the item on `fresh`, a list without a lock (any context, under the file's queue lock), and
+ * wakes the set's own queue. The one that collects moves fresh items to `ready` and asks their
+ * files.
  *
- * structure_lock guards which items there are (sets' trees, files' lists). ep->lock guards ready and an
- * item's events. Order: structure_lock, ep->lock of the outer set, ep->lock of the inner one.
+ * structure_lock guards which items there are (sets' trees, files' lists). ep->lock guards ready
+ * and an item's events. Order: structure_lock, ep->lock of the outer set, ep->lock of the inner
+ * one.
  * Spec: Linux epoll(7).
  */
 #include "fs/epoll.h"
@@ -90,7 +92,10 @@ static void item_wake(struct waiter *w)
 	waitq_wake_all(&it->ep->wait);
 }
 
-/* ep->lock is held. Oldest wakes come last off the stack, so each goes to the front of the new ones. */
+/*
+ * ep->lock is held. Oldest wakes come last off the stack, so each goes to the front of the new
+ * ones.
+ */
 static void take_fresh(struct epoll *ep)
 {
 	struct epitem *it = __atomic_exchange_n(&ep->fresh, NULL, __ATOMIC_ACQUIRE);
@@ -187,6 +192,7 @@ static int item_add(struct epoll *ep, struct file *f, int fd, const struct epoll
 			return -ELOOP;
 		/* Wakes run from inner to outer queue: an outer one's lock ranks higher. */
 		struct epoll *inner = f->priv;
+
 		ep->wait.lock.rank = (uint16_t)MAX(ep->wait.lock.rank, inner->wait.lock.rank + 1);
 	}
 	it = kzalloc(sizeof(*it));
@@ -226,24 +232,24 @@ int epoll_control(struct file *epf, int op, struct file *f, int fd, const struct
 {
 	struct epoll *ep = epf->priv;
 	struct epitem *it;
-	int r;
+	int err;
 
 	if (epf->ops != &epoll_ops || epf == f)
 		return -EINVAL;
 	mutex_lock(&structure_lock);
 	it = find(ep, f, fd);
 	switch (op) {
-	case EPOLL_CTL_ADD: r = item_add(ep, f, fd, ev); break;
-	case EPOLL_CTL_MOD: r = it ? item_modify(ep, it, ev) : -ENOENT; break;
+	case EPOLL_CTL_ADD: err = item_add(ep, f, fd, ev); break;
+	case EPOLL_CTL_MOD: err = it ? item_modify(ep, it, ev) : -ENOENT; break;
 	case EPOLL_CTL_DEL:
-		r = it ? 0 : -ENOENT;
+		err = it ? 0 : -ENOENT;
 		if (it)
 			item_remove(it);
 		break;
-	default: r = -EINVAL;
+	default: err = -EINVAL;
 	}
 	mutex_unlock(&structure_lock);
-	return r;
+	return err;
 }
 
 /* Collects what is ready now. out NULL: only tells whether something is. */
@@ -307,7 +313,7 @@ static const struct file_ops epoll_ops = { .name = "eventpoll",
 int epoll_create_file(uint32_t flags, struct file **out)
 {
 	struct epoll *ep = kzalloc(sizeof(*ep));
-	int r;
+	int err;
 
 	if (!ep)
 		return -ENOMEM;
@@ -316,8 +322,8 @@ int epoll_create_file(uint32_t flags, struct file **out)
 	ep->wait.lock.rank++; /* woken under the lock of a file's queue */
 	tree_init(&ep->items, by_file);
 	list_init(&ep->ready);
-	r = file_alloc(&epoll_ops, ep, O_RDWR | flags, out);
-	if (r)
+	err = file_alloc(&epoll_ops, ep, O_RDWR | flags, out);
+	if (err)
 		kfree(ep);
-	return r;
+	return err;
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* eventfd, timerfd, signalfd: counters as files. Each one's lock guards it. Spec: their man pages, section 2. */
+/*
+ * eventfd, timerfd, signalfd: counters as files. Each one's lock guards it. Spec: their man pages,
+ * section 2.
+ */
 #include "fs/eventfd.h"
 #include "vmk/mm.h"
 
@@ -94,7 +97,7 @@ static const struct file_ops event_ops = { .name = "eventfd",
 int eventfd_file(uint64_t count, bool semaphore, uint32_t flags, struct file **out)
 {
 	struct eventfd *e = kzalloc(sizeof(*e));
-	int r;
+	int err;
 
 	if (!e)
 		return -ENOMEM;
@@ -102,10 +105,10 @@ int eventfd_file(uint64_t count, bool semaphore, uint32_t flags, struct file **o
 	waitq_init(&e->wait, "eventfd");
 	e->count = count;
 	e->semaphore = semaphore;
-	r = file_alloc(&event_ops, e, O_RDWR | flags, out);
-	if (r)
+	err = file_alloc(&event_ops, e, O_RDWR | flags, out);
+	if (err)
 		kfree(e);
-	return r;
+	return err;
 }
 
 /* Timers. clock: its offset from the monotonic clock is taken when the timer is set. */
@@ -185,7 +188,7 @@ static const struct file_ops timer_ops = {
 int timerfd_file(bool realtime, uint32_t flags, struct file **out)
 {
 	struct timerfd *t = kzalloc(sizeof(*t));
-	int r;
+	int err;
 
 	if (!t)
 		return -ENOMEM;
@@ -193,10 +196,10 @@ int timerfd_file(bool realtime, uint32_t flags, struct file **out)
 	waitq_init(&t->wait, "timerfd");
 	timer_init(&t->timer, timer_fires);
 	t->realtime = realtime;
-	r = file_alloc(&timer_ops, t, O_RDWR | flags, out);
-	if (r)
+	err = file_alloc(&timer_ops, t, O_RDWR | flags, out);
+	if (err)
 		kfree(t);
-	return r;
+	return err;
 }
 
 int timerfd_get(struct file *f, ns_t *left, ns_t *interval)
@@ -287,15 +290,15 @@ static const struct file_ops signal_ops = {
 int signalfd_file(uint64_t mask, uint32_t flags, struct file **out)
 {
 	struct signalfd *s = kzalloc(sizeof(*s));
-	int r;
+	int err;
 
 	if (!s)
 		return -ENOMEM;
 	s->mask = mask;
-	r = file_alloc(&signal_ops, s, O_RDWR | flags, out);
-	if (r)
+	err = file_alloc(&signal_ops, s, O_RDWR | flags, out);
+	if (err)
 		kfree(s);
-	return r;
+	return err;
 }
 
 int signalfd_set(struct file *f, uint64_t mask)

@@ -71,10 +71,10 @@ static int grow_locked(struct fdtable *t, unsigned fd)
 int fdtable_clone(struct fdtable *t, struct fdtable **out)
 {
 	struct fdtable *n;
-	int r = fdtable_create(&n);
+	int err = fdtable_create(&n);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	spin_lock(&t->lock);
 	for (;;) {
 		unsigned want = t->size;
@@ -83,11 +83,11 @@ int fdtable_clone(struct fdtable *t, struct fdtable **out)
 			break;
 		spin_unlock(&t->lock);
 		spin_lock(&n->lock);
-		r = grow_locked(n, want - 1);
+		err = grow_locked(n, want - 1);
 		spin_unlock(&n->lock);
-		if (r) {
+		if (err) {
 			fdtable_put(n);
-			return r;
+			return err;
 		}
 		spin_lock(&t->lock);
 	}
@@ -153,45 +153,45 @@ struct file *fdtable_file(struct fdtable *t, int fd)
 int fdtable_install(struct fdtable *t, struct file *f, int min, bool cloexec, unsigned limit)
 {
 	unsigned fd;
-	int r;
+	int err;
 
 	spin_lock(&t->lock);
 	do {
 		fd = MAX((unsigned)min, t->low);
 		while (fd < t->size && t->slot[fd].file)
 			fd++;
-		r = fd >= limit ? -EMFILE : grow_locked(t, fd);
-	} while (!r && t->slot[fd].file); /* somebody took it while the table grew */
-	if (!r) {
+		err = fd >= limit ? -EMFILE : grow_locked(t, fd);
+	} while (!err && t->slot[fd].file); /* somebody took it while the table grew */
+	if (!err) {
 		t->slot[fd] = (struct fd_slot){ f, cloexec };
 		if ((unsigned)min <= t->low)
 			t->low = fd + 1;
 	}
 	spin_unlock(&t->lock);
-	if (r)
+	if (err)
 		file_put(f);
-	return r ? r : (int)fd;
+	return err ? err : (int)fd;
 }
 
 int fdtable_replace(struct fdtable *t, int fd, struct file *f, bool cloexec, unsigned limit)
 {
 	struct file *old = NULL;
-	int r = fd < 0 || (unsigned)fd >= limit ? -EBADF : 0;
+	int err = fd < 0 || (unsigned)fd >= limit ? -EBADF : 0;
 
 	spin_lock(&t->lock);
-	if (!r)
-		r = grow_locked(t, (unsigned)fd);
-	if (!r) {
+	if (!err)
+		err = grow_locked(t, (unsigned)fd);
+	if (!err) {
 		old = t->slot[fd].file;
 		t->slot[fd] = (struct fd_slot){ f, cloexec };
 		if (t->low == (unsigned)fd)
 			t->low++;
 	}
 	spin_unlock(&t->lock);
-	if (r)
+	if (err)
 		file_put(f);
 	drop(t, old);
-	return r ? r : fd;
+	return err ? err : fd;
 }
 
 int fdtable_close(struct fdtable *t, int fd)
@@ -214,28 +214,28 @@ int fdtable_close(struct fdtable *t, int fd)
 
 int fdtable_next(struct fdtable *t, int fd)
 {
-	int r = -1;
+	int err = -1;
 
 	spin_lock(&t->lock);
-	for (unsigned i = fd < 0 ? 0 : (unsigned)fd; i < t->size && r < 0; i++)
+	for (unsigned i = fd < 0 ? 0 : (unsigned)fd; i < t->size && err < 0; i++)
 		if (t->slot[i].file)
-			r = (int)i;
+			err = (int)i;
 	spin_unlock(&t->lock);
-	return r;
+	return err;
 }
 
 int fdtable_cloexec(struct fdtable *t, int fd, int set)
 {
-	int r = -EBADF;
+	int err = -EBADF;
 
 	spin_lock(&t->lock);
 	if (fd >= 0 && (unsigned)fd < t->size && t->slot[fd].file) {
 		if (set >= 0)
 			t->slot[fd].cloexec = set;
-		r = t->slot[fd].cloexec;
+		err = t->slot[fd].cloexec;
 	}
 	spin_unlock(&t->lock);
-	return r;
+	return err;
 }
 
 struct file *fd_get(int fd)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Open files: references, reads, writes, positions. refs is atomic; pos_lock guards pos of seekable files.
+ * Open files: references, reads, writes, positions. refs is atomic; pos_lock guards pos of seekable
+ * files.
  */
 #include "fs/block.h"
 #include "fs/epoll.h"
@@ -31,10 +32,10 @@ int file_alloc_mode(const struct file_ops *ops, void *priv, uint32_t flags, uint
                     struct file **out)
 {
 	struct inode *i;
-	int r = anon_inode(mode, &i);
+	int err = anon_inode(mode, &i);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	*out = file_new(ops, priv, flags);
 	if (!*out) {
 		inode_put(i);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Advisory locks: flock (owner: the open file), POSIX record locks (owner: the descriptor table) and open file
- * description locks (owner: the open file). locks_lock guards every inode's list. flock and record locks
- * do not see each other. Spec: Linux flock(2), fcntl(2).
+ * Advisory locks: flock (owner: the open file), POSIX record locks (owner: the descriptor table)
+ * and open file description locks (owner: the open file). locks_lock guards every inode's list.
+ * flock and record locks do not see each other. Spec: Linux flock(2), fcntl(2).
  */
 #include "fs/vfs.h"
 #include "vmk/mm.h"
@@ -42,8 +42,8 @@ static struct flk *conflict(struct inode *i, const struct flk *want)
 }
 
 /*
- * Takes [start, end] away from the owner's record locks, and then adds want unless unlock. spare[] are up to two fresh
- * locks; what is used becomes NULL. locks_lock is held.
+ * Takes [start, end] away from the owner's record locks, and then adds want unless unlock. spare[]
+ * are up to two fresh locks; what is used becomes NULL. locks_lock is held.
  */
 static void replace_range(struct inode *i, const struct flk *want, bool unlock,
                           struct flk *spare[2])
@@ -79,23 +79,23 @@ static void replace_range(struct inode *i, const struct flk *want, bool unlock,
 static int try_lock(struct inode *i, const struct flk *want, bool unlock)
 {
 	struct flk *spare[2] = { kmalloc(sizeof(struct flk)), kmalloc(sizeof(struct flk)) };
-	int r = 0;
+	int err = 0;
 
 	if (!spare[0] || !spare[1]) {
-		r = -ENOLCK;
+		err = -ENOLCK;
 	} else {
 		spin_lock(&locks_lock);
 		if (!unlock && conflict(i, want))
-			r = -EAGAIN;
+			err = -EAGAIN;
 		else
 			replace_range(i, want, unlock, spare);
 		spin_unlock(&locks_lock);
 	}
 	kfree(spare[0]);
 	kfree(spare[1]);
-	if (!r)
+	if (!err)
 		wake(); /* also a lock that became weaker */
-	return r;
+	return err;
 }
 
 static bool is_free(struct inode *i, const struct flk *want)
@@ -110,12 +110,12 @@ static bool is_free(struct inode *i, const struct flk *want)
 
 static int lock_wait(struct inode *i, const struct flk *want, bool unlock, bool wait)
 {
-	int r;
+	int err;
 
-	while ((r = try_lock(i, want, unlock)) == -EAGAIN && wait)
+	while ((err = try_lock(i, want, unlock)) == -EAGAIN && wait)
 		if (wait_event_interruptible(&locks_wait, is_free(i, want)))
 			return -ERESTARTSYS;
-	return r;
+	return err;
 }
 
 int lock_flock(struct file *f, unsigned op)
@@ -181,7 +181,7 @@ int lock_posix(struct file *f, int cmd, struct linux_flock *l)
 	struct flk want = { .owner = ofd ? (void *)f : (void *)proc_fdtable(proc_current()),
 		            .write = l->type == F_WRLCK,
 		            .pid = ofd ? -1 : proc_pid(proc_current()) };
-	int r;
+	int err;
 
 	if (l->type != F_RDLCK && l->type != F_WRLCK && l->type != F_UNLCK)
 		return -EINVAL;
@@ -190,9 +190,9 @@ int lock_posix(struct file *f, int cmd, struct linux_flock *l)
 	if (!get &&
 	    ((l->type == F_RDLCK && acc == O_WRONLY) || (l->type == F_WRLCK && acc == O_RDONLY)))
 		return -EBADF;
-	r = range_of(f, l, &want);
-	if (r)
-		return r;
+	err = range_of(f, l, &want);
+	if (err)
+		return err;
 	if (get) {
 		tell(f->inode, &want, l);
 		return 0;

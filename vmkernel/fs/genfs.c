@@ -44,11 +44,11 @@ static int node_new(struct genfs *fs, struct gennode *dir, const char *name, siz
 	if (S_ISTYPE(mode, S_IFDIR))
 		n->i.st.nlink = 2;
 	if (dir) {
-		n->position =
-			list_empty(&dir->children)
-				? FIRST_POSITION
-				: list_entry(dir->children.prev, struct gennode, sibling)->position +
-					  1;
+		n->position = list_empty(&dir->children)
+		                      ? FIRST_POSITION
+		                      : list_entry(dir->children.prev, struct gennode, sibling)
+		                                        ->position +
+		                                1;
 		list_push_back(&dir->children, &n->sibling);
 		dir->i.st.nlink += S_ISTYPE(mode, S_IFDIR);
 	}
@@ -61,22 +61,22 @@ static int walk_to_parent(struct genfs *fs, const char *path, bool make, struct 
                           const char **name)
 {
 	const char *slash;
-	int r = 0;
+	int err = 0;
 
 	*dir = fs->root;
 	while (*path == '/')
 		path++;
-	while (!r && (slash = strchr(path, '/')) != NULL) {
+	while (!err && (slash = strchr(path, '/')) != NULL) {
 		size_t len = (size_t)(slash - path);
 		struct gennode *next = find(*dir, path, len);
 
 		if (!next)
-			r = make ? node_new(fs, *dir, path, len, S_IFDIR | 0555, &next) : -ENOENT;
+			err = make ? node_new(fs, *dir, path, len, S_IFDIR | 0555, &next) : -ENOENT;
 		*dir = next;
 		path = slash + 1;
 	}
 	*name = path;
-	return r;
+	return err;
 }
 
 int genfs_add(struct genfs *fs, const char *path, const struct gennode *what, uint32_t mode,
@@ -84,15 +84,15 @@ int genfs_add(struct genfs *fs, const char *path, const struct gennode *what, ui
 {
 	struct gennode *dir, *n;
 	const char *name;
-	int r;
+	int err;
 
 	mutex_lock(&gen_lock);
-	r = walk_to_parent(fs, path, true, &dir, &name);
-	if (!r && find(dir, name, strlen(name)))
-		r = -EEXIST;
-	if (!r)
-		r = node_new(fs, dir, name, strlen(name), mode, &n);
-	if (!r) {
+	err = walk_to_parent(fs, path, true, &dir, &name);
+	if (!err && find(dir, name, strlen(name)))
+		err = -EEXIST;
+	if (!err)
+		err = node_new(fs, dir, name, strlen(name), mode, &n);
+	if (!err) {
 		n->text = what->text;
 		n->bin = what->bin;
 		n->arg = what->arg;
@@ -103,11 +103,11 @@ int genfs_add(struct genfs *fs, const char *path, const struct gennode *what, ui
 			if (n->target)
 				str_copy(n->target, what->target, n->i.st.size + 1);
 			else
-				r = -ENOMEM;
+				err = -ENOMEM;
 		}
 	}
 	mutex_unlock(&gen_lock);
-	return r;
+	return err;
 }
 
 /* gen_lock is held; inodes in use stay until they are put. */
@@ -252,14 +252,14 @@ static const struct fs_ops gen_fs_ops = { .statfs = gen_statfs, .inode_release =
 int genfs_create(struct genfs *fs, const char *name)
 {
 	static bool ready;
-	int r;
+	int err;
 
 	if (!ready)
 		mutex_init(&gen_lock, "genfs");
 	ready = true;
 	fs->fs = (struct fs){ .name = name, .ops = &gen_fs_ops, .dev = fs_next_dev(), .priv = fs };
-	r = node_new(fs, NULL, "", 0, S_IFDIR | 0555, &fs->root);
-	if (!r)
+	err = node_new(fs, NULL, "", 0, S_IFDIR | 0555, &fs->root);
+	if (!err)
 		fs->fs.root = &fs->root->i;
-	return r;
+	return err;
 }

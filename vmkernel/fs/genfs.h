@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * File systems whose files are made up when they are read: /proc and /sys (genfs.c), and the numbered
- * directories of processes (procfs.c). gen_lock guards the tree of nodes.
+ * File systems whose files are made up when they are read: /proc and /sys (genfs.c), and the
+ * numbered directories of processes (procfs.c). gen_lock guards the tree of nodes.
  */
 #ifndef FS_GENFS_H
 #define FS_GENFS_H
@@ -32,7 +32,10 @@ struct genfs {
 };
 
 int __must_check genfs_create(struct genfs *fs, const char *name);
-/* A file, or a link when target is set, or with neither text nor bin a directory; makes directories on the way. */
+/*
+ * A file, or a link when target is set, or with neither text nor bin a directory; makes directories
+ * on the way.
+ */
 int __must_check genfs_add(struct genfs *fs, const char *path, const struct gennode *what,
                            uint32_t mode, uint64_t size);
 void genfs_remove(struct genfs *fs, const char *path); /* with all that is below */

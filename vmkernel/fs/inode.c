@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Inodes: reference counts, attributes, permission. i->lock guards st; refs is atomic. The anonymous file system
- * holds the inodes of pipes, sockets and the like.
+ * Inodes: reference counts, attributes, permission. i->lock guards st; refs is atomic. The
+ * anonymous file system holds the inodes of pipes, sockets and the like.
  */
 #include "fs/vfs.h"
 #include "vmk/mm.h"
@@ -76,13 +76,13 @@ int inode_permission(struct inode *i, unsigned may)
 
 int inode_setattr(struct inode *i, struct vstat *to, unsigned mask)
 {
-	int r;
+	int err;
 
 	if (i->fs->read_only)
 		return -EROFS;
 	mutex_lock(&i->lock);
-	r = i->ops->setattr ? i->ops->setattr(i, to, mask) : -EPERM;
-	if (!r) {
+	err = i->ops->setattr ? i->ops->setattr(i, to, mask) : -EPERM;
+	if (!err) {
 		if (mask & VSTAT_MODE)
 			i->st.mode = (i->st.mode & S_IFMT) | (to->mode & 07777);
 		if (mask & VSTAT_UID)
@@ -98,7 +98,7 @@ int inode_setattr(struct inode *i, struct vstat *to, unsigned mask)
 			i->st.mtime = to->mtime;
 	}
 	mutex_unlock(&i->lock);
-	return r;
+	return err;
 }
 
 void inode_stat(struct inode *i, struct vstat *st)

@@ -21,7 +21,8 @@ void ldisc_init(struct ldisc *d, const struct ldisc_ops *ops, void *arg)
 	static const struct termios sane = {
 		.iflag = ICRNL | IXON | IUTF8,
 		.oflag = OPOST | ONLCR,
-		.cflag = 0x0cbf, /* B38400... CS8 CREAD HUPCL CLOCAL; the port's driver has its own speed */
+		/* B38400... CS8 CREAD HUPCL CLOCAL; the port's driver has its own speed */
+		.cflag = 0x0cbf,
 		.lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
 		.cc = { [VINTR] = 3,
 		        [VQUIT] = 28,
@@ -178,7 +179,10 @@ static bool word_char(uint8_t c)
 	       (c >= 0xc0 && c != 0xd7 && c != 0xf7);
 }
 
-/* Takes the last character (all bytes of it) off the edited line, and off the screen; one of many: whatever ECHOE says. */
+/*
+ * Takes the last character (all bytes of it) off the edited line, and off the screen; one of many:
+ * whatever ECHOE says.
+ */
 static void erase_char(struct ldisc *d, bool one_of_many)
 {
 	unsigned before = column_at(d, d->head);

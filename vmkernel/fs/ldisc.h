@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The line discipline of terminals: what happens to bytes between keyboard and reader and between writer and
- * screen. Pure state over two callbacks; the tty's lock guards it.
+ * The line discipline of terminals: what happens to bytes between keyboard and reader and between
+ * writer and screen. Pure state over two callbacks; the tty's lock guards it.
  * Spec: POSIX.1-2017 chapter 11; Linux termios(3) (N_TTY).
  */
 #ifndef FS_LDISC_H
@@ -81,7 +81,10 @@ struct ldisc {
 	struct termios t;
 	const struct ldisc_ops *ops;
 	void *arg;
-	/* Input: [tail, ready) may be read, [ready, head) is the line being edited. Positions only rise. */
+	/*
+	 * Input: [tail, ready) may be read, [ready, head) is the line being edited. Positions only
+	 * rise.
+	 */
 	uint8_t buf[LDISC_BUF];
 	uint8_t mark[LDISC_BUF / 8]; /* bit: this byte ends a line */
 	uint64_t head, ready, tail;
@@ -94,8 +97,8 @@ void ldisc_init(struct ldisc *d, const struct ldisc_ops *ops, void *arg);
 void ldisc_input(struct ldisc *d, const uint8_t *s, size_t n);
 bool ldisc_input_full(const struct ldisc *d); /* what comes now is lost: a pty's writer waits */
 /*
- * One read: up to n bytes into out. Canonical: at most one line; returns 0 for an end of file that was typed, -1 when
- * there is no line. Raw: what is there, -1 for nothing.
+ * One read: up to n bytes into out. Canonical: at most one line; returns 0 for an end of file that
+ * was typed, -1 when there is no line. Raw: what is there, -1 for nothing.
  */
 ssize_t ldisc_read(struct ldisc *d, uint8_t *out, size_t n);
 size_t ldisc_readable(const struct ldisc *d); /* FIONREAD; with ICANON only whole lines */

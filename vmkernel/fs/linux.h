@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Linux's numbers for files, as x86-64 userworlds pass them (asm-generic/fcntl.h, linux/stat.h, ioctls.h).
+ * Linux's numbers for files, as x86-64 userworlds pass them (asm-generic/fcntl.h, linux/stat.h,
+ * ioctls.h).
  */
 #ifndef FS_LINUX_H
 #define FS_LINUX_H

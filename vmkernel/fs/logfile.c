@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The log as files: a world appends what is new to /var/log/vmkernel.log once somebody has made that file (the boot scripts, when
- * /var/log is where it will stay), and begins a new one at FILE_MAX; the last FILES - 1 are kept as .1, .2 ...
+ * The log as files: a world appends what is new to /var/log/vmkernel.log once somebody has made
+ * that file (the boot scripts, when /var/log is where it will stay), and begins a new one at
+ * FILE_MAX; the last FILES - 1 are kept as .1, .2 ...
  */
 #include "fs/logfile.h"
 

@@ -33,11 +33,11 @@ static int splice_link(struct walker *k, struct dentry *d)
 		return -ELOOP;
 	if (i->ops->follow) {
 		struct dentry *to;
-		int r = i->ops->follow(i, &to);
+		int err = i->ops->follow(i, &to);
 
-		if (!r)
+		if (!err)
 			walk_to(k, to);
-		return r;
+		return err;
 	}
 	n = i->ops->readlink ? i->ops->readlink(i, k->spare, PATH_MAX) : -EINVAL;
 	if (n <= 0)
@@ -48,18 +48,22 @@ static int splice_link(struct walker *k, struct dentry *d)
 	if (k->spare[0] == '/')
 		walk_to(k, dentry_get(k->root));
 	char *t = k->text;
+
 	k->text = k->spare;
 	k->spare = t;
 	k->p = k->text;
 	return 0;
 }
 
-/* One component, its name in w->name; last: nothing but slashes follow. Returns 1 when the walk ends here. */
+/*
+ * One component, its name in w->name; last: nothing but slashes follow. Returns 1 when the walk
+ * ends here.
+ */
 static int step(struct walker *k, bool last, bool slash)
 {
 	struct walk *w = k->w;
 	struct dentry *d;
-	int r;
+	int err;
 
 	w->dots = !strcmp(w->name, ".") || !strcmp(w->name, "..");
 	w->slash = slash;
@@ -70,15 +74,15 @@ static int step(struct walker *k, bool last, bool slash)
 			walk_to(k, dentry_parent(w->at, k->root));
 		return 0;
 	}
-	r = dentry_lookup(w->at, w->name, &d);
-	if (r == -ENOENT && last && (k->flags & WALK_MAYBE))
+	err = dentry_lookup(w->at, w->name, &d);
+	if (err == -ENOENT && last && (k->flags & WALK_MAYBE))
 		return 1;
-	if (r)
-		return r;
+	if (err)
+		return err;
 	if (inode_type(d->inode) == INODE_LINK && (!last || slash || (k->flags & WALK_FOLLOW))) {
-		r = splice_link(k, d);
+		err = splice_link(k, d);
 		dentry_put(d);
-		return r;
+		return err;
 	}
 	walk_to(k, d);
 	return 0;
@@ -87,7 +91,7 @@ static int step(struct walker *k, bool last, bool slash)
 static int run(struct walker *k)
 {
 	struct walk *w = k->w;
-	int r;
+	int err;
 
 	for (;;) {
 		char *end;
@@ -102,9 +106,9 @@ static int run(struct walker *k)
 		len = end ? (size_t)(end - k->p) : strlen(k->p);
 		if (inode_type(w->at->inode) != INODE_DIR)
 			return -ENOTDIR;
-		r = inode_permission(w->at->inode, MAY_EXEC);
-		if (r)
-			return r;
+		err = inode_permission(w->at->inode, MAY_EXEC);
+		if (err)
+			return err;
 		memcpy(w->name, k->p, MIN(len, (size_t)NAME_MAX));
 		w->name[MIN(len, (size_t)NAME_MAX)] = 0;
 		w->too_long = len > NAME_MAX;
@@ -114,9 +118,9 @@ static int run(struct walker *k)
 		last = !end || !*end;
 		if (w->too_long && !(last && (k->flags & WALK_PARENT)))
 			return -ENAMETOOLONG;
-		r = step(k, last, end != NULL);
-		if (r)
-			return r < 0 ? r : 0;
+		err = step(k, last, end != NULL);
+		if (err)
+			return err < 0 ? err : 0;
 	}
 	if (k->flags & WALK_PARENT) { /* "/" or "" */
 		w->dots = true;
@@ -131,7 +135,7 @@ int path_walk(struct dentry *base, const char *path, unsigned flags, struct walk
 {
 	struct walker k = { .w = w, .flags = flags };
 	size_t len = strnlen(path, PATH_MAX);
-	int r = -ENOMEM;
+	int err = -ENOMEM;
 
 	memset(w, 0, sizeof(*w));
 	if (len == PATH_MAX)
@@ -145,26 +149,26 @@ int path_walk(struct dentry *base, const char *path, unsigned flags, struct walk
 		memcpy(k.text, path, len + 1);
 		k.p = k.text;
 		w->at = path[0] == '/' ? dentry_get(k.root) : base ? dentry_get(base) : fsctx_cwd();
-		r = run(&k);
+		err = run(&k);
 		dentry_put(k.root);
-		if (r) {
+		if (err) {
 			dentry_put(w->at);
 			w->at = NULL;
 		}
 	}
 	kfree(k.text);
 	kfree(k.spare);
-	return r;
+	return err;
 }
 
 int path_lookup(struct dentry *base, const char *path, unsigned flags, struct dentry **out)
 {
 	struct walk *w = kmalloc(sizeof(*w));
-	int r = w ? path_walk(base, path, flags & ~(unsigned)(WALK_PARENT | WALK_MAYBE), w)
-	          : -ENOMEM;
+	int err = w ? path_walk(base, path, flags & ~(unsigned)(WALK_PARENT | WALK_MAYBE), w)
+	            : -ENOMEM;
 
-	if (!r)
+	if (!err)
 		*out = w->at;
 	kfree(w);
-	return r;
+	return err;
 }

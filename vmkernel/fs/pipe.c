@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Pipes and FIFOs: a ring of bytes between readers and writers. p->lock guards all of a pipe; user memory is copied under it
- * (faults take only locks of address spaces and memory objects, which never lead here).
+ * Pipes and FIFOs: a ring of bytes between readers and writers. p->lock guards all of a pipe; user
+ * memory is copied under it (faults take only locks of address spaces and memory objects, which
+ * never lead here).
  * Spec: POSIX.1-2017 pipe, write (PIPE_BUF); Linux pipe(7), fifo(7).
  */
 #include "fs/vfs.h"
@@ -68,10 +69,10 @@ static ssize_t ring_copy(struct pipe *p, struct uio *u, uint64_t pos, size_t n, 
 
 	while (done < n) {
 		size_t at = (pos + done) % p->buf_size, piece = MIN(n - done, p->buf_size - at);
-		int r = in ? uio_read(u, p->buf + at, piece) : uio_write(u, p->buf + at, piece);
+		int err = in ? uio_read(u, p->buf + at, piece) : uio_write(u, p->buf + at, piece);
 
-		if (r)
-			return done ? (ssize_t)done : r;
+		if (err)
+			return done ? (ssize_t)done : err;
 		done += piece;
 	}
 	return (ssize_t)done;
@@ -81,17 +82,17 @@ static ssize_t ring_copy(struct pipe *p, struct uio *u, uint64_t pos, size_t n, 
 static int wait_fill(struct pipe *p, bool nonblock)
 {
 	while (p->peeked || !fill(p)) {
-		int r;
+		int err;
 
 		if (!p->peeked && !p->writers)
 			return 0;
 		if (nonblock)
 			return -EAGAIN;
 		mutex_unlock(&p->lock);
-		r = wait_event_interruptible(&p->wait, !READ_ONCE(p->peeked) &&
-		                                               (fill(p) || !READ_ONCE(p->writers)));
+		err = wait_event_interruptible(
+			&p->wait, !READ_ONCE(p->peeked) && (fill(p) || !READ_ONCE(p->writers)));
 		mutex_lock(&p->lock);
-		if (r)
+		if (err)
 			return -ERESTARTSYS;
 	}
 	return 1;
@@ -237,7 +238,10 @@ static void attach(struct pipe *p, unsigned acc)
 	waitq_wake_all(&p->wait);
 }
 
-/* Waits until the other side has been opened; fifo(7). A pipe's end is opened again (/proc/self/fd) without. */
+/*
+ * Waits until the other side has been opened; fifo(7). A pipe's end is opened again (/proc/self/fd)
+ * without.
+ */
 static int fifo_wait(struct pipe *p, unsigned flags)
 {
 	unsigned acc = flags & O_ACCMODE;
@@ -257,7 +261,7 @@ static int fifo_wait(struct pipe *p, unsigned flags)
 int fifo_open(struct inode *i, struct file *f)
 {
 	struct pipe *p;
-	int r;
+	int err;
 
 	mutex_lock(&fifo_lock);
 	p = i->special;
@@ -270,25 +274,26 @@ int fifo_open(struct inode *i, struct file *f)
 		return -ENOMEM;
 	f->priv = p;
 	f->seekable = false;
-	r = fifo_wait(p, f->flags);
-	if (r)
+	err = fifo_wait(p, f->flags);
+	if (err)
 		pipe_release(f);
 	else
 		f->ops = &pipe_ops;
-	return r;
+	return err;
 }
 
 int pipe_create(uint32_t flags, struct file *out[2])
 {
 	struct inode *i;
-	int r = anon_inode(S_IFIFO | 0600, &i);
+	int err = anon_inode(S_IFIFO | 0600, &i);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	out[0] = out[1] = NULL;
-	for (unsigned n = 0; !r && n < 2; n++) {
-		r = file_alloc_inode(i, (flags & O_NONBLOCK) | (n ? O_WRONLY : O_RDONLY), &out[n]);
-		if (r)
+	for (unsigned n = 0; !err && n < 2; n++) {
+		err = file_alloc_inode(i, (flags & O_NONBLOCK) | (n ? O_WRONLY : O_RDONLY),
+		                       &out[n]);
+		if (err)
 			break;
 		mutex_lock(&fifo_lock);
 		if (!i->special)
@@ -298,14 +303,14 @@ int pipe_create(uint32_t flags, struct file *out[2])
 			out[n]->priv = i->special;
 			out[n]->ops = &pipe_ops;
 		} else {
-			r = -ENOMEM;
+			err = -ENOMEM;
 		}
 		mutex_unlock(&fifo_lock);
 	}
 	inode_put(i);
-	for (unsigned n = 0; r && n < 2; n++)
+	for (unsigned n = 0; err && n < 2; n++)
 		file_put(out[n]);
-	return r;
+	return err;
 }
 
 bool is_pipe(const struct file *f)

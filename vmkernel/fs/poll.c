@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Waiting on several files. A waiter in each file's queue sets `woken` and wakes the world, which then asks the files
- * again. Spec: POSIX.1-2017 poll.
+ * Waiting on several files. A waiter in each file's queue sets `woken` and wakes the world, which
+ * then asks the files again. Spec: POSIX.1-2017 poll.
  */
 #include "fs/poll.h"
 #include "vmk/errno.h"

@@ -9,8 +9,14 @@ struct poll_item {
 	unsigned want;  /* bits; ERR and HUP always count */
 	unsigned ready; /* out */
 };
-/* Waits until an item is ready: how many are, 0 at the deadline (0: does not wait), -EINTR, -ENOMEM. */
+/*
+ * Waits until an item is ready: how many are, 0 at the deadline (0: does not wait), -EINTR,
+ * -ENOMEM.
+ */
 long poll_wait(struct poll_item *items, unsigned count, ns_t deadline);
-/* The bits that are ready now; *q as struct file_ops.poll says, NULL for files that are always ready. */
+/*
+ * The bits that are ready now; *q as struct file_ops.poll says, NULL for files that are always
+ * ready.
+ */
 unsigned file_poll(struct file *f, struct waitq **q);
 #endif

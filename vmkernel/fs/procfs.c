@@ -155,7 +155,10 @@ static void count_world(struct world *w, void *arg)
 	c->switches += wt.switches;
 }
 
-/* Time is known for each world, not for each CPU: the total stands in one line a CPU, shared out evenly. */
+/*
+ * Time is known for each world, not for each CPU: the total stands in one line a CPU, shared out
+ * evenly.
+ */
 static void stat(struct text_buf *t, void *arg)
 {
 	struct cpu_ticks c = { .running = 1 };
@@ -246,20 +249,20 @@ void procfs_init(void)
 		{ "sys/kernel/cap_last_cap", zero, "40" },
 	};
 	static char mounts[] = "self/mounts";
-	int r = genfs_create(&procfs, "proc");
+	int err = genfs_create(&procfs, "proc");
 
 	random_bytes(boot_uuid, sizeof(boot_uuid));
-	for (unsigned i = 0; !r && i < ARRAY_SIZE(files); i++)
-		r = procfs_add(files[i].path, files[i].fn, (void *)(uintptr_t)files[i].arg);
-	if (!r)
-		r = genfs_add(&procfs, "mounts", &(struct gennode){ .target = mounts },
-		              S_IFLNK | 0777, 0);
+	for (unsigned i = 0; !err && i < ARRAY_SIZE(files); i++)
+		err = procfs_add(files[i].path, files[i].fn, (void *)(uintptr_t)files[i].arg);
+	if (!err)
+		err = genfs_add(&procfs, "mounts", &(struct gennode){ .target = mounts },
+		                S_IFLNK | 0777, 0);
 	procfs.lookup = procpid_lookup;
 	procfs.list = procpid_list;
-	if (!r && vfs_mkdir("/proc", 0555))
+	if (!err && vfs_mkdir("/proc", 0555))
 		log_debug("/proc is there already");
-	if (!r)
-		r = vfs_mount("/proc", &procfs.fs);
-	if (r)
-		log_err("/proc is incomplete: error %d", -r);
+	if (!err)
+		err = vfs_mount("/proc", &procfs.fs);
+	if (err)
+		log_err("/proc is incomplete: error %d", -err);
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The parts of /proc: the machine (procfs.c), processes as directories (procpid.c), what their files say (proctext.c). */
+/*
+ * The parts of /proc: the machine (procfs.c), processes as directories (procpid.c), what their
+ * files say (proctext.c).
+ */
 #ifndef FS_PROCFS_H
 #define FS_PROCFS_H
 #include "fs/genfs.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * /proc/PID: directories that are made while somebody looks. An inode here names a process by number and an entry of a table;
- * each use finds the process again, so a file that outlives its process gives -ESRCH.
+ * /proc/PID: directories that are made while somebody looks. An inode here names a process by
+ * number and an entry of a table; each use finds the process again, so a file that outlives its
+ * process gives -ESRCH.
  */
 #include "fs/procfs.h"
 #include "user/proc.h"
@@ -180,17 +181,17 @@ static int pid_lookup(struct inode *dir, const char *name, struct inode **out)
 {
 	struct pnode *d = to_pnode(dir);
 	struct proc *p = proc_find(d->pid);
-	int r = -ENOENT, n = number_of(name);
+	int err = -ENOENT, n = number_of(name);
 
 	if (!p)
 		return -ENOENT;
-	for (const struct pentry *e = d->e->dir; e && e->name && r; e++)
+	for (const struct pentry *e = d->e->dir; e && e->name && err; e++)
 		if (strcmp(e->name, name) == 0)
-			r = pnode_new(p, e, d->number, out);
+			err = pnode_new(p, e, d->number, out);
 	if (d->e->next && n >= 0 && d->e->next(p, n - 1) == n)
-		r = pnode_new(p, d->e->each, n, out);
+		err = pnode_new(p, d->e->each, n, out);
 	proc_put(p);
-	return r;
+	return err;
 }
 
 /* /proc/self and thread-self: links whose text depends on who reads them. */
@@ -295,27 +296,27 @@ static int pid_readlink(struct inode *i, char *buf, size_t size)
 	struct proc *p = proc_find(n->pid);
 	struct file *f = p && n->e->link == link_fd ? fd_file(p, n->number) : NULL;
 	char *text = kmalloc(PATH_MAX);
-	int r = text ? -ENOENT : -ENOMEM;
+	int err = text ? -ENOENT : -ENOMEM;
 
 	if (text && f) {
-		r = file_path(f, text, PATH_MAX);
+		err = file_path(f, text, PATH_MAX);
 	} else if (text && p) {
 		struct dentry *d = n->e->link(p, n->number), *root = fsctx_root();
 
 		if (d)
-			r = dentry_path(d, root, text, PATH_MAX);
+			err = dentry_path(d, root, text, PATH_MAX);
 		dentry_put(d);
 		dentry_put(root);
 	}
-	if (r > 0) {
-		r = (int)MIN((size_t)r, size);
-		memcpy(buf, text, (size_t)r);
+	if (err > 0) {
+		err = (int)MIN((size_t)err, size);
+		memcpy(buf, text, (size_t)err);
 	}
 	kfree(text);
 	file_put(f);
 	if (p)
 		proc_put(p);
-	return r;
+	return err;
 }
 
 static int pid_follow(struct inode *i, struct dentry **out)

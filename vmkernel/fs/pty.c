@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Pseudo-terminals: the master's file writes what is typed and reads what the slave shows. The slave's tty lock guards
- * a pty too; index_lock guards which numbers are in use. Spec: Linux pty(7), pts(4), tty_ioctl(4).
+ * Pseudo-terminals: the master's file writes what is typed and reads what the slave shows. The
+ * slave's tty lock guards a pty too; index_lock guards which numbers are in use. Spec: Linux
+ * pty(7), pts(4), tty_ioctl(4).
  */
 #include "fs/tty.h"
 #include "vmk/mm.h"
@@ -86,34 +87,34 @@ static ssize_t master_read(struct file *f, struct uio *u, uint64_t *pos)
 {
 	struct pty *p = f->priv;
 	ssize_t done = 0;
-	int r = 0;
+	int err = 0;
 
-	while (u->left && !done && !r) {
+	while (u->left && !done && !err) {
 		mutex_lock(&p->tty.lock);
-		while (u->left && p->head != p->tail && !r) {
+		while (u->left && p->head != p->tail && !err) {
 			size_t at = p->tail % OUT_SIZE;
 			size_t n = MIN(MIN(u->left, (size_t)(p->head - p->tail)), OUT_SIZE - at);
 
-			r = uio_write(u, p->out + at, n);
-			if (!r) {
+			err = uio_write(u, p->out + at, n);
+			if (!err) {
 				p->tail += n;
 				done += (ssize_t)n;
 			}
 		}
 		mutex_unlock(&p->tty.lock);
-		if (done || r)
+		if (done || err)
 			break;
-		r = slave_gone(p)           ? -EIO
-		    : f->flags & O_NONBLOCK ? -EAGAIN
-		    : wait_event_interruptible(&p->tty.wait,
-		                               READ_ONCE(p->head) != READ_ONCE(p->tail) ||
-		                                       slave_gone(p))
-		            ? -ERESTARTSYS
-		            : 0;
+		err = slave_gone(p)           ? -EIO
+		      : f->flags & O_NONBLOCK ? -EAGAIN
+		      : wait_event_interruptible(&p->tty.wait,
+		                                 READ_ONCE(p->head) != READ_ONCE(p->tail) ||
+		                                         slave_gone(p))
+		              ? -ERESTARTSYS
+		              : 0;
 	}
 	if (done)
 		waitq_wake_all(&p->tty.wait);
-	return done ? done : r;
+	return done ? done : err;
 }
 
 static ssize_t master_write(struct file *f, struct uio *u, uint64_t *pos)
@@ -122,21 +123,21 @@ static ssize_t master_write(struct file *f, struct uio *u, uint64_t *pos)
 	struct tty *t = &p->tty;
 	uint8_t buf[128];
 	ssize_t done = 0;
-	int r = 0;
+	int err = 0;
 
-	while (u->left && !r) {
+	while (u->left && !err) {
 		size_t n = MIN(u->left, sizeof(buf));
 
 		if (ldisc_input_full(&t->ld)) {
-			r = f->flags & O_NONBLOCK ? -EAGAIN
-			    : wait_event_interruptible(&t->wait, !ldisc_input_full(&t->ld))
-			            ? -ERESTARTSYS
-			            : 0;
+			err = f->flags & O_NONBLOCK ? -EAGAIN
+			      : wait_event_interruptible(&t->wait, !ldisc_input_full(&t->ld))
+			              ? -ERESTARTSYS
+			              : 0;
 			continue;
 		}
 		n = MIN(n, MAX((size_t)(LDISC_BUF - (t->ld.head - t->ld.tail)), (size_t)1));
-		r = uio_read(u, buf, n);
-		if (r)
+		err = uio_read(u, buf, n);
+		if (err)
 			break;
 		mutex_lock(&t->lock);
 		tty_input_locked(t, buf, n);
@@ -144,7 +145,7 @@ static ssize_t master_write(struct file *f, struct uio *u, uint64_t *pos)
 		waitq_wake_all(&t->wait);
 		done += (ssize_t)n;
 	}
-	return done ? done : r;
+	return done ? done : err;
 }
 
 static unsigned master_poll(struct file *f, struct waitq **q)
@@ -212,38 +213,41 @@ static const struct file_ops master_ops = {
 
 static int slave_open(struct inode *i, struct file *f)
 {
-	/* Not by the node's own pointer: the master may be closing, and only a reference keeps the pty. */
+	/*
+	 * Not by the node's own pointer: the master may be closing, and only a reference keeps the
+	 * pty.
+	 */
 	struct tty *t = tty_find(i->st.rdev);
 	struct pty *p = t ? t->priv : NULL;
-	int r = !p || p->locked ? -EIO : tty_open(t, f);
+	int err = !p || p->locked ? -EIO : tty_open(t, f);
 
-	if (!r)
+	if (!err)
 		p->was_open = true;
 	if (t)
 		tty_put(t);
-	return r;
+	return err;
 }
 
 static int master_open(struct inode *i, struct file *f)
 {
 	struct pty *p = kzalloc(sizeof(*p));
 	char name[16];
-	int r = index_take();
+	int err = index_take();
 
-	if (r < 0 || !p) {
+	if (err < 0 || !p) {
 		kfree(p);
-		if (r >= 0)
-			index_free((unsigned)r);
-		return r < 0 ? r : -ENOMEM;
+		if (err >= 0)
+			index_free((unsigned)err);
+		return err < 0 ? err : -ENOMEM;
 	}
-	p->index = (unsigned)r;
+	p->index = (unsigned)err;
 	p->locked = true;
 	tty_setup(&p->tty, &pty_end, p, DEV_MAKE(136, p->index));
 	vmk_snprintf(name, sizeof(name), "pts/%u", p->index);
-	r = devfs_add(name, INODE_CHAR, 0620, p->tty.rdev, slave_open, p);
-	if (r) {
+	err = devfs_add(name, INODE_CHAR, 0620, p->tty.rdev, slave_open, p);
+	if (err) {
 		tty_put(&p->tty);
-		return r;
+		return err;
 	}
 	f->ops = &master_ops;
 	f->priv = p;
@@ -253,9 +257,9 @@ static int master_open(struct inode *i, struct file *f)
 
 int pty_init(void)
 {
-	int r = vfs_mkdir("/dev/pts", 0755);
+	int err = vfs_mkdir("/dev/pts", 0755);
 
-	if (!r)
-		r = devfs_add("ptmx", INODE_CHAR, 0666, DEV_MAKE(5, 2), master_open, NULL);
-	return r ? r : vfs_symlink("../ptmx", "/dev/pts/ptmx");
+	if (!err)
+		err = devfs_add("ptmx", INODE_CHAR, 0666, DEV_MAKE(5, 2), master_open, NULL);
+	return err ? err : vfs_symlink("../ptmx", "/dev/pts/ptmx");
 }

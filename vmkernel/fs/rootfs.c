@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The root file system: a tmpfs that is filled from the boot module "userworld" and those whose names go on behind
- * that word, in their order. File data stays where the module lies and is mapped from there; what is written to
- * becomes a page of the tmpfs.
+ * The root file system: a tmpfs that is filled from the boot module "userworld" and those whose
+ * names go on behind that word, in their order. File data stays where the module lies and is mapped
+ * from there; what is written to becomes a page of the tmpfs.
  */
 #include "fs/block.h"
 #include "fs/cpio.h"
@@ -27,7 +27,7 @@ static int unpack_entry(const struct cpio_entry *e)
 	struct vstat to = {
 		.mode = e->mode, .uid = e->uid, .gid = e->gid, .mtime = e->mtime * NS_PER_S
 	};
-	int r;
+	int err;
 
 	if (S_ISTYPE(e->mode, S_IFLNK)) {
 		if (e->size >= sizeof(target))
@@ -35,17 +35,17 @@ static int unpack_entry(const struct cpio_entry *e)
 		memcpy(target, e->data, e->size);
 		target[e->size] = 0;
 	}
-	r = vfs_make(vfs_root, e->name, e->mode, DEV_MAKE(e->rdev_major, e->rdev_minor), target,
-	             &d);
-	if (r == -EEXIST && S_ISTYPE(e->mode, S_IFDIR))
-		r = path_lookup(vfs_root, e->name, 0, &d);
-	if (r)
-		return r;
+	err = vfs_make(vfs_root, e->name, e->mode, DEV_MAKE(e->rdev_major, e->rdev_minor), target,
+	               &d);
+	if (err == -EEXIST && S_ISTYPE(e->mode, S_IFDIR))
+		err = path_lookup(vfs_root, e->name, 0, &d);
+	if (err)
+		return err;
 	if (S_ISTYPE(e->mode, S_IFREG))
 		tmpfs_set_backing(d->inode, e->data, e->size);
-	r = inode_setattr(d->inode, &to, VSTAT_MODE | VSTAT_UID | VSTAT_GID | VSTAT_MTIME);
+	err = inode_setattr(d->inode, &to, VSTAT_MODE | VSTAT_UID | VSTAT_GID | VSTAT_MTIME);
 	dentry_put(d);
-	return r;
+	return err;
 }
 
 static const char module_name[] = "userworld";
@@ -74,13 +74,13 @@ static int show_module(const struct boot_module *m)
 {
 	char path[sizeof("/boot/") + sizeof(m->name)];
 	struct dentry *d;
-	int r = strchr(m->name, '/') ? -EINVAL : 0;
+	int err = strchr(m->name, '/') ? -EINVAL : 0;
 
 	vmk_snprintf(path, sizeof(path), "/boot/%s", m->name);
-	if (!r)
-		r = vfs_make(vfs_root, path, S_IFREG | 0444, 0, NULL, &d);
-	if (r)
-		return r;
+	if (!err)
+		err = vfs_make(vfs_root, path, S_IFREG | 0444, 0, NULL, &d);
+	if (err)
+		return err;
 	tmpfs_set_backing(d->inode, pa_to_va(m->file), m->file_len);
 	dentry_put(d);
 	return 0;
@@ -89,47 +89,47 @@ static int show_module(const struct boot_module *m)
 /* The boot modules as they were loaded, below /boot: what the installer puts on a disk. */
 static void show_modules(void)
 {
-	int r = vfs_mkdir("/boot", 0755);
+	int err = vfs_mkdir("/boot", 0755);
 
-	if (r == -EEXIST)
-		r = 0;
-	for (unsigned i = 0; !r && i < boot_info.modules; i++)
+	if (err == -EEXIST)
+		err = 0;
+	for (unsigned i = 0; !err && i < boot_info.modules; i++)
 		if (boot_info.module[i].file_len || !boot_info.module[i].len)
-			r = show_module(&boot_info.module[i]);
-	if (r)
-		log_warn("/boot: not every module is there: error %d", -r);
+			err = show_module(&boot_info.module[i]);
+	if (err)
+		log_warn("/boot: not every module is there: error %d", -err);
 }
 
 static void mount_tmpfs(const char *path, uint32_t mode, uint64_t limit)
 {
 	struct vstat to = { .mode = mode };
 	struct fs *fs;
-	int r = vfs_mkdir(path, mode);
+	int err = vfs_mkdir(path, mode);
 
-	if (!r || r == -EEXIST)
-		r = tmpfs_create("tmpfs", limit, &fs);
-	if (!r)
-		r = inode_setattr(fs->root, &to, VSTAT_MODE);
-	if (!r)
-		r = vfs_mount(path, fs);
-	if (r)
-		log_err("%s: cannot mount: error %d", path, -r);
+	if (!err || err == -EEXIST)
+		err = tmpfs_create("tmpfs", limit, &fs);
+	if (!err)
+		err = inode_setattr(fs->root, &to, VSTAT_MODE);
+	if (!err)
+		err = vfs_mount(path, fs);
+	if (err)
+		log_err("%s: cannot mount: error %d", path, -err);
 }
 
 void fs_init(void)
 {
 	struct mm_totals t;
-	int r;
+	int err;
 
 	epoll_init();
 	lock_init();
 	pipe_init();
 	mm_totals(&t);
-	r = tmpfs_create("rootfs", t.total_pages / 2, &tmpfs_root);
-	if (!r)
-		r = vfs_mount("/", tmpfs_root);
-	if (r)
-		panic("no root file system: error %d", -r);
+	err = tmpfs_create("rootfs", t.total_pages / 2, &tmpfs_root);
+	if (!err)
+		err = vfs_mount("/", tmpfs_root);
+	if (err)
+		panic("no root file system: error %d", -err);
 	if (!boot_module_find(module_name))
 		log_warn("no module \"%s\": the root is empty", module_name);
 	for (unsigned i = 0; i < boot_info.modules; i++)

@@ -40,19 +40,19 @@ static struct socket *socket_new(unsigned family, unsigned type, unsigned protoc
 int socket_create(unsigned family, unsigned type, unsigned protocol, struct socket **out)
 {
 	struct socket *s;
-	int r;
+	int err;
 
 	if (family >= AF_MAX || !families[family])
 		return -EAFNOSUPPORT;
 	s = socket_new(family, type, protocol);
 	if (!s)
 		return -ENOMEM;
-	r = families[family](s);
-	if (r)
+	err = families[family](s);
+	if (err)
 		kfree(s);
 	else
 		*out = s;
-	return r;
+	return err;
 }
 
 static void socket_free(struct socket *s)
@@ -119,14 +119,14 @@ static const struct file_ops socket_ops = {
 
 int socket_file(struct socket *s, uint32_t flags, struct file **out)
 {
-	int r = file_alloc_mode(&socket_ops, s, O_RDWR | (flags & O_NONBLOCK), S_IFSOCK | 0777,
-	                        out);
+	int err = file_alloc_mode(&socket_ops, s, O_RDWR | (flags & O_NONBLOCK), S_IFSOCK | 0777,
+	                          out);
 
-	if (r)
+	if (err)
 		socket_free(s);
 	else
 		s->file = *out;
-	return r;
+	return err;
 }
 
 struct socket *socket_of(struct file *f)
@@ -137,7 +137,7 @@ struct socket *socket_of(struct file *f)
 int socket_accept(struct socket *s, bool nonblock, uint32_t flags, struct file **out)
 {
 	struct socket *fresh;
-	int r;
+	int err;
 
 	if (!s->ops->accept || (s->type != SOCK_STREAM && s->type != SOCK_SEQPACKET))
 		return -EOPNOTSUPP;
@@ -152,10 +152,10 @@ int socket_accept(struct socket *s, bool nonblock, uint32_t flags, struct file *
 	fresh->pass_cred = s->pass_cred;
 	fresh->v6only = s->v6only;
 	fresh->linger = s->linger;
-	r = s->ops->accept(s, fresh, nonblock);
-	if (r) {
+	err = s->ops->accept(s, fresh, nonblock);
+	if (err) {
 		kfree(fresh);
-		return r;
+		return err;
 	}
 	fresh->ops = s->ops;
 	return socket_file(fresh, flags, out);
@@ -262,7 +262,8 @@ static int set_other(struct socket *s, int opt, const void *val, uint32_t len, i
 	case SO_RCVLOWAT:
 	case SO_TIMESTAMP:
 	case SO_INCOMING_CPU:
-		return 0; /* accepted and without effect, as on Linux where nothing depends on them */
+		/* accepted and without effect, as on Linux where nothing depends on them */
+		return 0;
 	}
 	return -ENOPROTOOPT;
 }
@@ -271,7 +272,7 @@ int socket_setopt(struct socket *s, int level, int opt, const void *val, uint32_
 {
 	bool *flag = level == SOL_SOCKET ? bool_option(s, opt) : NULL;
 	int32_t v = 0;
-	int r = -ENOPROTOOPT;
+	int err = -ENOPROTOOPT;
 
 	if (level != SOL_SOCKET)
 		return s->ops->setsockopt ? s->ops->setsockopt(s, level, opt, val, len)
@@ -284,15 +285,15 @@ int socket_setopt(struct socket *s, int level, int opt, const void *val, uint32_
 	if (flag)
 		*flag = v != 0;
 	else
-		r = set_other(s, opt, val, len, v);
+		err = set_other(s, opt, val, len, v);
 	/* The family may want to know of it too. */
-	if ((flag || !r || r == -ENOPROTOOPT) && s->ops->setsockopt) {
+	if ((flag || !err || err == -ENOPROTOOPT) && s->ops->setsockopt) {
 		int r2 = s->ops->setsockopt(s, level, opt, val, len);
 
 		if (r2 != -ENOPROTOOPT)
 			return r2;
 	}
-	return flag ? 0 : r;
+	return flag ? 0 : err;
 }
 
 static int int_option(struct socket *s, int opt, int32_t *v)

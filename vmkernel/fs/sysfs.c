@@ -55,20 +55,20 @@ static void add(int *r, int result)
 void sysfs_init(void)
 {
 	char path[64];
-	int r = genfs_create(&sysfs, "sysfs");
+	int err = genfs_create(&sysfs, "sysfs");
 
 	if (vfs_mkdir("/sys", 0555)) /* the image may have it */
 		log_debug("/sys is there");
-	add(&r, vfs_mount("/sys", &sysfs.fs));
-	add(&r, sysfs_add("devices/system/cpu/online", cpus_text, NULL));
-	add(&r, sysfs_add("devices/system/cpu/possible", cpus_text, NULL));
-	add(&r, sysfs_add("devices/system/cpu/present", cpus_text, NULL));
+	add(&err, vfs_mount("/sys", &sysfs.fs));
+	add(&err, sysfs_add("devices/system/cpu/online", cpus_text, NULL));
+	add(&err, sysfs_add("devices/system/cpu/possible", cpus_text, NULL));
+	add(&err, sysfs_add("devices/system/cpu/present", cpus_text, NULL));
 	for (unsigned i = 0; i < cpu_count(); i++) {
 		vmk_snprintf(path, sizeof(path), "devices/system/cpu/cpu%u/topology/core_id", i);
-		add(&r, sysfs_add(path, number_text, (void *)(uintptr_t)i));
+		add(&err, sysfs_add(path, number_text, (void *)(uintptr_t)i));
 		vmk_snprintf(path, sizeof(path), "devices/system/cpu/cpu%u/online", i);
-		add(&r, sysfs_add(path, number_text, (void *)1));
+		add(&err, sysfs_add(path, number_text, (void *)1));
 	}
-	if (r)
-		log_err("/sys is incomplete: error %d", -r);
+	if (err)
+		log_err("/sys is incomplete: error %d", -err);
 }

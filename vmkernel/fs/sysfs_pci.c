@@ -95,25 +95,25 @@ static const struct pci_text {
 static void pci_add(struct pci_dev *p, void *arg)
 {
 	char slot[16], dir[64], path[96], target[96];
-	int r = 0;
+	int err = 0;
 
 	vmk_snprintf(slot, sizeof(slot), "%04x:%02x:%02x.%x", p->segment, p->bus, p->slot, p->func);
 	vmk_snprintf(dir, sizeof(dir), "devices/pci%04x:%02x/%s", p->segment, p->bus, slot);
-	for (unsigned i = 0; !r && i < ARRAY_SIZE(pci_texts); i++) {
+	for (unsigned i = 0; !err && i < ARRAY_SIZE(pci_texts); i++) {
 		vmk_snprintf(path, sizeof(path), "%s/%s", dir, pci_texts[i].name);
-		r = sysfs_add(path, pci_texts[i].fn, p);
+		err = sysfs_add(path, pci_texts[i].fn, p);
 	}
-	if (!r) {
+	if (!err) {
 		vmk_snprintf(path, sizeof(path), "%s/config", dir);
-		r = sysfs_add_bin(path, p->cap_pcie ? 4096 : 256, pci_config, p);
+		err = sysfs_add_bin(path, p->cap_pcie ? 4096 : 256, pci_config, p);
 	}
-	if (!r) {
+	if (!err) {
 		vmk_snprintf(path, sizeof(path), "bus/pci/devices/%s", slot);
 		vmk_snprintf(target, sizeof(target), "../../../%s", dir);
-		r = sysfs_link(path, target);
+		err = sysfs_link(path, target);
 	}
-	if (r)
-		log_warn("%s: error %d", slot, -r);
+	if (err)
+		log_warn("%s: error %d", slot, -err);
 }
 
 void sysfs_pci_init(void)

@@ -59,10 +59,10 @@ void text_append(struct text_buf *t, const void *data, size_t n)
 ssize_t text_read(const struct text_buf *t, struct uio *u, uint64_t *pos)
 {
 	size_t n = *pos < t->len ? MIN(t->len - (size_t)*pos, u->left) : 0;
-	int r = n ? uio_write(u, t->p + *pos, n) : 0;
+	int err = n ? uio_write(u, t->p + *pos, n) : 0;
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	*pos += n;
 	return (ssize_t)n;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * tmpfs: a file system in memory, also the root, /dev and what memfd_create makes. A directory keeps its entries by name
- * and by cookie (a number that only rises), so that a listing goes on rightly while names come and go.
+ * tmpfs: a file system in memory, also the root, /dev and what memfd_create makes. A directory
+ * keeps its entries by name and by cookie (a number that only rises), so that a listing goes on
+ * rightly while names come and go.
  */
 #include "fs/tmpfs.h"
 #include "vmk/mm.h"
@@ -52,7 +53,7 @@ static int tnode_new(struct tmpfs *fs, uint32_t mode, uint64_t rdev, const char 
 {
 	const struct cred *c = cred_current();
 	struct tnode *t = kzalloc(sizeof(*t));
-	int r = 0;
+	int err = 0;
 
 	if (!t)
 		return -ENOMEM;
@@ -66,7 +67,7 @@ static int tnode_new(struct tmpfs *fs, uint32_t mode, uint64_t rdev, const char 
 	if (S_ISTYPE(mode, S_IFDIR)) {
 		t->i.st.nlink = 2;
 	} else if (S_ISTYPE(mode, S_IFREG)) {
-		r = tdata_create(fs, &t->data);
+		err = tdata_create(fs, &t->data);
 	} else if (S_ISTYPE(mode, S_IFLNK)) {
 		size_t n = strlen(target);
 
@@ -74,14 +75,14 @@ static int tnode_new(struct tmpfs *fs, uint32_t mode, uint64_t rdev, const char 
 		if (t->target)
 			memcpy(t->target, target, n + 1);
 		else
-			r = -ENOMEM;
+			err = -ENOMEM;
 		t->i.st.size = n;
 	}
-	if (r)
+	if (err)
 		kfree(t);
 	else
 		*out = t;
-	return r;
+	return err;
 }
 
 static void tmpfs_inode_release(struct inode *i)
@@ -140,13 +141,13 @@ static int tmpfs_make(struct inode *dir, const char *name, enum inode_type type,
 {
 	struct tnode *d = to_tnode(dir), *t;
 	struct tent *e;
-	int r;
+	int err;
 
 	if (find(d, name))
 		return -EEXIST;
-	r = tnode_new(tmpfs_of(dir), (uint32_t)type << 12 | mode, rdev, target, &t);
-	if (r)
-		return r;
+	err = tnode_new(tmpfs_of(dir), (uint32_t)type << 12 | mode, rdev, target, &t);
+	if (err)
+		return err;
 	if (dir->st.mode & S_ISGID) {
 		t->i.st.gid = dir->st.gid;
 		if (type == INODE_DIR)
@@ -333,16 +334,16 @@ int tmpfs_create(const char *name, uint64_t limit, struct fs **out)
 {
 	struct tmpfs *fs = kzalloc(sizeof(*fs));
 	struct tnode *root;
-	int r;
+	int err;
 
 	if (!fs)
 		return -ENOMEM;
 	fs->fs = (struct fs){ .name = name, .ops = &tmpfs_ops, .dev = fs_next_dev(), .priv = fs };
 	fs->limit = limit;
-	r = tnode_new(fs, S_IFDIR | 0755, 0, NULL, &root);
-	if (r) {
+	err = tnode_new(fs, S_IFDIR | 0755, 0, NULL, &root);
+	if (err) {
 		kfree(fs);
-		return r;
+		return err;
 	}
 	fs->fs.root = &root->i;
 	*out = &fs->fs;
@@ -352,13 +353,13 @@ int tmpfs_create(const char *name, uint64_t limit, struct fs **out)
 int tmpfs_anon_file(struct fs *fs, uint32_t mode, struct inode **out)
 {
 	struct tnode *t;
-	int r;
+	int err;
 
 	if (fs->ops != &tmpfs_ops)
 		return -EOPNOTSUPP;
-	r = tnode_new(fs->priv, S_IFREG | (mode & 07777), 0, NULL, &t);
-	if (r)
-		return r;
+	err = tnode_new(fs->priv, S_IFREG | (mode & 07777), 0, NULL, &t);
+	if (err)
+		return err;
 	t->i.st.nlink = 0;
 	*out = &t->i;
 	return 0;
@@ -366,14 +367,14 @@ int tmpfs_anon_file(struct fs *fs, uint32_t mode, struct inode **out)
 
 int tmpfs_punch(struct inode *i, uint64_t from, uint64_t to)
 {
-	int r;
+	int err;
 
 	if (i->fs->ops != &tmpfs_ops || inode_type(i) != INODE_FILE)
 		return -EOPNOTSUPP;
 	mutex_lock(&i->lock);
-	r = to_tnode(i)->seals & F_SEAL_WRITE ? -EPERM : tdata_punch(to_tnode(i), from, to);
+	err = to_tnode(i)->seals & F_SEAL_WRITE ? -EPERM : tdata_punch(to_tnode(i), from, to);
 	mutex_unlock(&i->lock);
-	return r;
+	return err;
 }
 
 long tmpfs_seals(struct inode *i, int add)

@@ -12,9 +12,9 @@ struct tmpfs {
 };
 
 /*
- * The data of a file. A slot holds the machine address of a page, or 0; where it is 0, the page is the
- * backing's (a boot module, used in place), or zeroes. obj.lock guards all; it outlives the inode
- * while it is mapped.
+ * The data of a file. A slot holds the machine address of a page, or 0; where it is 0, the page is
+ * the backing's (a boot module, used in place), or zeroes. obj.lock guards all; it outlives the
+ * inode while it is mapped.
  */
 struct tdata {
 	struct memobj obj;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The data of tmpfs files: pages of a memory object, which mappings and reads share. User memory is
- * touched with no lock of the object held, since a fault on it may need the same lock; a pin keeps the page meanwhile.
- * The inode's lock makes writes one after the other.
+ * touched with no lock of the object held, since a fault on it may need the same lock; a pin keeps
+ * the page meanwhile. The inode's lock makes writes one after the other.
  */
 #include "fs/tmpfs.h"
 #include "mm/aspace_priv.h"
@@ -157,7 +157,7 @@ int tdata_resize(struct tnode *t, uint64_t size)
 {
 	struct tdata *d = t->data;
 	uint64_t old = t->i.st.size, pages = DIV_UP(size, (uint64_t)PAGE_SIZE);
-	int r = 0;
+	int err = 0;
 
 	if (size > SIZE_MAX_FILE)
 		return -EFBIG;
@@ -165,35 +165,35 @@ int tdata_resize(struct tnode *t, uint64_t size)
 		return -EPERM;
 	mutex_lock(&d->obj.lock);
 	if (size < old) {
-		r = zero_part(d, size, MIN(ALIGN_UP(size, (uint64_t)PAGE_SIZE), old));
-		if (!r) {
+		err = zero_part(d, size, MIN(ALIGN_UP(size, (uint64_t)PAGE_SIZE), old));
+		if (!err) {
 			memobj_unmap(&d->obj, pages, d->obj.pages - pages);
 			free_from(d, pages);
 			d->backing_len = MIN(d->backing_len, size);
 		}
 	}
-	if (!r) {
+	if (!err) {
 		d->obj.pages = pages;
 		t->i.st.size = size;
 	}
 	mutex_unlock(&d->obj.lock);
-	return r;
+	return err;
 }
 
 int tdata_punch(struct tnode *t, uint64_t from, uint64_t to)
 {
 	struct tdata *d = t->data;
-	int r = 0;
+	int err = 0;
 
 	mutex_lock(&d->obj.lock);
-	for (to = MIN(to, t->i.st.size); from < to && !r;) {
+	for (to = MIN(to, t->i.st.size); from < to && !err;) {
 		uint64_t end = MIN(to, ALIGN_DOWN(from, (uint64_t)PAGE_SIZE) + PAGE_SIZE);
 
-		r = zero_part(d, from, end);
+		err = zero_part(d, from, end);
 		from = end;
 	}
 	mutex_unlock(&d->obj.lock);
-	return r;
+	return err;
 }
 
 /* Copies within one page between the file and u. Bytes or -errno. */
@@ -201,7 +201,7 @@ static ssize_t copy_page(struct tdata *d, struct uio *u, uint64_t pos, size_t n,
 {
 	pa_t pa = PA_NONE;
 	char *p;
-	int r;
+	int err;
 
 	mutex_lock(&d->obj.lock);
 	if (pos >> PAGE_SHIFT < d->obj.pages)
@@ -210,9 +210,9 @@ static ssize_t copy_page(struct tdata *d, struct uio *u, uint64_t pos, size_t n,
 	if (pa == PA_NONE)
 		return -ENOSPC;
 	p = (char *)pa_to_va(pa) + pos % PAGE_SIZE;
-	r = write ? uio_read(u, p, n) : uio_write(u, p, n);
+	err = write ? uio_read(u, p, n) : uio_write(u, p, n);
 	frame_unpin(pa);
-	return r ? r : (ssize_t)n;
+	return err ? err : (ssize_t)n;
 }
 
 static bool is_hole(struct tdata *d, uint64_t index)

@@ -211,7 +211,7 @@ static int wait_input(struct tty *t, size_t n, bool nonblock)
 	uint8_t vmin = canon ? 1 : t->ld.t.cc[VMIN], vtime = canon ? 0 : t->ld.t.cc[VTIME];
 	ns_t step = vtime * (NS_PER_S / 10);
 	size_t want = vmin ? MIN((size_t)vmin, n) : 1, had;
-	int r;
+	int err;
 
 	if (read_ready(t, vtime && vmin ? 1 : want) && !vtime)
 		return 0;
@@ -219,17 +219,19 @@ static int wait_input(struct tty *t, size_t n, bool nonblock)
 		return ldisc_readable(&t->ld) ? 0 : -EAGAIN;
 	if (!vmin && !vtime)
 		return 1;
-	do { /* with vmin and vtime the clock starts at the first byte and again at each further one */
+	/* with vmin and vtime the clock starts at the first byte and again at each further one */
+	do {
 		had = ldisc_readable(&t->ld);
 		ns_t deadline = vtime && (!vmin || had) ? time_now() + step : NS_NEVER;
-		r = read_ready(t, want)
-		            ? 0
-		            : wait_event_intr_until(&t->wait,
-		                                    read_ready(t, want) ||
-		                                            (vtime && ldisc_readable(&t->ld) > had),
-		                                    deadline);
-	} while (!r && !read_ready(t, want));
-	return r == -ETIMEDOUT ? 1 : r ? -ERESTARTSYS : 0;
+
+		err = read_ready(t, want) ? 0
+		                          : wait_event_intr_until(
+						    &t->wait,
+						    read_ready(t, want) ||
+							    (vtime && ldisc_readable(&t->ld) > had),
+						    deadline);
+	} while (!err && !read_ready(t, want));
+	return err == -ETIMEDOUT ? 1 : err ? -ERESTARTSYS : 0;
 }
 
 static ssize_t tty_read(struct file *f, struct uio *u, uint64_t *pos)
@@ -252,6 +254,7 @@ static ssize_t tty_read(struct file *f, struct uio *u, uint64_t *pos)
 			break;
 		mutex_lock(&t->lock);
 		bool over = r == 1 || t->hung;
+
 		r = ldisc_read(&t->ld, buf, n);
 		if (r >= 0 && t->end->input_taken)
 			t->end->input_taken(t);
@@ -279,28 +282,28 @@ static ssize_t tty_write(struct file *f, struct uio *u, uint64_t *pos)
 	struct tty *t = f->priv;
 	char buf[PIECE];
 	ssize_t done = 0;
-	int r = t->ld.t.lflag & TOSTOP ? tty_check_change(t, SIGTTOU) : 0;
+	int err = t->ld.t.lflag & TOSTOP ? tty_check_change(t, SIGTTOU) : 0;
 
-	while (u->left && !r) {
+	while (u->left && !err) {
 		size_t n = MIN(u->left, sizeof(buf));
 
 		mutex_lock(&t->lock);
 		n = can_write(t) ? MIN(n, t->end->room(t) / GROWTH) : 0;
-		r = t->hung ? -EIO : n ? uio_read(u, buf, n) : 0;
-		if (!r && n)
+		err = t->hung ? -EIO : n ? uio_read(u, buf, n) : 0;
+		if (!err && n)
 			ldisc_write(&t->ld, buf, n);
 		mutex_unlock(&t->lock);
-		if (r)
+		if (err)
 			break;
 		done += (ssize_t)n;
 		if (!n)
-			r = f->flags & O_NONBLOCK
-			            ? -EAGAIN
-			            : wait_event_interruptible(&t->wait, can_write(t));
-		if (r == -EINTR)
-			r = -ERESTARTSYS;
+			err = f->flags & O_NONBLOCK
+			              ? -EAGAIN
+			              : wait_event_interruptible(&t->wait, can_write(t));
+		if (err == -EINTR)
+			err = -ERESTARTSYS;
 	}
-	return done ? done : r;
+	return done ? done : err;
 }
 
 static unsigned tty_poll(struct file *f, struct waitq **q)
@@ -354,18 +357,18 @@ static const struct file_ops tty_ops = {
 
 int tty_open(struct tty *t, struct file *f)
 {
-	int r = 0;
+	int err = 0;
 
 	mutex_lock(&t->lock);
 	if (t->hung)
-		r = -EIO;
+		err = -EIO;
 	else if (t->exclusive && cred_current()->euid)
-		r = -EBUSY;
+		err = -EBUSY;
 	else
 		t->opens++;
 	mutex_unlock(&t->lock);
-	if (r)
-		return r;
+	if (err)
+		return err;
 	tty_get(t);
 	f->ops = &tty_ops;
 	f->priv = t;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Inside of the terminal code. t->lock guards a tty (line discipline included); list_lock guards which
- * ttys there are and their sessions, and is taken inside of it. Where bytes go to and come from is a
- * tty_end: a driver's port (tty_port.c) or a pty's master (pty.c).
+ * Inside of the terminal code. t->lock guards a tty (line discipline included); list_lock guards
+ * which ttys there are and their sessions, and is taken inside of it. Where bytes go to and come
+ * from is a tty_end: a driver's port (tty_port.c) or a pty's master (pty.c).
  */
 #ifndef FS_TTY_H
 #define FS_TTY_H
@@ -44,7 +44,9 @@ struct tty {
 void tty_setup(struct tty *t, const struct tty_end *end, void *priv, uint64_t rdev);
 void tty_get(struct tty *t);
 void tty_put(struct tty *t);
-/* The file becomes an open terminal; a session leader without one gets it as controlling terminal. */
+/*
+ * The file becomes an open terminal; a session leader without one gets it as controlling terminal.
+ */
 int __must_check tty_open(struct tty *t, struct file *f);
 void tty_input_locked(struct tty *t, const uint8_t *s, size_t n);
 void tty_hangup(struct tty *t);

@@ -7,10 +7,10 @@ static long set_termios(struct tty *t, unsigned cmd, uva_t arg)
 {
 	struct termios n;
 	bool wake;
-	int r = tty_check_change(t, SIGTTOU);
+	int err = tty_check_change(t, SIGTTOU);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	if (copy_from_user(&n, arg, sizeof(n)))
 		return -EFAULT;
 	mutex_lock(&t->lock);
@@ -44,10 +44,10 @@ static bool is_mine(struct tty *t, bool master)
 static long set_pgrp(struct tty *t, uva_t arg, bool master)
 {
 	int32_t pgrp;
-	int r = tty_check_change(t, SIGTTOU);
+	int err = tty_check_change(t, SIGTTOU);
 
-	if (r)
-		return r == -EIO ? -ENOTTY : r;
+	if (err)
+		return err == -EIO ? -ENOTTY : err;
 	if (!is_mine(t, false) && !master)
 		return -ENOTTY;
 	if (copy_from_user(&pgrp, arg, sizeof(pgrp)))
@@ -133,7 +133,7 @@ static long set_size(struct tty *t, uva_t arg)
 
 long tty_ioctl(struct tty *t, unsigned cmd, uva_t arg, bool master)
 {
-	int r;
+	int err;
 
 	switch (cmd) {
 	case TCGETS: return get_termios(t, arg);
@@ -154,8 +154,8 @@ long tty_ioctl(struct tty *t, unsigned cmd, uva_t arg, bool master)
 		return 0;
 	case FIONREAD: return readable(t, arg);
 	case TIOCOUTQ: return out_int(arg, 0);
-	case TCFLSH: r = tty_check_change(t, SIGTTOU); return r ? r : flush(t, (unsigned)arg);
-	case TCXONC: r = tty_check_change(t, SIGTTOU); return r ? r : flow(t, (unsigned)arg);
+	case TCFLSH: err = tty_check_change(t, SIGTTOU); return err ? err : flush(t, (unsigned)arg);
+	case TCXONC: err = tty_check_change(t, SIGTTOU); return err ? err : flow(t, (unsigned)arg);
 	case TCSBRK: /* tcdrain, and breaks, which no port here can send */
 	case TCSBRKP: return tty_check_change(t, SIGTTOU);
 	case TIOCSTI: return type_char(t, arg);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Terminals on drivers' ports, /dev/console and /dev/tty. Input comes from interrupts: in_lock guards the
- * bytes on their way, and a work item gives them to the line discipline.
+ * Terminals on drivers' ports, /dev/console and /dev/tty. Input comes from interrupts: in_lock
+ * guards the bytes on their way, and a work item gives them to the line discipline.
  */
 #include "fs/tty.h"
 #include "vmk/boot.h"
@@ -154,17 +154,17 @@ static int console_open(struct inode *i, struct file *f)
 static int current_tty_open(struct inode *i, struct file *f)
 {
 	struct tty *t = proc_current() ? tty_of_session(proc_sid(proc_current())) : NULL;
-	int r = t ? tty_open(t, f) : -ENXIO;
+	int err = t ? tty_open(t, f) : -ENXIO;
 
 	if (t)
 		tty_put(t);
-	return r;
+	return err;
 }
 
 int tty_port_add(struct tty_port *p)
 {
 	struct port_tty *pt = kzalloc(sizeof(*pt));
-	int r;
+	int err;
 
 	if (!pt)
 		return -ENOMEM;
@@ -175,11 +175,11 @@ int tty_port_add(struct tty_port *p)
 	pt->tty.size = (struct winsize){ .rows = p->rows ? p->rows : 24,
 		                         .cols = p->cols ? p->cols : 80 };
 	p->tty = &pt->tty;
-	r = devfs_add(p->name, INODE_CHAR, 0620, p->rdev, port_open, p);
-	if (r) {
+	err = devfs_add(p->name, INODE_CHAR, 0620, p->rdev, port_open, p);
+	if (err) {
 		p->tty = NULL;
 		tty_put(&pt->tty);
-		return r;
+		return err;
 	}
 	if (!console)
 		console = p;
@@ -194,12 +194,12 @@ void tty_console_select(struct tty_port *p)
 
 void tty_init(void)
 {
-	int r = devfs_add("tty", INODE_CHAR, 0666, DEV_MAKE(5, 0), current_tty_open, NULL);
+	int err = devfs_add("tty", INODE_CHAR, 0666, DEV_MAKE(5, 0), current_tty_open, NULL);
 
-	if (!r)
-		r = devfs_add("console", INODE_CHAR, 0600, DEV_MAKE(5, 1), console_open, NULL);
-	if (!r)
-		r = pty_init();
-	if (r)
-		panic("terminals: error %d", -r);
+	if (!err)
+		err = devfs_add("console", INODE_CHAR, 0600, DEV_MAKE(5, 1), console_open, NULL);
+	if (!err)
+		err = pty_init();
+	if (err)
+		panic("terminals: error %d", -err);
 }

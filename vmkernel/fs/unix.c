@@ -129,32 +129,32 @@ static int un_bind(struct socket *s, const struct sockaddr_any *a)
 static int un_listen(struct socket *s, unsigned backlog)
 {
 	struct usock *u = s->priv;
-	int r = 0;
+	int err = 0;
 
 	if (s->type == SOCK_DGRAM)
 		return -EOPNOTSUPP;
 	mutex_lock(&u->lock);
 	if (u->peer || (u->addr.len <= 2 && !s->listening)) {
-		r = -EINVAL;
+		err = -EINVAL;
 	} else {
 		u->backlog = MIN(backlog, (unsigned)BACKLOG_MAX) + 1;
 		u->cred = unix_cred();
 		s->listening = true;
 	}
 	mutex_unlock(&u->lock);
-	return r;
+	return err;
 }
 
 /* Puts a fresh server end into the listener's queue. -EAGAIN: full. */
 static int enqueue(struct usock *l, struct usock *server)
 {
-	int r = 0;
+	int err = 0;
 
 	mutex_lock(&l->lock);
 	if (!l->s || !l->s->listening || l->rd_shut) {
-		r = -ECONNREFUSED;
+		err = -ECONNREFUSED;
 	} else if (l->waiting >= l->backlog) {
-		r = -EAGAIN;
+		err = -EAGAIN;
 	} else {
 		list_push_back(&l->pending, &unix_get(server)->in_pending);
 		l->waiting++;
@@ -163,7 +163,7 @@ static int enqueue(struct usock *l, struct usock *server)
 		waitq_wake_all(&l->s->wait);
 	}
 	mutex_unlock(&l->lock);
-	return r;
+	return err;
 }
 
 static bool may_retry(struct usock *l)
@@ -174,31 +174,31 @@ static bool may_retry(struct usock *l)
 static int connect_stream(struct socket *s, struct usock *l, bool nonblock)
 {
 	struct usock *u = s->priv, *server = unix_new(s->type);
-	int r = server ? 0 : -ENOMEM;
+	int err = server ? 0 : -ENOMEM;
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	server->peer = unix_get(u);
 	mutex_lock(&u->lock);
 	if (s->listening || u->peer)
-		r = s->listening ? -EINVAL : -EISCONN;
+		err = s->listening ? -EINVAL : -EISCONN;
 	else
 		u->cred = unix_cred();
 	mutex_unlock(&u->lock);
-	while (!r && (r = enqueue(l, server)) == -EAGAIN && !nonblock) {
+	while (!err && (err = enqueue(l, server)) == -EAGAIN && !nonblock) {
 		ns_t deadline = socket_deadline(s->snd_timeout);
 
-		r = wait_event_intr_until(&unix_changed, may_retry(l), deadline);
-		if (r)
-			r = r == -ETIMEDOUT ? -EAGAIN : s->snd_timeout ? -EINTR : -ERESTARTSYS;
-		if (r)
+		err = wait_event_intr_until(&unix_changed, may_retry(l), deadline);
+		if (err)
+			err = err == -ETIMEDOUT ? -EAGAIN : s->snd_timeout ? -EINTR : -ERESTARTSYS;
+		if (err)
 			break;
 	}
-	if (r) {
+	if (err) {
 		unix_put(server->peer);
 		server->peer = NULL;
 		unix_put(server);
-		return r;
+		return err;
 	}
 	mutex_lock(&u->lock);
 	u->peer = server;
@@ -211,19 +211,19 @@ static int connect_stream(struct socket *s, struct usock *l, bool nonblock)
 static int un_connect(struct socket *s, const struct sockaddr_any *a, bool nonblock)
 {
 	struct usock *u = s->priv, *to = NULL, *old;
-	int r;
+	int err;
 
 	if (s->type == SOCK_DGRAM && a->family == AF_UNSPEC) {
-		r = 0;
+		err = 0;
 	} else {
-		r = unix_find(a, s->type, &to);
-		if (r)
-			return r;
+		err = unix_find(a, s->type, &to);
+		if (err)
+			return err;
 	}
 	if (s->type != SOCK_DGRAM) {
-		r = connect_stream(s, to, nonblock);
+		err = connect_stream(s, to, nonblock);
 		unix_put(to);
-		return r;
+		return err;
 	}
 	mutex_lock(&u->lock);
 	old = u->peer;
@@ -251,17 +251,17 @@ static int un_accept(struct socket *s, struct socket *fresh, bool nonblock)
 {
 	struct usock *l = s->priv, *c = take_pending(l), *peer;
 	ns_t deadline = socket_deadline(s->rcv_timeout);
-	int r;
+	int err;
 
 	while (!c) {
 		if (l->rd_shut)
 			return -EINVAL;
 		if (nonblock)
 			return -EAGAIN;
-		r = wait_event_intr_until(&s->wait, !list_empty(&l->pending) || l->rd_shut,
-		                          deadline);
-		if (r)
-			return r == -ETIMEDOUT ? -EAGAIN : s->rcv_timeout ? -EINTR : -ERESTARTSYS;
+		err = wait_event_intr_until(&s->wait, !list_empty(&l->pending) || l->rd_shut,
+		                            deadline);
+		if (err)
+			return err == -ETIMEDOUT ? -EAGAIN : s->rcv_timeout ? -EINTR : -ERESTARTSYS;
 		c = take_pending(l);
 	}
 	waitq_wake_all(&unix_changed);

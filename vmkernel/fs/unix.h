@@ -2,9 +2,9 @@
 /*
  * AF_UNIX: ends of connections (unix.c), names (unix_name.c), messages (unix_msg.c).
  *
- * A usock lives as long as its socket or a peer refers to it. u->lock guards its members; two are never held at once.
- * A reader or writer that finds nothing to do sleeps in its own socket's queue, and the other end
- * wakes that through unix_wake(). Spec: Linux unix(7).
+ * A usock lives as long as its socket or a peer refers to it. u->lock guards its members; two are
+ * never held at once. A reader or writer that finds nothing to do sleeps in its own socket's queue,
+ * and the other end wakes that through unix_wake(). Spec: Linux unix(7).
  */
 #ifndef FS_UNIX_H
 #define FS_UNIX_H

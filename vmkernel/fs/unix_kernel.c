@@ -10,34 +10,34 @@ int unix_listen_kernel(const char *path, uint32_t mode, unsigned backlog, struct
 	struct sockaddr_any a = { .len = 2 };
 	struct socket *s;
 	size_t n = strlen(path);
-	int r;
+	int err;
 
 	if (n + 3 > sizeof(a.bytes) || n > 107)
 		return -ENAMETOOLONG;
 	a.family = AF_UNIX;
 	memcpy(a.bytes + 2, path, n + 1);
 	a.len = 2 + (uint32_t)n + 1;
-	r = socket_create(AF_UNIX, SOCK_STREAM, 0, &s);
-	if (!r)
-		r = socket_file(s, 0, out);
-	if (r)
-		return r;
-	r = unix_bind(s->priv, &a, mode);
-	if (!r)
-		r = s->ops->listen(s, backlog);
-	if (r)
+	err = socket_create(AF_UNIX, SOCK_STREAM, 0, &s);
+	if (!err)
+		err = socket_file(s, 0, out);
+	if (err)
+		return err;
+	err = unix_bind(s->priv, &a, mode);
+	if (!err)
+		err = s->ops->listen(s, backlog);
+	if (err)
 		file_put(*out);
-	return r;
+	return err;
 }
 
 int unix_accept_kernel(struct file *listener, struct file **out, struct ucred *peer)
 {
 	struct socket *s = socket_of(listener);
-	int r = s ? socket_accept(s, false, 0, out) : -ENOTSOCK;
+	int err = s ? socket_accept(s, false, 0, out) : -ENOTSOCK;
 
-	if (!r && peer)
+	if (!err && peer)
 		*peer = socket_of(*out)->peer;
-	return r == -ERESTARTSYS ? -EINTR : r;
+	return err == -ERESTARTSYS ? -EINTR : err;
 }
 
 int socket_send_kernel(struct file *f, const void *buf, size_t n, struct file **fds, unsigned nfds)

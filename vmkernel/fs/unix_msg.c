@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Messages of AF_UNIX: a queue at the receiver. Streams are cut into pieces of at most PIECE; a read joins pieces, but
- * stops at one that carries files or comes from somebody else.
+ * Messages of AF_UNIX: a queue at the receiver. Streams are cut into pieces of at most PIECE; a
+ * read joins pieces, but stops at one that carries files or comes from somebody else.
  */
 #include "fs/unix.h"
 #include "vmk/mm.h"
@@ -60,24 +60,24 @@ static int umsg_new(struct sock_msg *m, size_t n, bool first, const struct usock
 static int deliver(struct usock *to, struct usock *from, struct umsg *um)
 {
 	bool stream = to->type == SOCK_STREAM;
-	int r = 0;
+	int err = 0;
 
 	mutex_lock(&to->lock);
 	if (to->closed)
-		r = to->type == SOCK_DGRAM ? -ECONNREFUSED : -EPIPE;
+		err = to->type == SOCK_DGRAM ? -ECONNREFUSED : -EPIPE;
 	else if (to->rd_shut)
-		r = -EPIPE;
+		err = -EPIPE;
 	else if (stream ? !unix_room(to, from)
 	                : to->queued && unix_room(to, from) < um->len + OVERHEAD)
-		r = -EAGAIN;
-	if (!r) {
+		err = -EAGAIN;
+	if (!err) {
 		list_push_back(&to->queue, &um->link);
 		to->queued += um->len + (stream ? 0 : OVERHEAD);
 		if (to->s)
 			waitq_wake_all(&to->s->wait);
 	}
 	mutex_unlock(&to->lock);
-	return r;
+	return err;
 }
 
 static bool can_send(struct usock *to, const struct usock *from, size_t n)
@@ -93,27 +93,27 @@ static int send_one(struct socket *s, struct usock *to, struct sock_msg *m, size
 {
 	struct usock *u = s->priv;
 	struct umsg *um;
-	int r = umsg_new(m, n, first, u, &um);
+	int err = umsg_new(m, n, first, u, &um);
 
-	if (r)
-		return r;
-	while ((r = u->wr_shut ? -EPIPE : deliver(to, u, um)) == -EAGAIN &&
+	if (err)
+		return err;
+	while ((err = u->wr_shut ? -EPIPE : deliver(to, u, um)) == -EAGAIN &&
 	       !(m->flags & MSG_DONTWAIT)) {
 		struct waitq *q = to->type == SOCK_DGRAM ? &unix_changed : &s->wait;
 
-		r = wait_event_intr_until(q, can_send(to, u, n), deadline);
-		if (r) {
-			r = r == -ETIMEDOUT ? -EAGAIN : s->snd_timeout ? -EINTR : -ERESTARTSYS;
+		err = wait_event_intr_until(q, can_send(to, u, n), deadline);
+		if (err) {
+			err = err == -ETIMEDOUT ? -EAGAIN : s->snd_timeout ? -EINTR : -ERESTARTSYS;
 			break;
 		}
 	}
-	if (r) {
+	if (err) {
 		um->nfds = 0; /* they are still the caller's */
 		umsg_free(um);
 	} else if (first) {
 		m->nfds = 0;
 	}
-	return r;
+	return err;
 }
 
 static ssize_t send_stream(struct socket *s, struct usock *to, struct sock_msg *m)
@@ -123,10 +123,10 @@ static ssize_t send_stream(struct socket *s, struct usock *to, struct sock_msg *
 
 	while (m->u->left) {
 		size_t n = MIN(m->u->left, (size_t)PIECE);
-		int r = send_one(s, to, m, n, done == 0, deadline);
+		int err = send_one(s, to, m, n, done == 0, deadline);
 
-		if (r)
-			return done ? done : r;
+		if (err)
+			return done ? done : err;
 		done += (ssize_t)n;
 	}
 	return done;
@@ -234,6 +234,7 @@ static ssize_t recv_message(struct socket *s, struct usock *u, struct sock_msg *
 		m->flags_out |= MSG_EOR;
 	give_extras(s, m, um, m->flags & MSG_PEEK);
 	ssize_t r = (ssize_t)(m->flags & MSG_TRUNC ? um->len : n);
+
 	if (!(m->flags & MSG_PEEK)) {
 		list_remove(&um->link);
 		u->queued -= um->len + OVERHEAD;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Names of AF_UNIX sockets: paths, abstract names, names made up. names_lock guards inode->special and abstract names. */
+/*
+ * Names of AF_UNIX sockets: paths, abstract names, names made up. names_lock guards inode->special
+ * and abstract names.
+ */
 #include "fs/unix.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
@@ -29,7 +32,7 @@ static struct usock *find_abstract(const struct sockaddr_any *a)
 static int bind_abstract(struct usock *u, const struct sockaddr_any *a)
 {
 	struct sockaddr_any name = *a;
-	int r = 0;
+	int err = 0;
 
 	mutex_lock(&names_lock);
 	if (a->len == PATH_OFFSET) { /* autobind: five hex digits */
@@ -43,13 +46,13 @@ static int bind_abstract(struct usock *u, const struct sockaddr_any *a)
 		} while (find_abstract(&name));
 	}
 	if (find_abstract(&name)) {
-		r = -EADDRINUSE;
+		err = -EADDRINUSE;
 	} else {
 		u->addr = name;
 		list_push_back(&abstract_names, &u->by_name);
 	}
 	mutex_unlock(&names_lock);
-	return r;
+	return err;
 }
 
 static void path_of(const struct sockaddr_any *a, char path[PATH_SIZE + 1])
@@ -64,12 +67,12 @@ static int bind_path(struct usock *u, const struct sockaddr_any *a, uint32_t mod
 {
 	char path[PATH_SIZE + 1];
 	struct dentry *d;
-	int r;
+	int err;
 
 	path_of(a, path);
-	r = vfs_make(NULL, path, S_IFSOCK | mode, 0, NULL, &d);
-	if (r)
-		return r == -EEXIST ? -EADDRINUSE : r;
+	err = vfs_make(NULL, path, S_IFSOCK | mode, 0, NULL, &d);
+	if (err)
+		return err == -EEXIST ? -EADDRINUSE : err;
 	mutex_lock(&names_lock);
 	u->inode = inode_get(d->inode);
 	u->inode->special = u;
@@ -109,45 +112,45 @@ static int find_path(const struct sockaddr_any *a, struct usock **out)
 {
 	char path[PATH_SIZE + 1];
 	struct dentry *d;
-	int r;
+	int err;
 
 	path_of(a, path);
-	r = path_lookup(NULL, path, WALK_FOLLOW, &d);
-	if (r)
-		return r;
-	r = inode_permission(d->inode, MAY_WRITE);
-	if (!r && inode_type(d->inode) != INODE_SOCKET)
-		r = -ECONNREFUSED;
-	if (!r) {
+	err = path_lookup(NULL, path, WALK_FOLLOW, &d);
+	if (err)
+		return err;
+	err = inode_permission(d->inode, MAY_WRITE);
+	if (!err && inode_type(d->inode) != INODE_SOCKET)
+		err = -ECONNREFUSED;
+	if (!err) {
 		mutex_lock(&names_lock);
 		*out = d->inode->special ? unix_get(d->inode->special) : NULL;
 		mutex_unlock(&names_lock);
-		r = *out ? 0 : -ECONNREFUSED;
+		err = *out ? 0 : -ECONNREFUSED;
 	}
 	dentry_put(d);
-	return r;
+	return err;
 }
 
 int unix_find(const struct sockaddr_any *a, uint16_t type, struct usock **out)
 {
-	int r = 0;
+	int err = 0;
 
 	if (a->family != AF_UNIX || a->len <= PATH_OFFSET || a->len > PATH_OFFSET + PATH_SIZE)
 		return -EINVAL;
 	if (a->bytes[PATH_OFFSET]) {
-		r = find_path(a, out);
+		err = find_path(a, out);
 	} else {
 		mutex_lock(&names_lock);
 		*out = find_abstract(a);
 		if (*out)
 			unix_get(*out);
 		else
-			r = -ECONNREFUSED;
+			err = -ECONNREFUSED;
 		mutex_unlock(&names_lock);
 	}
-	if (!r && (*out)->type != type) {
+	if (!err && (*out)->type != type) {
 		unix_put(*out);
-		r = -EPROTOTYPE;
+		err = -EPROTOTYPE;
 	}
-	return r;
+	return err;
 }

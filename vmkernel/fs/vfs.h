@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Inside of vmkernel/fs/ and for the file system calls of vmkernel/user/: names in use, path walks, and the
- * operations on paths that both calls and the kernel use.
+ * Inside of vmkernel/fs/ and for the file system calls of vmkernel/user/: names in use, path walks,
+ * and the operations on paths that both calls and the kernel use.
  *
- * A dentry exists while somebody uses the name (an open file, a working directory, a child's dentry), so two users of
- * one name share it, and renames and mounts are seen by all. tree_lock (dentry.c) guards its members; the
- * directory's inode lock serialises lookup against change.
+ * A dentry exists while somebody uses the name (an open file, a working directory, a child's
+ * dentry), so two users of one name share it, and renames and mounts are seen by all. tree_lock
+ * (dentry.c) guards its members; the directory's inode lock serialises lookup against change.
  */
 #ifndef FS_VFS_H
 #define FS_VFS_H
@@ -35,7 +35,10 @@ void dentry_put(struct dentry *d);
 int __must_check dentry_alone(struct inode *i, const char *name, struct dentry **out);
 /* The child's dentry; -ENOENT when there is none. Follows mounts. */
 int __must_check dentry_lookup(struct dentry *dir, const char *name, struct dentry **out);
-/* A new child whose inode the caller has just made, under the directory's lock; takes the reference. */
+/*
+ * A new child whose inode the caller has just made, under the directory's lock; takes the
+ * reference.
+ */
 int __must_check dentry_add(struct dentry *dir, const char *name, struct inode *i,
                             struct dentry **out);
 struct dentry *dentry_find(struct dentry *dir, const char *name);    /* only if in use */
@@ -151,8 +154,9 @@ int fifo_open(struct inode *i, struct file *f);
 int pipe_create(uint32_t flags, struct file *out[2]);
 bool is_pipe(const struct file *f);
 /*
- * splice: pipe_peek copies what is there, at most what u takes, and leaves it in; 0 is the end. After more than 0,
- * pipe_consume takes n of it out; other readers wait for that. pipe_room: bytes that fit, at least 1.
+ * splice: pipe_peek copies what is there, at most what u takes, and leaves it in; 0 is the end.
+ * After more than 0, pipe_consume takes n of it out; other readers wait for that. pipe_room: bytes
+ * that fit, at least 1.
  */
 ssize_t __must_check pipe_peek(struct file *f, struct uio *u, bool nonblock);
 void pipe_consume(struct file *f, size_t n);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* CRC-32C by the SSE4.2 instruction where CPUID has it (it uses no vector register), else by nibbles. */
+/*
+ * CRC-32C by the SSE4.2 instruction where CPUID has it (it uses no vector register), else by
+ * nibbles.
+ */
 #include "vmk/crc.h"
 
 #include "vmk/string.h"

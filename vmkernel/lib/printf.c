@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Formatted printing, ISO C11 7.21.6.1 without floating point, %n and wide characters. Pure; any context. */
+/*
+ * Formatted printing, ISO C11 7.21.6.1 without floating point, %n and wide characters. Pure; any
+ * context.
+ */
 #include "vmk/string.h"
 
 struct sink {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The random generator. A sponge over the ChaCha permutation gathers entropy (rate and capacity 256 bits); its output is folded
- * into the generator's key. Each request takes a fresh key first and forgets the old one, so that a later look
- * at memory does not tell what was given out. `lock` guards everything.
- * Spec: RFC 8439; D. J. Bernstein, "Fast-key-erasure random-number generators" (2017); Intel SDM 1 7.3.17 RDRAND, RDSEED.
+ * The random generator. A sponge over the ChaCha permutation gathers entropy (rate and capacity 256
+ * bits); its output is folded into the generator's key. Each request takes a fresh key first and
+ * forgets the old one, so that a later look at memory does not tell what was given out. `lock`
+ * guards everything.
+ * Spec: RFC 8439; D. J. Bernstein, "Fast-key-erasure random-number generators" (2017); Intel SDM 1
+ * 7.3.17 RDRAND, RDSEED.
  */
 #include "vmk/random.h"
 #include "lib/chacha.h"
@@ -39,7 +41,10 @@ static void reseed(void)
 	for (unsigned i = 0; i < RATE_WORDS; i++)
 		key[i] ^= pool[i];
 	chacha20_permute(pool);
-	/* The capacity overwrites nothing that was given out: squeezing twice from one state must not be possible. */
+	/*
+	 * The capacity overwrites nothing that was given out: squeezing twice from one state must
+	 * not be possible.
+	 */
 	for (unsigned i = 0; i < RATE_WORDS; i++)
 		pool[i] = 0;
 }

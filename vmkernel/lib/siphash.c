@@ -32,8 +32,10 @@ uint64_t siphash(const uint64_t key[2], const void *data, size_t len)
 		key[0] ^ 0x6c7967656e657261,
 		key[1] ^ 0x7465646279746573,
 	};
+
 	for (; len >= 8; in += 8, len -= 8) {
 		uint64_t m;
+
 		memcpy(&m, in, 8);
 		v[3] ^= m;
 		rounds(v, 2);

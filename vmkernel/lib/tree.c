@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * AVL tree with parent links. balance is the height of the right subtree minus that of the left: -1, 0 or 1. Pure;
- * the owner's lock guards it. Source: Knuth, The Art of Computer Programming 3, 6.2.3.
+ * AVL tree with parent links. balance is the height of the right subtree minus that of the left:
+ * -1, 0 or 1. Pure; the owner's lock guards it. Source: Knuth, The Art of Computer Programming 3,
+ * 6.2.3.
  */
 #include "vmk/tree.h"
 
@@ -25,18 +26,18 @@ static struct tree_node *rightmost(struct tree_node *n)
 }
 
 /* Whatever pointed to old (its parent or the root) points to new. */
-static void replace_child(struct tree *t, struct tree_node *old, struct tree_node *new)
+static void replace_child(struct tree *t, struct tree_node *old, struct tree_node *updated)
 {
 	struct tree_node *parent = old->parent;
 
 	if (parent == NULL)
-		t->root = new;
+		t->root = updated;
 	else if (parent->left == old)
-		parent->left = new;
+		parent->left = updated;
 	else
-		parent->right = new;
-	if (new != NULL)
-		new->parent = parent;
+		parent->right = updated;
+	if (updated != NULL)
+		updated->parent = parent;
 }
 
 static struct tree_node *rotate_left(struct tree *t, struct tree_node *n)

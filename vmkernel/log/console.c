@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The consoles and who listens to them. The list only grows, so it is walked without a lock; output is
- * serialised by output_lock (log/log_lock.h), which a CPU in a panic passes. The lock turns interrupts off, so it is held
- * for a step at a time; whoever finds a log line half written writes its rest first, also an interrupt handler.
+ * The consoles and who listens to them. The list only grows, so it is walked without a lock; output
+ * is serialised by output_lock (log/log_lock.h), which a CPU in a panic passes. The lock turns
+ * interrupts off, so it is held for a step at a time; whoever finds a log line half written writes
+ * its rest first, also an interrupt handler.
  */
 #include "vmk/console.h"
 #include "log/log_lock.h"

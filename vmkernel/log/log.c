@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The ring log: records of variable length in one ring; the oldest make room for the newest. ring_lock guards
- * everything here. Lines up to the console level (option loglevel=, later log_set_console()) also go to the consoles.
+ * The ring log: records of variable length in one ring; the oldest make room for the newest.
+ * ring_lock guards everything here. Lines up to the console level (option loglevel=, later
+ * log_set_console()) also go to the consoles.
  */
 #include "vmk/log.h"
 #include "log/log_lock.h"
@@ -30,7 +31,9 @@ STATIC_ASSERT(RECORD_MAX % 8 == 0);
 
 static struct log_lock ring_lock;
 static uint8_t ring[RING_SIZE] __aligned(8);
-/* Offsets since boot; modulo RING_SIZE they are places. A record never wraps: the end is skipped. */
+/*
+ * Offsets since boot; modulo RING_SIZE they are places. A record never wraps: the end is skipped.
+ */
 static uint64_t head, tail;
 static uint64_t next_seq = 1;
 bool log_panicking;
@@ -46,7 +49,10 @@ static size_t run_left(uint64_t offset)
 	return RING_SIZE - offset % RING_SIZE;
 }
 
-/* The record that starts at or behind offset: a size of 0, or too little room, means the end was skipped. */
+/*
+ * The record that starts at or behind offset: a size of 0, or too little room, means the end was
+ * skipped.
+ */
 static uint64_t skip_end(uint64_t offset)
 {
 	if (run_left(offset) < sizeof(struct record) || record_at(offset)->size == 0)
@@ -157,7 +163,9 @@ void log_write(enum log_level level, const char *module, const char *fmt, ...)
 		show(module, text, len);
 }
 
-/* "2025-12-11T16:41:48.486Z Wa(180) vmkernel: cpu1:131211)Module: text", as in ESXi's vmkernel.log. */
+/*
+ * "2025-12-11T16:41:48.486Z Wa(180) vmkernel: cpu1:131211)Module: text", as in ESXi's vmkernel.log.
+ */
 static size_t format(const struct record *r, char *buf, size_t size)
 {
 	static const char *const level[] = { "Er(179)", "Wa(180)", "In(182)", "Db(183)" };
@@ -173,8 +181,8 @@ static size_t format(const struct record *r, char *buf, size_t size)
 }
 
 /*
- * A copy of the first record from *at on with a number of at least seq; *at moves behind it. The lock is held for one
- * record at a time: formatting with interrupts off would be long.
+ * A copy of the first record from *at on with a number of at least seq; *at moves behind it. The
+ * lock is held for one record at a time: formatting with interrupts off would be long.
  */
 static bool copy_record(uint64_t *at, uint64_t seq, struct record *out)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The lock of the log: interrupts off, and passable where waiting would hang: by the CPU that holds it
- * already (an NMI or a fault inside the log) and by everyone once the panic has begun. What may
+ * The lock of the log: interrupts off, and passable where waiting would hang: by the CPU that holds
+ * it already (an NMI or a fault inside the log) and by everyone once the panic has begun. What may
  * then happen is garbled text, never corrupted memory.
  */
 #ifndef LOG_LOG_LOCK_H

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The purple screen: why, where, registers, backtrace; on every console. The first CPU to panic draws it with
- * interrupts off and stops the others; whatever faults while it is drawn is only counted.
+ * The purple screen: why, where, registers, backtrace; on every console. The first CPU to panic
+ * draws it with interrupts off and stops the others; whatever faults while it is drawn is only
+ * counted.
  */
 #include "vmk/panic.h"
 #include "log/log_lock.h"

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The terminal on the screen: UTF-8 text and the control sequences that programs for TERM=linux use. It keeps the cells,
- * draws what has changed a few cells at a time, and turns white on purple for a panic. One screen; the
- * consoles' lock guards it. Spec: ECMA-48 (5th ed.) 8.3; console_codes(4).
+ * The terminal on the screen: UTF-8 text and the control sequences that programs for TERM=linux
+ * use. It keeps the cells, draws what has changed a few cells at a time, and turns white on purple
+ * for a panic. One screen; the consoles' lock guards it. Spec: ECMA-48 (5th ed.) 8.3;
+ * console_codes(4).
  */
 #include "vmk/screen.h"
 #include "vmk/console.h"
@@ -28,7 +29,7 @@ static struct terminal {
 	uint8_t fg, bg;
 	bool bold, reverse;
 	enum state state;
-	bool private; /* CSI ? */
+	bool dec_private; /* CSI ? */
 	unsigned parameter[PARAMETERS_MAX], parameters;
 	uint32_t rune; /* UTF-8 in progress */
 	unsigned rune_left;
@@ -265,7 +266,7 @@ static void finish_csi(char c)
 	case 'u': move_to((int)term.saved_row, (int)term.saved_column); break;
 	case 'h':
 	case 'l':
-		if (term.private && first == 25)
+		if (term.dec_private && first == 25)
 			term.hidden = c == 'l';
 		break;
 	}
@@ -275,14 +276,15 @@ static void in_csi(char c)
 {
 	if (c >= '0' && c <= '9') {
 		unsigned *p =
-			&term.parameter[MIN(MAX(term.parameters, 1u), (unsigned)PARAMETERS_MAX) - 1];
+			&term.parameter[MIN(MAX(term.parameters, 1u), (unsigned)PARAMETERS_MAX) -
+		                        1];
 
 		term.parameters = MAX(term.parameters, 1u);
 		*p = MIN(*p * 10 + (unsigned)(c - '0'), 9999u);
 	} else if (c == ';') {
 		term.parameters = MIN(MAX(term.parameters, 1u) + 1, (unsigned)PARAMETERS_MAX);
 	} else if (c == '?') {
-		term.private = true;
+		term.dec_private = true;
 	} else if (c >= '@') {
 		term.state = TEXT;
 		finish_csi(c);
@@ -295,7 +297,7 @@ static void in_escape(char c)
 	switch (c) {
 	case '[':
 		term.state = CSI;
-		term.private = false;
+		term.dec_private = false;
 		term.parameters = 0;
 		memset(term.parameter, 0, sizeof(term.parameter));
 		break;

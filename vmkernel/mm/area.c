@@ -65,7 +65,10 @@ uva_t area_gap(const struct area_tree *t, uint64_t len, uva_t below)
 
 	if (top < t->low || len > top - t->low)
 		return 0;
-	/* The area that reaches above top (or starts there) bounds nothing below unless it overlaps. */
+	/*
+	 * The area that reaches above top (or starts there) bounds nothing below unless it
+	 * overlaps.
+	 */
 	a = area_find_from(t, top - 1);
 	if (a && area_low_end(a) < top)
 		top = area_low_end(a);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The areas of an address space: disjoint page-aligned ranges with one protection and one backing each,
- * in a balanced tree by address. Pure bookkeeping; mm/aspace.c keeps the page tables in step.
+ * The areas of an address space: disjoint page-aligned ranges with one protection and one backing
+ * each, in a balanced tree by address. Pure bookkeeping; mm/aspace.c keeps the page tables in step.
  * The owner's lock guards it; bounds of areas that map an object also change under its map_lock.
  */
 #ifndef MM_AREA_H

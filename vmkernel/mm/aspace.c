@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Address spaces: creation, copy at fork, loading into CR3, translation shoot-down. A CPU keeps the last one
- * loaded while kernel worlds run, so the last reference first takes it away from the CPUs. Locks: mm/aspace.h.
+ * Address spaces: creation, copy at fork, loading into CR3, translation shoot-down. A CPU keeps the
+ * last one loaded while kernel worlds run, so the last reference first takes it away from the CPUs.
+ * Locks: mm/aspace.h.
  */
 #include "mm/aspace.h"
 #include "mm/aspace_priv.h"
@@ -201,7 +202,7 @@ static int fork_page(struct aspace *parent, struct aspace *child, const struct a
 {
 	struct frame *f = frame_of(leaf->pa);
 	pa_t pa = leaf->pa;
-	int r;
+	int err;
 
 	if (!f || f->owner != FRAME_USER)
 		return 0; /* a page of a file: the child faults it in */
@@ -213,26 +214,27 @@ static int fork_page(struct aspace *parent, struct aspace *child, const struct a
 	} else {
 		__atomic_add_fetch(&f->refs, 1, __ATOMIC_RELAXED);
 		if (leaf->flags & PG_WRITE) {
-			r = paging_protect(parent->root, at, PAGE_SIZE, area_page_flags(a, false));
-			if (r)
+			err = paging_protect(parent->root, at, PAGE_SIZE,
+			                     area_page_flags(a, false));
+			if (err)
 				goto drop;
 		}
 	}
-	r = paging_map(child->root, at, pa, PAGE_SIZE, area_page_flags(a, false));
-	if (r)
+	err = paging_map(child->root, at, pa, PAGE_SIZE, area_page_flags(a, false));
+	if (err)
 		goto drop;
 	child->resident++;
 	return 0;
 drop:
 	user_page_put(pa);
-	return r;
+	return err;
 }
 
 static int fork_area(struct aspace *parent, struct aspace *child, struct area *a)
 {
 	struct area *copy = area_alloc();
 	struct paging_leaf leaf;
-	int r = 0;
+	int err = 0;
 
 	if (!copy)
 		return -ENOMEM;
@@ -247,37 +249,37 @@ static int fork_area(struct aspace *parent, struct aspace *child, struct area *a
 	if (a->flags & AREA_SHARED)
 		return 0;
 	spin_lock(&parent->pt_lock);
-	for (va_t va = a->start, at; !r && paging_next(parent->root, va, a->end, &at, &leaf);
+	for (va_t va = a->start, at; !err && paging_next(parent->root, va, a->end, &at, &leaf);
 	     va = at + PAGE_SIZE)
-		r = fork_page(parent, child, a, at, &leaf);
+		err = fork_page(parent, child, a, at, &leaf);
 	spin_unlock(&parent->pt_lock);
-	return r;
+	return err;
 }
 
 int aspace_fork(struct aspace *parent, struct aspace **out)
 {
 	struct aspace *child;
-	int r = aspace_create(&child);
+	int err = aspace_create(&child);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	mutex_lock(&parent->lock);
 	child->limit_pages = parent->limit_pages;
 	child->mmap_top = parent->mmap_top;
 	child->stack_limit = parent->stack_limit;
-	for (struct tree_node *n = tree_min(&parent->areas.tree); n && !r; n = tree_next(n)) {
+	for (struct tree_node *n = tree_min(&parent->areas.tree); n && !err; n = tree_next(n)) {
 		struct area *a = tree_entry(n, struct area, node);
 
 		if (!(a->flags & AREA_DONTFORK) && !(a->obj && a->obj->no_fork))
-			r = fork_area(parent, child, a);
+			err = fork_area(parent, child, a);
 	}
 	/* The parent's pages have become read-only. */
 	aspace_flush(parent, 0, USER_END);
 	mutex_unlock(&parent->lock);
 	child->resident_max = child->resident;
-	if (r)
+	if (err)
 		aspace_put(child);
 	else
 		*out = child;
-	return r;
+	return err;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Address spaces of userworlds: areas (what ought to be mapped) over page tables (what is). aspace->lock (a mutex) guards
- * the areas; aspace->pt_lock (a spin lock, interrupts stay on) the page tables, so that memory objects
- * can take pages away without the mutex. Order: lock, memobj->lock, memobj->map_lock, pt_lock.
+ * Address spaces of userworlds: areas (what ought to be mapped) over page tables (what is).
+ * aspace->lock (a mutex) guards the areas; aspace->pt_lock (a spin lock, interrupts stay on) the
+ * page tables, so that memory objects can take pages away without the mutex. Order: lock,
+ * memobj->lock, memobj->map_lock, pt_lock.
  */
 #ifndef MM_ASPACE_H
 #define MM_ASPACE_H
@@ -25,8 +26,8 @@ struct aspace {
 };
 
 /*
- * Only the reserve is left, which the kernel keeps for itself (a sixteenth, 32 MiB at most): what userworlds ask for is
- * refused then.
+ * Only the reserve is left, which the kernel keeps for itself (a sixteenth, 32 MiB at most): what
+ * userworlds ask for is refused then.
  */
 bool user_memory_low(void);
 
@@ -38,7 +39,10 @@ int __must_check aspace_fork(struct aspace *parent, struct aspace **out);
 /* Loads it on this CPU (NULL: the kernel's own tables). Interrupts off. */
 void aspace_switch(struct aspace *as);
 
-/* As mmap(2) does with checked flags: hint is exact with AREA_FIXED. Address or -errno. obj NULL: anonymous. */
+/*
+ * As mmap(2) does with checked flags: hint is exact with AREA_FIXED. Address or -errno. obj NULL:
+ * anonymous.
+ */
 int64_t __must_check aspace_map(struct aspace *as, uva_t hint, uint64_t len, unsigned flags,
                                 struct memobj *obj, uint64_t obj_offset);
 int __must_check aspace_unmap(struct aspace *as, uva_t va, uint64_t len);
@@ -57,7 +61,9 @@ int __must_check aspace_brk(struct aspace *as, uva_t start, uva_t old_end, uva_t
 enum fault_result { FAULT_OK, FAULT_MAPERR, FAULT_ACCERR, FAULT_BUS, FAULT_NOMEM };
 /* Makes va accessible; access is AREA_READ, AREA_WRITE or AREA_EXEC. May sleep. */
 enum fault_result aspace_fault(struct aspace *as, uva_t va, unsigned access);
-/* The page under va with a pin for DMA (write: private to this space first); 0 or -EFAULT/-ENOMEM. */
+/*
+ * The page under va with a pin for DMA (write: private to this space first); 0 or -EFAULT/-ENOMEM.
+ */
 int __must_check aspace_pin(struct aspace *as, uva_t va, bool write, pa_t *out);
 /*
  * The identity of the memory under va for shared futexes: *obj NULL means private to as.

@@ -29,7 +29,7 @@ static struct area *fault_area(struct aspace *as, uva_t va)
 static enum fault_result install(struct aspace *as, const struct area *a, uva_t va, pa_t pa,
                                  bool writable, pa_t old)
 {
-	int r;
+	int err;
 
 	spin_lock(&as->pt_lock);
 	if (old != PA_NONE) {
@@ -41,17 +41,17 @@ static enum fault_result install(struct aspace *as, const struct area *a, uva_t 
 		else if (paging_unmap(as->root, va, PAGE_SIZE))
 			__builtin_unreachable(); /* nothing to split */
 	}
-	r = paging_map(as->root, va, pa, PAGE_SIZE, area_page_flags(a, writable));
-	if (!r && old == PA_NONE && ++as->resident > as->resident_max)
+	err = paging_map(as->root, va, pa, PAGE_SIZE, area_page_flags(a, writable));
+	if (!err && old == PA_NONE && ++as->resident > as->resident_max)
 		as->resident_max = as->resident;
 	spin_unlock(&as->pt_lock);
 	if (old != PA_NONE) {
 		aspace_flush(as, va, PAGE_SIZE);
 		user_page_put(old);
 	}
-	if (r)
+	if (err)
 		user_page_put(pa);
-	return r ? FAULT_NOMEM : FAULT_OK;
+	return err ? FAULT_NOMEM : FAULT_OK;
 }
 
 static enum fault_result install_copy(struct aspace *as, const struct area *a, uva_t va, pa_t from,
@@ -65,7 +65,10 @@ static enum fault_result install_copy(struct aspace *as, const struct area *a, u
 	return install(as, a, va, pa, true, old);
 }
 
-/* A page of the area's object; o->lock is held until it is mapped, so that unmapping cannot miss it. */
+/*
+ * A page of the area's object; o->lock is held until it is mapped, so that unmapping cannot miss
+ * it.
+ */
 static enum fault_result fault_object(struct aspace *as, const struct area *a, uva_t va, bool write,
                                       pa_t old)
 {
@@ -179,14 +182,14 @@ static int pin_locked(struct aspace *as, uva_t va, bool write, pa_t *out)
 
 int aspace_pin(struct aspace *as, uva_t va, bool write, pa_t *out)
 {
-	int r;
+	int err;
 
 	if (va >= USER_END)
 		return -EFAULT;
 	mutex_lock(&as->lock);
-	r = pin_locked(as, va, write, out);
+	err = pin_locked(as, va, write, out);
 	mutex_unlock(&as->lock);
-	return r;
+	return err;
 }
 
 ssize_t aspace_access(struct aspace *as, uva_t va, void *buf, size_t n, bool write)
@@ -196,10 +199,10 @@ ssize_t aspace_access(struct aspace *as, uva_t va, void *buf, size_t n, bool wri
 	while (done < n) {
 		size_t piece = MIN(n - done, PAGE_SIZE - (va & (PAGE_SIZE - 1)));
 		pa_t pa;
-		int r = aspace_pin(as, va, write, &pa);
+		int err = aspace_pin(as, va, write, &pa);
 
-		if (r)
-			return done ? (ssize_t)done : r;
+		if (err)
+			return done ? (ssize_t)done : err;
 		if (write)
 			memcpy(pa_to_va(pa), (char *)buf + done, piece);
 		else
@@ -229,20 +232,20 @@ int aspace_identify(struct aspace *as, uva_t va, struct memobj **obj, uint64_t *
 
 int aspace_mincore(struct aspace *as, uva_t va, uint64_t pages, uint8_t *out)
 {
-	int r = 0;
+	int err = 0;
 
 	mutex_lock(&as->lock);
 	spin_lock(&as->pt_lock);
-	for (uint64_t i = 0; i < pages && !r; i++, va += PAGE_SIZE) {
+	for (uint64_t i = 0; i < pages && !err; i++, va += PAGE_SIZE) {
 		struct area *a = area_find(&as->areas, va);
 		struct paging_leaf leaf;
 
 		if (!a)
-			r = -ENOMEM;
+			err = -ENOMEM;
 		else
 			out[i] = a->obj || paging_lookup(as->root, va, &leaf);
 	}
 	spin_unlock(&as->pt_lock);
 	mutex_unlock(&as->lock);
-	return r;
+	return err;
 }

@@ -132,10 +132,10 @@ static bool range_ok(const struct aspace *as, uva_t va, uint64_t len)
 int aspace_unmap_locked(struct aspace *as, uva_t va, uint64_t len)
 {
 	struct area *a;
-	int r;
+	int err;
 
-	if ((r = aspace_split_at(as, va)) || (r = aspace_split_at(as, va + len)))
-		return r;
+	if ((err = aspace_split_at(as, va)) || (err = aspace_split_at(as, va + len)))
+		return err;
 	while ((a = area_find_from(&as->areas, va)) && a->start < va + len) {
 		area_detach(a);
 		area_remove(&as->areas, a);
@@ -150,15 +150,15 @@ static int64_t place(struct aspace *as, uva_t hint, uint64_t len, unsigned flags
 {
 	struct area_tree *t = &as->areas;
 	uva_t va;
-	int r;
+	int err;
 
 	if (flags & (AREA_FIXED | AREA_FIXED_NOREPLACE)) {
 		if (!range_ok(as, hint, len))
 			return hint < t->low ? -EPERM : -ENOMEM;
 		if (flags & AREA_FIXED_NOREPLACE)
 			return area_range_free(t, hint, hint + len) ? (int64_t)hint : -EEXIST;
-		r = aspace_unmap_locked(as, hint, len);
-		return r ? r : (int64_t)hint;
+		err = aspace_unmap_locked(as, hint, len);
+		return err ? err : (int64_t)hint;
 	}
 	if (hint && range_ok(as, hint, len) && area_range_free(t, hint, hint + len))
 		return (int64_t)hint;
@@ -218,15 +218,15 @@ int64_t aspace_map(struct aspace *as, uva_t hint, uint64_t len, unsigned flags, 
 
 int aspace_unmap(struct aspace *as, uva_t va, uint64_t len)
 {
-	int r;
+	int err;
 
 	len = ALIGN_UP(len, PAGE_SIZE);
 	if (!IS_ALIGNED(va, PAGE_SIZE) || !len || !range_ok(as, va, len))
 		return -EINVAL;
 	mutex_lock(&as->lock);
-	r = aspace_unmap_locked(as, va, len);
+	err = aspace_unmap_locked(as, va, len);
 	mutex_unlock(&as->lock);
-	return r;
+	return err;
 }
 
 /* Pages of a keep what they hold: only exclusive ones may become writable at once. */
@@ -250,21 +250,22 @@ int aspace_protect(struct aspace *as, uva_t va, uint64_t len, unsigned prot)
 {
 	struct area *a;
 	uva_t end = va + len, at = va;
-	int r;
+	int err;
 
 	if (!range_ok(as, va, len))
 		return -ENOMEM;
 	mutex_lock(&as->lock);
 	/* All of it must be mapped, and what is a read-only file's must stay so. */
-	for (a = area_find(&as->areas, va), r = a ? 0 : -ENOMEM; !r && at < end; a = area_next(a)) {
+	for (a = area_find(&as->areas, va), err = a ? 0 : -ENOMEM; !err && at < end;
+	     a = area_next(a)) {
 		if (!a || a->start > at)
-			r = -ENOMEM;
+			err = -ENOMEM;
 		else if (prot & AREA_WRITE && a->flags & AREA_NO_WRITE)
-			r = -EACCES;
+			err = -EACCES;
 		else
 			at = a->end;
 	}
-	if (r || (r = aspace_split_at(as, va)) || (r = aspace_split_at(as, end)))
+	if (err || (err = aspace_split_at(as, va)) || (err = aspace_split_at(as, end)))
 		goto out;
 	for (a = area_find(&as->areas, va); a && a->start < end; a = area_next(a)) {
 		if ((a->flags & AREA_PROT) == prot)
@@ -281,26 +282,26 @@ int aspace_protect(struct aspace *as, uva_t va, uint64_t len, unsigned prot)
 	}
 out:
 	mutex_unlock(&as->lock);
-	return r;
+	return err;
 }
 
 /* Hands the pages of [from, from+len) over to `to`, whose tables are empty there. */
 static int move_pages(struct aspace *as, const struct area *dst, uva_t from, uint64_t len, uva_t to)
 {
 	struct paging_leaf leaf;
-	int r = 0;
+	int err = 0;
 
 	spin_lock(&as->pt_lock);
-	for (va_t va = from, at; !r && paging_next(as->root, va, from + len, &at, &leaf);
+	for (va_t va = from, at; !err && paging_next(as->root, va, from + len, &at, &leaf);
 	     va = at + PAGE_SIZE) {
-		r = paging_map(as->root, to + (at - from), leaf.pa, PAGE_SIZE,
-		               area_page_flags(dst, leaf.flags & PG_WRITE));
-		if (!r && paging_unmap(as->root, at, PAGE_SIZE))
+		err = paging_map(as->root, to + (at - from), leaf.pa, PAGE_SIZE,
+		                 area_page_flags(dst, leaf.flags & PG_WRITE));
+		if (!err && paging_unmap(as->root, at, PAGE_SIZE))
 			__builtin_unreachable(); /* nothing to split */
 	}
 	spin_unlock(&as->pt_lock);
 	aspace_flush(as, from, len);
-	return r;
+	return err;
 }
 
 static int64_t move_area(struct aspace *as, struct area *a, uint64_t old_len, uint64_t len,
@@ -309,7 +310,7 @@ static int64_t move_area(struct aspace *as, struct area *a, uint64_t old_len, ui
 	struct area *b = area_alloc();
 	uva_t from = a->start;
 	int64_t va;
-	int r;
+	int err;
 
 	if (!b)
 		return -ENOMEM;
@@ -327,16 +328,16 @@ static int64_t move_area(struct aspace *as, struct area *a, uint64_t old_len, ui
 		area_attach(b);
 	}
 	area_insert(&as->areas, b);
-	r = move_pages(as, b, from, MIN(old_len, len), b->start);
-	if (r) {
+	err = move_pages(as, b, from, MIN(old_len, len), b->start);
+	if (err) {
 		/* No memory for tables: what has moved goes back, where the tables still are. */
 		if (move_pages(as, a, b->start, len, from))
 			__builtin_unreachable();
-		r = aspace_unmap_locked(as, b->start, len) ? -EFAULT : -ENOMEM;
-		return r;
+		err = aspace_unmap_locked(as, b->start, len) ? -EFAULT : -ENOMEM;
+		return err;
 	}
-	r = aspace_unmap_locked(as, from, old_len);
-	return r ? r : va;
+	err = aspace_unmap_locked(as, from, old_len);
+	return err ? err : va;
 }
 
 int64_t aspace_remap(struct aspace *as, uva_t va, uint64_t old_len, uint64_t len, bool may_move,
@@ -378,21 +379,21 @@ out:
 int aspace_discard(struct aspace *as, uva_t va, uint64_t len)
 {
 	uva_t at = va, end = va + len;
-	int r = 0;
+	int err = 0;
 
 	if (!range_ok(as, va, len))
 		return -ENOMEM;
 	mutex_lock(&as->lock);
 	for (struct area *a = area_find_from(&as->areas, va); at < end; a = area_next(a)) {
 		if (!a || a->start > at)
-			r = -ENOMEM; /* goes on with what is there, as Linux does */
+			err = -ENOMEM; /* goes on with what is there, as Linux does */
 		if (!a || a->start >= end)
 			break;
 		aspace_zap(as, MAX(a->start, va), MIN(a->end, end));
 		at = a->end;
 	}
 	mutex_unlock(&as->lock);
-	return r;
+	return err;
 }
 
 bool aspace_mapped(struct aspace *as, uva_t va, uint64_t len)

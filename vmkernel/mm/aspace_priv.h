@@ -4,7 +4,10 @@
 #define MM_ASPACE_PRIV_H
 #include "mm/aspace.h"
 
-/* A page for userworlds (FRAME_USER: with one reference), zeroed or not; PA_NONE at the kernel's reserve. */
+/*
+ * A page for userworlds (FRAME_USER: with one reference), zeroed or not; PA_NONE at the kernel's
+ * reserve.
+ */
 pa_t __must_check user_page_new(enum frame_owner owner, bool zero);
 /* Drops what a translation holds: a reference on a user page, a pin on any other. */
 void user_page_put(pa_t pa);

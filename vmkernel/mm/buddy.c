@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Buddy allocator of one NUMA node (Knowlton 1965; Knuth 1, 2.5). A free block's first frame carries FRAME_HEAD, its order and the
- * list links; every other free frame is only FRAME_FREE. Blocks merge within node and zone.
+ * Buddy allocator of one NUMA node (Knowlton 1965; Knuth 1, 2.5). A free block's first frame
+ * carries FRAME_HEAD, its order and the list links; every other free frame is only FRAME_FREE.
+ * Blocks merge within node and zone.
  */
 #include "mm/frame.h"
 #include "vmk/log.h"

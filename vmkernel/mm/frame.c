@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Frames: the table's presence map, blocks' owners, pins. Pins are atomic and need no lock; the rest of a
- * frame belongs to whoever owns the page.
+ * Frames: the table's presence map, blocks' owners, pins. Pins are atomic and need no lock; the
+ * rest of a frame belongs to whoever owns the page.
  */
 #include "mm/frame.h"
 #include "vmk/log.h"

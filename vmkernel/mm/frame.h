@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The frame table: one struct frame for each page of memory, indexed by page frame number, present in sections of
- * 128 MiB; and the buddy allocator of one NUMA node, which keeps its free lists inside it. Pure logic:
- * the caller of buddy_* holds the node's lock.
+ * The frame table: one struct frame for each page of memory, indexed by page frame number, present
+ * in sections of 128 MiB; and the buddy allocator of one NUMA node, which keeps its free lists
+ * inside it. Pure logic: the caller of buddy_* holds the node's lock.
  */
 #ifndef MM_FRAME_H
 #define MM_FRAME_H
@@ -72,7 +72,10 @@ static inline void frame_set(struct frame *f, unsigned owner, unsigned order, un
 	words[1] = 0;
 }
 
-/* Makes the table's section usable; its memory, all absent frames at first, is mapped by the caller. */
+/*
+ * Makes the table's section usable; its memory, all absent frames at first, is mapped by the
+ * caller.
+ */
 void frame_section_add(uint64_t pfn);
 /* Writes owner and order into every frame of a block and clears flags, pins and the union. */
 void frame_block_set(uint32_t pfn, unsigned order, enum frame_owner owner, unsigned node);
@@ -80,7 +83,10 @@ void frame_block_set(uint32_t pfn, unsigned order, enum frame_owner owner, unsig
 void buddy_init(struct buddy *b, unsigned node);
 /* Hands over a block whose frames are all FRAME_FREE, merging it with its free buddies. */
 void buddy_give(struct buddy *b, uint32_t pfn, unsigned order);
-/* A block of the zone, split off the smallest that is large enough; its frames still FRAME_FREE; or PFN_NONE. */
+/*
+ * A block of the zone, split off the smallest that is large enough; its frames still FRAME_FREE; or
+ * PFN_NONE.
+ */
 uint32_t buddy_take(struct buddy *b, enum zone z, unsigned order);
 /* The largest order at which a block may start at pfn and not pass end, its zone included. */
 unsigned buddy_order_at(uint64_t pfn, uint64_t end);

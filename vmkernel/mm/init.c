@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * From the boot map to a working allocator: maps the frame table over the sections that hold memory, hands out what
- * nobody reserved and names the owners of what somebody did.
+ * From the boot map to a working allocator: maps the frame table over the sections that hold
+ * memory, hands out what nobody reserved and names the owners of what somebody did.
  */
 #include "mm/mm.h"
 #include "mm/phys.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The kmap area: device registers, vmalloc and stacks, each range with an unmapped guard page on either side. lock guards
- * the books and the kernel's page tables in this area. A freed range is reused only after all CPUs have
- * forgotten its translations.
+ * The kmap area: device registers, vmalloc and stacks, each range with an unmapped guard page on
+ * either side. lock guards the books and the kernel's page tables in this area. A freed range is
+ * reused only after all CPUs have forgotten its translations.
  */
 #include "mm/mm.h"
 #include "mm/vrange.h"
@@ -16,7 +16,9 @@
 enum { STACK_SIZE = 16 * 1024, STACKS_KEPT = 64 };
 enum kind { KIND_DEVICE, KIND_PAGES, KIND_VMALLOC };
 
-/* A range in use, its first mapped address the key. Reused as the record of the free range later. */
+/*
+ * A range in use, its first mapped address the key. Reused as the record of the free range later.
+ */
 struct mapping {
 	struct vrange range; /* guards included while free; by_addr links it while in use */
 	va_t va;
@@ -120,10 +122,10 @@ static void unreserve(struct mapping *m)
 static int map(va_t va, pa_t pa, uint64_t len, unsigned flags)
 {
 	uint64_t irq = spin_lock_irq(&lock);
-	int r = paging_map(paging_kernel_root, va, pa, len, flags | PG_GLOBAL);
+	int err = paging_map(paging_kernel_root, va, pa, len, flags | PG_GLOBAL);
 
 	spin_unlock_irq(&lock, irq);
-	return r;
+	return err;
 }
 
 /* Unmaps and forgets; vmalloc's pages are freed once nobody can reach them. */
@@ -179,7 +181,9 @@ void *kmap_device(pa_t pa, size_t len, enum kmap_cache cache)
 
 void *kmap_pages(const pa_t *pages, size_t count, enum kmap_prot prot)
 {
-	static const unsigned flags[] = { [KMAP_RO] = 0, [KMAP_RW] = PG_WRITE, [KMAP_RX] = PG_EXEC };
+	static const unsigned flags[] = {
+		[KMAP_RO] = 0, [KMAP_RW] = PG_WRITE, [KMAP_RX] = PG_EXEC
+	};
 	struct mapping *m = reserve(count * PAGE_SIZE, KIND_PAGES);
 
 	if (!m)

@@ -5,8 +5,8 @@
 #include "vmk/mm.h"
 
 /*
- * Frame table, buddies and heap from boot_info and boot memory, whose allocator ends here. On the boot CPU, with the
- * final page tables loaded and the nodes of boot_info.range[] known.
+ * Frame table, buddies and heap from boot_info and boot memory, whose allocator ends here. On the
+ * boot CPU, with the final page tables loaded and the nodes of boot_info.range[] known.
  */
 void mm_init(void);
 

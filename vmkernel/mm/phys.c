@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Page allocation: a cache of single pages for each CPU in front of one buddy for each NUMA node.
- * A cache holds pages of its CPU's node only. Locks: pcp.lock (outer) guards a cache and the CPU's share of the owner counts;
- * node.lock guards the buddy and the node's share. Whoever moves pages between owners moves counts within one of the two,
- * so all locks together see sums that add up.
+ * Page allocation: a cache of single pages for each CPU in front of one buddy for each NUMA node. A
+ * cache holds pages of its CPU's node only. Locks: pcp.lock (outer) guards a cache and the CPU's
+ * share of the owner counts; node.lock guards the buddy and the node's share. Whoever moves pages
+ * between owners moves counts within one of the two, so all locks together see sums that add up.
  */
 #include "mm/phys.h"
 #include "vmk/cpu.h"
@@ -136,7 +136,10 @@ static uint32_t node_take(struct node *n, unsigned order, enum frame_owner owner
 	return pfn;
 }
 
-/* The nearest node with a block; the scarce zones below 16 MiB only when nothing else is left anywhere. */
+/*
+ * The nearest node with a block; the scarce zones below 16 MiB only when nothing else is left
+ * anywhere.
+ */
 static uint32_t take_near(unsigned order, enum frame_owner owner, unsigned flags, unsigned near)
 {
 	static const struct {
@@ -229,7 +232,7 @@ static __noinline void pcp_drain(struct pcp *c, struct node *n, unsigned count)
 	n->pages[FRAME_FREE] += count;
 	spin_unlock(&n->lock);
 	c->count -= count;
-	memmove(&c->pfn[0], &c->pfn[count], c->count * sizeof c->pfn[0]);
+	memmove(&c->pfn[0], &c->pfn[count], c->count * sizeof(c->pfn[0]));
 	stat_inc(drain);
 }
 
@@ -437,7 +440,7 @@ void mm_node_totals(unsigned node, struct mm_totals *t)
 		if (cpu_node(i) == node)
 			spin_lock_raw(&pcps[i].lock);
 	spin_lock(&n->lock);
-	memcpy(sum, n->pages, sizeof sum);
+	memcpy(sum, n->pages, sizeof(sum));
 	spin_unlock(&n->lock);
 	for (unsigned i = cpus; i-- > 0;)
 		if (cpu_node(i) == node) {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Physical memory below its public face (vmk/mm.h): what boot hands over, and what the self tests look at. */
+/*
+ * Physical memory below its public face (vmk/mm.h): what boot hands over, and what the self tests
+ * look at.
+ */
 #ifndef MM_PHYS_H
 #define MM_PHYS_H
 #include "mm/frame.h"
@@ -13,7 +16,9 @@ void phys_set_distance(unsigned from, unsigned to, uint8_t distance);
  * available. Before other CPUs run.
  */
 void phys_add(uint64_t pfn, uint64_t end, unsigned node, enum frame_owner owner);
-/* Changes the owner of pages that phys_add() gave to another; to FRAME_FREE: makes them available. */
+/*
+ * Changes the owner of pages that phys_add() gave to another; to FRAME_FREE: makes them available.
+ */
 void phys_move(uint64_t pfn, uint64_t end, enum frame_owner owner);
 /* Gives the cached pages of every CPU back to the buddies. */
 void phys_drain(void);

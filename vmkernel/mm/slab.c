@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Slabs (Bonwick 1994; magazines: Bonwick, Adams 2001). A slab is a block of pages with a header and objects of one
- * size. In front of each cache, every CPU keeps a magazine of free objects, used with interrupts off and no lock;
- * cache.lock guards the slabs. Debug builds poison free objects and look for writes into them.
+ * Slabs (Bonwick 1994; magazines: Bonwick, Adams 2001). A slab is a block of pages with a header
+ * and objects of one size. In front of each cache, every CPU keeps a magazine of free objects, used
+ * with interrupts off and no lock; cache.lock guards the slabs. Debug builds poison free objects
+ * and look for writes into them.
  */
 #include "mm/mm.h"
 #include "mm/frame.h"

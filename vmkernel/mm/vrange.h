@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Ranges of virtual pages: which are free, in two trees (by address to merge, by size to find the best fit). Pure; the
- * caller's lock guards it.
+ * Ranges of virtual pages: which are free, in two trees (by address to merge, by size to find the
+ * best fit). Pure; the caller's lock guards it.
  */
 #ifndef MM_VRANGE_H
 #define MM_VRANGE_H
@@ -17,7 +17,10 @@ struct vspace {
 };
 
 void vspace_init(struct vspace *s);
-/* Gives [start, start + r's len) back; r becomes part of the books or comes back in *spare (up to two), for the caller to free. */
+/*
+ * Gives [start, start + r's len) back; r becomes part of the books or comes back in *spare (up to
+ * two), for the caller to free.
+ */
 unsigned vspace_give(struct vspace *s, struct vrange *r, struct vrange *spare[2]);
 /*
  * Cuts len bytes, aligned, from the smallest range that holds them: the address, or 0. *empty is a

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Capture: a file from which a pcap stream is read (LINKTYPE_ETHERNET, nanosecond magic 0xa1b23c4d; spec:
- * draft-ietf-opsawg-pcap). A frame that finds no room in the ring is counted, never waited for.
+ * Capture: a file from which a pcap stream is read (LINKTYPE_ETHERNET, nanosecond magic 0xa1b23c4d;
+ * spec: draft-ietf-opsawg-pcap). A frame that finds no room in the ring is counted, never waited
+ * for.
  */
 #include "net.h"
 #include "vmk/errno.h"
@@ -34,6 +35,7 @@ unsigned capture_uplinks;
 static void put(struct capture *c, const void *src, uint32_t n)
 {
 	uint32_t at = (uint32_t)(c->tail % RING), first = MIN(n, RING - at);
+
 	memcpy(c->ring + at, src, first);
 	memcpy(c->ring, (const uint8_t *)src + first, n - first);
 	c->tail += n;
@@ -47,6 +49,7 @@ static void put_frame(struct capture *c, const struct pkt *p)
 	ns_t now = time_realtime();
 	uint32_t record[4] = { (uint32_t)(now / NS_PER_S), (uint32_t)(now % NS_PER_S), keep, len };
 	uint64_t flags = spin_lock_irq(&c->lock);
+
 	if (RING - (c->tail - c->head) < PCAP_RECORD + keep) {
 		spin_unlock_irq(&c->lock, flags);
 		stat_inc(capture_lost);
@@ -56,10 +59,12 @@ static void put_frame(struct capture *c, const struct pkt *p)
 	for (unsigned i = 0; i < p->sg_count && keep; i++) {
 		const uint8_t *from = pa_to_va(p->sg[i].pa);
 		uint32_t left = p->sg[i].len;
+
 		while (left && keep) {
 			/* The tag is metadata here; on a wire it follows the MACs. */
 			uint32_t n = extra && pos < 2 * ETH_ALEN ? MIN(left, 2 * ETH_ALEN - pos)
 			                                         : left;
+
 			n = MIN(n, keep);
 			put(c, from, n);
 			from += n;
@@ -68,6 +73,7 @@ static void put_frame(struct capture *c, const struct pkt *p)
 			pos += n;
 			if (extra && pos == 2 * ETH_ALEN) {
 				uint32_t t = MIN(extra, keep);
+
 				put(c, tag, t);
 				keep -= t;
 				extra = 0;
@@ -83,6 +89,7 @@ void capture_frame(const void *what, const struct pkt *p, enum capture_dir dir)
 	(void)dir;
 	struct capture *c;
 	uint64_t flags = spin_lock_irq(&captures_lock);
+
 	list_for_each(c, &captures, link)
 		if (c->what == what)
 			put_frame(c, p);
@@ -105,6 +112,7 @@ void capture_forget(const void *what)
 {
 	struct capture *c;
 	uint64_t flags = spin_lock_irq(&captures_lock);
+
 	list_for_each(c, &captures, link)
 		if (c->what == what) {
 			detach(c);
@@ -116,19 +124,26 @@ void capture_forget(const void *what)
 static ssize_t capture_read(struct file *f, struct uio *u, uint64_t *pos)
 {
 	struct capture *c = f->priv;
+
 	(void)pos;
 	if (load_acquire(&c->tail) == c->head && READ_ONCE(c->what)) {
 		if (f->flags & O_NONBLOCK_)
 			return -EAGAIN;
 		int err = wait_event_interruptible(&c->wait, load_acquire(&c->tail) != c->head ||
 		                                                     !READ_ONCE(c->what));
+
 		if (err)
 			return err;
 	}
-	/* Only readers move head, and pos_lock admits one; the producers leave what is before tail alone. */
+	/*
+	 * Only readers move head, and pos_lock admits one; the producers leave what is before tail
+	 * alone.
+	 */
 	size_t done = 0, avail = load_acquire(&c->tail) - c->head;
+
 	while (avail && u->left) {
 		size_t at = c->head % RING, n = MIN(MIN(avail, RING - at), u->left);
+
 		if (uio_write(u, c->ring + at, n))
 			return done ? (ssize_t)done : -EFAULT;
 		store_release(&c->head, c->head + n);
@@ -141,6 +156,7 @@ static ssize_t capture_read(struct file *f, struct uio *u, uint64_t *pos)
 static unsigned capture_poll(struct file *f, struct waitq **q)
 {
 	struct capture *c = f->priv;
+
 	*q = &c->wait;
 	return (load_acquire(&c->tail) != c->head ? FPOLLIN : 0u) |
 	       (READ_ONCE(c->what) ? 0u : FPOLLHUP);
@@ -150,6 +166,7 @@ static void capture_release(struct file *f)
 {
 	struct capture *c = f->priv;
 	uint64_t flags = spin_lock_irq(&captures_lock);
+
 	detach(c);
 	list_remove(&c->link);
 	spin_unlock_irq(&captures_lock, flags);
@@ -168,6 +185,7 @@ int capture_open(const char *what, unsigned snap, struct file **out)
 {
 	uint64_t id;
 	struct capture *c = kzalloc(sizeof(*c));
+
 	if (c)
 		c->ring = vmalloc(RING);
 	if (!c || !c->ring) {
@@ -179,6 +197,7 @@ int capture_open(const char *what, unsigned snap, struct file **out)
 	spin_init(&c->lock, "capture", RANK_NET + 3);
 	waitq_init(&c->wait, "capture");
 	int err = file_alloc(&capture_ops, c, 0, out);
+
 	if (err) {
 		vfree(c->ring);
 		kfree(c);
@@ -186,13 +205,16 @@ int capture_open(const char *what, unsigned snap, struct file **out)
 	}
 	const uint32_t header[PCAP_HEADER / 4] = { 0xa1b23c4d, 4 << 16 | 2,          0,
 		                                   0,          snap ? snap : 262144, 1 };
+
 	put(c, header, sizeof(header));
 	mutex_lock(&net_config);
 	struct uplink *u = uplink_find(what);
 	struct port *p = NULL;
+
 	if (!u && strncmp(what, "port:", 5) == 0 && str_to_u64(what + 5, &id) == 0)
 		p = port_find((uint32_t)id);
 	uint64_t flags = spin_lock_irq(&captures_lock);
+
 	c->port = p;
 	c->what = p ? (void *)p : (void *)u;
 	if (p)

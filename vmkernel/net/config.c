@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Switches and port groups: made, changed, removed. Contract: vmk/vswitch.h. net_config guards all lists here. */
+/*
+ * Switches and port groups: made, changed, removed. Contract: vmk/vswitch.h. net_config guards all
+ * lists here.
+ */
 #include "net.h"
 #include "vmk/errno.h"
 #include "vmk/log.h"
@@ -17,6 +20,7 @@ static const struct net_policy strict;
 struct vswitch *vswitch_find(const char *name)
 {
 	struct vswitch *vs;
+
 	list_for_each(vs, &vswitches, link)
 		if (strcmp(vs->name, name) == 0)
 			return vs;
@@ -27,6 +31,7 @@ struct portgroup *portgroup_find(const char *name)
 {
 	struct vswitch *vs;
 	struct portgroup *g;
+
 	list_for_each(vs, &vswitches, link)
 		list_for_each(g, &vs->groups, link)
 			if (strcmp(g->name, name) == 0)
@@ -37,6 +42,7 @@ struct portgroup *portgroup_find(const char *name)
 static bool name_ok(const char *name)
 {
 	size_t n = strnlen(name, NET_NAME_MAX);
+
 	return n > 0 && n < NET_NAME_MAX;
 }
 
@@ -46,6 +52,7 @@ int vswitch_add(const char *name, unsigned ports_max, unsigned mtu)
 	    ports_max > PORTS_MAX)
 		return -EINVAL;
 	struct vswitch *vs = kzalloc(sizeof(*vs));
+
 	if (!vs)
 		return -ENOMEM;
 	str_copy(vs->name, name, sizeof(vs->name));
@@ -57,9 +64,11 @@ int vswitch_add(const char *name, unsigned ports_max, unsigned mtu)
 	mutex_lock(&net_config);
 	unsigned n = 0;
 	struct vswitch *it;
+
 	list_for_each(it, &vswitches, link)
 		n++;
 	int err = vswitch_find(name) ? -EEXIST : n >= VSWITCHES_MAX ? -ENOSPC : 0;
+
 	if (!err)
 		list_push_back(&vswitches, &vs->link);
 	mutex_unlock(&net_config);
@@ -73,10 +82,12 @@ int vswitch_remove(const char *name)
 	mutex_lock(&net_config);
 	struct vswitch *vs = vswitch_find(name);
 	int err = !vs ? -ENOENT : vs->ports ? -EBUSY : 0;
+
 	if (!err) {
 		for (unsigned i = 0; i < vs->uplinks; i++)
 			team_release(vs, i);
 		struct portgroup *g, *next;
+
 		list_for_each_safe(g, next, &vs->groups, link) {
 			list_remove(&g->link);
 			kfree(g);
@@ -96,8 +107,10 @@ int vswitch_set(const char *name, unsigned mtu)
 	mutex_lock(&net_config);
 	struct vswitch *vs = vswitch_find(name);
 	int err = vs ? 0 : -ENOENT;
+
 	for (unsigned i = 0; !err && i < vs->uplinks; i++) {
 		struct uplink *u = vs->uplink[i].nic;
+
 		if (u && u->mtu != mtu)
 			err = !u->ops->set_mtu || mtu > u->mtu_max ? -EINVAL
 			                                           : u->ops->set_mtu(u, mtu);
@@ -111,10 +124,12 @@ int vswitch_set(const char *name, unsigned mtu)
 static void group_refresh(struct portgroup *g)
 {
 	const struct net_policy *up = &g->vs->policy;
+
 	g->policy.promiscuous = g->own.inherited[0] ? up->promiscuous : g->own.promiscuous;
 	g->policy.mac_changes = g->own.inherited[1] ? up->mac_changes : g->own.mac_changes;
 	g->policy.forged = g->own.inherited[2] ? up->forged : g->own.forged;
 	struct port *p;
+
 	list_for_each(p, &ports, link)
 		if (p->group == g)
 			port_refresh(p);
@@ -124,9 +139,11 @@ int vswitch_policy_set(const char *name, const struct net_policy *pol)
 {
 	mutex_lock(&net_config);
 	struct vswitch *vs = vswitch_find(name);
+
 	if (vs) {
 		vs->policy = *pol;
 		struct portgroup *g;
+
 		list_for_each(g, &vs->groups, link)
 			group_refresh(g);
 	}
@@ -141,12 +158,14 @@ int vswitch_uplink_add(const char *name, const char *uplink)
 	mutex_lock(&net_config);
 	struct vswitch *vs = vswitch_find(name), *it;
 	int err = !vs ? -ENOENT : vs->uplinks == VSWITCH_UPLINKS_MAX ? -ENOSPC : 0;
+
 	list_for_each(it, &vswitches, link)
 		for (unsigned i = 0; !err && i < it->uplinks; i++)
 			if (strcmp(it->uplink[i].name, uplink) == 0)
 				err = it == vs ? -EEXIST : -EBUSY;
 	if (!err) {
 		unsigned slot = vs->uplinks;
+
 		vs->uplink[slot].nic = NULL;
 		str_copy(vs->uplink[slot].name, uplink, sizeof(vs->uplink[slot].name));
 		vs->uplinks++;
@@ -163,6 +182,7 @@ int vswitch_uplink_remove(const char *name, const char *uplink)
 	mutex_lock(&net_config);
 	struct vswitch *vs = vswitch_find(name);
 	int err = -ENOENT;
+
 	for (unsigned i = 0; vs && i < vs->uplinks; i++) {
 		if (strcmp(vs->uplink[i].name, uplink) != 0)
 			continue;
@@ -183,6 +203,7 @@ int portgroup_add(const char *vswitch, const char *name)
 	if (!name_ok(name))
 		return -EINVAL;
 	struct portgroup *g = kzalloc(sizeof(*g));
+
 	if (!g)
 		return -ENOMEM;
 	str_copy(g->name, name, sizeof(g->name));
@@ -190,6 +211,7 @@ int portgroup_add(const char *vswitch, const char *name)
 	mutex_lock(&net_config);
 	struct vswitch *vs = vswitch_find(vswitch);
 	int err = !vs ? -ENOENT : portgroup_find(name) ? -EEXIST : 0;
+
 	if (!err) {
 		g->vs = vs;
 		list_push_back(&vs->groups, &g->link);
@@ -206,6 +228,7 @@ int portgroup_remove(const char *vswitch, const char *name)
 	mutex_lock(&net_config);
 	struct portgroup *g = portgroup_find(name);
 	int err = !g || strcmp(g->vs->name, vswitch) != 0 ? -ENOENT : g->ports ? -EBUSY : 0;
+
 	if (!err) {
 		list_remove(&g->link);
 		kfree(g);
@@ -220,6 +243,7 @@ int portgroup_set_vlan(const char *name, unsigned vlan)
 		return -EINVAL;
 	mutex_lock(&net_config);
 	struct portgroup *g = portgroup_find(name);
+
 	if (g) {
 		g->vlan = (uint16_t)vlan;
 		group_refresh(g);
@@ -232,6 +256,7 @@ int portgroup_policy_set(const char *name, const struct net_policy *pol)
 {
 	mutex_lock(&net_config);
 	struct portgroup *g = portgroup_find(name);
+
 	if (g) {
 		g->own = *pol;
 		group_refresh(g);

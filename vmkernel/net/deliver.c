@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Sections in which forwarding tables are read without a lock, and delivery to ports. A port with packets is on the list
- * of one CPU, whose bottom half drains it: so a client's deliver is never entered twice at once, never under
- * a sender's locks, and a packet that provokes another does not deepen the stack.
+ * Sections in which forwarding tables are read without a lock, and delivery to ports. A port with
+ * packets is on the list of one CPU, whose bottom half drains it: so a client's deliver is never
+ * entered twice at once, never under a sender's locks, and a packet that provokes another does not
+ * deepen the stack.
  */
 #include "net.h"
 #include "vmk/cpu.h"
@@ -31,6 +32,7 @@ void net_enter(void)
 void net_leave(void)
 {
 	struct net_cpu *c = &cpus[cpu_id()];
+
 	if (c->nesting == 1)
 		store_release(&c->sections, c->sections + 1);
 	store_release(&c->nesting, c->nesting - 1);
@@ -42,6 +44,7 @@ void net_synchronize(void)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < cpu_count(); i++) {
 		uint32_t seen = load_acquire(&cpus[i].sections);
+
 		while (load_acquire(&cpus[i].nesting) && load_acquire(&cpus[i].sections) == seen)
 			world_yield();
 	}
@@ -50,6 +53,7 @@ void net_synchronize(void)
 void port_enqueue(struct port *p, struct pkt *pkt)
 {
 	uint64_t flags = spin_lock_irq(&p->lock);
+
 	if (p->tail - p->head == PORT_QUEUE) {
 		spin_unlock_irq(&p->lock, flags);
 		count(&p->stats.rx_dropped, 1);
@@ -59,10 +63,12 @@ void port_enqueue(struct port *p, struct pkt *pkt)
 	pkt_get(pkt);
 	p->queue[p->tail++ % PORT_QUEUE] = pkt;
 	bool first = !p->scheduled;
+
 	p->scheduled = true;
 	spin_unlock(&p->lock);
 	if (first) {
 		struct net_cpu *c = &cpus[cpu_id()];
+
 		spin_lock(&c->lock);
 		list_push_back(&c->ports, &p->sched);
 		spin_unlock(&c->lock);
@@ -76,6 +82,7 @@ static int deliver_one(void *arg, struct pkt *pkt)
 	struct port *p = arg;
 	uint32_t len = pkt->len, flags = pkt->flags;
 	int err = p->ops->deliver(p->arg, pkt);
+
 	if (err) {
 		count(&p->stats.rx_dropped, 1);
 		stat_inc(no_room);
@@ -96,11 +103,14 @@ static unsigned drain(struct port *p, unsigned max)
 	struct pkt *batch[BOTTOM_BUDGET];
 	uint64_t flags = spin_lock_irq(&p->lock);
 	unsigned n = MIN(max, p->tail - p->head);
+
 	for (unsigned i = 0; i < n; i++)
 		batch[i] = p->queue[p->head++ % PORT_QUEUE];
 	if (n == 0) {
 		p->scheduled = false;
-		/* Under the lock: who waits for it frees the port after taking the lock once more. */
+		/*
+		 * Under the lock: who waits for it frees the port after taking the lock once more.
+		 */
 		waitq_wake_all(&p->idle);
 	}
 	spin_unlock_irq(&p->lock, flags);
@@ -118,9 +128,11 @@ static void cpu_drain(struct bottom *b)
 {
 	struct net_cpu *c = container_of(b, struct net_cpu, bottom);
 	unsigned budget = BOTTOM_BUDGET;
+
 	for (;;) {
 		uint64_t flags = spin_lock_irq(&c->lock);
 		struct port *p = list_first(&c->ports, struct port, sched);
+
 		if (p && budget)
 			list_remove(&p->sched);
 		spin_unlock_irq(&c->lock, flags);
@@ -129,6 +141,7 @@ static void cpu_drain(struct bottom *b)
 		if (!budget)
 			break;
 		unsigned n;
+
 		while (budget && (n = drain(p, budget)) != 0)
 			budget -= n;
 		if (budget)
@@ -144,6 +157,7 @@ void port_drain(struct port *p)
 {
 	wait_event(&p->idle, !load_acquire(&p->scheduled));
 	uint64_t flags = spin_lock_irq(&p->lock);
+
 	ASSERT(p->head == p->tail);
 	spin_unlock_irq(&p->lock, flags);
 }

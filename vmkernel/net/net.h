@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Inside the virtual switch. Frames are forwarded without a lock, between net_enter and net_leave: whoever takes
- * something out of the tables (a port, an uplink, a group's settings) waits with net_synchronize until no CPU
- * can still see it. net_config serializes configuration; vs->lock guards changes of the forwarding tables.
+ * Inside the virtual switch. Frames are forwarded without a lock, between net_enter and net_leave:
+ * whoever takes something out of the tables (a port, an uplink, a group's settings) waits with
+ * net_synchronize until no CPU can still see it. net_config serializes configuration; vs->lock
+ * guards changes of the forwarding tables.
  */
 #ifndef NET_NET_H
 #define NET_NET_H
@@ -85,6 +86,7 @@ static inline bool mac_same(const uint8_t a[ETH_ALEN], const uint8_t b[ETH_ALEN]
 {
 	uint32_t high_a, high_b;
 	uint16_t low_a, low_b;
+
 	__builtin_memcpy(&high_a, a, 4);
 	__builtin_memcpy(&high_b, b, 4);
 	__builtin_memcpy(&low_a, a + 4, 2);
@@ -99,7 +101,8 @@ void net_leave(void);
 void net_synchronize(void);                         /* a world */
 void port_enqueue(struct port *p, struct pkt *pkt); /* adds a reference */
 void port_drain(
-	struct port *p); /* of a port that nobody can find any more: waits until its queue is done */
+	/* of a port that nobody can find any more: waits until its queue is done */
+	struct port *p);
 
 /* port.c */
 void port_refresh(struct port *p);   /* policy, VLAN or group changed: takes vs->lock */
@@ -108,7 +111,10 @@ struct port *port_find(uint32_t id); /* net_config is held */
 struct port *port_lookup(const struct vswitch *vs, const uint8_t mac[ETH_ALEN],
                          const struct pkt *pkt);
 
-/* vswitch.c: the packet is consumed. src NULL: from the uplink. eth: its first 12 bytes. Between enter and leave. */
+/*
+ * vswitch.c: the packet is consumed. src NULL: from the uplink. eth: its first 12 bytes. Between
+ * enter and leave.
+ */
 void vswitch_forward(struct vswitch *vs, struct port *src, struct pkt *p,
                      const uint8_t eth[2 * ETH_ALEN]);
 void vswitch_receive(struct uplink *u, struct pkt *p); /* uplink->rx */
@@ -125,8 +131,8 @@ extern void (*team_notify)(void); /* some switch has another active uplink; net_
 void team_take_all(bool on);      /* the first switch takes every NIC that nobody has */
 
 /*
- * vlan.c. Tags are metadata while a frame is inside (PKT_VLAN, vlan_tci with a VID that is not 0). Both consume p and
- * return the packet to go on with, or NULL when it was dropped.
+ * vlan.c. Tags are metadata while a frame is inside (PKT_VLAN, vlan_tci with a VID that is not 0).
+ * Both consume p and return the packet to go on with, or NULL when it was dropped.
  */
 struct pkt *__must_check vlan_ingress(struct pkt *p, unsigned vlan);
 struct pkt *__must_check vlan_insert(struct pkt *p);
@@ -143,16 +149,17 @@ static inline bool vlan_admits(unsigned vlan, const struct pkt *p)
 enum { PKT_HEAD_MAX = 192 };
 void offload_init(void);
 /*
- * A packet with its own copy of the first `head` bytes (<= PKT_HEAD_MAX) followed by bytes [off, off + len) of
- * p, which it shares; metadata is copied. NULL without memory. p keeps its owner.
+ * A packet with its own copy of the first `head` bytes (<= PKT_HEAD_MAX) followed by bytes [off,
+ * off + len) of p, which it shares; metadata is copied. NULL without memory. p keeps its owner.
  */
 struct pkt *__must_check pkt_split(struct pkt *p, unsigned head, uint32_t off, uint32_t len);
 uint8_t *pkt_head(struct pkt *p); /* the own bytes of what pkt_split made */
 /* Checks what the metadata says against the headers; sets hdr_len. false: drop. */
 bool __must_check offload_check(struct pkt *p);
 /*
- * Hands p on to fn in the form that caps (PORT_*) allow, tags included unless `tags` is false, in one or more pieces;
- * consumes p. fn consumes what it is given. Returns fn's last error, or -ENOBUFS.
+ * Hands p on to fn in the form that caps (PORT_*) allow, tags included unless `tags` is false, in
+ * one or more pieces; consumes p. fn consumes what it is given. Returns fn's last error, or
+ * -ENOBUFS.
  */
 int offload_finish(struct pkt *p, uint32_t caps, bool tags, int (*fn)(void *arg, struct pkt *p),
                    void *arg);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What a guest's driver leaves to its NIC and the receiver cannot take, done in software: checksums (RFC 1071),
- * TCP segmentation, tags. A piece is a view: its own headers, and a share of the original's payload, which is not copied.
+ * What a guest's driver leaves to its NIC and the receiver cannot take, done in software: checksums
+ * (RFC 1071), TCP segmentation, tags. A piece is a view: its own headers, and a share of the
+ * original's payload, which is not copied.
  */
 #include "net.h"
 #include "vmk/errno.h"
@@ -47,6 +48,7 @@ static void put32(uint8_t *p, uint32_t v)
 static void view_release(struct pkt *p)
 {
 	struct view *v = container_of(p, struct view, pkt);
+
 	pkt_done(v->parent);
 	slab_free(views, v);
 }
@@ -59,10 +61,12 @@ uint8_t *pkt_head(struct pkt *p)
 static struct pkt *copy_whole(struct pkt *p)
 {
 	struct pkt *c = pkt_alloc(p->len);
+
 	if (!c)
 		return NULL;
 	stat_inc(copies);
 	uint32_t off = 0;
+
 	for (unsigned i = 0; i < p->sg_count; off += p->sg[i++].len)
 		(void)pkt_write(c, off, pa_to_va(p->sg[i].pa), p->sg[i].len);
 	c->flags = p->flags;
@@ -73,6 +77,7 @@ static bool share(struct pkt *q, const struct pkt *p, uint32_t off, uint32_t len
 {
 	for (unsigned i = 0; i < p->sg_count && len; i++) {
 		const struct sg *s = &p->sg[i];
+
 		if (off >= s->len) {
 			off -= s->len;
 			continue;
@@ -80,6 +85,7 @@ static bool share(struct pkt *q, const struct pkt *p, uint32_t off, uint32_t len
 		if (q->sg_count == PKT_SG_MAX)
 			return false;
 		uint32_t n = MIN(len, s->len - off);
+
 		q->sg[q->sg_count++] = (struct sg){ .pa = s->pa + off, .len = n };
 		q->len += n;
 		len -= n;
@@ -91,9 +97,11 @@ static bool share(struct pkt *q, const struct pkt *p, uint32_t off, uint32_t len
 struct pkt *pkt_split(struct pkt *p, unsigned head, uint32_t off, uint32_t len)
 {
 	struct view *v = slab_alloc(views);
+
 	if (!v || !pkt_read(p, 0, v->head, head))
 		goto fail;
 	struct pkt *q = &v->pkt;
+
 	memset(q, 0, offsetof(struct pkt, sg));
 	list_init(&q->link);
 	q->refs = 1;
@@ -131,6 +139,7 @@ fail:
 static uint64_t sum_bytes(uint64_t sum, const uint8_t *b, size_t n, bool odd)
 {
 	uint64_t s = 0;
+
 	if (odd && n) {
 		sum += *b++;
 		n--;
@@ -138,11 +147,13 @@ static uint64_t sum_bytes(uint64_t sum, const uint8_t *b, size_t n, bool odd)
 	/* Words are added as they lie and swapped at the end (RFC 1071, 2 B). */
 	for (; n >= 4; b += 4, n -= 4) {
 		uint32_t w;
+
 		memcpy(&w, b, 4);
 		s += w;
 	}
 	for (; n >= 2; b += 2, n -= 2) {
 		uint16_t w;
+
 		memcpy(&w, b, 2);
 		s += w;
 	}
@@ -164,9 +175,11 @@ static uint64_t sum_pkt(const struct pkt *p, uint32_t off)
 {
 	uint64_t sum = 0;
 	bool odd = false;
+
 	for (unsigned i = 0; i < p->sg_count; i++) {
 		const struct sg *s = &p->sg[i];
 		uint32_t skip = MIN(off, s->len);
+
 		off -= skip;
 		sum = sum_bytes(sum, (uint8_t *)pa_to_va(s->pa) + skip, s->len - skip, odd);
 		odd ^= (s->len - skip) & 1;
@@ -178,6 +191,7 @@ static uint64_t sum_pkt(const struct pkt *p, uint32_t off)
 static void complete(struct pkt *p)
 {
 	uint16_t sum = (uint16_t)~fold(sum_pkt(p, p->csum_start));
+
 	/* 0 means "none" to UDP alone (RFC 768); 0xffff is no checksum that TCP can have. */
 	if (!sum && p->csum_offset == UDP_CSUM)
 		sum = 0xffff;
@@ -190,18 +204,22 @@ bool offload_check(struct pkt *p)
 {
 	uint8_t h[PKT_HEAD_MAX];
 	unsigned gso = p->flags & (PKT_TSO4 | PKT_TSO6);
+
 	if (!(p->flags & PKT_CSUM_PARTIAL))
 		return gso == 0;
 	uint32_t field = (uint32_t)p->csum_start + p->csum_offset;
+
 	if (p->csum_start < ETH_HLEN || p->csum_start >= p->len ||
 	    field + 2 > MIN(p->len, PKT_HEAD_MAX - 4u))
 		return false;
 	if (!gso)
 		return true;
 	unsigned n = MIN(p->len, (uint32_t)sizeof(h)), l4 = p->csum_start;
+
 	if (!pkt_read(p, 0, h, n) || p->csum_offset != 16 || l4 + 20u > n)
 		return false;
 	unsigned hdr = l4 + (h[l4 + 12] >> 4) * 4u;
+
 	if (hdr < l4 + 20u || hdr > PKT_HEAD_MAX - 4 || hdr >= p->len || p->gso_size < 64)
 		return false;
 	if (gso == PKT_TSO4) {
@@ -223,6 +241,7 @@ static void segment_headers(struct pkt *s, const struct pkt *whole, unsigned i, 
 	uint8_t *ip = pkt_head(s) + ETH_HLEN, *tcp = pkt_head(s) + s->csum_start;
 	uint32_t tcp_len = s->len - s->csum_start;
 	uint64_t pseudo = IP_TCP + tcp_len;
+
 	if (whole->flags & PKT_TSO4) {
 		put16(ip + 2, s->len - ETH_HLEN);
 		put16(ip + 4, be16(ip + 4) + i);
@@ -252,6 +271,7 @@ static int finish_one(struct pkt *p, uint32_t caps, bool tags, int (*fn)(void *,
 		    p->sg[0].len < p->csum_start + p->csum_offset + 2u) {
 			unsigned head = MIN(p->len, (uint32_t)PKT_HEAD_MAX - 4);
 			struct pkt *own = pkt_split(p, head, head, p->len - head);
+
 			pkt_done(p);
 			if (!own)
 				return -ENOBUFS;
@@ -272,13 +292,16 @@ int offload_finish(struct pkt *p, uint32_t caps, bool tags, int (*fn)(void *arg,
 {
 	unsigned gso = p->flags & (PKT_TSO4 | PKT_TSO6);
 	bool can = (caps & PORT_CSUM) && (caps & (gso == PKT_TSO4 ? PORT_TSO4 : PORT_TSO6));
+
 	if (likely(!gso || can))
 		return finish_one(p, caps, tags, fn, arg);
 	int err = 0;
 	uint32_t len;
+
 	for (uint32_t off = p->hdr_len, i = 0; off < p->len; off += len, i++) {
 		len = MIN((uint32_t)p->gso_size, p->len - off);
 		struct pkt *s = pkt_split(p, p->hdr_len, off, len);
+
 		if (!s) {
 			err = -ENOBUFS;
 			break;
@@ -286,6 +309,7 @@ int offload_finish(struct pkt *p, uint32_t caps, bool tags, int (*fn)(void *arg,
 		segment_headers(s, p, i, off, len);
 		stat_inc(soft_tso);
 		int r = finish_one(s, caps, tags, fn, arg);
+
 		if (r)
 			err = r;
 	}

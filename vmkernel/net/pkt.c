@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Packets that own their pages. References are atomic; everything else belongs to whoever holds the packet alone. */
+/*
+ * Packets that own their pages. References are atomic; everything else belongs to whoever holds the
+ * packet alone.
+ */
 #include "vmk/pkt.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
@@ -15,6 +18,7 @@ static void pages_release(struct pkt *p)
 struct pkt *pkt_new(void)
 {
 	struct pkt *p = kmalloc(sizeof(*p));
+
 	if (!p)
 		return NULL;
 	memset(p, 0, offsetof(struct pkt, sg));
@@ -38,8 +42,10 @@ struct pkt *pkt_alloc(uint32_t len)
 	if (len > PKT_LEN_MAX)
 		return NULL;
 	struct pkt *p = pkt_new();
+
 	while (p && p->len < len) {
 		pa_t page = page_alloc(ORDER_4K, FRAME_DMA, 0);
+
 		if (page == PA_NONE ||
 		    !pkt_add_page(p, page, 0, MIN(len - p->len, (uint32_t)PAGE_SIZE))) {
 			pkt_done(p);
@@ -57,6 +63,7 @@ void pkt_get(struct pkt *p)
 void pkt_done(struct pkt *p)
 {
 	uint32_t before = __atomic_fetch_sub(&p->refs, 1, __ATOMIC_ACQ_REL);
+
 	ASSERT(before);
 	if (before == 1)
 		p->release(p);
@@ -75,6 +82,7 @@ static struct span next_span(const struct pkt *p, unsigned *i, uint32_t *off, ui
 		*off -= p->sg[(*i)++].len;
 	struct span s = { (uint8_t *)pa_to_va(p->sg[*i].pa) + *off,
 		          MIN(len, p->sg[*i].len - *off) };
+
 	*off += s.len;
 	return s;
 }
@@ -82,10 +90,12 @@ static struct span next_span(const struct pkt *p, unsigned *i, uint32_t *off, ui
 bool pkt_read(const struct pkt *p, uint32_t off, void *dst, uint32_t len)
 {
 	uint8_t *out = dst;
+
 	if (off > p->len || len > p->len - off)
 		return false;
 	for (unsigned i = 0; len;) {
 		struct span s = next_span(p, &i, &off, len);
+
 		memcpy(out, s.at, s.len);
 		out += s.len;
 		len -= s.len;
@@ -96,10 +106,12 @@ bool pkt_read(const struct pkt *p, uint32_t off, void *dst, uint32_t len)
 bool pkt_write(struct pkt *p, uint32_t off, const void *src, uint32_t len)
 {
 	const uint8_t *in = src;
+
 	if (off > p->len || len > p->len - off)
 		return false;
 	for (unsigned i = 0; len;) {
 		struct span s = next_span(p, &i, &off, len);
+
 		memcpy(s.at, in, s.len);
 		in += s.len;
 		len -= s.len;

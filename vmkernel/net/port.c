@@ -21,12 +21,14 @@ static unsigned bucket(const uint8_t mac[ETH_ALEN])
 {
 	/* The low bytes differ between NICs of one vendor. */
 	uint32_t low = (uint32_t)mac[3] << 16 | mac[4] << 8 | mac[5];
+
 	return (low * 0x9e3779b1u ^ mac[2]) >> 24 & (MAC_BUCKETS - 1);
 }
 
 static bool mac_is_unicast(const uint8_t mac[ETH_ALEN])
 {
 	static const uint8_t zero[ETH_ALEN];
+
 	return !(mac[0] & 1) && memcmp(mac, zero, ETH_ALEN) != 0;
 }
 
@@ -34,6 +36,7 @@ struct port *port_lookup(const struct vswitch *vs, const uint8_t mac[ETH_ALEN],
                          const struct pkt *pkt)
 {
 	struct port *p = load_acquire(&vs->by_mac[bucket(mac)]);
+
 	while (p && (!mac_same(p->mac, mac) || (pkt && !vlan_admits(p->vlan, pkt))))
 		p = load_acquire(&p->mac_next);
 	return p;
@@ -43,6 +46,7 @@ struct port *port_lookup(const struct vswitch *vs, const uint8_t mac[ETH_ALEN],
 static void unhash(struct port *p)
 {
 	struct port **at = &p->vs->by_mac[bucket(p->mac)];
+
 	while (*at != p)
 		at = &(*at)->mac_next;
 	store_release(at, p->mac_next);
@@ -52,6 +56,7 @@ static void unhash(struct port *p)
 static void hash(struct port *p)
 {
 	struct port **at = &p->vs->by_mac[bucket(p->mac)];
+
 	p->mac_next = *at;
 	store_release(at, p);
 	p->hashed = true;
@@ -61,8 +66,10 @@ static void refresh_locked(struct port *p)
 {
 	const struct net_policy *pol = &p->group->policy;
 	bool same_mac = mac_same(p->mac, p->initial_mac);
+
 	p->receives = p->connected && (same_mac || pol->mac_changes);
 	bool promisc = p->receives && p->wants_promisc && pol->promiscuous;
+
 	p->vs->promiscuous += promisc - p->promisc;
 	p->promisc = promisc;
 	p->vlan = p->group->vlan;
@@ -76,6 +83,7 @@ static void refresh_locked(struct port *p)
 void port_refresh(struct port *p)
 {
 	uint64_t flags = spin_lock_irq(&p->vs->lock);
+
 	refresh_locked(p);
 	spin_unlock_irq(&p->vs->lock, flags);
 }
@@ -85,6 +93,7 @@ int port_open(const struct port_attr *a, struct port **out)
 	if (!mac_is_unicast(a->mac))
 		return -EINVAL;
 	struct port *p = kzalloc(sizeof(*p));
+
 	if (!p)
 		return -ENOMEM;
 	p->queue = kcalloc(PORT_QUEUE, sizeof(p->queue[0]));
@@ -95,6 +104,7 @@ int port_open(const struct port_attr *a, struct port **out)
 	mutex_lock(&net_config);
 	struct portgroup *g = portgroup_find(a->group);
 	int err = !g ? -ENOENT : g->vs->ports >= g->vs->ports_max ? -ENOSPC : 0;
+
 	if (err) {
 		mutex_unlock(&net_config);
 		kfree(p->queue);
@@ -120,6 +130,7 @@ int port_open(const struct port_attr *a, struct port **out)
 	/* Also outside of the kernel's own: the client may be called from here on. */
 	*out = p;
 	uint64_t flags = spin_lock_irq(&p->vs->lock);
+
 	refresh_locked(p);
 	p->next = p->vs->all;
 	store_release(&p->vs->all, p);
@@ -133,11 +144,14 @@ int port_open(const struct port_attr *a, struct port **out)
 void port_close(struct port *p)
 {
 	struct vswitch *vs = p->vs;
+
 	mutex_lock(&net_config);
 	uint64_t flags = spin_lock_irq(&vs->lock);
+
 	p->connected = false;
 	refresh_locked(p);
 	struct port **at = &vs->all;
+
 	while (*at != p)
 		at = &(*at)->next;
 	store_release(at, p->next);
@@ -157,6 +171,7 @@ void port_close(struct port *p)
 static struct pkt *take_in(struct port *p, struct pkt *pkt)
 {
 	bool gso = pkt->flags & (PKT_TSO4 | PKT_TSO6);
+
 	if (pkt->len < ETH_HLEN || pkt->len > PKT_LEN_MAX ||
 	    (!gso && pkt->len > p->vs->mtu + ETH_HLEN + 4u)) {
 		stat_inc(bad_length);
@@ -165,6 +180,7 @@ static struct pkt *take_in(struct port *p, struct pkt *pkt)
 	if (p->caps & PORT_VOLATILE) {
 		unsigned head = MIN(pkt->len, (uint32_t)PKT_HEAD_MAX);
 		struct pkt *own = pkt_split(pkt, head, head, pkt->len - head);
+
 		if (!own) {
 			stat_inc(no_memory);
 			goto drop;
@@ -187,6 +203,7 @@ drop:
 void port_send(struct port *p, struct pkt *pkt)
 {
 	uint8_t eth[2 * ETH_ALEN];
+
 	net_enter();
 	count(&p->stats.tx_packets, 1);
 	count(&p->stats.tx_bytes, pkt->len);
@@ -198,6 +215,7 @@ void port_send(struct port *p, struct pkt *pkt)
 	if (!pkt || !pkt_read(pkt, 0, eth, sizeof(eth)))
 		goto dropped;
 	const uint8_t *src = eth + ETH_ALEN;
+
 	if ((src[0] & 1) || (!p->forged_ok && !mac_same(src, p->mac))) {
 		stat_inc(forged);
 		pkt_done(pkt);
@@ -209,6 +227,7 @@ void port_send(struct port *p, struct pkt *pkt)
 	if (eth[0] & 1) {
 		static const uint8_t all[ETH_ALEN] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 		bool broadcast = memcmp(eth, all, ETH_ALEN) == 0;
+
 		pkt->flags |= broadcast ? PKT_BROADCAST : PKT_MULTICAST;
 		count(broadcast ? &p->stats.tx_broadcast : &p->stats.tx_multicast, 1);
 	}
@@ -225,6 +244,7 @@ void port_set_mac(struct port *p, const uint8_t mac[ETH_ALEN])
 	if (!mac_is_unicast(mac))
 		return;
 	uint64_t flags = spin_lock_irq(&p->vs->lock);
+
 	if (p->hashed)
 		unhash(p);
 	memcpy(p->mac, mac, ETH_ALEN);
@@ -274,6 +294,7 @@ void port_stats_get(const struct port *p, struct port_stats *s)
 struct port *port_find(uint32_t id)
 {
 	struct port *p;
+
 	list_for_each(p, &ports, link)
 		if (p->id == id)
 			return p;

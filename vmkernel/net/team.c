@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Uplinks of a switch: the first in order that has a link carries all traffic, the others stand by. Links change
- * in a driver's context; a work world then chooses anew under net_config.
+ * Uplinks of a switch: the first in order that has a link carries all traffic, the others stand by.
+ * Links change in a driver's context; a work world then chooses anew under net_config.
  */
 #include "net.h"
 #include "vmk/errno.h"
@@ -24,8 +24,10 @@ static void link_changed(struct uplink *u)
 void team_update(struct vswitch *vs)
 {
 	struct uplink *best = NULL;
+
 	for (unsigned i = 0; i < vs->uplinks && !best; i++) {
 		struct uplink *u = vs->uplink[i].nic;
+
 		if (u && u->admin_up && READ_ONCE(u->link_up))
 			best = u;
 	}
@@ -42,6 +44,7 @@ static void rechoose_all(struct work *w)
 {
 	(void)w;
 	struct vswitch *vs;
+
 	mutex_lock(&net_config);
 	list_for_each(vs, &vswitches, link)
 		team_update(vs);
@@ -51,6 +54,7 @@ static void rechoose_all(struct work *w)
 int team_claim(struct vswitch *vs, unsigned slot)
 {
 	struct uplink *u = uplink_find(vs->uplink[slot].name);
+
 	if (!u)
 		return 0; /* it may come later */
 	if (u->owner)
@@ -61,6 +65,7 @@ int team_claim(struct vswitch *vs, unsigned slot)
 	vs->uplink[slot].nic = u;
 	/* Guests' MACs are not the NIC's: it must let everything pass. */
 	int err = u->ops->set_mode ? u->ops->set_mode(u, true, true) : 0;
+
 	if (!err && u->ops->set_mtu && u->mtu != vs->mtu)
 		err = vs->mtu > u->mtu_max ? -EINVAL : u->ops->set_mtu(u, vs->mtu);
 	if (!err)
@@ -76,6 +81,7 @@ int team_claim(struct vswitch *vs, unsigned slot)
 void team_release(struct vswitch *vs, unsigned slot)
 {
 	struct uplink *u = vs->uplink[slot].nic;
+
 	if (!u)
 		return;
 	vs->uplink[slot].nic = NULL;
@@ -94,6 +100,7 @@ void team_take_all(bool on)
 void vswitch_nic_added(struct uplink *u)
 {
 	struct vswitch *vs;
+
 	if (!started)
 		return; /* team_init() looks at all that are there by then */
 	mutex_lock(&net_config);
@@ -115,6 +122,7 @@ void vswitch_nic_removed(struct uplink *u)
 		return;
 	mutex_lock(&net_config);
 	struct vswitch *vs = u->owner;
+
 	for (unsigned i = 0; vs && i < vs->uplinks; i++)
 		if (vs->uplink[i].nic == u)
 			team_release(vs, i);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The registry of physical NICs, and what every one of them does with a frame. The lock guards the slots;
- * whoever walks them is counted, and unregistering waits until nobody does. Drivers update an
- * uplink's receive counters from one bottom half at a time and its send counters under their queue's lock.
+ * The registry of physical NICs, and what every one of them does with a frame. The lock guards the
+ * slots; whoever walks them is counted, and unregistering waits until nobody does. Drivers update
+ * an uplink's receive counters from one bottom half at a time and its send counters under their
+ * queue's lock.
  */
-#define LOG_MODULE "net"
 #include "vmk/errno.h"
 #include "vmk/lock.h"
 #include "vmk/log.h"
@@ -13,6 +13,8 @@
 #include "vmk/stat.h"
 #include "vmk/string.h"
 #include "vmk/wait.h"
+
+#define LOG_MODULE "net"
 
 STAT(unowned, "net.uplink.unowned", "frames that arrived at a NIC no switch uses");
 
@@ -28,6 +30,7 @@ static bool slot_exchange(struct uplink *from, struct uplink *to)
 {
 	bool found = false;
 	uint64_t flags = spin_lock_irq(&slot_lock);
+
 	for (unsigned i = 0; i < UPLINKS_MAX && !found; i++) {
 		if (slot[i] != from)
 			continue;
@@ -41,6 +44,7 @@ static bool slot_exchange(struct uplink *from, struct uplink *to)
 int uplink_register(struct uplink *u)
 {
 	const uint8_t *m = u->mac;
+
 	list_init(&u->link);
 	if (!slot_exchange(NULL, u))
 		return -ENFILE;
@@ -72,6 +76,7 @@ static struct uplink *slot_get(unsigned i)
 {
 	uint64_t flags = spin_lock_irq(&slot_lock);
 	struct uplink *u = slot[i];
+
 	spin_unlock_irq(&slot_lock, flags);
 	return u;
 }
@@ -81,6 +86,7 @@ void uplink_for_each(void (*fn)(struct uplink *u, void *arg), void *arg)
 	(void)__atomic_fetch_add(&walkers, 1, __ATOMIC_ACQ_REL);
 	for (unsigned i = 0; i < UPLINKS_MAX; i++) {
 		struct uplink *u = slot_get(i);
+
 		if (u)
 			fn(u, arg);
 	}
@@ -92,6 +98,7 @@ struct uplink *uplink_find(const char *name)
 {
 	for (unsigned i = 0; i < UPLINKS_MAX; i++) {
 		struct uplink *u = slot_get(i);
+
 		if (u && !strcmp(u->name, name))
 			return u;
 	}
@@ -102,6 +109,7 @@ struct uplink *uplink_find(const char *name)
 static unsigned kind_of(const struct pkt *p)
 {
 	const uint8_t *mac = pa_to_va(p->sg[0].pa);
+
 	if (p->sg[0].len < ETH_ALEN || !(mac[0] & 1))
 		return 0;
 	for (unsigned i = 0; i < ETH_ALEN; i++)
@@ -113,12 +121,14 @@ static unsigned kind_of(const struct pkt *p)
 void uplink_receive(struct uplink *u, struct pkt *p)
 {
 	unsigned kind = kind_of(p);
+
 	p->flags |= (uint16_t)kind;
 	u->stats.rx_packets++;
 	u->stats.rx_bytes += p->len;
 	u->stats.rx_multicast += kind == PKT_MULTICAST;
 	u->stats.rx_broadcast += kind == PKT_BROADCAST;
 	void (*rx)(struct uplink *, struct pkt *) = READ_ONCE(u->rx);
+
 	if (likely(load_acquire(&u->owner) && rx)) {
 		rx(u, p);
 		return;
@@ -131,6 +141,7 @@ void uplink_receive(struct uplink *u, struct pkt *p)
 void uplink_sent(struct uplink *u, const struct pkt *p)
 {
 	unsigned kind = kind_of(p);
+
 	u->stats.tx_packets++;
 	u->stats.tx_bytes += p->len;
 	u->stats.tx_multicast += kind == PKT_MULTICAST;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * IEEE 802.1Q tags. Inside the switch a tag is metadata, so that one packet can go to an access port and to a
- * trunk. Spec: IEEE 802.1Q-2018, 9.6.
+ * IEEE 802.1Q tags. Inside the switch a tag is metadata, so that one packet can go to an access
+ * port and to a trunk. Spec: IEEE 802.1Q-2018, 9.6.
  */
 #include "net.h"
 #include "vmk/stat.h"
@@ -17,12 +17,14 @@ static struct pkt *move_headers(struct pkt *p, int cut)
 {
 	unsigned head = MIN(p->len, (uint32_t)PKT_HEAD_MAX - TAG_LEN);
 	struct pkt *q = pkt_split(p, head, head, p->len - head);
+
 	if (!q) {
 		stat_inc(vlan_memory);
 		pkt_done(p);
 		return NULL;
 	}
 	uint8_t *h = pkt_head(q);
+
 	if (cut > 0)
 		memmove(h + TAG_AT, h + TAG_AT + cut, head - TAG_AT - (unsigned)cut);
 	else
@@ -38,6 +40,7 @@ static struct pkt *move_headers(struct pkt *p, int cut)
 struct pkt *vlan_ingress(struct pkt *p, unsigned vlan)
 {
 	uint8_t tag[TAG_LEN];
+
 	if (!(p->flags & PKT_VLAN) && pkt_read(p, TAG_AT, tag, sizeof(tag)) &&
 	    (tag[0] << 8 | tag[1]) == TPID_8021Q) {
 		if (p->len < ETH_HLEN + TAG_LEN)
@@ -49,6 +52,7 @@ struct pkt *vlan_ingress(struct pkt *p, unsigned vlan)
 		p->flags |= PKT_VLAN;
 	}
 	unsigned vid = pkt_vid(p);
+
 	if (vid == VLAN_NONE)
 		p->flags &= ~PKT_VLAN; /* a priority tag: the frame belongs to no VLAN */
 	if (vid == VLAN_TRUNK || (vid != VLAN_NONE && vlan != VLAN_TRUNK))
@@ -67,10 +71,12 @@ drop:
 struct pkt *vlan_insert(struct pkt *p)
 {
 	uint16_t tci = p->vlan_tci;
+
 	p = move_headers(p, -TAG_LEN);
 	if (!p)
 		return NULL;
 	uint8_t *h = pkt_head(p) + TAG_AT;
+
 	h[0] = TPID_8021Q >> 8;
 	h[1] = TPID_8021Q & 0xff;
 	h[2] = (uint8_t)(tci >> 8);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Forwarding: where a frame that entered a switch goes. Runs between net_enter and net_leave, takes no lock of a switch. */
+/*
+ * Forwarding: where a frame that entered a switch goes. Runs between net_enter and net_leave, takes
+ * no lock of a switch.
+ */
 #include "net.h"
 #include "vmk/errno.h"
 #include "vmk/stat.h"
@@ -17,6 +20,7 @@ static int xmit(void *arg, struct pkt *p)
 {
 	struct uplink *u = arg;
 	int err = u->ops->xmit(u, p->port % MAX(u->tx_queues, 1u), p);
+
 	if (err) {
 		stat_inc(tx_busy);
 		pkt_done(p);
@@ -27,6 +31,7 @@ static int xmit(void *arg, struct pkt *p)
 static void to_uplink(struct vswitch *vs, struct pkt *p)
 {
 	struct uplink *u = load_acquire(&vs->active);
+
 	if (!u) {
 		stat_inc(no_uplink);
 		return;
@@ -41,12 +46,15 @@ static void to_uplink(struct vswitch *vs, struct pkt *p)
 	offload_finish(p, u->caps, true, xmit, u);
 }
 
-/* To every port that may see it besides the sender and `not`; promisc_only: not to those it is addressed to. */
-static void flood(struct vswitch *vs, const struct port *src, const struct port * not,
+/*
+ * To every port that may see it besides the sender and `not`; promisc_only: not to those it is
+ * addressed to.
+ */
+static void flood(struct vswitch *vs, const struct port *src, const struct port *except,
                   struct pkt *p, bool promisc_only)
 {
 	for (struct port *t = load_acquire(&vs->all); t; t = load_acquire(&t->next))
-		if (t != src && t != not &&t->receives && (!promisc_only || t->promisc) &&
+		if (t != src && t != except && t->receives && (!promisc_only || t->promisc) &&
 		    vlan_admits(t->vlan, p))
 			port_enqueue(t, p);
 }
@@ -62,6 +70,7 @@ void vswitch_forward(struct vswitch *vs, struct port *src, struct pkt *p,
 		return;
 	}
 	struct port *dst = port_lookup(vs, eth, p);
+
 	/* A client that sends to itself hears nothing, as on a wire. */
 	if (dst && dst != src)
 		port_enqueue(dst, p);
@@ -77,8 +86,10 @@ void vswitch_forward(struct vswitch *vs, struct port *src, struct pkt *p,
 void vswitch_receive(struct uplink *u, struct pkt *p)
 {
 	uint8_t eth[2 * ETH_ALEN];
+
 	net_enter();
 	struct vswitch *vs = load_acquire((struct vswitch **)&u->owner);
+
 	if (unlikely(READ_ONCE(capture_uplinks)))
 		capture_frame(u, p, CAPTURE_IN);
 	if (!vs || u != load_acquire(&vs->active)) {
@@ -101,6 +112,7 @@ void vswitch_receive(struct uplink *u, struct pkt *p)
 	}
 	if (eth[0] & 1) {
 		static const uint8_t all[ETH_ALEN] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+
 		p->flags |= memcmp(eth, all, ETH_ALEN) == 0 ? PKT_BROADCAST : PKT_MULTICAST;
 	}
 	vswitch_forward(vs, NULL, p, eth);

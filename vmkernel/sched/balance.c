@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Spreading worlds over CPUs. Each CPU pulls, from the CPU whose virtual time is furthest behind its own: its worlds
- * get less than theirs. A CPU without work takes what waits longest anywhere. Another queue is only tried, never
- * waited for, so two CPUs that pull from each other cannot deadlock. All queues are measured against the mean of their
- * virtual times: a queue that was empty starts there, and not at a neighbour's, whose worlds may be behind.
+ * Spreading worlds over CPUs. Each CPU pulls, from the CPU whose virtual time is furthest behind
+ * its own: its worlds get less than theirs. A CPU without work takes what waits longest anywhere.
+ * Another queue is only tried, never waited for, so two CPUs that pull from each other cannot
+ * deadlock. All queues are measured against the mean of their virtual times: a queue that was empty
+ * starts there, and not at a neighbour's, whose worlds may be behind.
  */
 #include "sched/runq.h"
 #include "vmk/stat.h"
@@ -15,8 +16,9 @@
 
 enum { MOVES = 2 };
 
-static uint64_t idle_cpus[CPUS_MAX / 64]; /* atomic; whoever clears a bit has that CPU's attention */
-static int64_t reference;                 /* the mean; written by whoever looked round last */
+/* atomic; whoever clears a bit has that CPU's attention */
+static uint64_t idle_cpus[CPUS_MAX / 64];
+static int64_t reference; /* the mean; written by whoever looked round last */
 
 STAT(pulled, "sched.pulled", "worlds that a CPU took over from a slower one");
 STAT(stolen, "sched.stolen", "worlds that an idle CPU took over");
@@ -84,7 +86,9 @@ static void pull_some(struct runq *rq, struct runq *from, ns_t now)
 		stat_inc(pulled);
 }
 
-/* r's virtual time now: it goes on while its world runs, though r publishes it at decisions only. */
+/*
+ * r's virtual time now: it goes on while its world runs, though r publishes it at decisions only.
+ */
 static int64_t clock_of(const struct runq *r, ns_t now)
 {
 	ns_t at = READ_ONCE(r->charged);
@@ -95,8 +99,9 @@ static int64_t clock_of(const struct runq *r, ns_t now)
 }
 
 /*
- * Looks round: the CPU with waiting worlds whose virtual time is least; for an idle CPU, the one with the most of them. Sets
- * the reference to the mean of the virtual times, each by the rates it serves.
+ * Looks round: the CPU with waiting worlds whose virtual time is least; for an idle CPU, the one
+ * with the most of them. Sets the reference to the mean of the virtual times, each by the rates it
+ * serves.
  */
 static struct runq *survey(const struct runq *rq, bool idle, ns_t now)
 {
@@ -125,8 +130,8 @@ static struct runq *survey(const struct runq *rq, bool idle, ns_t now)
 }
 
 /*
- * Asks another CPU to pull: an idle one, or one that runs its only world without interruption and so does not look
- * round by itself.
+ * Asks another CPU to pull: an idle one, or one that runs its only world without interruption and
+ * so does not look round by itself.
  */
 static void call_for_help(ns_t now)
 {

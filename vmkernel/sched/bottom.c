@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Bottom halves: a list for each CPU, run at interrupt exit. bottom.pending is 1 from the raise until just before fn, so a
- * raise while fn runs queues it again. The list is this CPU's own, guarded by interrupts being off.
+ * Bottom halves: a list for each CPU, run at interrupt exit. bottom.pending is 1 from the raise
+ * until just before fn, so a raise while fn runs queues it again. The list is this CPU's own,
+ * guarded by interrupts being off.
  */
 #include "sched/bottom.h"
 #include "vmk/cpu.h"
@@ -20,7 +21,7 @@ enum { PASSES_MAX = 4 }; /* at one interrupt exit; the rest waits for a self-IPI
 
 int bottom_init_cpu(unsigned cpu)
 {
-	struct list *l = kzalloc(sizeof *l);
+	struct list *l = kzalloc(sizeof(*l));
 
 	if (!l)
 		return -ENOMEM;

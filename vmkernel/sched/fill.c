@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Water-filling: each child gets shares * level, clamped to what it needs and wants, with the level chosen so
- * that all of the parent's rate is given out. Found by freezing, round after round, the children at
- * the bound that dominates; each round freezes at least one, and in practice three or four rounds do.
+ * Water-filling: each child gets shares * level, clamped to what it needs and wants, with the level
+ * chosen so that all of the parent's rate is given out. Found by freezing, round after round, the
+ * children at the bound that dominates; each round freezes at least one, and in practice three or
+ * four rounds do.
  */
 #include "sched/fill.h"
 
@@ -107,7 +108,10 @@ struct level {
 	uint64_t rate, shares; /* a child's part is its shares * rate / shares */
 };
 
-/* Gives the children their wanted parts in n->rate; returns the level of those that no bound froze (shares 0: none). */
+/*
+ * Gives the children their wanted parts in n->rate; returns the level of those that no bound froze
+ * (shares 0: none).
+ */
 static struct level find_level(struct fill_node *g, uint64_t capacity)
 {
 	struct fill_node *n;
@@ -136,6 +140,7 @@ static struct level find_level(struct fill_node *g, uint64_t capacity)
 			violation += (int64_t)n->rate - (int64_t)part;
 		}
 		bool froze = false;
+
 		list_for_each(n, &g->children, link) {
 			uint64_t part = l.rate * n->shares / l.shares;
 

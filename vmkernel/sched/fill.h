@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What each world is entitled to: water-filling over minimum, maximum, shares and demand, level by level down the tree of
- * groups. Pure; the tree's lock guards nodes. Rates are in 2^-20 of a CPU (share.h). O(nodes) a pass.
+ * What each world is entitled to: water-filling over minimum, maximum, shares and demand, level by
+ * level down the tree of groups. Pure; the tree's lock guards nodes. Rates are in 2^-20 of a CPU
+ * (share.h). O(nodes) a pass.
  */
 #ifndef SCHED_FILL_H
 #define SCHED_FILL_H
@@ -32,8 +33,8 @@ void fill_detach(struct fill_node *n);
 /* A first entitlement for a world just attached, until the next pass. */
 void fill_guess(struct fill_node *n);
 /*
- * Measures demand since the last pass (elapsed ns ago) and sets new_rate and limit of every world below root, which
- * has capacity (CPUs * RATE_ONE) to give. Returns the number of nodes.
+ * Measures demand since the last pass (elapsed ns ago) and sets new_rate and limit of every world
+ * below root, which has capacity (CPUs * RATE_ONE) to give. Returns the number of nodes.
  */
 unsigned fill_pass(struct fill_node *root, uint64_t capacity, ns_t now, ns_t elapsed);
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Groups: a tree in which CPU time is shared out, level by level. groups_lock guards the tree and its settings. The
- * passes of fill.c run on whichever CPU switches worlds when one is due; their distance grows with the number of
- * nodes, so they never cost more than about two percent of a CPU.
+ * Groups: a tree in which CPU time is shared out, level by level. groups_lock guards the tree and
+ * its settings. The passes of fill.c run on whichever CPU switches worlds when one is due; their
+ * distance grows with the number of nodes, so they never cost more than about two percent of a CPU.
  */
 #include "sched/world.h"
 #include "vmk/errno.h"
@@ -103,10 +103,10 @@ int group_create(struct group *parent, const char *name, const struct sched_para
 		depth++;
 	if (depth >= DEPTH_MAX || check(p))
 		return -EINVAL;
-	g = kzalloc(sizeof *g);
+	g = kzalloc(sizeof(*g));
 	if (!g)
 		return -ENOMEM;
-	str_copy(g->name, name, sizeof g->name);
+	str_copy(g->name, name, sizeof(g->name));
 	fill_node_init(&g->fill, NULL, 0, 0, 0);
 	apply(&g->fill, p);
 	flags = spin_lock_irq(&groups_lock);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Ticket spin locks (Mellor-Crummey, Scott 1991). Debug builds keep the list of locks that each CPU holds and
- * panic on a wrong order, on recursion and on a release by another CPU. Ranks are compared within one interrupt level only: an
- * interrupted holder cannot want a lock that its interrupter holds. Equal ranks are allowed in the order of
- * addresses (two run queues, all page caches).
+ * Ticket spin locks (Mellor-Crummey, Scott 1991). Debug builds keep the list of locks that each CPU
+ * holds and panic on a wrong order, on recursion and on a release by another CPU. Ranks are
+ * compared within one interrupt level only: an interrupted holder cannot want a lock that its
+ * interrupter holds. Equal ranks are allowed in the order of addresses (two run queues, all page
+ * caches).
  */
 #include "vmk/lock.h"
 #include "sched/preempt.h"
@@ -35,7 +36,7 @@ int lock_init_cpu(unsigned cpu)
 {
 	if (cpu == 0)
 		return 0;
-	held[cpu] = kzalloc(sizeof *held[cpu]);
+	held[cpu] = kzalloc(sizeof(*held[cpu]));
 	return held[cpu] ? 0 : -ENOMEM;
 }
 

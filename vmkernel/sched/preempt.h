@@ -5,8 +5,9 @@
 #include "x86/percpu.h"
 
 /*
- * Switches worlds when another ought to run here. trap_hooks.preempt at interrupt exit, with interrupts off;
- * preempt_enable() calls it too. Does nothing inside interrupts, bottom halves and non-preemptible sections.
+ * Switches worlds when another ought to run here. trap_hooks.preempt at interrupt exit, with
+ * interrupts off; preempt_enable() calls it too. Does nothing inside interrupts, bottom halves and
+ * non-preemptible sections.
  */
 void sched_preempt(void);
 /* The same for a caller whose interrupts may be off: then the switch waits for the next chance. */

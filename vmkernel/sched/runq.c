@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Run queues: one a CPU, around the policy of share.c. The queue's lock is held across a switch and released by the world
- * that was switched to, so nobody can take a world whose registers are not saved yet.
+ * Run queues: one a CPU, around the policy of share.c. The queue's lock is held across a switch and
+ * released by the world that was switched to, so nobody can take a world whose registers are not
+ * saved yet.
  */
 #include "sched/runq.h"
 #include "sched/sched.h"
@@ -299,8 +300,8 @@ void sched_sleep(void)
 
 int sched_init_cpu(unsigned cpu)
 {
-	struct runq *rq = kzalloc(sizeof *rq);
-	struct world *idle = kzalloc(sizeof *idle);
+	struct runq *rq = kzalloc(sizeof(*rq));
+	struct world *idle = kzalloc(sizeof(*idle));
 
 	if (!rq || !idle || timer_init_cpu(cpu) || bottom_init_cpu(cpu))
 		return -ENOMEM;

@@ -7,8 +7,9 @@
 #include "sched/timerq.h"
 
 /*
- * Run queue, timers, bottom halves and idle world of a CPU whose struct percpu exists; on the boot CPU,
- * once memory works and before that CPU starts. For CPU 0 the caller itself becomes the idle world. 0 or -ENOMEM.
+ * Run queue, timers, bottom halves and idle world of a CPU whose struct percpu exists; on the boot
+ * CPU, once memory works and before that CPU starts. For CPU 0 the caller itself becomes the idle
+ * world. 0 or -ENOMEM.
  */
 int __must_check sched_init_cpu(unsigned cpu);
 /* The work worlds; after CPU 0's scheduler. */

@@ -84,8 +84,8 @@ static void rebase(struct share_queue *q)
 }
 
 /*
- * A deadline one request away at the entitled rate, but no later than a round of everyone's slices: so small shares
- * wait for a bounded time once they are eligible.
+ * A deadline one request away at the entitled rate, but no later than a round of everyone's slices:
+ * so small shares wait for a bounded time once they are eligible.
  */
 static void set_deadline(const struct share_queue *q, struct share_entity *e, unsigned count)
 {
@@ -96,8 +96,8 @@ static void set_deadline(const struct share_queue *q, struct share_entity *e, un
 }
 
 /*
- * What it may use in a row: its part of a round of `count` slices, so that small rates come round as often as large
- * ones and no error is larger than a world's own part.
+ * What it may use in a row: its part of a round of `count` slices, so that small rates come round
+ * as often as large ones and no error is larger than a world's own part.
  */
 static void new_request(const struct share_queue *q, struct share_entity *e, unsigned count)
 {
@@ -107,17 +107,20 @@ static void new_request(const struct share_queue *q, struct share_entity *e, uns
 	set_deadline(q, e, count);
 }
 
-/* Takes over an entitlement that changed, while e is in no sum: what it lags behind stays the same service. */
+/*
+ * Takes over an entitlement that changed, while e is in no sum: what it lags behind stays the same
+ * service.
+ */
 static void take_rate(const struct share_queue *q, struct share_entity *e)
 {
-	uint32_t new = MAX(READ_ONCE(e->new_rate), 1u);
+	uint32_t updated = MAX(READ_ONCE(e->new_rate), 1u);
 	int64_t time;
 
-	if (likely(new == e->rate))
+	if (likely(updated == e->rate))
 		return;
 	time = average(q);
-	e->node.start = time + (e->node.start - time) * (int64_t)e->rate / (int64_t) new;
-	e->rate = new;
+	e->node.start = time + (e->node.start - time) * (int64_t)e->rate / (int64_t)updated;
+	e->rate = updated;
 }
 
 static void wait_in(struct share_queue *q, struct share_entity *e, ns_t now)
@@ -135,8 +138,9 @@ static void wait_in(struct share_queue *q, struct share_entity *e, ns_t now)
 }
 
 /*
- * Puts e in, with what it is ahead or behind limited to some slices of service: against this queue's time, or the mean of
- * all where that is less, for a queue that serves small rates only runs far ahead of the rest.
+ * Puts e in, with what it is ahead or behind limited to some slices of service: against this
+ * queue's time, or the mean of all where that is less, for a queue that serves small rates only
+ * runs far ahead of the rest.
  */
 static void enter(struct share_queue *q, struct share_entity *e, unsigned slices, ns_t now)
 {

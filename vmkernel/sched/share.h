@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Who runs next on one CPU. Pure decisions: no hardware, no locks, no clock of its own; the run queue's
- * lock guards a queue and its entities. Model: earliest eligible virtual deadline first (Stoica, Abdel-Wahab 1995).
- * An entity's rate is what it is entitled to (fill.h computes it), in 2^-20 of a CPU; its virtual time advances
- * by used/rate, so among entities that get what they are entitled to all virtual times advance alike. It may run
- * (is eligible) while its virtual time is not ahead of the queue's average.
+ * Who runs next on one CPU. Pure decisions: no hardware, no locks, no clock of its own; the run
+ * queue's lock guards a queue and its entities. Model: earliest eligible virtual deadline first
+ * (Stoica, Abdel-Wahab 1995). An entity's rate is what it is entitled to (fill.h computes it), in
+ * 2^-20 of a CPU; its virtual time advances by used/rate, so among entities that get what they are
+ * entitled to all virtual times advance alike. It may run (is eligible) while its virtual time is
+ * not ahead of the queue's average.
  */
 #ifndef SCHED_SHARE_H
 #define SCHED_SHARE_H
@@ -40,8 +41,9 @@ struct share_queue {
 	uint64_t rates;  /* sum of rate, waiting and running */
 	int64_t moments; /* sum of rate * (start - base) */
 	int64_t base;
-	int64_t shift;  /* common virtual time - the queue's */
-	int64_t common; /* the mean of all queues' share_time(), which the caller keeps up to date */
+	int64_t shift; /* common virtual time - the queue's */
+	/* the mean of all queues' share_time(), which the caller keeps up to date */
+	int64_t common;
 	unsigned count; /* waiting and running */
 };
 
@@ -71,11 +73,14 @@ void share_stop(struct share_queue *q, enum share_leave how, ns_t now);
 void share_refresh(struct share_queue *q);
 /* Chooses and starts the next entity; NULL: idle. Nothing is running. */
 struct share_entity *share_pick(struct share_queue *q, ns_t now);
-/* When to decide again at the latest: end of the request, or a capped entity's release; NS_NEVER. */
+/*
+ * When to decide again at the latest: end of the request, or a capped entity's release; NS_NEVER.
+ */
 ns_t share_next(const struct share_queue *q, ns_t now);
 /*
- * The waiting entity that should move from the slower queue to q, or NULL: the largest of those looked at that still evens
- * out the sums of rates and the distance of the virtual times. any: q is idle and takes what it can.
+ * The waiting entity that should move from the slower queue to q, or NULL: the largest of those
+ * looked at that still evens out the sums of rates and the distance of the virtual times. any: q is
+ * idle and takes what it can.
  */
 struct share_entity *share_candidate(const struct share_queue *from, const struct share_queue *q,
                                      bool any);

@@ -23,16 +23,16 @@ static inline void update(struct tl_node *n)
 }
 
 static inline void replace(struct timeline *t, struct tl_node *parent, struct tl_node *old,
-                           struct tl_node *new)
+                           struct tl_node *updated)
 {
 	if (!parent)
-		t->root = new;
+		t->root = updated;
 	else if (parent->left == old)
-		parent->left = new;
+		parent->left = updated;
 	else
-		parent->right = new;
-	if (new)
-		new->parent = parent;
+		parent->right = updated;
+	if (updated)
+		updated->parent = parent;
 }
 
 /* Makes n, a child, the parent of its parent. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Worlds that wait for a CPU, ordered by virtual time, each subtree knowing its earliest deadline: a treap (Seidel, Aragon
- * 1996), all operations O(log n) expected. The owner's lock guards it. Keys change only outside of it.
+ * Worlds that wait for a CPU, ordered by virtual time, each subtree knowing its earliest deadline:
+ * a treap (Seidel, Aragon 1996), all operations O(log n) expected. The owner's lock guards it. Keys
+ * change only outside of it.
  */
 #ifndef SCHED_TIMELINE_H
 #define SCHED_TIMELINE_H

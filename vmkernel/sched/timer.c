@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Timers: one queue a CPU, a tree by deadline, run in the CPU's bottom half. The CPU's clock event is armed for
- * the earlier of the first timer and the end of the running world's slice; it is never moved later before it has come, so
- * a switch of worlds costs no register access. timer_queue.lock guards the queue and the fields of its timers;
- * timer.cpu changes under the lock of the queue that it names (or from -1 under the one that it is to name).
+ * Timers: one queue a CPU, a tree by deadline, run in the CPU's bottom half. The CPU's clock event
+ * is armed for the earlier of the first timer and the end of the running world's slice; it is never
+ * moved later before it has come, so a switch of worlds costs no register access. timer_queue.lock
+ * guards the queue and the fields of its timers; timer.cpu changes under the lock of the queue that
+ * it names (or from -1 under the one that it is to name).
  */
 #include "sched/timerq.h"
 #include "vmk/cpu.h"
@@ -105,7 +106,7 @@ void timer_slice_end(ns_t deadline)
 
 int timer_init_cpu(unsigned cpu)
 {
-	struct timer_queue *q = kzalloc(sizeof *q);
+	struct timer_queue *q = kzalloc(sizeof(*q));
 
 	if (!q)
 		return -ENOMEM;

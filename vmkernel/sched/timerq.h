@@ -6,7 +6,10 @@
 
 /* The clock event came: trap_hooks.timer. Interrupts off. */
 void timer_interrupt(void);
-/* When the running world's slice ends: sets need_resched then. NS_NEVER: not. This CPU, interrupts off. */
+/*
+ * When the running world's slice ends: sets need_resched then. NS_NEVER: not. This CPU, interrupts
+ * off.
+ */
 void timer_slice_end(ns_t deadline);
 /* Before the CPU arms its first timer; 0 or -ENOMEM. */
 int __must_check timer_init_cpu(unsigned cpu);

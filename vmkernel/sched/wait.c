@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Wait queues and mutexes, both over sched_sleep_begin() and sched_sleep(). A waiter's link is touched under the
- * queue's lock only, and its world is woken under it too: so a world that has left wait_finish() is no longer
- * known to any waker. FIFO.
+ * Wait queues and mutexes, both over sched_sleep_begin() and sched_sleep(). A waiter's link is
+ * touched under the queue's lock only, and its world is woken under it too: so a world that has
+ * left wait_finish() is no longer known to any waker. FIFO.
  */
 #include "vmk/wait.h"
 #include "sched/world.h"
@@ -37,7 +37,9 @@ static void wake(struct waitq *q, bool all)
 	uint64_t flags;
 	struct waiter *w, *next;
 
-	/* A waiter enters the queue before it tests its condition; the waker made that true before. */
+	/*
+	 * A waiter enters the queue before it tests its condition; the waker made that true before.
+	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (list_empty(&q->waiters))
 		return;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Work worlds: one queue for all, served by as many worlds as are needed so that work that sleeps does not hold up the
- * rest. A worker that takes the last free place starts another one before it runs the item. lock guards the queue
- * and the counts; work.pending is 1 from queueing until just before fn. An item that runs stays in the queue until it has
- * returned: its worker looks at the queue next.
+ * Work worlds: one queue for all, served by as many worlds as are needed so that work that sleeps
+ * does not hold up the rest. A worker that takes the last free place starts another one before it
+ * runs the item. lock guards the queue and the counts; work.pending is 1 from queueing until just
+ * before fn. An item that runs stays in the queue until it has returned: its worker looks at the
+ * queue next.
  */
 #include "sched/sched.h"
 #include "vmk/log.h"
@@ -68,7 +69,9 @@ static struct work *first_ready(void)
 	return NULL;
 }
 
-/* The next item for worker me; false when there is none. Sets *grow when no worker is left to wait. */
+/*
+ * The next item for worker me; false when there is none. Sets *grow when no worker is left to wait.
+ */
 static bool take(unsigned me, bool *grow)
 {
 	uint64_t flags = spin_lock_irq(&lock);
@@ -135,19 +138,19 @@ static int start_worker(void)
 {
 	unsigned me = claim_worker();
 	struct world *w;
-	int r;
+	int err;
 
 	if (me == WORKERS_MAX)
 		return 0;
-	r = world_create(&(struct world_attr){ .name = "work",
-	                                       .kind = WORLD_KERNEL,
-	                                       .cpu = -1,
-	                                       .fn = worker,
-	                                       .arg = (void *)(uintptr_t)me },
-	                 &w);
-	if (r) {
+	err = world_create(&(struct world_attr){ .name = "work",
+	                                         .kind = WORLD_KERNEL,
+	                                         .cpu = -1,
+	                                         .fn = worker,
+	                                         .arg = (void *)(uintptr_t)me },
+	                   &w);
+	if (err) {
 		unclaim_worker(me);
-		return r;
+		return err;
 	}
 	stat_inc(starts);
 	world_start(w);

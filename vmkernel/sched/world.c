@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The life of worlds: creation, identity, end. worlds_lock guards the tree of ids and the list of the dead. */
+/*
+ * The life of worlds: creation, identity, end. worlds_lock guards the tree of ids and the list of
+ * the dead.
+ */
 #include "sched/runq.h"
 #include "vmk/errno.h"
 #include "vmk/log.h"
@@ -43,7 +46,7 @@ static void wake_timer(struct timer *t)
 
 static void init(struct world *w, const char *name, enum world_kind kind)
 {
-	str_copy(w->name, name, sizeof w->name);
+	str_copy(w->name, name, sizeof(w->name));
 	w->kind = kind;
 	w->refs = 1;
 	w->pinned = -1;
@@ -79,7 +82,7 @@ static void publish(struct world *w)
 
 int world_create(const struct world_attr *attr, struct world **out)
 {
-	struct world *w = kzalloc(sizeof *w);
+	struct world *w = kzalloc(sizeof(*w));
 	uint64_t *sp;
 
 	if (!w)
@@ -96,12 +99,15 @@ int world_create(const struct world_attr *attr, struct world **out)
 	w->pinned = attr->cpu;
 	w->share.pinned = attr->cpu >= 0;
 	w->cpu = attr->cpu >= 0 ? (uint32_t)attr->cpu : cpu_id();
-	/* As world_switch() leaves a stack: six registers, the address to go on at; then that one's caller: none. */
+	/*
+	 * As world_switch() leaves a stack: six registers, the address to go on at; then that one's
+	 * caller: none.
+	 */
 	sp = w->stack;
 	*--sp = 0;
 	*--sp = (uint64_t)sched_first;
 	sp -= 6;
-	memset(sp, 0, 6 * sizeof *sp);
+	memset(sp, 0, 6 * sizeof(*sp));
 	w->sp = (uint64_t)sp;
 	publish(w);
 	group_enter(attr->group ? attr->group : group_system(), w, &attr->sched);
@@ -219,7 +225,7 @@ const char *world_name(const struct world *w)
 
 void world_set_name(struct world *w, const char *name)
 {
-	str_copy(w->name, name, sizeof w->name);
+	str_copy(w->name, name, sizeof(w->name));
 }
 
 void *world_arg(const struct world *w)

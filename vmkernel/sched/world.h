@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Worlds and run queues as the scheduler's own files see them. Locks: a world's state, cpu and share are guarded by
- * the lock of the run queue that world.cpu names; lists and ids by worlds_lock; the tree of groups by
- * groups_lock, which is taken before a run queue's.
+ * Worlds and run queues as the scheduler's own files see them. Locks: a world's state, cpu and
+ * share are guarded by the lock of the run queue that world.cpu names; lists and ids by
+ * worlds_lock; the tree of groups by groups_lock, which is taken before a run queue's.
  */
 #ifndef SCHED_WORLD_H
 #define SCHED_WORLD_H
@@ -53,7 +53,10 @@ struct runq {
 
 extern struct runq *runqs[CPUS_MAX];
 
-/* The steps of a sleep: announce, test the condition, sleep until world_wake(); end when it came true before. */
+/*
+ * The steps of a sleep: announce, test the condition, sleep until world_wake(); end when it came
+ * true before.
+ */
 void sched_sleep_begin(void);
 void sched_sleep(void);
 void sched_sleep_end(void);
@@ -64,7 +67,9 @@ void sched_enqueue(struct world *w);
 void sched_leave(void) __noreturn;
 /* The first function of each new world. */
 void sched_first(void);
-/* In x86/switch.S: saves the callee-saved registers on from's stack and goes on where to was left. */
+/*
+ * In x86/switch.S: saves the callee-saved registers on from's stack and goes on where to was left.
+ */
 void world_switch(struct world *from, struct world *to);
 /* A dead world's last reference on its stack is gone: hands it to the reaper. Interrupts off. */
 void world_reap(struct world *w);

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The block layer's fast path: a request goes to the queue of its CPU, is held while the device is full, comes back
- * through blk_complete, is tried again when the class of its error allows, and ends in done. Each blk_queue has its lock; the
- * driver is called without it.
+ * The block layer's fast path: a request goes to the queue of its CPU, is held while the device is
+ * full, comes back through blk_complete, is tried again when the class of its error allows, and
+ * ends in done. Each blk_queue has its lock; the driver is called without it.
  */
-#define LOG_MODULE "blk"
 #include "storage/blk_impl.h"
 #include "vmk/cpu.h"
 #include "vmk/log.h"
 #include "vmk/stat.h"
 #include "vmk/world.h"
+
+#define LOG_MODULE "blk"
 
 STAT(errors, "blk.errors", "requests that ended with an error");
 STAT(retries, "blk.retries", "requests tried again");
@@ -25,6 +26,7 @@ struct blk_queue *blk_queue_here(struct blk_dev *disk)
 static int check(const struct blk_req *r, const struct blk_dev *d, const struct blk_limits *l)
 {
 	uint64_t end, sum = 0, size = blk_size(d);
+
 	if (d->gone)
 		return -ENODEV;
 	if (r->op >= BLK_OPS)
@@ -59,6 +61,7 @@ bool blk_fits(const struct blk_req *r, const struct blk_limits *l)
 		return false;
 	uint64_t mask = l->sg_align - 1, inner = 0, base = 0;
 	unsigned last = r->sg_count - 1u;
+
 	for (unsigned i = 0; i <= last; i++) {
 		base |= r->sg[i].pa;
 		inner |= i ? r->sg[i].pa : 0;
@@ -81,6 +84,7 @@ static void finish(struct blk_queue *q, struct blk_req *r, int status)
 	r->status = status;
 	r->done(r);
 	uint64_t flags = spin_lock_irq(&q->lock);
+
 	if (!--q->active && q->dev->gone)
 		waitq_wake_all(&q->idle);
 	spin_unlock_irq(&q->lock, flags);
@@ -89,6 +93,7 @@ static void finish(struct blk_queue *q, struct blk_req *r, int status)
 static bool take_held(struct blk_queue *q, struct blk_req **r, uint64_t *progress)
 {
 	uint64_t flags = spin_lock_irq(&q->lock);
+
 	*r = list_first(&q->held, struct blk_req, link);
 	if (*r && q->stats.inflight < q->dev->limits.depth) {
 		list_remove(&(*r)->link);
@@ -103,23 +108,32 @@ static bool take_held(struct blk_queue *q, struct blk_req **r, uint64_t *progres
 	return *r;
 }
 
-/* Back to the head of the line; true when there has been progress since, so that trying again makes sense. */
+/*
+ * Back to the head of the line; true when there has been progress since, so that trying again makes
+ * sense.
+ */
 static bool put_back(struct blk_queue *q, struct blk_req *r, uint64_t progress)
 {
 	uint64_t flags = spin_lock_irq(&q->lock);
+
 	list_remove(&r->link);
 	list_push_front(&q->held, &r->link);
 	q->stats.inflight--;
 	bool again = q->progress != progress;
+
 	tick_start(q);
 	spin_unlock_irq(&q->lock, flags);
 	return again;
 }
 
-/* The driver would not take it: ends it through the bottom half, since done must not run inside submit. */
+/*
+ * The driver would not take it: ends it through the bottom half, since done must not run inside
+ * submit.
+ */
 static void reject(struct blk_queue *q, struct blk_req *r, int status)
 {
 	uint64_t flags = spin_lock_irq(&q->lock);
+
 	list_remove(&r->link);
 	q->stats.inflight--;
 	q->active--;
@@ -132,12 +146,14 @@ static void dispatch(struct blk_queue *q)
 	struct blk_dev *d = q->dev;
 	struct blk_req *r;
 	uint64_t progress;
+
 	while (take_held(q, &r, &progress)) {
-		int rc = d->ops->submit(d, r->queue, r);
-		if (!rc)
+		int err = d->ops->submit(d, r->queue, r);
+
+		if (!err)
 			continue;
-		if (rc != -EBUSY)
-			reject(q, r, rc);
+		if (err != -EBUSY)
+			reject(q, r, err);
 		else if (!put_back(q, r, progress))
 			return;
 	}
@@ -147,6 +163,7 @@ void blk_enqueue(struct blk_req *r, struct blk_queue *q)
 {
 	struct blk_dev *d = q->dev;
 	uint64_t flags = spin_lock_irq(&q->lock);
+
 	if (unlikely(d->gone)) {
 		spin_unlock_irq(&q->lock, flags);
 		blk_refuse(r, q, -ENODEV);
@@ -164,12 +181,14 @@ void blk_enqueue(struct blk_req *r, struct blk_queue *q)
 	q->stats.inflight++;
 	q->stats.max_inflight = MAX(q->stats.max_inflight, q->stats.inflight);
 	uint64_t progress = q->progress;
+
 	spin_unlock_irq(&q->lock, flags);
-	int rc = d->ops->submit(d, r->queue, r);
-	if (likely(!rc))
+	int err = d->ops->submit(d, r->queue, r);
+
+	if (likely(!err))
 		return;
-	if (rc != -EBUSY)
-		reject(q, r, rc);
+	if (err != -EBUSY)
+		reject(q, r, err);
 	else if (put_back(q, r, progress))
 		dispatch(q);
 }
@@ -178,6 +197,7 @@ void blk_submit(struct blk_req *r, struct blk_dev *d)
 {
 	struct blk_dev *disk = blk_disk(d);
 	struct blk_queue *q = blk_queue_here(disk);
+
 	r->dev = d;
 	r->status = 0;
 	r->retries = 0;
@@ -186,10 +206,11 @@ void blk_submit(struct blk_req *r, struct blk_dev *d)
 	r->submitted = time_now();
 	if (!r->deadline)
 		r->deadline = r->submitted + BLK_DEADLINE;
-	int rc = check(r, d, &disk->limits);
-	if (unlikely(rc)) {
+	int err = check(r, d, &disk->limits);
+
+	if (unlikely(err)) {
 		stat_inc(refused);
-		blk_refuse(r, q, rc);
+		blk_refuse(r, q, err);
 	} else if (likely(blk_fits(r, &disk->limits))) {
 		blk_enqueue(r, q);
 	} else {
@@ -201,10 +222,12 @@ void blk_complete(struct blk_req *r, int status)
 {
 	struct blk_queue *q = &blk_disk(r->dev)->queue[r->queue];
 	bool again = status == BLK_AGAIN && r->retries < BLK_RETRIES && !q->dev->gone;
+
 	if (unlikely(status == BLK_AGAIN && !again))
 		status = q->dev->gone ? -ENODEV : -EIO;
 	ns_t now = time_now();
 	uint64_t flags = spin_lock_irq(&q->lock);
+
 	list_remove(&r->link);
 	q->stats.inflight--;
 	q->progress++;
@@ -217,6 +240,7 @@ void blk_complete(struct blk_req *r, int status)
 		blk_account(q, r, status, now);
 	}
 	bool more = !list_empty(&q->held);
+
 	spin_unlock_irq(&q->lock, flags);
 	if (unlikely(again))
 		stat_inc(retries);
@@ -233,6 +257,7 @@ void blk_kick(struct blk_dev *d)
 	for (unsigned i = 0; i < d->limits.queues; i++) {
 		struct blk_queue *q = &d->queue[i];
 		uint64_t flags = spin_lock_irq(&q->lock);
+
 		q->progress++;
 		spin_unlock_irq(&q->lock, flags);
 		dispatch(q);
@@ -242,6 +267,7 @@ void blk_kick(struct blk_dev *d)
 void blk_refuse(struct blk_req *r, struct blk_queue *q, int status)
 {
 	uint64_t flags = spin_lock_irq(&q->lock);
+
 	r->status = status;
 	q->active++;
 	list_push_back(&q->refused, &r->link);
@@ -253,6 +279,7 @@ static struct blk_req *take(struct blk_queue *q, struct list *from)
 {
 	uint64_t flags = spin_lock_irq(&q->lock);
 	struct blk_req *r = list_first(from, struct blk_req, link);
+
 	if (r)
 		list_remove(&r->link);
 	spin_unlock_irq(&q->lock, flags);
@@ -263,6 +290,7 @@ void blk_queue_bottom(struct bottom *b)
 {
 	struct blk_queue *q = container_of(b, struct blk_queue, bottom);
 	struct blk_req *r;
+
 	for (unsigned n = 0; n < BOTTOM_BUDGET; n++) {
 		if (!(r = take(q, &q->refused)))
 			return;
@@ -271,10 +299,13 @@ void blk_queue_bottom(struct bottom *b)
 	bottom_raise(b);
 }
 
-/* The next request past its deadline, with its deadline moved on; *held tells which list it was on. */
+/*
+ * The next request past its deadline, with its deadline moved on; *held tells which list it was on.
+ */
 static struct blk_req *take_late(struct blk_queue *q, ns_t now, bool *held)
 {
 	struct blk_req *r;
+
 	list_for_each(r, &q->held, link) {
 		if (r->deadline <= now) {
 			list_remove(&r->link);
@@ -296,10 +327,12 @@ void blk_queue_tick(struct timer *t)
 {
 	struct blk_queue *q = container_of(t, struct blk_queue, tick);
 	ns_t now = time_now();
+
 	for (unsigned late = 0;; late++) {
 		bool held;
 		uint64_t flags = spin_lock_irq(&q->lock);
 		struct blk_req *r = take_late(q, now, &held);
+
 		if (r)
 			q->stats.timeouts++;
 		else if ((q->ticking = !list_empty(&q->held) || !list_empty(&q->inflight)))

@@ -58,8 +58,8 @@ struct part {
 };
 enum { PARTS_MAX = 128 };
 /*
- * Reads d's table: how many partitions it holds, sorted by number, 0 without a table, or -errno. All lie inside
- * the disk and none overlaps another.
+ * Reads d's table: how many partitions it holds, sorted by number, 0 without a table, or -errno.
+ * All lie inside the disk and none overlaps another.
  */
 int __must_check part_read(struct blk_dev *d, struct part *out);
 #endif

@@ -15,6 +15,7 @@ static void world_add(struct blk_world *to, const struct blk_world *w)
 static struct blk_world *world_row(struct blk_queue *q, uint32_t id)
 {
 	struct blk_world *w = &q->worlds[id % BLK_WORLDS];
+
 	if (unlikely(w->id != id)) {
 		world_add(&q->others, w);
 		*w = (struct blk_world){ .id = id };
@@ -28,6 +29,7 @@ void blk_account(struct blk_queue *q, const struct blk_req *r, int status, ns_t 
 	uint64_t us = time >> 10; /* near enough to a microsecond for powers of two */
 	unsigned slot = us ? log2_floor(us) : 0;
 	struct blk_world *w = world_row(q, r->world);
+
 	q->stats.ops[r->op]++;
 	q->stats.bytes[r->op] += r->len;
 	q->stats.latency_us_log2[MIN(slot, (unsigned)ARRAY_SIZE(q->stats.latency_us_log2) - 1)]++;
@@ -46,9 +48,11 @@ void blk_account(struct blk_queue *q, const struct blk_req *r, int status, ns_t 
 void blk_stats_get(const struct blk_dev *d, struct blk_stats *s)
 {
 	const struct blk_dev *disk = d->parent ? d->parent : d;
+
 	*s = (struct blk_stats){ 0 };
 	for (unsigned i = 0; i < disk->limits.queues; i++) {
 		const struct blk_stats *q = &disk->queue[i].stats;
+
 		for (unsigned op = 0; op < BLK_OPS; op++) {
 			s->ops[op] += q->ops[op];
 			s->bytes[op] += q->bytes[op];
@@ -70,6 +74,7 @@ static unsigned merge(struct blk_world *rows, unsigned count, unsigned room,
                       const struct blk_world *w)
 {
 	unsigned i = 0;
+
 	if (!w->ops)
 		return count;
 	while (i < count && rows[i].id != w->id)
@@ -86,9 +91,11 @@ unsigned blk_worlds_get(struct blk_dev *d, struct blk_world *rows, unsigned room
 {
 	struct blk_dev *disk = blk_disk(d);
 	unsigned count = 0;
+
 	for (unsigned i = 0; i < disk->limits.queues; i++) {
 		struct blk_queue *q = &disk->queue[i];
 		uint64_t flags = spin_lock_irq(&q->lock);
+
 		count = merge(rows, count, room, &q->others);
 		for (unsigned n = 0; n < BLK_WORLDS; n++)
 			count = merge(rows, count, room, &q->worlds[n]);

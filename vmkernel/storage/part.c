@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Partition tables: GPT with its backup, and MBR with logical partitions. Everything read from the disk is taken as hostile:
- * lengths, ranges, overlaps and chains are bounded here, once. Spec: UEFI 2.8 chapter 5.
+ * Partition tables: GPT with its backup, and MBR with logical partitions. Everything read from the
+ * disk is taken as hostile: lengths, ranges, overlaps and chains are bounded here, once. Spec: UEFI
+ * 2.8 chapter 5.
  */
-#define LOG_MODULE "part"
 #include "storage/blk_impl.h"
 #include "storage/part_regs.h"
 #include "vmk/crc.h"
@@ -12,6 +12,8 @@
 #include "vmk/part_types.h"
 #include "vmk/string.h"
 
+#define LOG_MODULE "part"
+
 struct table {
 	struct part *part;
 	unsigned count;
@@ -19,26 +21,32 @@ struct table {
 	uint32_t block_size;
 };
 
-/* Adds a partition unless it leaves the disk or overlaps one that is there; keeps the order by number. */
-static void table_add(struct table *t, const struct part *new)
+/*
+ * Adds a partition unless it leaves the disk or overlaps one that is there; keeps the order by
+ * number.
+ */
+static void table_add(struct table *t, const struct part *updated)
 {
 	uint64_t end;
-	if (t->count == PARTS_MAX || !new->blocks || add_overflow(new->first, new->blocks, &end) ||
-	    end > t->blocks)
+
+	if (t->count == PARTS_MAX || !updated->blocks ||
+	    add_overflow(updated->first, updated->blocks, &end) || end > t->blocks)
 		return;
 	for (unsigned i = 0; i < t->count; i++)
-		if (new->first < t->part[i].first + t->part[i].blocks && t->part[i].first < end)
+		if (updated->first < t->part[i].first + t->part[i].blocks && t->part[i].first < end)
 			return;
-	t->part[t->count++] = *new;
+	t->part[t->count++] = *updated;
 }
 
 /* UTF-16 to UTF-8, cut where the next character would not fit; unpaired surrogates become '?'. */
 static void utf16_name(char *out, size_t size, const uint8_t *in, unsigned units)
 {
 	size_t n = 0;
+
 	for (unsigned i = 0; i < units; i++) {
 		unsigned c = in[2 * i] | (unsigned)in[2 * i + 1] << 8;
 		size_t len = c < 0x80 ? 1 : c < 0x800 ? 2 : 3;
+
 		if (c >= 0xd800 && c < 0xe000) {
 			c = '?';
 			len = 1;
@@ -64,11 +72,13 @@ static void utf16_name(char *out, size_t size, const uint8_t *in, unsigned units
 static bool gpt_header_valid(const uint8_t *block, const struct table *t, uint64_t lba)
 {
 	struct gpt_header h;
+
 	memcpy(&h, block, sizeof(h));
 	if (h.signature != GPT_SIGNATURE || h.header_size < GPT_HEADER_MIN ||
 	    h.header_size > t->block_size || h.my_lba != lba)
 		return false;
 	uint32_t crc = crc32(0, block, offsetof(struct gpt_header, header_crc));
+
 	crc = crc32(crc, "\0\0\0\0", 4);
 	crc = crc32(crc, block + offsetof(struct gpt_header, reserved),
 	            h.header_size - offsetof(struct gpt_header, reserved));
@@ -83,6 +93,7 @@ static void gpt_entry_add(struct table *t, const struct gpt_header *h, const str
 {
 	static const uint8_t unused[16];
 	struct part p = { .number = number, .first = e->first, .blocks = e->last - e->first + 1 };
+
 	if (!memcmp(e->type, unused, 16) || e->first > e->last || e->first < h->first_usable ||
 	    e->last > h->last_usable)
 		return;
@@ -96,29 +107,33 @@ static void gpt_entry_add(struct table *t, const struct gpt_header *h, const str
 static int gpt_read(struct blk_dev *d, struct table *t, uint8_t *block, uint64_t lba)
 {
 	struct gpt_header h;
-	int rc = blk_rw_buf(d, BLK_READ, lba * t->block_size, block, t->block_size);
-	if (rc)
-		return rc;
+	int err = blk_rw_buf(d, BLK_READ, lba * t->block_size, block, t->block_size);
+
+	if (err)
+		return err;
 	if (!gpt_header_valid(block, t, lba))
 		return -EILSEQ;
 	memcpy(&h, block, sizeof(h));
 	size_t bytes = (size_t)h.entry_count * h.entry_size,
 	       padded = ALIGN_UP(bytes, (size_t)t->block_size);
+
 	if (h.entries_lba >= t->blocks || padded / t->block_size > t->blocks - h.entries_lba)
 		return -EILSEQ;
 	uint8_t *entries = vmalloc(padded);
+
 	if (!entries)
 		return -ENOMEM;
-	rc = blk_rw_buf(d, BLK_READ, h.entries_lba * t->block_size, entries, padded);
-	if (!rc && crc32(0, entries, bytes) != h.entries_crc)
-		rc = -EILSEQ;
-	for (unsigned i = 0; !rc && i < h.entry_count; i++) {
+	err = blk_rw_buf(d, BLK_READ, h.entries_lba * t->block_size, entries, padded);
+	if (!err && crc32(0, entries, bytes) != h.entries_crc)
+		err = -EILSEQ;
+	for (unsigned i = 0; !err && i < h.entry_count; i++) {
 		struct gpt_entry e;
+
 		memcpy(&e, entries + (size_t)i * h.entry_size, sizeof(e));
 		gpt_entry_add(t, &h, &e, i + 1);
 	}
 	vfree(entries);
-	return rc;
+	return err;
 }
 
 static bool mbr_extended(uint8_t type)
@@ -131,6 +146,7 @@ static void mbr_add(struct table *t, const struct mbr_entry *e, uint64_t base, u
 	struct part p = {
 		.number = number, .first = base + e->first, .blocks = e->blocks, .mbr_type = e->type
 	};
+
 	table_add(t, &p);
 }
 
@@ -139,11 +155,13 @@ static int mbr_logical(struct blk_dev *d, struct table *t, uint8_t *block, uint6
                        uint64_t blocks)
 {
 	uint64_t at = extended;
+
 	for (unsigned number = 5; number < 5 + MBR_LOGICAL_MAX && at < t->blocks; number++) {
 		struct mbr m;
-		int rc = blk_rw_buf(d, BLK_READ, at * t->block_size, block, t->block_size);
-		if (rc)
-			return rc;
+		int err = blk_rw_buf(d, BLK_READ, at * t->block_size, block, t->block_size);
+
+		if (err)
+			return err;
 		memcpy(&m, block, sizeof(m));
 		if (m.signature != MBR_SIGNATURE)
 			return 0;
@@ -158,43 +176,47 @@ static int mbr_logical(struct blk_dev *d, struct table *t, uint8_t *block, uint6
 
 static int mbr_read(struct blk_dev *d, struct table *t, const struct mbr *m, uint8_t *block)
 {
-	int rc = 0;
+	int err = 0;
+
 	for (unsigned i = 0; i < ARRAY_SIZE(m->entry); i++) {
 		const struct mbr_entry *e = &m->entry[i];
+
 		if (e->status & ~MBR_ACTIVE) /* the boot sector of a file system, not a table */
 			return 0;
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(m->entry); i++)
 		if (m->entry[i].type && !mbr_extended(m->entry[i].type))
 			mbr_add(t, &m->entry[i], 0, i + 1);
-	for (unsigned i = 0; !rc && i < ARRAY_SIZE(m->entry); i++)
+	for (unsigned i = 0; !err && i < ARRAY_SIZE(m->entry); i++)
 		if (mbr_extended(m->entry[i].type))
-			rc = mbr_logical(d, t, block, m->entry[i].first, m->entry[i].blocks);
-	return rc;
+			err = mbr_logical(d, t, block, m->entry[i].first, m->entry[i].blocks);
+	return err;
 }
 
 static int table_read(struct blk_dev *d, struct table *t, uint8_t *block)
 {
 	struct mbr m;
-	int rc = blk_rw_buf(d, BLK_READ, 0, block, t->block_size);
-	if (rc)
-		return rc;
+	int err = blk_rw_buf(d, BLK_READ, 0, block, t->block_size);
+
+	if (err)
+		return err;
 	memcpy(&m, block, sizeof(m));
 	bool protective = false;
+
 	for (unsigned i = 0; i < ARRAY_SIZE(m.entry); i++)
 		protective |= m.entry[i].type == MBR_PROTECTIVE;
 	if (m.signature != MBR_SIGNATURE)
 		return 0;
 	if (!protective)
 		return mbr_read(d, t, &m, block);
-	rc = gpt_read(d, t, block, 1);
-	if (rc != -EILSEQ && rc != -EIO)
-		return rc;
+	err = gpt_read(d, t, block, 1);
+	if (err != -EILSEQ && err != -EIO)
+		return err;
 	t->count = 0;
-	rc = gpt_read(d, t, block, t->blocks - 1);
-	if (!rc)
+	err = gpt_read(d, t, block, t->blocks - 1);
+	if (!err)
 		log_warn("%s: the primary partition table is damaged; the backup is used", d->id);
-	return rc;
+	return err;
 }
 
 enum blk_part_kind blk_part_kind(const uint8_t type[16])
@@ -202,6 +224,7 @@ enum blk_part_kind blk_part_kind(const uint8_t type[16])
 	static const uint8_t kinds[][16] = {
 		[BLK_PART_OS_DATA] = PART_TYPE_OS_DATA, [BLK_PART_DATASTORE] = PART_TYPE_DATASTORE
 	};
+
 	for (unsigned i = BLK_PART_OTHER + 1; i < ARRAY_SIZE(kinds); i++)
 		if (!memcmp(type, kinds[i], 16))
 			return (enum blk_part_kind)i;
@@ -214,9 +237,11 @@ int part_read(struct blk_dev *d, struct part *out)
 		           .blocks = d->limits.blocks,
 		           .block_size = d->limits.block_size };
 	uint8_t *block = kmalloc(t.block_size);
+
 	if (!block)
 		return -ENOMEM;
-	int rc = t.blocks > 1 ? table_read(d, &t, block) : 0;
+	int err = t.blocks > 1 ? table_read(d, &t, block) : 0;
+
 	kfree(block);
-	return rc ? rc : (int)t.count;
+	return err ? err : (int)t.count;
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The registry of block devices: disks, each followed by its partitions. One spin lock guards list, opens and exclusive;
- * scan_lock serialises what reads partition tables.
+ * The registry of block devices: disks, each followed by its partitions. One spin lock guards list,
+ * opens and exclusive; scan_lock serialises what reads partition tables.
  */
-#define LOG_MODULE "blk"
 #include "storage/blk_impl.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
+
+#define LOG_MODULE "blk"
 
 static struct list devices = LIST_INIT(devices);
 static struct spinlock devices_lock = SPINLOCK_INIT("blk registry", RANK_BLK);
@@ -30,6 +31,7 @@ static int queues_create(struct blk_dev *d)
 		return -ENOMEM;
 	for (unsigned i = 0; i < d->limits.queues; i++) {
 		struct blk_queue *q = &d->queue[i];
+
 		q->dev = d;
 		spin_init(&q->lock, "blk queue", RANK_BLK);
 		list_init(&q->held);
@@ -48,6 +50,7 @@ static void list_add(struct blk_dev *d)
 	uint64_t flags = spin_lock_irq(&devices_lock);
 	struct list *before = &devices;
 	struct blk_dev *it;
+
 	list_for_each(it, &devices, link)
 		if (d->parent && it->parent == d->parent && it->partition > d->partition) {
 			before = &it->link;
@@ -69,6 +72,7 @@ static void partition_describe(struct blk_dev *d, const struct part *part)
 static void partition_add(struct blk_dev *disk, const struct part *part)
 {
 	struct blk_dev *d = kzalloc(sizeof(*d));
+
 	if (!d) {
 		log_err("%s: no memory for partition %u", disk->id, part->number);
 		return;
@@ -105,6 +109,7 @@ static struct blk_dev *stale_partition(const struct blk_dev *disk, const struct 
 	struct blk_dev *d, *found = NULL;
 	const struct part *same;
 	uint64_t flags = spin_lock_irq(&devices_lock);
+
 	list_for_each(d, &devices, link) {
 		if (d->parent != disk)
 			continue;
@@ -123,6 +128,7 @@ static bool partition_known(const struct blk_dev *disk, const struct part *part)
 	struct blk_dev *d;
 	bool known = false;
 	uint64_t flags = spin_lock_irq(&devices_lock);
+
 	list_for_each(d, &devices, link)
 		known |= d->parent == disk && d->partition == part->number;
 	spin_unlock_irq(&devices_lock, flags);
@@ -135,6 +141,7 @@ static int partitions_update(struct blk_dev *disk)
 	struct part *parts = kcalloc(PARTS_MAX, sizeof(*parts));
 	struct blk_dev *d;
 	int n = parts ? part_read(disk, parts) : -ENOMEM;
+
 	if (n >= 0 && stale_partition(disk, parts, n, true))
 		n = -EBUSY;
 	while (n >= 0 && (d = stale_partition(disk, parts, n, false)))
@@ -150,18 +157,19 @@ int blk_register(struct blk_dev *d)
 {
 	if (!limits_valid(&d->limits) || !d->ops || d->parent)
 		return -EINVAL;
-	int rc = queues_create(d);
-	if (rc)
-		return rc;
+	int err = queues_create(d);
+
+	if (err)
+		return err;
 	list_add(d);
 	log_info("%s: %s, %llu MiB, %u-byte blocks, %u queues of %u, model %s", d->id, d->node,
 	         (unsigned long long)(blk_size(d) >> 20), d->limits.block_size, d->limits.queues,
 	         d->limits.depth, d->model);
 	mutex_lock(&scan_lock);
-	rc = partitions_update(d);
+	err = partitions_update(d);
 	mutex_unlock(&scan_lock);
-	if (rc)
-		log_warn("%s: partition table: error %d", d->id, -rc);
+	if (err)
+		log_warn("%s: partition table: error %d", d->id, -err);
 	return 0;
 }
 
@@ -169,6 +177,7 @@ int blk_register(struct blk_dev *d)
 static void destroy(struct blk_dev *d)
 {
 	struct blk_dev *disk = d->parent;
+
 	if (disk) {
 		kfree(d);
 		blk_close(disk, false);
@@ -184,15 +193,20 @@ static void destroy(struct blk_dev *d)
 		d->ops->release(d);
 }
 
-/* Takes d off the list; its openers keep it alive. A partition keeps its disk alive by an open of its own. */
+/*
+ * Takes d off the list; its openers keep it alive. A partition keeps its disk alive by an open of
+ * its own.
+ */
 static void retire(struct blk_dev *d)
 {
 	uint64_t flags = spin_lock_irq(&devices_lock);
+
 	list_remove(&d->link);
 	d->gone = true;
 	if (d->parent)
 		d->parent->opens++;
 	bool unused = !d->opens;
+
 	spin_unlock_irq(&devices_lock, flags);
 	if (unused)
 		destroy(d);
@@ -202,6 +216,7 @@ static void queue_drain(struct blk_queue *q)
 {
 	uint64_t flags = spin_lock_irq(&q->lock);
 	struct blk_req *r;
+
 	list_for_each(r, &q->held, link)
 		r->status = -ENODEV;
 	list_splice_back(&q->refused, &q->held);
@@ -214,12 +229,14 @@ void blk_unregister(struct blk_dev *d)
 {
 	for (unsigned i = 0; i < d->limits.queues; i++) {
 		uint64_t flags = spin_lock_irq(&d->queue[i].lock);
+
 		d->gone = true;
 		spin_unlock_irq(&d->queue[i].lock, flags);
 	}
 	for (unsigned i = 0; i < d->limits.queues; i++)
 		queue_drain(&d->queue[i]);
 	struct blk_dev *part;
+
 	mutex_lock(&scan_lock);
 	while ((part = stale_partition(d, NULL, 0, false)))
 		retire(part);
@@ -233,14 +250,16 @@ int blk_rescan(struct blk_dev *d)
 	if (d->parent)
 		return -EINVAL;
 	mutex_lock(&scan_lock);
-	int rc = d->gone ? -ENODEV : partitions_update(d);
+	int err = d->gone ? -ENODEV : partitions_update(d);
+
 	mutex_unlock(&scan_lock);
-	return rc;
+	return err;
 }
 
 static bool in_use(const struct blk_dev *d)
 {
 	const struct blk_dev *it;
+
 	if (d->exclusive || (d->parent && d->parent->exclusive))
 		return true;
 	list_for_each(it, &devices, link)
@@ -253,6 +272,7 @@ bool blk_in_use(struct blk_dev *d)
 {
 	uint64_t flags = spin_lock_irq(&devices_lock);
 	bool held = in_use(d);
+
 	spin_unlock_irq(&devices_lock, flags);
 	return held;
 }
@@ -271,17 +291,20 @@ static int open_locked(struct blk_dev *d, bool exclusive)
 int blk_open(struct blk_dev *d, bool exclusive)
 {
 	uint64_t flags = spin_lock_irq(&devices_lock);
-	int rc = open_locked(d, exclusive);
+	int err = open_locked(d, exclusive);
+
 	spin_unlock_irq(&devices_lock, flags);
-	return rc;
+	return err;
 }
 
 void blk_close(struct blk_dev *d, bool exclusive)
 {
 	uint64_t flags = spin_lock_irq(&devices_lock);
+
 	d->opens--;
 	d->exclusive -= exclusive;
 	bool unused = d->gone && !d->opens && list_empty(&d->link);
+
 	spin_unlock_irq(&devices_lock, flags);
 	if (unused)
 		destroy(d);
@@ -291,6 +314,7 @@ struct blk_dev *blk_find(const char *id_or_node)
 {
 	struct blk_dev *d, *found = NULL;
 	uint64_t flags = spin_lock_irq(&devices_lock);
+
 	list_for_each(d, &devices, link) {
 		if (strcmp(d->id, id_or_node) && strcmp(d->node, id_or_node))
 			continue;
@@ -306,6 +330,7 @@ struct blk_dev *blk_next(uint32_t number)
 {
 	struct blk_dev *d, *found = NULL;
 	uint64_t flags = spin_lock_irq(&devices_lock);
+
 	list_for_each(d, &devices, link)
 		if (d->number >= number && (!found || d->number < found->number) && !d->gone)
 			found = d;
@@ -319,6 +344,7 @@ void blk_for_each(void (*fn)(struct blk_dev *d, void *arg), void *arg)
 {
 	struct blk_dev *d, *part;
 	uint64_t flags = spin_lock_irq(&devices_lock);
+
 	list_for_each(d, &devices, link) {
 		if (d->parent)
 			continue;

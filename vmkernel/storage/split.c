@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Requests that fit no single command of their device: longer than its maximum, in too many or badly aligned
- * pieces, zeroes for a device that cannot write them, FUA for one that lacks it. They are carried out as a window of smaller
- * requests; a block that lies across misaligned pieces goes through a page of ours. The split's lock guards its
- * cursor and counts; the smaller requests are submitted without it.
+ * Requests that fit no single command of their device: longer than its maximum, in too many or
+ * badly aligned pieces, zeroes for a device that cannot write them, FUA for one that lacks it. They
+ * are carried out as a window of smaller requests; a block that lies across misaligned pieces goes
+ * through a page of ours. The split's lock guards its cursor and counts; the smaller requests are
+ * submitted without it.
  */
 #include "storage/blk_impl.h"
 #include "vmk/log.h"
@@ -46,6 +47,7 @@ static void cursor_advance(struct cursor *c, uint64_t n)
 {
 	while (n) {
 		uint32_t step = (uint32_t)MIN(n, (uint64_t)(c->sg->len - c->skip));
+
 		c->skip += step;
 		n -= step;
 		if (c->skip == c->sg->len) {
@@ -61,6 +63,7 @@ static void cursor_copy(struct cursor c, uint8_t *buf, uint32_t n, bool to_piece
 	while (n) {
 		uint32_t step = MIN(n, c.sg->len - c.skip);
 		void *piece = pa_to_va(c.sg->pa + c.skip);
+
 		memcpy(to_pieces ? piece : buf, to_pieces ? buf : piece, step);
 		buf += step;
 		n -= step;
@@ -68,7 +71,10 @@ static void cursor_copy(struct cursor c, uint8_t *buf, uint32_t n, bool to_piece
 	}
 }
 
-/* The longest run of whole blocks from the cursor that one command can carry; 0: the next block needs a copy. */
+/*
+ * The longest run of whole blocks from the cursor that one command can carry; 0: the next block
+ * needs a copy.
+ */
 static uint32_t gather(const struct split *s, struct sg *out, uint16_t *count)
 {
 	const struct blk_limits *l = &s->q->dev->limits;
@@ -76,9 +82,11 @@ static uint32_t gather(const struct split *s, struct sg *out, uint16_t *count)
 	uint32_t len = 0, most = (uint32_t)MIN(s->left, (uint64_t)l->max_bytes);
 	struct cursor c = s->at;
 	unsigned n = 0;
+
 	while (n < s->sg_max && len < most) {
 		uint32_t part = MIN(c.sg->len - c.skip, most - len);
 		pa_t pa = c.sg->pa + c.skip;
+
 		if (!part) {
 			c = (struct cursor){ c.sg + 1, 0 };
 			continue;
@@ -90,9 +98,11 @@ static uint32_t gather(const struct split *s, struct sg *out, uint16_t *count)
 		cursor_advance(&c, part);
 	}
 	uint32_t excess = len & (l->block_size - 1);
+
 	len -= excess;
 	while (excess) {
 		uint32_t cut = MIN(excess, out[n - 1].len);
+
 		out[n - 1].len -= cut;
 		excess -= cut;
 		n -= out[n - 1].len == 0;
@@ -104,6 +114,7 @@ static uint32_t gather(const struct split *s, struct sg *out, uint16_t *count)
 static int bounce(struct split *s, struct child *c)
 {
 	struct blk_req *r = &c->req;
+
 	c->bounce = page_alloc(ORDER_4K, FRAME_DMA, 0);
 	if (c->bounce == PA_NONE)
 		return -ENOMEM;
@@ -121,6 +132,7 @@ static void zeroes_by_write(struct split *s, struct child *c)
 {
 	const struct blk_limits *l = &s->q->dev->limits;
 	struct blk_req *r = &c->req;
+
 	r->op = BLK_WRITE;
 	r->len = MIN(MIN(s->left, (uint64_t)l->max_bytes), s->sg_max * (uint64_t)PAGE_SIZE);
 	for (uint64_t done = 0; done < r->len; done += PAGE_SIZE)
@@ -134,7 +146,8 @@ static int next_part(struct split *s, struct child *c)
 {
 	const struct blk_limits *l = &s->q->dev->limits;
 	struct blk_req *r = &c->req;
-	int rc = 0;
+	int err = 0;
+
 	c->bounce = PA_NONE;
 	*r = (struct blk_req){ .op = s->parent->op,
 		               .sg = c->sg,
@@ -159,10 +172,10 @@ static int next_part(struct split *s, struct child *c)
 		r->flags = l->fua ? s->parent->flags : 0;
 		r->len = gather(s, c->sg, &r->sg_count);
 		if (!r->len)
-			rc = bounce(s, c);
+			err = bounce(s, c);
 	}
-	if (rc)
-		return rc;
+	if (err)
+		return err;
 	if (s->parent->op == BLK_READ || s->parent->op == BLK_WRITE)
 		cursor_advance(&s->at, r->len);
 	s->pos += r->len;
@@ -183,13 +196,15 @@ static void split_end(struct split *s)
 	struct blk_req *parent = s->parent;
 	struct blk_queue *q = s->q;
 	int status = s->status;
+
 	kfree(s);
 	blk_refuse(parent, q, status);
 }
 
 /*
- * Starts as many parts as the window holds; ends the parent when nothing is left to do. The caller holds a
- * place in outstanding, so that s stays; it is given up in the same step that finds nothing to start.
+ * Starts as many parts as the window holds; ends the parent when nothing is left to do. The caller
+ * holds a place in outstanding, so that s stays; it is given up in the same step that finds nothing
+ * to start.
  */
 static void split_run(struct split *s)
 {
@@ -198,6 +213,7 @@ static void split_run(struct split *s)
 		/* The flush waits for the data that it is to make durable. */
 		bool ready = !s->status && (s->left || (s->flush && s->outstanding == 1));
 		struct child *c = ready ? idle_child(s) : NULL;
+
 		if (c && (s->status = next_part(s, c)))
 			c = NULL;
 		if (c) {
@@ -205,6 +221,7 @@ static void split_run(struct split *s)
 			s->outstanding++;
 		}
 		bool over = !c && !--s->outstanding;
+
 		spin_unlock_irq(&s->lock, flags);
 		if (over)
 			split_end(s);
@@ -218,12 +235,14 @@ static void child_done(struct blk_req *r)
 {
 	struct child *c = container_of(r, struct child, req);
 	struct split *s = c->split;
+
 	if (c->bounce != PA_NONE) {
 		if (r->op == BLK_READ && !r->status)
 			cursor_copy(c->at, pa_to_va(c->bounce), (uint32_t)r->len, true);
 		page_free(c->bounce, ORDER_4K);
 	}
 	uint64_t flags = spin_lock_irq(&s->lock);
+
 	if (r->status && !s->status)
 		s->status = r->status;
 	c->busy = false;
@@ -236,6 +255,7 @@ void blk_split(struct blk_req *r, struct blk_queue *q)
 	const struct blk_limits *l = &q->dev->limits;
 	unsigned sg_max = MIN((unsigned)l->max_sg, (unsigned)SPLIT_SG_MAX);
 	struct split *s = kzalloc(sizeof(*s) + SPLIT_WINDOW * sg_max * sizeof(struct sg));
+
 	if (!s) {
 		blk_refuse(r, q, -ENOMEM);
 		return;
@@ -250,6 +270,7 @@ void blk_split(struct blk_req *r, struct blk_queue *q)
 	s->sg_max = sg_max;
 	s->flush = (r->flags & BLK_FUA) && !l->fua && l->write_cache;
 	struct sg *sg = (struct sg *)(s + 1);
+
 	for (unsigned i = 0; i < SPLIT_WINDOW; i++) {
 		s->child[i].split = s;
 		s->child[i].req.done = child_done;

@@ -6,8 +6,8 @@
 #include "vmk/world.h"
 
 /*
- * Shared by all, since a queue on the waiter's stack would be gone while its waker still unlocks it.
- * Wakers run in bottom halves.
+ * Shared by all, since a queue on the waiter's stack would be gone while its waker still unlocks
+ * it. Wakers run in bottom halves.
  */
 static struct waitq sync_wait = { SPINLOCK_INIT("blk sync", RANK_WAIT),
 	                          LIST_INIT(sync_wait.waiters) };
@@ -39,6 +39,7 @@ int blk_rw(struct blk_dev *d, enum blk_op op, uint64_t offset, const struct sg *
 		                   .offset = offset,
 		                   .sg = sg,
 		                   .sg_count = (uint16_t)sg_count } };
+
 	if (sg_count > UINT16_MAX)
 		return -EINVAL;
 	for (unsigned i = 0; i < sg_count; i++)
@@ -49,12 +50,14 @@ int blk_rw(struct blk_dev *d, enum blk_op op, uint64_t offset, const struct sg *
 int blk_flush(struct blk_dev *d)
 {
 	struct sync s = { .req = { .op = BLK_FLUSH } };
+
 	return run(d, &s);
 }
 
 int blk_range(struct blk_dev *d, enum blk_op op, uint64_t offset, uint64_t len)
 {
 	struct sync s = { .req = { .op = (uint8_t)op, .offset = offset, .len = len } };
+
 	return run(d, &s);
 }
 
@@ -64,12 +67,14 @@ static int rw_window(struct blk_dev *d, enum blk_op op, uint64_t offset, uint8_t
 {
 	struct sg sg = { .pa = window, .len = (uint32_t)len };
 	void *va = pa_to_va(window);
+
 	if (op == BLK_WRITE)
 		memcpy(va, buf, len);
-	int rc = blk_rw(d, op, offset, &sg, 1);
-	if (!rc && op == BLK_READ)
+	int err = blk_rw(d, op, offset, &sg, 1);
+
+	if (!err && op == BLK_READ)
 		memcpy(buf, va, len);
-	return rc;
+	return err;
 }
 
 int blk_rw_buf(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf, size_t len)
@@ -77,15 +82,16 @@ int blk_rw_buf(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf, si
 	unsigned order = len > PAGE_SIZE ? 4 : 0;
 	size_t window = (size_t)PAGE_SIZE << order;
 	pa_t pa = page_alloc(order, FRAME_DMA, 0);
-	int rc = 0;
+	int err = 0;
+
 	if (op != BLK_READ && op != BLK_WRITE)
-		rc = -EINVAL;
+		err = -EINVAL;
 	if (pa == PA_NONE)
 		return -ENOMEM;
-	for (size_t done = 0, step; !rc && done < len; done += step) {
+	for (size_t done = 0, step; !err && done < len; done += step) {
 		step = MIN(len - done, window);
-		rc = rw_window(d, op, offset + done, (uint8_t *)buf + done, step, pa);
+		err = rw_window(d, op, offset + done, (uint8_t *)buf + done, step, pa);
 	}
 	page_free(pa, order);
-	return rc;
+	return err;
 }

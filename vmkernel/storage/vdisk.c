@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Virtual disks. A request that the datastore can pass on as it stands goes straight to the device; the others wait in
- * `waiting` (under `lock`) for a work item, which carries them out one after the other and may sleep.
+ * Virtual disks. A request that the datastore can pass on as it stands goes straight to the device;
+ * the others wait in `waiting` (under `lock`) for a work item, which carries them out one after the
+ * other and may sleep.
  */
 #include "vmk/vdisk.h"
 
@@ -138,34 +139,35 @@ const struct blk_limits *vdisk_limits(const struct vdisk *d)
 /* The file is this disk's alone from here on; see ds_file.vdisk. */
 static int claim(struct ds_file *f)
 {
-	int r;
+	int err;
 
 	mutex_lock(&f->ds->lock);
-	r = f->refs == 1 && !f->vdisk ? 0 : -EBUSY;
-	if (r == 0)
+	err = f->refs == 1 && !f->vdisk ? 0 : -EBUSY;
+	if (err == 0)
 		f->vdisk = 1;
 	mutex_unlock(&f->ds->lock);
-	return r;
+	return err;
 }
 
 int vdisk_open(const char *path, unsigned flags, struct vdisk **out)
 {
 	struct vdisk *d = kzalloc(sizeof(*d));
 	const struct blk_limits *below;
-	int r = d ? 0 : -ENOMEM;
+	int err = d ? 0 : -ENOMEM;
 
-	if (r == 0)
-		r = source ? source->open(path, flags & VDISK_READ_ONLY, &d->f, &d->held) : -ENOENT;
-	if (r)
+	if (err == 0)
+		err = source ? source->open(path, flags & VDISK_READ_ONLY, &d->f, &d->held)
+		             : -ENOENT;
+	if (err)
 		goto free;
 	below = &d->f->ds->dev->limits;
 	if (!d->f->size || d->f->size % MAX(below->block_size, (uint32_t)SECTOR))
-		r = -EINVAL;
+		err = -EINVAL;
 	else if (d->f->ds->read_only && !(flags & VDISK_READ_ONLY))
-		r = -EROFS;
+		err = -EROFS;
 	else
-		r = claim(d->f);
-	if (r)
+		err = claim(d->f);
+	if (err)
 		goto close;
 	d->flags = flags;
 	d->limits = (struct blk_limits){
@@ -188,7 +190,7 @@ close:
 	source->close(d->held);
 free:
 	kfree(d);
-	return r;
+	return err;
 }
 
 void vdisk_close(struct vdisk *d)

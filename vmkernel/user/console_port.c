@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The consoles' terminals: ttyS0 on the serial line, tty1 on the screen, and /dev/console, which is on both but where a
- * program has opened the place's own terminal: so who installs may sit at either.
+ * The consoles' terminals: ttyS0 on the serial line, tty1 on the screen, and /dev/console, which is
+ * on both but where a program has opened the place's own terminal: so who installs may sit at
+ * either.
  */
 #include "vmk/console.h"
 #include "vmk/log.h"
@@ -50,13 +51,13 @@ void console_port_init(void)
 {
 	for (unsigned i = 0; i < PORTS; i++) {
 		const struct console *c = i < BOTH ? console_at(i) : NULL;
-		int r;
+		int err;
 
 		port[i].rows = c ? c->rows : 0;
 		port[i].cols = c ? c->columns : 0;
-		r = tty_port_add(&port[i]);
-		if (r) {
-			log_err("no terminal %s: error %d", port[i].name, -r);
+		err = tty_port_add(&port[i]);
+		if (err) {
+			log_err("no terminal %s: error %d", port[i].name, -err);
 			return;
 		}
 	}

@@ -85,15 +85,15 @@ static int add_load(struct elf_image *e, const struct elf_phdr *p, uint64_t file
 
 int elf_parse_segments(const uint8_t *phdrs, uint64_t file_size, struct elf_image *e)
 {
-	int r = 0;
+	int err = 0;
 
 	e->stack_exec = false;
-	for (unsigned i = 0; i < e->phdr_count && !r; i++) {
+	for (unsigned i = 0; i < e->phdr_count && !err; i++) {
 		struct elf_phdr p;
 
 		memcpy(&p, phdrs + i * ELF_PHDR_SIZE, sizeof(p));
 		switch (p.type) {
-		case PT_LOAD: r = add_load(e, &p, file_size); break;
+		case PT_LOAD: err = add_load(e, &p, file_size); break;
 		case PT_INTERP:
 			if (p.filesz < 2 || p.filesz > ELF_INTERP_MAX || p.offset > file_size ||
 			    p.filesz > file_size - p.offset)
@@ -105,5 +105,5 @@ int elf_parse_segments(const uint8_t *phdrs, uint64_t file_size, struct elf_imag
 		default: break;
 		}
 	}
-	return r ? r : e->segments ? 0 : -ENOEXEC;
+	return err ? err : e->segments ? 0 : -ENOEXEC;
 }

@@ -32,7 +32,8 @@ struct elf_image {
 };
 
 /*
- * From the first ELF_HEADER_SIZE bytes: where the program headers are. 0, -ENOEXEC (also for other machines),
+ * From the first ELF_HEADER_SIZE bytes: where the program headers are. 0, -ENOEXEC (also for other
+ * machines),
  */
 int __must_check elf_parse_header(const uint8_t header[ELF_HEADER_SIZE], uint64_t file_size,
                                   struct elf_image *e);

@@ -7,7 +7,10 @@
 
 enum { EXEC_STRINGS_MAX = 2 * 1024 * 1024, EXEC_PATH_MAX = 4096, EXEC_SCRIPT_DEPTH = 4 };
 
-/* argv, then envp, then what the auxiliary vector points to: strings with their 0, one behind the other. */
+/*
+ * argv, then envp, then what the auxiliary vector points to: strings with their 0, one behind the
+ * other.
+ */
 struct exec_args {
 	char *buf; /* vmalloc */
 	size_t len, size;

@@ -33,10 +33,10 @@ static int reserve(struct exec_args *a, size_t n)
 int exec_args_add(struct exec_args *a, const char *s)
 {
 	size_t n = strlen(s) + 1;
-	int r = reserve(a, n);
+	int err = reserve(a, n);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	memcpy(a->buf + a->len, s, n);
 	a->len += n;
 	return 0;
@@ -45,11 +45,11 @@ int exec_args_add(struct exec_args *a, const char *s)
 static int add_user_string(struct exec_args *a, uva_t s)
 {
 	for (size_t room = 256;; room *= 4) {
-		int r = reserve(a, room);
+		int err = reserve(a, room);
 		ssize_t n;
 
-		if (r)
-			return r;
+		if (err)
+			return err;
 		n = copy_string_from_user(a->buf + a->len, s, a->size - a->len);
 		if (n >= 0) {
 			a->len += (size_t)n + 1;
@@ -65,15 +65,15 @@ int exec_args_add_user(struct exec_args *a, uva_t array, unsigned skip, unsigned
 {
 	for (unsigned i = 0; array; i++) {
 		uint64_t s;
-		int r = user_read(&s, array + i * sizeof(s));
+		int err = user_read(&s, array + i * sizeof(s));
 
-		if (r || !s)
-			return r;
+		if (err || !s)
+			return err;
 		if (i < skip)
 			continue;
-		r = add_user_string(a, s);
-		if (r)
-			return r;
+		err = add_user_string(a, s);
+		if (err)
+			return err;
 		++*count;
 	}
 	return 0;
@@ -83,10 +83,10 @@ int exec_args_add_kernel(struct exec_args *a, const char *const *array, unsigned
                          unsigned *count)
 {
 	for (unsigned i = skip; array[i]; i++) {
-		int r = exec_args_add(a, array[i]);
+		int err = exec_args_add(a, array[i]);
 
-		if (r)
-			return r;
+		if (err)
+			return err;
 		++*count;
 	}
 	return 0;
@@ -94,18 +94,18 @@ int exec_args_add_kernel(struct exec_args *a, const char *const *array, unsigned
 
 int exec_args_finish(struct exec_args *a, const char *execfn)
 {
-	int r;
+	int err;
 
 	a->execfn_at = a->len;
-	r = exec_args_add(a, execfn);
-	if (r)
-		return r;
+	err = exec_args_add(a, execfn);
+	if (err)
+		return err;
 	a->platform_at = a->len;
-	r = exec_args_add(a, "x86_64");
-	if (!r)
-		r = reserve(a, 32);
-	if (r)
-		return r;
+	err = exec_args_add(a, "x86_64");
+	if (!err)
+		err = reserve(a, 32);
+	if (err)
+		return err;
 	a->random_at = a->len;
 	random_bytes(a->buf + a->len, 16);
 	a->len += 16;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Building the memory of a new program: segments of the ELF file and its interpreter, the stack with arguments and the
- * auxiliary vector. Works on an address space that is not loaded yet. Spec: x86-64 psABI 3.4, getauxval(3).
+ * Building the memory of a new program: segments of the ELF file and its interpreter, the stack
+ * with arguments and the auxiliary vector. Works on an address space that is not loaded yet. Spec:
+ * x86-64 psABI 3.4, getauxval(3).
  */
 #include "mm/aspace.h"
 #include "user/exec.h"
@@ -43,7 +44,10 @@ enum {
 	HWCAP2_FSGSBASE = 2,
 	CLOCK_TICKS = 100,
 };
-/* Where a position-independent program goes, and how far addresses are spread (pages, powers of two). */
+/*
+ * Where a position-independent program goes, and how far addresses are spread (pages, powers of
+ * two).
+ */
 #define PIE_BASE 0x555555554000ull
 enum { PIE_SPREAD = 1 << 22, STACK_SPREAD = 1 << 20, MMAP_SPREAD = 1 << 20, BRK_SPREAD = 1 << 13 };
 #define STACK_ROOM_MAX (1 * GiB)
@@ -59,23 +63,23 @@ static int read_image(struct file *f, struct elf_image *e)
 	uint64_t size = f->inode->st.size;
 	uint8_t header[ELF_HEADER_SIZE], *phdrs;
 	size_t n;
-	int r;
+	int err;
 
 	if (file_read_kernel(f, header, sizeof(header), 0) != sizeof(header))
 		return -ENOEXEC;
-	r = elf_parse_header(header, size, e);
-	if (r)
-		return r;
+	err = elf_parse_header(header, size, e);
+	if (err)
+		return err;
 	n = e->phdr_count * ELF_PHDR_SIZE;
 	phdrs = kmalloc(n);
 	if (!phdrs)
 		return -ENOMEM;
 	if (file_read_kernel(f, phdrs, n, e->phdr_offset) == (ssize_t)n)
-		r = elf_parse_segments(phdrs, size, e);
+		err = elf_parse_segments(phdrs, size, e);
 	else
-		r = -EIO;
+		err = -EIO;
 	kfree(phdrs);
-	return r;
+	return err;
 }
 
 static unsigned area_prot(unsigned elf_flags)
@@ -100,28 +104,28 @@ static int map_segment(struct aspace *as, struct file *f, const struct elf_segme
 		 mem_end = ALIGN_UP(s->mem_len, PAGE_SIZE), off;
 	unsigned prot = area_prot(s->flags);
 	struct memobj *obj;
-	int r = 0;
+	int err = 0;
 
 	if (s->file_len) {
 		if (!f->ops->mmap)
 			return -ENODEV;
-		r = f->ops->mmap(f, s->offset, file_end, prot, false, &obj, &off);
-		if (!r)
-			r = map_fixed(as, s->vaddr + bias, file_end, prot, obj, off);
+		err = f->ops->mmap(f, s->offset, file_end, prot, false, &obj, &off);
+		if (!err)
+			err = map_fixed(as, s->vaddr + bias, file_end, prot, obj, off);
 	}
-	if (!r && mem_end > file_end)
-		r = map_fixed(as, s->vaddr + bias + file_end, mem_end - file_end, prot, NULL, 0);
+	if (!err && mem_end > file_end)
+		err = map_fixed(as, s->vaddr + bias + file_end, mem_end - file_end, prot, NULL, 0);
 	/* The rest of the last page from the file is bss. */
 	if (s->mem_len > s->file_len && s->flags & ELF_W)
-		for (uint64_t at = s->file_len; at < file_end && !r;) {
+		for (uint64_t at = s->file_len; at < file_end && !err;) {
 			size_t n = MIN(sizeof(zeros), file_end - at);
 
 			if (aspace_access(as, s->vaddr + bias + at, (void *)(uintptr_t)zeros, n,
 			                  true) != (ssize_t)n)
-				r = -ENOMEM;
+				err = -ENOMEM;
 			at += n;
 		}
-	return r;
+	return err;
 }
 
 static int map_image(struct aspace *as, struct file *f, const struct elf_image *e, uva_t hint,
@@ -129,7 +133,7 @@ static int map_image(struct aspace *as, struct file *f, const struct elf_image *
 {
 	uint64_t len = ALIGN_UP(e->high, PAGE_SIZE) - e->low;
 	int64_t base = (int64_t)e->low;
-	int r = 0;
+	int err = 0;
 
 	if (e->relocatable) {
 		/* One reservation keeps the segments' distances. */
@@ -138,9 +142,9 @@ static int map_image(struct aspace *as, struct file *f, const struct elf_image *
 			return (int)base;
 	}
 	*bias = (uint64_t)base - e->low;
-	for (unsigned i = 0; i < e->segments && !r; i++)
-		r = map_segment(as, f, &e->segment[i], *bias);
-	return r;
+	for (unsigned i = 0; i < e->segments && !err; i++)
+		err = map_segment(as, f, &e->segment[i], *bias);
+	return err;
 }
 
 /* The interpreter, where the mappings go: its entry and base. */
@@ -151,27 +155,27 @@ static int load_interp(struct aspace *as, struct file *f, const struct elf_image
 	struct elf_image *interp;
 	struct file *file;
 	uint64_t bias = 0;
-	int r;
+	int err;
 
 	if (file_read_kernel(f, path, e->interp_len, e->interp_offset) != (ssize_t)e->interp_len)
 		return -EIO;
 	path[e->interp_len] = 0;
-	r = vfs_open_exec(-100, path, 0, &file);
-	if (r)
-		return r;
+	err = vfs_open_exec(-100, path, 0, &file);
+	if (err)
+		return err;
 	interp = kmalloc(sizeof(*interp));
-	r = interp ? read_image(file, interp) : -ENOMEM;
-	if (r == -ENOEXEC)
-		r = -EINVAL; /* ELIBBAD */
-	if (!r)
-		r = map_image(as, file, interp, 0, &bias);
-	if (!r) {
+	err = interp ? read_image(file, interp) : -ENOMEM;
+	if (err == -ENOEXEC)
+		err = -EINVAL; /* ELIBBAD */
+	if (!err)
+		err = map_image(as, file, interp, 0, &bias);
+	if (!err) {
 		*entry = interp->entry + bias;
 		*base = interp->low + bias;
 	}
 	kfree(interp);
 	file_put(file);
-	return r;
+	return err;
 }
 
 static int map_stack(struct aspace *as, uint64_t limit, unsigned exec, uva_t *top)
@@ -226,7 +230,7 @@ static int build_stack(struct aspace *as, uva_t top, const struct exec_args *arg
 	size_t words = 1 + args->argc + 1 + args->envc + 1 + 2 * AUX_PAIRS, n = 0, at = 0;
 	uva_t strings = ALIGN_DOWN(top - args->len - 8, 16);
 	uint64_t *v = vmalloc(words * 8);
-	int r = 0;
+	int err = 0;
 
 	if (!v)
 		return -ENOMEM;
@@ -244,12 +248,12 @@ static int build_stack(struct aspace *as, uva_t top, const struct exec_args *arg
 	out->sp = ALIGN_DOWN(strings - n * 8, 16);
 	if (aspace_access(as, strings, args->buf, args->len, true) != (ssize_t)args->len ||
 	    aspace_access(as, out->sp, v, n * 8, true) != (ssize_t)(n * 8))
-		r = -ENOMEM;
+		err = -ENOMEM;
 	vfree(v);
 	out->arg_start = strings;
 	out->arg_end = out->env_start = strings + args->env_at;
 	out->env_end = strings + args->execfn_at;
-	return r;
+	return err;
 }
 
 static int load_into(struct aspace *as, struct file *f, const struct elf_image *e,
@@ -257,19 +261,19 @@ static int load_into(struct aspace *as, struct file *f, const struct elf_image *
 {
 	uint64_t bias = 0, base = 0;
 	uva_t top, vdso = 0;
-	int r = map_stack(as, stack_limit, e->stack_exec ? AREA_EXEC : 0, &top);
+	int err = map_stack(as, stack_limit, e->stack_exec ? AREA_EXEC : 0, &top);
 
-	if (!r)
-		r = map_image(as, f, e, e->interp_len ? PIE_BASE + spread(PIE_SPREAD) : 0, &bias);
-	if (r)
-		return r;
+	if (!err)
+		err = map_image(as, f, e, e->interp_len ? PIE_BASE + spread(PIE_SPREAD) : 0, &bias);
+	if (err)
+		return err;
 	out->entry = e->entry + bias;
 	out->brk = ALIGN_UP(e->high + bias, PAGE_SIZE) + spread(BRK_SPREAD);
 	if (e->interp_len)
-		r = load_interp(as, f, e, &out->entry, &base);
-	if (!r)
-		r = vdso_map(as, &vdso);
-	return r ? r : build_stack(as, top, args, e, bias, base, vdso, out);
+		err = load_interp(as, f, e, &out->entry, &base);
+	if (!err)
+		err = vdso_map(as, &vdso);
+	return err ? err : build_stack(as, top, args, e, bias, base, vdso, out);
 }
 
 int exec_load(struct file *f, const struct exec_args *args, uint64_t stack_limit, uint64_t as_limit,
@@ -277,21 +281,21 @@ int exec_load(struct file *f, const struct exec_args *args, uint64_t stack_limit
 {
 	struct elf_image *e = kmalloc(sizeof(*e));
 	struct aspace *as;
-	int r = e ? read_image(f, e) : -ENOMEM;
+	int err = e ? read_image(f, e) : -ENOMEM;
 
-	if (r)
+	if (err)
 		goto free_elf;
-	r = aspace_create(&as);
-	if (r)
+	err = aspace_create(&as);
+	if (err)
 		goto free_elf;
 	as->limit_pages = as_limit >> PAGE_SHIFT;
 	*out = (struct exec_image){ .as = as };
-	r = load_into(as, f, e, args, stack_limit, out);
-	if (!r && out->entry >= USER_END)
-		r = -ENOEXEC;
-	if (r)
+	err = load_into(as, f, e, args, stack_limit, out);
+	if (!err && out->entry >= USER_END)
+		err = -ENOEXEC;
+	if (err)
 		aspace_put(as);
 free_elf:
 	kfree(e);
-	return r;
+	return err;
 }

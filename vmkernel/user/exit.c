@@ -140,7 +140,9 @@ static bool parent_ignores(const struct proc *p)
 	       (p->exit_signal == SIGCHLD && (a->handler == SIG_IGN || a->flags & SA_NOCLDWAIT));
 }
 
-/* The children go to the first process, or end with it; zombies that nobody will collect end here. */
+/*
+ * The children go to the first process, or end with it; zombies that nobody will collect end here.
+ */
 static void give_away_children(struct proc *p)
 {
 	struct proc *init = ids_proc(1), *c, *n;

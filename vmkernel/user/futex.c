@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Futexes. Waiters hang in a hash of buckets by key: private ones by address space and address, shared ones by
- * memory object and offset. The value is compared under the bucket's lock, which a waker takes after it
- * has changed the value, so no wake is lost. Reading it may fault, which a spin lock forbids: so the lock is a mutex.
+ * Futexes. Waiters hang in a hash of buckets by key: private ones by address space and address,
+ * shared ones by memory object and offset. The value is compared under the bucket's lock, which a
+ * waker takes after it has changed the value, so no wake is lost. Reading it may fault, which a
+ * spin lock forbids: so the lock is a mutex.
  * Spec: futex(2), get_robust_list(2).
  */
 #include "user/futex.h"
@@ -74,21 +75,21 @@ static int key_get(uva_t va, bool shared, struct futex_key *k)
 {
 	struct aspace *as = proc_current()->as;
 	uint32_t probe;
-	int r;
+	int err;
 
 	if (va % 4)
 		return -EINVAL;
 	*k = (struct futex_key){ .space = as, .offset = va };
 	if (!shared)
 		return 0;
-	r = user_read32(va, &probe);
-	if (!r)
-		r = aspace_identify(as, va, &k->obj, &k->offset);
-	if (!r && k->obj)
+	err = user_read32(va, &probe);
+	if (!err)
+		err = aspace_identify(as, va, &k->obj, &k->offset);
+	if (!err && k->obj)
 		k->space = k->obj;
 	else
 		k->offset = va;
-	return r;
+	return err;
 }
 
 static void key_put(struct futex_key *k)
@@ -101,7 +102,9 @@ static void wake_one(struct futex_waiter *w)
 {
 	list_remove(&w->link);
 	WRITE_ONCE(w->woken, true);
-	/* Behind this the waiter may be gone, except that it still has to pass the bucket's lock. */
+	/*
+	 * Behind this the waiter may be gone, except that it still has to pass the bucket's lock.
+	 */
 	waitq_wake_all(&w->wait);
 }
 
@@ -125,16 +128,16 @@ static long futex_wake(uva_t va, bool shared, int max, uint32_t bitset)
 {
 	struct futex_key k;
 	struct futex_bucket *b;
-	int r = key_get(va, shared, &k);
+	int err = key_get(va, shared, &k);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	b = bucket_of(&k);
 	mutex_lock(&b->lock);
-	r = wake_key(b, &k, max, bitset);
+	err = wake_key(b, &k, max, bitset);
 	mutex_unlock(&b->lock);
 	key_put(&k);
-	return r;
+	return err;
 }
 
 void futex_wake_address(uva_t va)
@@ -168,28 +171,28 @@ static long futex_wait(uva_t va, bool shared, uint32_t val, ns_t deadline, uint3
 {
 	struct futex_waiter w = { .bitset = bitset };
 	uint32_t now;
-	int r = key_get(va, shared, &w.key), e;
+	int err = key_get(va, shared, &w.key), e;
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	waitq_init(&w.wait, "futex");
 	w.bucket = bucket_of(&w.key);
 	mutex_lock(&w.bucket->lock);
-	r = user_read32(va, &now);
-	if (!r && now != val)
-		r = -EAGAIN;
-	if (!r)
+	err = user_read32(va, &now);
+	if (!err && now != val)
+		err = -EAGAIN;
+	if (!err)
 		list_push_back(&w.bucket->waiters, &w.link);
 	mutex_unlock(&w.bucket->lock);
-	if (r) {
+	if (err) {
 		key_put(&w.key);
-		return r;
+		return err;
 	}
 	e = wait_event_intr_until(&w.wait, READ_ONCE(w.woken), deadline);
 	if (!unqueue(&w))
-		r = e == -EINTR ? (deadline == NS_NEVER ? -ERESTARTSYS : -ERESTARTNOHAND) : e;
+		err = e == -EINTR ? (deadline == NS_NEVER ? -ERESTARTSYS : -ERESTARTNOHAND) : e;
 	key_put(&w.key);
-	return r;
+	return err;
 }
 
 static void lock_two(struct futex_bucket *x, struct futex_bucket *y)
@@ -236,28 +239,28 @@ static long futex_requeue(uva_t va, uva_t va2, bool shared, int wake, int move,
 	struct futex_key k, k2;
 	struct futex_bucket *b, *b2;
 	uint32_t now;
-	int r;
+	int err;
 
 	if (wake < 0 || move < 0)
 		return -EINVAL;
-	if ((r = key_get(va, shared, &k)))
-		return r;
-	if ((r = key_get(va2, shared, &k2)))
+	if ((err = key_get(va, shared, &k)))
+		return err;
+	if ((err = key_get(va2, shared, &k2)))
 		goto put;
 	b = bucket_of(&k);
 	b2 = bucket_of(&k2);
 	lock_two(b, b2);
-	if (expected && !(r = user_read32(va, &now)) && now != *expected)
-		r = -EAGAIN;
-	if (!r) {
-		r = wake_key(b, &k, wake, BITSET_ANY);
-		r += requeue(b, &k, b2, &k2, move);
+	if (expected && !(err = user_read32(va, &now)) && now != *expected)
+		err = -EAGAIN;
+	if (!err) {
+		err = wake_key(b, &k, wake, BITSET_ANY);
+		err += requeue(b, &k, b2, &k2, move);
 	}
 	unlock_two(b, b2);
 	key_put(&k2);
 put:
 	key_put(&k);
-	return r;
+	return err;
 }
 
 /* FUTEX_WAKE_OP's encoded operation on the second word; the comparison's result or -errno. */
@@ -266,22 +269,22 @@ static int wake_op(uva_t va, uint32_t encoded)
 	uint32_t op = encoded >> 28 & 7, cmp = encoded >> 24 & 15,
 		 arg = (uint32_t)((int32_t)(encoded << 8) >> 20);
 	int32_t cmp_arg = (int32_t)(encoded << 20) >> 20;
-	uint32_t old, seen, new;
-	int r;
+	uint32_t old, seen, updated;
+	int err;
 
 	if (encoded >> 31)
 		arg = 1u << (arg & 31);
-	if ((r = user_read32(va, &old)))
-		return r;
+	if ((err = user_read32(va, &old)))
+		return err;
 	do {
 		const uint32_t results[] = { arg, old + arg, old | arg, old & ~arg, old ^ arg };
 
 		if (op >= ARRAY_SIZE(results))
 			return -ENOSYS;
-		new = results[op];
+		updated = results[op];
 		seen = old;
-		if ((r = user_exchange32(va, &old, new)))
-			return r;
+		if ((err = user_exchange32(va, &old, updated)))
+			return err;
 	} while (seen != old);
 	switch (cmp) {
 	case 0: return (int32_t)old == cmp_arg;
@@ -298,42 +301,42 @@ static long futex_wake_op(uva_t va, uva_t va2, bool shared, int wake, int wake2,
 {
 	struct futex_key k, k2;
 	struct futex_bucket *b, *b2;
-	int r;
+	int err;
 
-	if ((r = key_get(va, shared, &k)))
-		return r;
-	if ((r = key_get(va2, shared, &k2)))
+	if ((err = key_get(va, shared, &k)))
+		return err;
+	if ((err = key_get(va2, shared, &k2)))
 		goto put;
 	b = bucket_of(&k);
 	b2 = bucket_of(&k2);
 	lock_two(b, b2);
-	r = wake_op(va2, op);
-	if (r >= 0) {
-		int also = r;
+	err = wake_op(va2, op);
+	if (err >= 0) {
+		int also = err;
 
-		r = wake_key(b, &k, wake, BITSET_ANY);
+		err = wake_key(b, &k, wake, BITSET_ANY);
 		if (also)
-			r += wake_key(b2, &k2, wake2, BITSET_ANY);
+			err += wake_key(b2, &k2, wake2, BITSET_ANY);
 	}
 	unlock_two(b, b2);
 	key_put(&k2);
 put:
 	key_put(&k);
-	return r;
+	return err;
 }
 
 /* FUTEX_WAIT's timeout is a length, FUTEX_WAIT_BITSET's a time. */
 static int wait_deadline(uva_t ts, unsigned op, ns_t *deadline)
 {
 	ns_t t;
-	int r;
+	int err;
 
 	*deadline = NS_NEVER;
 	if (!ts)
 		return 0;
-	r = timespec_get(ts, &t);
-	if (r)
-		return r;
+	err = timespec_get(ts, &t);
+	if (err)
+		return err;
 	if ((op & 127) == FUTEX_WAIT)
 		*deadline = ns_add(time_now(), t);
 	else if (op & FUTEX_CLOCK_REALTIME)
@@ -349,13 +352,13 @@ SYSCALL(202, futex)
 	bool shared = !(op & FUTEX_PRIVATE_FLAG);
 	uint32_t val = (uint32_t)a[2], val3 = (uint32_t)a[5], bitset = BITSET_ANY;
 	ns_t deadline;
-	int r;
+	int err;
 
 	switch (op & 127) {
 	case FUTEX_WAIT_BITSET: bitset = val3; __attribute__((fallthrough));
 	case FUTEX_WAIT:
-		r = bitset ? wait_deadline(a[3], op, &deadline) : -EINVAL;
-		return r ? r : futex_wait(a[0], shared, val, deadline, bitset);
+		err = bitset ? wait_deadline(a[3], op, &deadline) : -EINVAL;
+		return err ? err : futex_wait(a[0], shared, val, deadline, bitset);
 	case FUTEX_WAKE_BITSET: bitset = val3; __attribute__((fallthrough));
 	case FUTEX_WAKE: return bitset ? futex_wake(a[0], shared, (int)val, bitset) : -EINVAL;
 	case FUTEX_REQUEUE: return futex_requeue(a[0], a[4], shared, (int)val, (int)a[3], NULL);
@@ -370,17 +373,18 @@ SYSCALL(202, futex)
 static int robust_release(uva_t word, int tid)
 {
 	uint32_t v, seen;
-	int r = user_read32(word, &v);
+	int err = user_read32(word, &v);
 
 	do {
-		if (r || (v & FUTEX_TID_MASK) != (uint32_t)tid)
-			return r;
+		if (err || (v & FUTEX_TID_MASK) != (uint32_t)tid)
+			return err;
 		seen = v;
-		r = user_exchange32(word, &v, (seen & (uint32_t)FUTEX_WAITERS) | FUTEX_OWNER_DIED);
-	} while (!r && seen != v);
-	if (!r && seen & (uint32_t)FUTEX_WAITERS)
+		err = user_exchange32(word, &v,
+		                      (seen & (uint32_t)FUTEX_WAITERS) | FUTEX_OWNER_DIED);
+	} while (!err && seen != v);
+	if (!err && seen & (uint32_t)FUTEX_WAITERS)
 		futex_wake_address(word);
-	return r;
+	return err;
 }
 
 void futex_robust_exit(struct uthread *t)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Numbers of threads, processes, groups and sessions: one space, as on Linux. proc_lock guards it. */
+/*
+ * Numbers of threads, processes, groups and sessions: one space, as on Linux. proc_lock guards it.
+ */
 #include "user/proc.h"
 #include "vmk/errno.h"
 #include "vmk/log.h"

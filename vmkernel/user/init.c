@@ -19,10 +19,10 @@ static void open_console(struct proc *p)
 {
 	enum { O_RDWR = 2, STDIO = 3 };
 	struct file *f;
-	int r = vfs_open("/dev/console", O_RDWR, 0, &f);
+	int err = vfs_open("/dev/console", O_RDWR, 0, &f);
 
-	if (r) {
-		log_warn("no /dev/console for the first process: error %d", -r);
+	if (err) {
+		log_warn("no /dev/console for the first process: error %d", -err);
 		return;
 	}
 	for (int fd = 0; fd < STDIO; fd++)
@@ -38,12 +38,12 @@ static void first_main(void *arg)
 		                            "TERM=linux", NULL };
 	const char *const argv[] = { init_path, NULL };
 	struct uthread *t = arg;
-	int r;
+	int err;
 
 	open_console(t->proc);
-	r = proc_exec_kernel(init_path, argv, envp, &t->start);
-	if (r) {
-		log_err("cannot run %s: error %d", init_path, -r);
+	err = proc_exec_kernel(init_path, argv, envp, &t->start);
+	if (err) {
+		log_err("cannot run %s: error %d", init_path, -err);
 		proc_exit_group(t->proc, 127 << 8);
 		uthread_exit(0);
 	}
@@ -55,21 +55,21 @@ static int start_first(void)
 	struct proc *p;
 	struct uthread *t;
 	uint64_t flags;
-	int r = proc_create(NULL, &p);
+	int err = proc_create(NULL, &p);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	str_copy(p->comm, "init", COMM_LEN);
-	if ((r = fdtable_create(&p->files)) || (r = fsctx_create(&p->fs)) ||
-	    (r = aspace_create(&p->as)))
+	if ((err = fdtable_create(&p->files)) || (err = fsctx_create(&p->fs)) ||
+	    (err = aspace_create(&p->as)))
 		goto put;
-	r = uthread_create(p, first_main, &t);
-	if (r)
+	err = uthread_create(p, first_main, &t);
+	if (err)
 		goto put;
 	flags = spin_lock_irq(&proc_lock);
-	r = proc_publish(p, t);
+	err = proc_publish(p, t);
 	spin_unlock_irq(&proc_lock, flags);
-	if (!r) {
+	if (!err) {
 		world_start(t->world);
 		return 0;
 	}
@@ -77,13 +77,13 @@ static int start_first(void)
 	uthread_discard(t);
 put:
 	proc_put(p);
-	return r;
+	return err;
 }
 
 void user_init(void)
 {
 	char name[8];
-	int r;
+	int err;
 
 	ids_init();
 	futex_init();
@@ -94,8 +94,9 @@ void user_init(void)
 	console_port_init();
 	boot_option("init", init_path, sizeof(init_path));
 	if (boot_option("selftest", name, sizeof(name)) || boot_option("bench", name, sizeof(name)))
-		return; /* they account for every page and instruction, so nothing may run beside them */
-	r = start_first();
-	if (r)
-		log_err("no first process: error %d", -r);
+		/* they account for every page and instruction, so nothing may run beside them */
+		return;
+	err = start_first();
+	if (err)
+		log_err("no first process: error %d", -err);
 }

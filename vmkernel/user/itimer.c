@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * alarm, setitimer, getitimer. ITIMER_REAL is a timer of the kernel's; ITIMER_VIRTUAL and ITIMER_PROF are looked at
- * by a poll timer while one is set, against the process's CPU time. proc_lock guards the settings.
+ * alarm, setitimer, getitimer. ITIMER_REAL is a timer of the kernel's; ITIMER_VIRTUAL and
+ * ITIMER_PROF are looked at by a poll timer while one is set, against the process's CPU time.
+ * proc_lock guards the settings.
  * Spec: setitimer(2), alarm(2).
  */
 #include "user/proc.h"
@@ -26,7 +27,10 @@ static void alarm_next(struct proc *p, ns_t pause)
 	timer_set(&p->alarm, MAX(next, now + pause));
 }
 
-/* An interval goes on when its signal is taken (itimer_taken()): a short one costs its own process's time only. */
+/*
+ * An interval goes on when its signal is taken (itimer_taken()): a short one costs its own
+ * process's time only.
+ */
 static void alarm_fire(struct timer *timer)
 {
 	struct proc *p = container_of(timer, struct proc, alarm);
@@ -149,15 +153,16 @@ static ns_t from_timeval(const int64_t tv[2])
 
 SYSCALL(38, setitimer)
 {
-	struct itimerval new = { 0 }, old;
+	struct itimerval updated = { 0 }, old;
 
 	if ((unsigned)a[0] > ITIMER_PROF)
 		return -EINVAL;
-	if (a[1] && user_read(&new, a[1]))
+	if (a[1] && user_read(&updated, a[1]))
 		return -EFAULT;
-	if (!timeval_ok(new.value) || !timeval_ok(new.interval))
+	if (!timeval_ok(updated.value) || !timeval_ok(updated.interval))
 		return -EINVAL;
-	set(proc_current(), (int)a[0], from_timeval(new.value), from_timeval(new.interval), &old);
+	set(proc_current(), (int)a[0], from_timeval(updated.value), from_timeval(updated.interval),
+	    &old);
 	return a[2] ? user_write(a[2], &old) : 0;
 }
 

@@ -47,7 +47,9 @@ static int check_flags(const struct clone_args *c)
 
 	if (c->flags & ~(uint64_t)((uint32_t)CLONE_KNOWN | CLONE_CLEAR_SIGHAND))
 		return -EINVAL; /* namespaces, pidfd */
-	/* Shared actions, descriptors or memory go with a thread; only vfork shares memory without. */
+	/*
+	 * Shared actions, descriptors or memory go with a thread; only vfork shares memory without.
+	 */
 	if (thread && (c->flags & CLONE_NEED_THREAD) != CLONE_NEED_THREAD)
 		return -EINVAL;
 	if (!thread && c->flags & CLONE_SIGHAND)
@@ -60,30 +62,30 @@ static int check_flags(const struct clone_args *c)
 /* Memory, files and directory for a new process. */
 static int copy_process(struct proc *p, struct proc *parent, const struct clone_args *c)
 {
-	int r = 0;
+	int err = 0;
 
 	if (c->flags & CLONE_VM)
 		p->as = aspace_get(parent->as);
 	else
-		r = aspace_fork(parent->as, &p->as);
-	if (r)
-		return r;
+		err = aspace_fork(parent->as, &p->as);
+	if (err)
+		return err;
 	if (c->flags & CLONE_FILES)
 		p->files = fdtable_get(parent->files);
 	else
-		r = fdtable_clone(parent->files, &p->files);
-	if (r)
-		return r;
+		err = fdtable_clone(parent->files, &p->files);
+	if (err)
+		return err;
 	if (c->flags & CLONE_FS)
 		p->fs = fsctx_get(parent->fs);
 	else
-		r = fsctx_clone(parent->fs, &p->fs);
+		err = fsctx_clone(parent->fs, &p->fs);
 	if (c->flags & CLONE_CLEAR_SIGHAND)
 		for (unsigned i = 0; i < NSIG; i++)
 			if (p->actions[i].handler != SIG_IGN)
 				p->actions[i].handler = SIG_DFL;
 	p->exit_signal = c->exit_signal;
-	return r;
+	return err;
 }
 
 /* The new thread goes on where the old one is, with 0. */
@@ -124,15 +126,15 @@ static int publish(struct proc *p, struct uthread *t, struct proc *parent,
                    const struct clone_args *c)
 {
 	uint64_t flags = spin_lock_irq(&proc_lock);
-	int r;
+	int err;
 
 	if (!(c->flags & CLONE_THREAD))
 		p->parent = c->flags & CLONE_PARENT && parent->parent ? parent->parent : parent;
-	r = parent->exiting ? -EAGAIN : proc_publish(p, t);
-	if (r && !(c->flags & CLONE_THREAD))
+	err = parent->exiting ? -EAGAIN : proc_publish(p, t);
+	if (err && !(c->flags & CLONE_THREAD))
 		p->parent = NULL;
 	spin_unlock_irq(&proc_lock, flags);
-	return r;
+	return err;
 }
 
 static long do_clone(const struct clone_args *c)
@@ -140,32 +142,32 @@ static long do_clone(const struct clone_args *c)
 	struct uthread *self = uthread_current(), *t;
 	struct proc *parent = self->proc, *p = parent;
 	bool thread = c->flags & CLONE_THREAD;
-	int r = check_flags(c), tid;
+	int err = check_flags(c), tid;
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	if (user_memory_low())
 		return -ENOMEM;
 	if (!thread) {
-		r = proc_create(parent, &p);
-		if (!r)
-			r = copy_process(p, parent, c);
-		if (r)
+		err = proc_create(parent, &p);
+		if (!err)
+			err = copy_process(p, parent, c);
+		if (err)
 			goto drop_proc;
 	}
-	r = uthread_create(p, proc_main, &t);
-	if (r)
+	err = uthread_create(p, proc_main, &t);
+	if (err)
 		goto drop_proc;
 	copy_thread(t, self, c);
-	r = publish(p, t, parent, c);
-	if (r) {
+	err = publish(p, t, parent, c);
+	if (err) {
 		world_put(t->world);
 		uthread_discard(t);
 		goto drop_proc;
 	}
 	tid = t->tid;
 	if (c->flags & CLONE_PARENT_SETTID && user_write(c->parent_tid, &tid))
-		r = 0; /* as Linux: the child is there all the same */
+		err = 0; /* as Linux: the child is there all the same */
 	if (c->flags & CLONE_VFORK)
 		proc_get(p);
 	world_start(t->world);
@@ -177,7 +179,7 @@ static long do_clone(const struct clone_args *c)
 drop_proc:
 	if (!thread && p)
 		proc_put(p);
-	return r;
+	return err;
 }
 
 SYSCALL(56, clone)
@@ -214,15 +216,15 @@ SYSCALL(435, clone3)
 	} u = { 0 };
 	size_t size = a[1];
 	struct clone_args c;
-	int r;
+	int err;
 
 	if (size < 64)
 		return -EINVAL;
 	if (size > sizeof(u))
 		return -E2BIG;
-	r = copy_from_user(&u, a[0], size);
-	if (r)
-		return r;
+	err = copy_from_user(&u, a[0], size);
+	if (err)
+		return err;
 	if (u.set_tid || u.set_tid_size || u.exit_signal > NSIG || u.flags & CSIGNAL ||
 	    !u.stack != !u.stack_size)
 		return -EINVAL;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* System calls on directories and directory contexts: getdents64, chdir, getcwd, chroot, umask, sync. */
+/*
+ * System calls on directories and directory contexts: getdents64, chdir, getcwd, chroot, umask,
+ * sync.
+ */
 #include "user/linux_path.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
@@ -88,9 +91,9 @@ static long change_to(struct dentry *d, bool root)
 SYSCALL(80, chdir)
 {
 	struct dentry *d;
-	int r = path_dentry(AT_FDCWD, a[0], 0, &d);
+	int err = path_dentry(AT_FDCWD, a[0], 0, &d);
 
-	return r ? r : change_to(d, false);
+	return err ? err : change_to(d, false);
 }
 
 SYSCALL(81, fchdir)
@@ -102,9 +105,9 @@ SYSCALL(81, fchdir)
 SYSCALL(161, chroot)
 {
 	struct dentry *d;
-	int r = cred_current()->euid ? -EPERM : path_dentry(AT_FDCWD, a[0], 0, &d);
+	int err = cred_current()->euid ? -EPERM : path_dentry(AT_FDCWD, a[0], 0, &d);
 
-	return r ? r : change_to(d, true);
+	return err ? err : change_to(d, true);
 }
 
 SYSCALL(79, getcwd)

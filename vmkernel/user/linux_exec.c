@@ -61,63 +61,65 @@ static int parse_script(struct script *s, size_t n)
 
 static int add_word(struct exec_args *args, const char *word)
 {
-	int r = exec_args_add(args, word);
+	int err = exec_args_add(args, word);
 
-	if (!r)
+	if (!err)
 		args->argc++;
-	return r;
+	return err;
 }
 
-/* Interpreters with their arguments, the last one found first; then the script in place of argv[0]. */
+/*
+ * Interpreters with their arguments, the last one found first; then the script in place of argv[0].
+ */
 static int add_script_words(struct exec_args *args, const struct script *s, unsigned depth,
                             const char *path)
 {
-	int r = 0;
+	int err = 0;
 
-	for (unsigned i = depth; i-- && !r;) {
-		r = add_word(args, s[i].interp);
-		if (!r && s[i].arg)
-			r = add_word(args, s[i].arg);
+	for (unsigned i = depth; i-- && !err;) {
+		err = add_word(args, s[i].interp);
+		if (!err && s[i].arg)
+			err = add_word(args, s[i].arg);
 	}
-	return r || !depth ? r : add_word(args, path);
+	return err || !depth ? err : add_word(args, path);
 }
 
 static int add_strings(struct exec_args *args, const struct exec_request *q, bool script)
 {
-	int r = q->argv ? exec_args_add_kernel(args, q->argv, script, &args->argc)
-	                : exec_args_add_user(args, q->user_argv, script, &args->argc);
+	int err = q->argv ? exec_args_add_kernel(args, q->argv, script, &args->argc)
+	                  : exec_args_add_user(args, q->user_argv, script, &args->argc);
 
-	if (!r && !args->argc)
-		r = add_word(args, "");
+	if (!err && !args->argc)
+		err = add_word(args, "");
 	args->env_at = args->len;
-	if (!r)
-		r = q->envp ? exec_args_add_kernel(args, q->envp, 0, &args->envc)
-		            : exec_args_add_user(args, q->user_envp, 0, &args->envc);
-	return r ? r : exec_args_finish(args, q->path);
+	if (!err)
+		err = q->envp ? exec_args_add_kernel(args, q->envp, 0, &args->envc)
+		              : exec_args_add_user(args, q->user_envp, 0, &args->envc);
+	return err ? err : exec_args_finish(args, q->path);
 }
 
 /* Follows "#!" lines from q->path to a program; *depth is how many there were. */
 static int find_program(const struct exec_request *q, struct script *s, unsigned *depth,
                         struct file **out)
 {
-	int r = vfs_open_exec(q->dirfd, q->path, q->at_flags, out);
+	int err = vfs_open_exec(q->dirfd, q->path, q->at_flags, out);
 
-	for (*depth = 0; !r; ++*depth) {
+	for (*depth = 0; !err; ++*depth) {
 		struct script *level = &s[*depth];
 		char magic[2];
 		ssize_t n;
 
 		if (file_read_kernel(*out, magic, 2, 0) != 2 || magic[0] != '#' || magic[1] != '!')
 			return 0;
-		r = *depth < EXEC_SCRIPT_DEPTH ? 0 : -ELOOP;
-		n = r ? 0 : file_read_kernel(*out, level->line, SCRIPT_LINE - 1, 0);
+		err = *depth < EXEC_SCRIPT_DEPTH ? 0 : -ELOOP;
+		n = err ? 0 : file_read_kernel(*out, level->line, SCRIPT_LINE - 1, 0);
 		file_put(*out);
-		if (!r)
-			r = n < 2 ? -EIO : parse_script(level, (size_t)n);
-		if (!r)
-			r = vfs_open_exec(AT_FDCWD, level->interp, 0, out);
+		if (!err)
+			err = n < 2 ? -EIO : parse_script(level, (size_t)n);
+		if (!err)
+			err = vfs_open_exec(AT_FDCWD, level->interp, 0, out);
 	}
-	return r;
+	return err;
 }
 
 /* Opens the program that path names, through scripts if need be, and collects its strings. */
@@ -125,18 +127,18 @@ static int open_program(const struct exec_request *q, struct exec_args *args, st
 {
 	struct script *s = kcalloc(EXEC_SCRIPT_DEPTH, sizeof(*s));
 	unsigned depth;
-	int r = s ? find_program(q, s, &depth, out) : -ENOMEM;
+	int err = s ? find_program(q, s, &depth, out) : -ENOMEM;
 
-	if (r)
+	if (err)
 		goto free;
-	r = add_script_words(args, s, depth, q->path);
-	if (!r)
-		r = add_strings(args, q, depth > 0);
-	if (r)
+	err = add_script_words(args, s, depth, q->path);
+	if (!err)
+		err = add_strings(args, q, depth > 0);
+	if (err)
 		file_put(*out);
 free:
 	kfree(s);
-	return r;
+	return err;
 }
 
 /* Handlers are gone with the code; ignored signals stay ignored. */
@@ -209,19 +211,19 @@ static int do_exec(const struct exec_request *q, struct trap_frame *frame)
 	struct fdtable *own, *old;
 	struct file *f;
 	uint64_t flags;
-	int r = open_program(q, &args, &f);
+	int err = open_program(q, &args, &f);
 
-	if (r)
+	if (err)
 		goto free_args;
-	r = exec_load(f, &args, p->limits[RLIMIT_STACK].cur, p->limits[RLIMIT_AS].cur, &image);
-	if (r)
+	err = exec_load(f, &args, p->limits[RLIMIT_STACK].cur, p->limits[RLIMIT_AS].cur, &image);
+	if (err)
 		goto put_file;
 	/* Descriptors that vfork's CLONE_FILES shares are the program's own from now on. */
-	r = fdtable_clone(p->files, &own);
-	if (r)
+	err = fdtable_clone(p->files, &own);
+	if (err)
 		goto put_image;
-	r = proc_single_thread();
-	if (r) {
+	err = proc_single_thread();
+	if (err) {
 		fdtable_put(own);
 		goto put_image;
 	}
@@ -242,7 +244,7 @@ put_file:
 	file_put(f);
 free_args:
 	exec_args_free(&args);
-	return r;
+	return err;
 }
 
 int proc_exec_kernel(const char *path, const char *const *argv, const char *const *envp,
@@ -262,15 +264,15 @@ static long user_exec(int dirfd, uva_t path_va, uva_t argv, uva_t envp, unsigned
 	};
 	char *path = kmalloc(EXEC_PATH_MAX);
 	ssize_t n;
-	int r;
+	int err;
 
 	if (!path)
 		return -ENOMEM;
 	n = copy_string_from_user(path, path_va, EXEC_PATH_MAX);
 	q.path = path;
-	r = n < 0 ? (int)n : do_exec(&q, uthread_frame());
+	err = n < 0 ? (int)n : do_exec(&q, uthread_frame());
 	kfree(path);
-	return r;
+	return err;
 }
 
 SYSCALL(59, execve)

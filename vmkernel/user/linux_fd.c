@@ -170,6 +170,7 @@ static long file_left(struct file *f, uva_t arg)
 
 	inode_stat(f->inode, &st);
 	int32_t n = (int32_t)MIN(st.size > f->pos ? st.size - f->pos : 0, (uint64_t)INT32_MAX);
+
 	return copy_to_user(arg, &n, sizeof(n));
 }
 
@@ -210,12 +211,12 @@ long fd_install_pair(struct file *one, struct file *two, bool cloexec, uva_t out
 static long do_pipe(uva_t out, unsigned flags)
 {
 	struct file *f[2];
-	int r;
+	int err;
 
 	if (flags & ~(unsigned)(O_CLOEXEC | O_NONBLOCK | O_DIRECT))
 		return -EINVAL;
-	r = pipe_create(flags & O_NONBLOCK, f);
-	return r ? r : fd_install_pair(f[0], f[1], flags & O_CLOEXEC, out);
+	err = pipe_create(flags & O_NONBLOCK, f);
+	return err ? err : fd_install_pair(f[0], f[1], flags & O_CLOEXEC, out);
 }
 
 SYSCALL(22, pipe)
@@ -241,23 +242,23 @@ SYSCALL(319, memfd_create)
 	struct dentry *d;
 	struct file *f;
 	ssize_t n;
-	int r;
+	int err;
 
 	if (a[1] & ~(uint64_t)(MFD_CLOEXEC | MFD_ALLOW_SEALING))
 		return -EINVAL;
 	n = copy_string_from_user(name + 6, a[0], MFD_NAME_MAX + 1);
 	if (n < 0)
 		return n == -ENAMETOOLONG ? -EINVAL : n;
-	r = tmpfs_anon_file(tmpfs_root, 0777, &i);
-	if (r)
-		return r;
+	err = tmpfs_anon_file(tmpfs_root, 0777, &i);
+	if (err)
+		return err;
 	if (!(a[1] & MFD_ALLOW_SEALING))
 		(void)tmpfs_seals(i, F_SEAL_SEAL);
-	r = dentry_alone(i, name, &d);
+	err = dentry_alone(i, name, &d);
 	inode_put(i);
-	if (r)
-		return r;
-	r = vfs_open_dentry(d, O_RDWR, &f);
+	if (err)
+		return err;
+	err = vfs_open_dentry(d, O_RDWR, &f);
 	dentry_put(d);
-	return r ? r : fd_install(f, a[1] & MFD_CLOEXEC);
+	return err ? err : fd_install(f, a[1] & MFD_CLOEXEC);
 }

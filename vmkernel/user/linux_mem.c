@@ -60,13 +60,15 @@ static void populate(uva_t va, uint64_t len, unsigned prot)
 			return;
 }
 
-/* The object behind a file mapping; flags gain AREA_NO_WRITE when the file is not open for writing. */
+/*
+ * The object behind a file mapping; flags gain AREA_NO_WRITE when the file is not open for writing.
+ */
 static int file_object(int fd, uint64_t offset, uint64_t len, unsigned *flags, struct file **f,
                        struct memobj **obj, uint64_t *obj_offset)
 {
 	bool shared = *flags & AREA_SHARED;
 	unsigned mode;
-	int r = -EACCES;
+	int err = -EACCES;
 
 	*f = fd_get(fd);
 	if (!*f)
@@ -76,14 +78,14 @@ static int file_object(int fd, uint64_t offset, uint64_t len, unsigned *flags, s
 		goto put;
 	if (shared && mode == O_RDONLY)
 		*flags |= AREA_NO_WRITE;
-	r = (*f)->ops->mmap
-	            ? (*f)->ops->mmap(*f, offset, len, *flags & AREA_PROT, shared, obj, obj_offset)
-	            : -ENODEV;
-	if (!r)
+	err = (*f)->ops->mmap ? (*f)->ops->mmap(*f, offset, len, *flags & AREA_PROT, shared, obj,
+	                                        obj_offset)
+	                      : -ENODEV;
+	if (!err)
 		return 0;
 put:
 	file_put(*f);
-	return r;
+	return err;
 }
 
 SYSCALL(9, mmap)
@@ -93,7 +95,7 @@ SYSCALL(9, mmap)
 	struct memobj *obj = NULL;
 	struct file *f = NULL;
 	int64_t va;
-	int r = 0;
+	int err = 0;
 
 	if (!len || !IS_ALIGNED(offset, PAGE_SIZE) ||
 	    (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE))
@@ -111,11 +113,11 @@ SYSCALL(9, mmap)
 	else if (m & MAP_FIXED)
 		flags |= AREA_FIXED;
 	if (!(m & MAP_ANONYMOUS))
-		r = file_object((int)a[4], offset, len, &flags, &f, &obj, &obj_offset);
+		err = file_object((int)a[4], offset, len, &flags, &f, &obj, &obj_offset);
 	else if (flags & AREA_SHARED)
-		r = memobj_create_anon(len >> PAGE_SHIFT, &obj);
-	if (r)
-		return r;
+		err = memobj_create_anon(len >> PAGE_SHIFT, &obj);
+	if (err)
+		return err;
 	va = aspace_map(current_as(), ALIGN_DOWN(a[0], PAGE_SIZE), len, flags, obj, obj_offset);
 	if (f)
 		file_put(f);
@@ -220,12 +222,12 @@ SYSCALL(27, mincore)
 		return -EINVAL;
 	while (done < pages) {
 		uint64_t n = MIN(pages - done, sizeof(vec));
-		int r = aspace_mincore(current_as(), a[0] + done * PAGE_SIZE, n, vec);
+		int err = aspace_mincore(current_as(), a[0] + done * PAGE_SIZE, n, vec);
 
-		if (!r)
-			r = copy_to_user(a[2] + done, vec, n);
-		if (r)
-			return r;
+		if (!err)
+			err = copy_to_user(a[2] + done, vec, n);
+		if (err)
+			return err;
 		done += n;
 	}
 	return 0;

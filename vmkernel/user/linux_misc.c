@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The system and the CPU as a program asks about them. Spec: uname(2), sysinfo(2), getrandom(2), prctl(2), sched(7). */
+/*
+ * The system and the CPU as a program asks about them. Spec: uname(2), sysinfo(2), getrandom(2),
+ * prctl(2), sched(7).
+ */
 #include "user/proc.h"
 #include "user/timespec.h"
 #include "user/usercopy.h"
@@ -12,7 +15,10 @@
 #include "vmk/string.h"
 #include "x86/insn.h"
 
-/* What Debian's C library and tools take for a sufficient kernel; our own version stands in `version`. */
+/*
+ * What Debian's C library and tools take for a sufficient kernel; our own version stands in
+ * `version`.
+ */
 #define LINUX_RELEASE "6.1.0-tepui"
 enum { UTS_LEN = 65 };
 static struct uts {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* System calls that send and receive messages, with control data. Spec: send(2), recv(2), cmsg(3), unix(7). */
+/*
+ * System calls that send and receive messages, with control data. Spec: send(2), recv(2), cmsg(3),
+ * unix(7).
+ */
 #include "user/linux_sock.h"
 #include "user/linux_path.h"
 #include "user/proc.h"
@@ -122,7 +125,7 @@ static int parse_control(struct sock_msg *m, const uint8_t *c, uint64_t len)
 {
 	for (uint64_t at = 0; at + sizeof(struct cmsghdr) <= len;) {
 		struct cmsghdr h;
-		int r = 0;
+		int err = 0;
 
 		memcpy(&h, c + at, sizeof(h));
 		if (h.len < sizeof(h) || h.len > len - at)
@@ -131,14 +134,14 @@ static int parse_control(struct sock_msg *m, const uint8_t *c, uint64_t len)
 			memcpy(m->control + m->control_len, c + at, h.len);
 			m->control_len += (uint32_t)CMSG_ALIGN(h.len);
 		} else if (h.type == SCM_RIGHTS) {
-			r = take_rights(m, c + at + sizeof(h), h.len - sizeof(h));
+			err = take_rights(m, c + at + sizeof(h), h.len - sizeof(h));
 		} else if (h.type == SCM_CREDENTIALS) {
-			r = take_cred(m, c + at + sizeof(h), h.len - sizeof(h));
+			err = take_cred(m, c + at + sizeof(h), h.len - sizeof(h));
 		} else {
-			r = -EINVAL;
+			err = -EINVAL;
 		}
-		if (r)
-			return r;
+		if (err)
+			return err;
 		at += CMSG_ALIGN(h.len);
 	}
 	return 0;
@@ -164,7 +167,7 @@ static void call_free(struct call *c)
 static int call_new(struct file *f, uva_t hdr, uint64_t flags, struct call **out)
 {
 	struct call *c = kzalloc(sizeof(*c));
-	int r;
+	int err;
 
 	*out = c;
 	if (!c)
@@ -173,9 +176,9 @@ static int call_new(struct file *f, uva_t hdr, uint64_t flags, struct call **out
 		return -EFAULT;
 	if (c->h.iovlen > IOV_MAX)
 		return -EMSGSIZE;
-	r = vec_from_user(c->h.iov, c->h.iovlen, &c->vec);
-	if (r)
-		return r;
+	err = vec_from_user(c->h.iov, c->h.iovlen, &c->vec);
+	if (err)
+		return err;
 	uio_init_vec(&c->u, c->vec, (unsigned)c->h.iovlen);
 	c->m.u = &c->u;
 	c->m.flags = message_flags(f, flags);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* System calls on paths: open, make, remove, rename, link, working directory. Spec: Linux man pages, section 2. */
+/*
+ * System calls on paths: open, make, remove, rename, link, working directory. Spec: Linux man
+ * pages, section 2.
+ */
 #include "user/linux_path.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
@@ -24,7 +27,7 @@ int path_from_user(uva_t p, char **out)
 int path_base(int dirfd, const char *path, struct dentry **out)
 {
 	struct file *f;
-	int r = 0;
+	int err = 0;
 
 	*out = NULL;
 	if (dirfd == AT_FDCWD || path[0] == '/')
@@ -35,9 +38,9 @@ int path_base(int dirfd, const char *path, struct dentry **out)
 	if (f->dentry)
 		*out = dentry_get(f->dentry);
 	else
-		r = -ENOTDIR;
+		err = -ENOTDIR;
 	file_put(f);
-	return r;
+	return err;
 }
 
 /* Path and base of one argument pair. */
@@ -48,10 +51,10 @@ struct at {
 
 static int at_get(struct at *a, int dirfd, uva_t path)
 {
-	int r = path_from_user(path, &a->path);
+	int err = path_from_user(path, &a->path);
 
 	a->base = NULL;
-	return r ? r : path_base(dirfd, a->path, &a->base);
+	return err ? err : path_base(dirfd, a->path, &a->base);
 }
 
 static void at_put(struct at *a)
@@ -65,19 +68,19 @@ int path_dentry(int dirfd, uva_t path, unsigned at_flags, struct dentry **out)
 	unsigned flags = (at_flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) |
 	                 (at_flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
 	struct at a;
-	int r = at_get(&a, dirfd, path);
+	int err = at_get(&a, dirfd, path);
 
-	if (!r)
-		r = path_lookup(a.base, a.path, flags, out);
+	if (!err)
+		err = path_lookup(a.base, a.path, flags, out);
 	at_put(&a);
-	return r;
+	return err;
 }
 
 int path_inode(int dirfd, uva_t path, unsigned at_flags, struct inode **out)
 {
 	struct dentry *d;
 	char first = 1;
-	int r;
+	int err;
 
 	if ((at_flags & AT_EMPTY_PATH) && dirfd != AT_FDCWD &&
 	    (!path || !copy_from_user(&first, path, 1)) && (!path || !first)) {
@@ -89,24 +92,24 @@ int path_inode(int dirfd, uva_t path, unsigned at_flags, struct inode **out)
 		file_put(f);
 		return 0;
 	}
-	r = path_dentry(dirfd, path, at_flags, &d);
-	if (!r) {
+	err = path_dentry(dirfd, path, at_flags, &d);
+	if (!err) {
 		*out = inode_get(d->inode);
 		dentry_put(d);
 	}
-	return r;
+	return err;
 }
 
 static long do_open(int dirfd, uva_t path, unsigned flags, uint32_t mode)
 {
 	struct file *f;
 	struct at a;
-	int r = at_get(&a, dirfd, path);
+	int err = at_get(&a, dirfd, path);
 
-	if (!r)
-		r = vfs_open_at(a.base, a.path, flags, mode & 07777 & ~fsctx_umask(-1), &f);
+	if (!err)
+		err = vfs_open_at(a.base, a.path, flags, mode & 07777 & ~fsctx_umask(-1), &f);
 	at_put(&a);
-	return r ? r : fd_install(f, flags & O_CLOEXEC);
+	return err ? err : fd_install(f, flags & O_CLOEXEC);
 }
 
 SYSCALL(2, open)
@@ -127,37 +130,37 @@ SYSCALL(257, openat)
 int vfs_open_exec(int dirfd, const char *path, unsigned at_flags, struct file **out)
 {
 	struct dentry *base, *d = NULL;
-	int r = path_base(dirfd, path, &base);
+	int err = path_base(dirfd, path, &base);
 
-	if (!r)
-		r = path_lookup(base, path,
-		                (at_flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) |
-		                        (at_flags & AT_EMPTY_PATH ? WALK_EMPTY : 0),
-		                &d);
+	if (!err)
+		err = path_lookup(base, path,
+		                  (at_flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) |
+		                          (at_flags & AT_EMPTY_PATH ? WALK_EMPTY : 0),
+		                  &d);
 	dentry_put(base);
-	if (r)
-		return r;
+	if (err)
+		return err;
 	if (inode_type(d->inode) == INODE_LINK)
-		r = -ELOOP;
+		err = -ELOOP;
 	else if (inode_type(d->inode) != INODE_FILE)
-		r = -EACCES;
+		err = -EACCES;
 	else
-		r = inode_permission(d->inode, MAY_EXEC);
-	if (!r)
-		r = vfs_open_dentry_exec(d, out);
+		err = inode_permission(d->inode, MAY_EXEC);
+	if (!err)
+		err = vfs_open_dentry_exec(d, out);
 	dentry_put(d);
-	return r;
+	return err;
 }
 
 static long do_make(int dirfd, uva_t path, uint32_t mode, uint64_t rdev, const char *target)
 {
 	struct at a;
-	int r = at_get(&a, dirfd, path);
+	int err = at_get(&a, dirfd, path);
 
-	if (!r)
-		r = vfs_make(a.base, a.path, mode, rdev, target, NULL);
+	if (!err)
+		err = vfs_make(a.base, a.path, mode, rdev, target, NULL);
 	at_put(&a);
-	return r;
+	return err;
 }
 
 static long do_mkdir(int dirfd, uva_t path, uint32_t mode)
@@ -226,12 +229,12 @@ SYSCALL(266, symlinkat)
 static long do_unlink(int dirfd, uva_t path, bool directory)
 {
 	struct at a;
-	int r = at_get(&a, dirfd, path);
+	int err = at_get(&a, dirfd, path);
 
-	if (!r)
-		r = vfs_remove(a.base, a.path, directory);
+	if (!err)
+		err = vfs_remove(a.base, a.path, directory);
 	at_put(&a);
-	return r;
+	return err;
 }
 
 SYSCALL(84, rmdir)
@@ -253,15 +256,15 @@ SYSCALL(263, unlinkat)
 static long do_rename(int from_fd, uva_t from, int to_fd, uva_t to, unsigned flags)
 {
 	struct at a, b = { 0 };
-	int r = at_get(&a, from_fd, from);
+	int err = at_get(&a, from_fd, from);
 
-	if (!r)
-		r = at_get(&b, to_fd, to);
-	if (!r)
-		r = vfs_rename(a.base, a.path, b.base, b.path, flags);
+	if (!err)
+		err = at_get(&b, to_fd, to);
+	if (!err)
+		err = vfs_rename(a.base, a.path, b.base, b.path, flags);
 	at_put(&a);
 	at_put(&b);
-	return r;
+	return err;
 }
 
 SYSCALL(82, rename)
@@ -283,22 +286,22 @@ static long do_link(int old_fd, uva_t old, int dirfd, uva_t path, unsigned flags
 {
 	struct dentry *d;
 	struct at b;
-	int r;
+	int err;
 
 	if (flags & ~(unsigned)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
-	r = path_dentry(old_fd, old,
-	                (flags & AT_EMPTY_PATH) |
-	                        (flags & AT_SYMLINK_FOLLOW ? 0 : AT_SYMLINK_NOFOLLOW),
-	                &d);
-	if (r)
-		return r;
-	r = at_get(&b, dirfd, path);
-	if (!r)
-		r = vfs_link(d, b.base, b.path);
+	err = path_dentry(old_fd, old,
+	                  (flags & AT_EMPTY_PATH) |
+	                          (flags & AT_SYMLINK_FOLLOW ? 0 : AT_SYMLINK_NOFOLLOW),
+	                  &d);
+	if (err)
+		return err;
+	err = at_get(&b, dirfd, path);
+	if (!err)
+		err = vfs_link(d, b.base, b.path);
 	at_put(&b);
 	dentry_put(d);
-	return r;
+	return err;
 }
 
 SYSCALL(86, link)

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Processes as files: pidfd_open, pidfd_send_signal. A file holds a reference of its process. Spec: their man pages, section 2. */
+/*
+ * Processes as files: pidfd_open, pidfd_send_signal. A file holds a reference of its process. Spec:
+ * their man pages, section 2.
+ */
 #include "fs/procfs.h"
 #include "user/proc.h"
 #include "user/usercopy.h"
@@ -48,17 +51,17 @@ SYSCALL(434, pidfd_open)
 {
 	struct file *f;
 	struct proc *p;
-	int r;
+	int err;
 
 	if ((int)a[0] <= 0 || a[1] & ~(uint64_t)O_NONBLOCK)
 		return -EINVAL;
 	p = proc_find((int)a[0]);
 	if (!p) /* only a leader stands for its process */
 		return is_thread((int)a[0]) ? -EINVAL : -ESRCH;
-	r = file_alloc(&pidfd_ops, p, O_RDWR | (uint32_t)a[1], &f);
-	if (r) {
+	err = file_alloc(&pidfd_ops, p, O_RDWR | (uint32_t)a[1], &f);
+	if (err) {
 		proc_put(p);
-		return r;
+		return err;
 	}
 	return fd_install(f, true);
 }
@@ -79,14 +82,14 @@ static struct proc *target(int fd)
 SYSCALL(424, pidfd_send_signal)
 {
 	struct proc *p;
-	int r;
+	int err;
 
 	if (a[3])
 		return -EINVAL;
 	p = target((int)a[0]);
 	if (!p)
 		return -EBADF;
-	r = signal_from_user(p, (int)a[1], a[2]);
+	err = signal_from_user(p, (int)a[1], a[2]);
 	proc_put(p);
-	return r;
+	return err;
 }

@@ -216,6 +216,7 @@ static long do_select(int nfds, const uva_t set[3], ns_t deadline)
 		if (r <= 0)
 			break;
 		struct fd_sets before = *s;
+
 		r = select_results(s, n, items);
 		if (r || !deadline)
 			break;
@@ -268,9 +269,9 @@ SYSCALL(270, pselect6)
 	return r;
 }
 
-static long new_fd(int r, struct file *f, uint64_t flags)
+static long new_fd(int err, struct file *f, uint64_t flags)
 {
-	return r ? r : fd_install(f, flags & O_CLOEXEC);
+	return err ? err : fd_install(f, flags & O_CLOEXEC);
 }
 
 SYSCALL(213, epoll_create)
@@ -283,9 +284,9 @@ SYSCALL(213, epoll_create)
 SYSCALL(291, epoll_create1)
 {
 	struct file *f = NULL;
-	int r = a[0] & ~(uint64_t)O_CLOEXEC ? -EINVAL : epoll_create_file(0, &f);
+	int err = a[0] & ~(uint64_t)O_CLOEXEC ? -EINVAL : epoll_create_file(0, &f);
 
-	return new_fd(r, f, a[0]);
+	return new_fd(err, f, a[0]);
 }
 
 SYSCALL(233, epoll_ctl)
@@ -337,31 +338,31 @@ SYSCALL(232, epoll_wait)
 
 SYSCALL(281, epoll_pwait)
 {
-	int r = temp_mask(a[4], a[5]);
+	int err = temp_mask(a[4], a[5]);
 
-	return r ? r : do_epoll_wait((int)a[0], a[1], (int)a[2], ms_deadline(a[3]));
+	return err ? err : do_epoll_wait((int)a[0], a[1], (int)a[2], ms_deadline(a[3]));
 }
 
 SYSCALL(441, epoll_pwait2)
 {
 	ns_t deadline;
-	int r = deadline_of(a[3], 1, &deadline);
+	int err = deadline_of(a[3], 1, &deadline);
 
-	if (!r)
-		r = temp_mask(a[4], a[5]);
-	return r ? r : do_epoll_wait((int)a[0], a[1], (int)a[2], deadline);
+	if (!err)
+		err = temp_mask(a[4], a[5]);
+	return err ? err : do_epoll_wait((int)a[0], a[1], (int)a[2], deadline);
 }
 
 static long do_eventfd(uint64_t count, uint64_t flags)
 {
 	enum { EFD_SEMAPHORE = 1 };
 	struct file *f = NULL;
-	int r = flags & ~(uint64_t)(EFD_SEMAPHORE | O_CLOEXEC | O_NONBLOCK)
-	                ? -EINVAL
-	                : eventfd_file((uint32_t)count, flags & EFD_SEMAPHORE, flags & O_NONBLOCK,
-	                               &f);
+	int err = flags & ~(uint64_t)(EFD_SEMAPHORE | O_CLOEXEC | O_NONBLOCK)
+	                  ? -EINVAL
+	                  : eventfd_file((uint32_t)count, flags & EFD_SEMAPHORE, flags & O_NONBLOCK,
+	                                 &f);
 
-	return new_fd(r, f, flags);
+	return new_fd(err, f, flags);
 }
 
 SYSCALL(284, eventfd)
@@ -383,12 +384,13 @@ SYSCALL(283, timerfd_create)
 	enum { CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME = 7 };
 	struct file *f = NULL;
 	int clock = (int)a[0];
-	int r = (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME) ||
-	                        (a[1] & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK))
-	                ? -EINVAL
-	                : timerfd_file(clock == CLOCK_REALTIME, a[1] & O_NONBLOCK, &f);
+	int err = (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC &&
+	           clock != CLOCK_BOOTTIME) ||
+	                          (a[1] & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK))
+	                  ? -EINVAL
+	                  : timerfd_file(clock == CLOCK_REALTIME, a[1] & O_NONBLOCK, &f);
 
-	return new_fd(r, f, a[1]);
+	return new_fd(err, f, a[1]);
 }
 
 static bool to_ns(const struct linux_timespec *t, ns_t *out)
@@ -403,10 +405,10 @@ static long timerfd_out(struct file *f, uva_t p)
 {
 	struct itimer it;
 	ns_t left, interval;
-	int r = timerfd_get(f, &left, &interval);
+	int err = timerfd_get(f, &left, &interval);
 
-	if (r || !p)
-		return r;
+	if (err || !p)
+		return err;
 	it.value = (struct linux_timespec){ (int64_t)(left / NS_PER_S),
 		                            (int64_t)(left % NS_PER_S) };
 	it.interval = (struct linux_timespec){ (int64_t)(interval / NS_PER_S),
@@ -452,13 +454,13 @@ static long do_signalfd(int fd, uva_t mask, uint64_t size, uint64_t flags)
 		return -EFAULT;
 	m &= ~(sig_bit(SIGKILL) | sig_bit(SIGSTOP));
 	if (fd != -1) {
-		long r = WITH_FILE(fd, s, signalfd_set(s, m));
+		long err = WITH_FILE(fd, s, signalfd_set(s, m));
 
-		return r ? r : fd;
+		return err ? err : fd;
 	}
-	int r = signalfd_file(m, flags & O_NONBLOCK, &f);
+	int err = signalfd_file(m, flags & O_NONBLOCK, &f);
 
-	return new_fd(r, f, flags);
+	return new_fd(err, f, flags);
 }
 
 SYSCALL(282, signalfd)

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Identity: ids, groups and sessions, credentials, limits, priorities. Spec: credentials(7), getrlimit(2). */
+/*
+ * Identity: ids, groups and sessions, credentials, limits, priorities. Spec: credentials(7),
+ * getrlimit(2).
+ */
 #include "mm/aspace.h"
 #include "user/proc.h"
 #include "user/usercopy.h"
@@ -63,24 +66,24 @@ static int set_pgid_locked(struct proc *p, int pgid)
 SYSCALL(109, setpgid)
 {
 	uint64_t flags;
-	int r;
+	int err;
 
 	if ((int)a[1] < 0)
 		return -EINVAL;
 	flags = spin_lock_irq(&proc_lock);
-	r = set_pgid_locked(by_pid((int)a[0]), (int)a[1]);
+	err = set_pgid_locked(by_pid((int)a[0]), (int)a[1]);
 	spin_unlock_irq(&proc_lock, flags);
-	return r;
+	return err;
 }
 
 SYSCALL(121, getpgid)
 {
 	uint64_t flags = spin_lock_irq(&proc_lock);
 	struct proc *p = by_pid((int)a[0]);
-	int r = p ? p->pgid : -ESRCH;
+	int err = p ? p->pgid : -ESRCH;
 
 	spin_unlock_irq(&proc_lock, flags);
-	return r;
+	return err;
 }
 
 SYSCALL(111, getpgrp)
@@ -92,10 +95,10 @@ SYSCALL(124, getsid)
 {
 	uint64_t flags = spin_lock_irq(&proc_lock);
 	struct proc *p = by_pid((int)a[0]);
-	int r = p ? p->sid : -ESRCH;
+	int err = p ? p->sid : -ESRCH;
 
 	spin_unlock_irq(&proc_lock, flags);
-	return r;
+	return err;
 }
 
 static bool in_group(struct proc *p, void *arg)
@@ -140,7 +143,9 @@ static bool is_one_of(uint32_t id, uint32_t x, uint32_t y, uint32_t z)
 	return id == ID_KEEP || id == x || id == y || id == z;
 }
 
-/* The three ids at once, under the rules of setresuid(2); re and ru of the older calls map onto it. */
+/*
+ * The three ids at once, under the rules of setresuid(2); re and ru of the older calls map onto it.
+ */
 static int set_ids(uint32_t cur[3], const uint32_t to[3])
 {
 	for (unsigned i = 0; i < 3; i++)
@@ -194,15 +199,17 @@ SYSCALL(106, setgid)
 	return set_one(my_gids(), (uint32_t)a[0]);
 }
 
-/* The saved id follows the effective one when the real one is set or the effective one leaves it. */
+/*
+ * The saved id follows the effective one when the real one is set or the effective one leaves it.
+ */
 static int set_re(uint32_t cur[3], uint32_t real, uint32_t effective)
 {
 	uint32_t old_real = cur[0];
-	int r = set_ids(cur, (uint32_t[]){ real, effective, ID_KEEP });
+	int err = set_ids(cur, (uint32_t[]){ real, effective, ID_KEEP });
 
-	if (!r && (real != ID_KEEP || (effective != ID_KEEP && effective != old_real)))
+	if (!err && (real != ID_KEEP || (effective != ID_KEEP && effective != old_real)))
 		cur[2] = cur[1];
-	return r;
+	return err;
 }
 
 SYSCALL(113, setreuid)
@@ -285,19 +292,19 @@ static int set_limit(struct proc *p, unsigned which, const struct rlimit *l)
 	return 0;
 }
 
-static long do_limit(struct proc *p, unsigned which, uva_t new, uva_t old)
+static long do_limit(struct proc *p, unsigned which, uva_t updated, uva_t old)
 {
 	struct rlimit l, was;
-	int r = 0;
+	int err = 0;
 
 	if (which >= RLIMITS)
 		return -EINVAL;
-	if (new &&user_read(&l, new))
+	if (updated && user_read(&l, updated))
 		return -EFAULT;
 	was = p->limits[which];
-	if (new)
-		r = set_limit(p, which, &l);
-	return r ? r : old ? user_write(old, &was) : 0;
+	if (updated)
+		err = set_limit(p, which, &l);
+	return err ? err : old ? user_write(old, &was) : 0;
 }
 
 SYSCALL(97, getrlimit)

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* System calls that move data: read, write and their vectors, seek, truncate, allocate, sendfile, splice, sync. */
+/*
+ * System calls that move data: read, write and their vectors, seek, truncate, allocate, sendfile,
+ * splice, sync.
+ */
 #include "user/linux_path.h"
 #include "user/proc.h"
 #include "vmk/layout.h"
@@ -225,6 +228,7 @@ static long sync_dir(struct file *f)
 {
 	const struct fs_ops *ops = f->inode && inode_type(f->inode) == INODE_DIR ? f->inode->fs->ops
 	                                                                         : NULL;
+
 	return !ops ? -EINVAL : ops->sync ? ops->sync(f->inode->fs) : 0;
 }
 

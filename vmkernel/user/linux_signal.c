@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Signal calls but for rt_sigreturn. Spec: sigaction(2), sigprocmask(2), kill(2), sigaltstack(2), sigtimedwait(2). */
+/*
+ * Signal calls but for rt_sigreturn. Spec: sigaction(2), sigprocmask(2), kill(2), sigaltstack(2),
+ * sigtimedwait(2).
+ */
 #include "user/proc.h"
 #include "user/signal_frame.h"
 #include "user/timespec.h"
@@ -17,23 +20,23 @@ SYSCALL(13, rt_sigaction)
 {
 	int sig = (int)a[0];
 	struct proc *p = proc_current();
-	struct sigaction new, old;
+	struct sigaction updated, old;
 	struct uthread *t;
 	uint64_t flags;
 
 	if (a[3] != SIGSET_SIZE || !valid_signal(sig) ||
 	    (a[1] && (sig == SIGKILL || sig == SIGSTOP)))
 		return -EINVAL;
-	if (a[1] && user_read(&new, a[1]))
+	if (a[1] && user_read(&updated, a[1]))
 		return -EFAULT;
 	flags = spin_lock_irq(&proc_lock);
 	old = p->actions[sig - 1];
 	if (a[1]) {
-		new.mask &= ~(sig_bit(SIGKILL) | sig_bit(SIGSTOP));
-		p->actions[sig - 1] = new;
+		updated.mask &= ~(sig_bit(SIGKILL) | sig_bit(SIGSTOP));
+		p->actions[sig - 1] = updated;
 		/* What is ignored from now on is not pending either. */
-		if (new.handler == SIG_IGN ||
-		    (new.handler == SIG_DFL &&
+		if (updated.handler == SIG_IGN ||
+		    (updated.handler == SIG_DFL &&
 		     (sig == SIGCHLD || sig == SIGCONT || sig == SIGURG || sig == SIGWINCH))) {
 			signal_flush(&p->pending, sig_bit(sig));
 			list_for_each(t, &p->threads, link)
@@ -88,10 +91,10 @@ int signal_mask_temporarily(uva_t mask, uint64_t size)
 SYSCALL(130, rt_sigsuspend)
 {
 	struct waitq never;
-	int r = a[0] ? signal_mask_temporarily(a[0], a[1]) : -EFAULT;
+	int err = a[0] ? signal_mask_temporarily(a[0], a[1]) : -EFAULT;
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	waitq_init(&never, "sigsuspend");
 	while (wait_event_interruptible(&never, false) != -EINTR)
 		;
@@ -142,25 +145,25 @@ SYSCALL(131, sigaltstack)
 	uint64_t sp = uthread_frame()->rsp;
 	bool on = !(t->altstack_flags & SS_DISABLE) && sp > t->altstack &&
 	          sp - t->altstack <= t->altstack_size;
-	struct stack_info new,
+	struct stack_info updated,
 		old = { t->altstack, (int32_t)(t->altstack_flags | (on ? SS_ONSTACK : 0)), 0,
 		        t->altstack_size };
 	uint32_t mode;
 
 	if (a[0]) {
-		if (user_read(&new, a[0]))
+		if (user_read(&updated, a[0]))
 			return -EFAULT;
 		if (on)
 			return -EPERM;
-		mode = (uint32_t) new.flags & ~SS_AUTODISARM;
+		mode = (uint32_t)updated.flags & ~SS_AUTODISARM;
 		if (mode != 0 && mode != SS_DISABLE && mode != SS_ONSTACK)
 			return -EINVAL;
-		if (mode != SS_DISABLE && new.size < MINSIGSTKSZ)
+		if (mode != SS_DISABLE && updated.size < MINSIGSTKSZ)
 			return -ENOMEM;
-		t->altstack = mode == SS_DISABLE ? 0 : new.sp;
-		t->altstack_size = mode == SS_DISABLE ? 0 : new.size;
+		t->altstack = mode == SS_DISABLE ? 0 : updated.sp;
+		t->altstack_size = mode == SS_DISABLE ? 0 : updated.size;
 		t->altstack_flags = mode == SS_DISABLE ? SS_DISABLE
-		                                       : (uint32_t) new.flags &SS_AUTODISARM;
+		                                       : (uint32_t)updated.flags & SS_AUTODISARM;
 	}
 	return a[1] ? user_write(a[1], &old) : 0;
 }
@@ -204,26 +207,26 @@ static bool kill_each(struct proc *p, void *arg)
 static int signal_proc(struct proc *p, int sig, const struct siginfo *info)
 {
 	uint64_t flags = spin_lock_irq(&proc_lock);
-	int r = 0;
+	int err = 0;
 
 	if (ids_proc(p->pid) != p) /* waited for */
-		r = -ESRCH;
+		err = -ESRCH;
 	else if (!may_signal(p, sig))
-		r = -EPERM;
+		err = -EPERM;
 	else if (sig)
 		signal_send_locked(p, NULL, sig, info);
 	spin_unlock_irq(&proc_lock, flags);
-	return r;
+	return err;
 }
 
 static int signal_one(int pid, int sig, const struct siginfo *info)
 {
 	struct proc *p = proc_find(pid);
-	int r = p ? signal_proc(p, sig, info) : -ESRCH;
+	int err = p ? signal_proc(p, sig, info) : -ESRCH;
 
 	if (p)
 		proc_put(p);
-	return r;
+	return err;
 }
 
 SYSCALL(62, kill)
@@ -289,25 +292,25 @@ static int user_info(uva_t from, int sig, int target, struct siginfo *info)
 int signal_from_user(struct proc *p, int sig, uva_t from)
 {
 	struct siginfo info = info_from_me(sig, SI_USER);
-	int r = sig < 0 || sig > NSIG ? -EINVAL : 0;
+	int err = sig < 0 || sig > NSIG ? -EINVAL : 0;
 
-	if (!r && from)
-		r = user_info(from, sig, p->pid, &info);
-	return r ? r : signal_proc(p, sig, &info);
+	if (!err && from)
+		err = user_info(from, sig, p->pid, &info);
+	return err ? err : signal_proc(p, sig, &info);
 }
 
 SYSCALL(129, rt_sigqueueinfo)
 {
 	struct siginfo info;
-	int r = valid_signal((int)a[1]) ? user_info(a[2], (int)a[1], (int)a[0], &info) : -EINVAL;
+	int err = valid_signal((int)a[1]) ? user_info(a[2], (int)a[1], (int)a[0], &info) : -EINVAL;
 
-	return r ? r : signal_one((int)a[0], (int)a[1], &info);
+	return err ? err : signal_one((int)a[0], (int)a[1], &info);
 }
 
 SYSCALL(297, rt_tgsigqueueinfo)
 {
 	struct siginfo info;
-	int r = valid_signal((int)a[2]) ? user_info(a[3], (int)a[2], (int)a[0], &info) : -EINVAL;
+	int err = valid_signal((int)a[2]) ? user_info(a[3], (int)a[2], (int)a[0], &info) : -EINVAL;
 
-	return r ? r : signal_thread((int)a[0], (int)a[1], (int)a[2], &info);
+	return err ? err : signal_thread((int)a[0], (int)a[1], (int)a[2], &info);
 }

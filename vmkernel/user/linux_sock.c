@@ -43,38 +43,38 @@ static int new_socket(const uint64_t a[6], struct file **out)
 {
 	unsigned flags = (unsigned)a[1] & ~(unsigned)SOCK_TYPE_MASK;
 	struct socket *s;
-	int r;
+	int err;
 
 	if (flags & ~(unsigned)(O_CLOEXEC | O_NONBLOCK))
 		return -EINVAL;
-	r = socket_create((unsigned)a[0], (unsigned)a[1] & SOCK_TYPE_MASK, (unsigned)a[2], &s);
-	return r ? r : socket_file(s, flags, out);
+	err = socket_create((unsigned)a[0], (unsigned)a[1] & SOCK_TYPE_MASK, (unsigned)a[2], &s);
+	return err ? err : socket_file(s, flags, out);
 }
 
 SYSCALL(41, socket)
 {
 	struct file *f;
-	int r = new_socket(a, &f);
+	int err = new_socket(a, &f);
 
-	return r ? r : fd_install(f, a[1] & O_CLOEXEC);
+	return err ? err : fd_install(f, a[1] & O_CLOEXEC);
 }
 
 SYSCALL(53, socketpair)
 {
 	struct file *one, *two;
-	int r;
+	int err;
 
 	if (a[0] != AF_UNIX)
 		return a[0] < AF_MAX ? -EOPNOTSUPP : -EAFNOSUPPORT;
-	r = new_socket(a, &one);
-	if (r)
-		return r;
-	r = new_socket(a, &two);
-	if (!r)
-		r = unix_pair(socket_of(one), socket_of(two));
-	if (r) {
+	err = new_socket(a, &one);
+	if (err)
+		return err;
+	err = new_socket(a, &two);
+	if (!err)
+		err = unix_pair(socket_of(one), socket_of(two));
+	if (err) {
 		file_put(one);
-		return r;
+		return err;
 	}
 	return fd_install_pair(one, two, a[1] & O_CLOEXEC, a[3]);
 }
@@ -82,11 +82,11 @@ SYSCALL(53, socketpair)
 static long do_bind(struct file *f, struct socket *s, const uint64_t a[6])
 {
 	struct sockaddr_any addr;
-	int r = sockaddr_from_user(a[1], (uint32_t)a[2], &addr);
+	int err = sockaddr_from_user(a[1], (uint32_t)a[2], &addr);
 
-	if (!r && addr.len < sizeof(addr.family))
-		r = -EINVAL;
-	return r ? r : s->ops->bind ? s->ops->bind(s, &addr) : -EOPNOTSUPP;
+	if (!err && addr.len < sizeof(addr.family))
+		err = -EINVAL;
+	return err ? err : s->ops->bind ? s->ops->bind(s, &addr) : -EOPNOTSUPP;
 }
 
 SYSCALL(49, bind)
@@ -97,11 +97,13 @@ SYSCALL(49, bind)
 static long do_connect(struct file *f, struct socket *s, const uint64_t a[6])
 {
 	struct sockaddr_any addr;
-	int r = sockaddr_from_user(a[1], (uint32_t)a[2], &addr);
+	int err = sockaddr_from_user(a[1], (uint32_t)a[2], &addr);
 
-	if (!r && addr.len < sizeof(addr.family))
-		r = -EINVAL;
-	return r ? r : s->ops->connect ? s->ops->connect(s, &addr, file_nonblock(f)) : -EOPNOTSUPP;
+	if (!err && addr.len < sizeof(addr.family))
+		err = -EINVAL;
+	return err               ? err
+	       : s->ops->connect ? s->ops->connect(s, &addr, file_nonblock(f))
+	                         : -EOPNOTSUPP;
 }
 
 SYSCALL(42, connect)
@@ -120,23 +122,23 @@ static long do_accept(struct file *f, struct socket *s, uva_t addr, uva_t len, u
 {
 	struct sockaddr_any peer;
 	struct file *fresh;
-	int r;
+	int err;
 
 	if (flags & ~(unsigned)(O_CLOEXEC | O_NONBLOCK))
 		return -EINVAL;
-	r = socket_accept(s, file_nonblock(f), flags & O_NONBLOCK, &fresh);
-	if (r)
-		return r;
+	err = socket_accept(s, file_nonblock(f), flags & O_NONBLOCK, &fresh);
+	if (err)
+		return err;
 	if (addr) {
 		struct socket *n = socket_of(fresh);
 
 		if (n->ops->getname(n, &peer, true)) /* it may have gone already */
 			peer = (struct sockaddr_any){ .len = sizeof(peer.family),
 				                      .family = n->family };
-		r = sockaddr_to_user(&peer, addr, len);
-		if (r) {
+		err = sockaddr_to_user(&peer, addr, len);
+		if (err) {
 			file_put(fresh);
-			return r;
+			return err;
 		}
 	}
 	return fd_install(fresh, flags & O_CLOEXEC);
@@ -155,9 +157,9 @@ SYSCALL(288, accept4)
 static long do_getname(struct socket *s, uva_t addr, uva_t len, bool peer)
 {
 	struct sockaddr_any n;
-	int r = s->ops->getname ? s->ops->getname(s, &n, peer) : -EOPNOTSUPP;
+	int err = s->ops->getname ? s->ops->getname(s, &n, peer) : -EOPNOTSUPP;
 
-	return r ? r : sockaddr_to_user(&n, addr, len);
+	return err ? err : sockaddr_to_user(&n, addr, len);
 }
 
 SYSCALL(51, getsockname)
@@ -182,17 +184,17 @@ static long do_setsockopt(struct socket *s, const uint64_t a[6])
 {
 	uint32_t len = (uint32_t)a[4];
 	uint8_t *val;
-	int r;
+	int err;
 
 	if ((int32_t)len < 0 || len > OPT_MAX)
 		return -EINVAL;
 	val = kzalloc(OPT_MAX);
 	if (!val)
 		return -ENOMEM;
-	r = copy_from_user(val, a[3], len) ? -EFAULT
-	                                   : socket_setopt(s, (int)a[1], (int)a[2], val, len);
+	err = copy_from_user(val, a[3], len) ? -EFAULT
+	                                     : socket_setopt(s, (int)a[1], (int)a[2], val, len);
 	kfree(val);
-	return r;
+	return err;
 }
 
 SYSCALL(54, setsockopt)
@@ -204,7 +206,7 @@ static long do_getsockopt(struct socket *s, const uint64_t a[6])
 {
 	uint32_t len;
 	uint8_t *val;
-	int r;
+	int err;
 
 	if (copy_from_user(&len, a[4], sizeof(len)))
 		return -EFAULT;
@@ -214,11 +216,11 @@ static long do_getsockopt(struct socket *s, const uint64_t a[6])
 	val = kzalloc(OPT_MAX);
 	if (!val)
 		return -ENOMEM;
-	r = socket_getopt(s, (int)a[1], (int)a[2], val, &len);
-	if (!r && (copy_to_user(a[3], val, len) || copy_to_user(a[4], &len, sizeof(len))))
-		r = -EFAULT;
+	err = socket_getopt(s, (int)a[1], (int)a[2], val, &len);
+	if (!err && (copy_to_user(a[3], val, len) || copy_to_user(a[4], &len, sizeof(len))))
+		err = -EFAULT;
 	kfree(val);
-	return r;
+	return err;
 }
 
 SYSCALL(55, getsockopt)

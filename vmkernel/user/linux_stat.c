@@ -102,14 +102,14 @@ SYSCALL(332, statx)
 	struct vstat v;
 	struct statx s;
 	unsigned flags = (unsigned)a[2];
-	int r;
+	int err;
 
 	if (a[3] & 0x80000000u || (flags & ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT |
 	                                               AT_EMPTY_PATH | AT_STATX_SYNC)))
 		return -EINVAL;
-	r = path_inode((int)a[0], a[1], flags, &i);
-	if (r)
-		return r;
+	err = path_inode((int)a[0], a[1], flags, &i);
+	if (err)
+		return err;
 	inode_stat(i, &v);
 	inode_put(i);
 	s = (struct statx){
@@ -143,11 +143,12 @@ static long statfs_out(struct fs *fs, uva_t out)
 	uint64_t bsize = PAGE_SIZE, blocks = 0, bfree = 0, files = 0, ffree = 0;
 	struct linux_statfs s = { 0 };
 	char name[16] = "";
-	int r = fs->ops->statfs ? fs->ops->statfs(fs, &bsize, &blocks, &bfree, &files, &ffree, name)
-	                        : 0;
+	int err = fs->ops->statfs
+	                  ? fs->ops->statfs(fs, &bsize, &blocks, &bfree, &files, &ffree, name)
+	                  : 0;
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	s.type = 0x54455055; /* "TEPU" for what Linux does not have */
 	for (unsigned i = 0; i < ARRAY_SIZE(magic); i++)
 		if (strcmp(fs->name, magic[i].name) == 0)
@@ -370,5 +371,6 @@ SYSCALL(132, utime)
 	if (a[1] && copy_from_user(s, a[1], sizeof(s)))
 		return -EFAULT;
 	struct linux_timespec t[2] = { { .sec = s[0] }, { .sec = s[1] } };
+
 	return set_times(AT_FDCWD, a[0], 0, a[1] ? t : NULL);
 }

@@ -11,10 +11,10 @@ enum { TIMER_ABSTIME = 1, TICKS_PER_S = 100 };
 int timespec_get(uva_t from, ns_t *out)
 {
 	int64_t ts[2];
-	int r = user_read(&ts, from);
+	int err = user_read(&ts, from);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	if (ts[0] < 0 || ts[1] < 0 || ts[1] >= (int64_t)NS_PER_S)
 		return -EINVAL;
 	*out = (uint64_t)ts[0] >= NS_NEVER / NS_PER_S ? NS_NEVER
@@ -41,7 +41,9 @@ ns_t realtime_to_monotonic(ns_t t)
 	return t == NS_NEVER ? NS_NEVER : t <= real ? now : ns_add(now, t - real);
 }
 
-/* The time of a clock; -EINVAL for one that is not there. CPU clocks of others: (~pid << 3) | kind. */
+/*
+ * The time of a clock; -EINVAL for one that is not there. CPU clocks of others: (~pid << 3) | kind.
+ */
 static int clock_read(int id, ns_t *t)
 {
 	struct world_times w;
@@ -84,32 +86,32 @@ static int clock_read(int id, ns_t *t)
 SYSCALL(228, clock_gettime)
 {
 	ns_t t;
-	int r = clock_read((int)a[0], &t);
+	int err = clock_read((int)a[0], &t);
 
-	return r ? r : timespec_put(a[1], t);
+	return err ? err : timespec_put(a[1], t);
 }
 
 SYSCALL(229, clock_getres)
 {
 	ns_t t;
-	int r = clock_read((int)a[0], &t);
+	int err = clock_read((int)a[0], &t);
 
-	return r || !a[1] ? r : timespec_put(a[1], 1);
+	return err || !a[1] ? err : timespec_put(a[1], 1);
 }
 
 SYSCALL(227, clock_settime)
 {
 	ns_t t;
-	int r;
+	int err;
 
 	if ((int)a[0] != CLOCK_REALTIME)
 		return -EINVAL;
 	if (!proc_is_root())
 		return -EPERM;
-	r = timespec_get(a[1], &t);
-	if (!r)
+	err = timespec_get(a[1], &t);
+	if (!err)
 		time_set_realtime(t);
-	return r;
+	return err;
 }
 
 SYSCALL(96, gettimeofday)
@@ -117,17 +119,17 @@ SYSCALL(96, gettimeofday)
 	ns_t t = time_realtime();
 	const int64_t tv[2] = { (int64_t)(t / NS_PER_S), (int64_t)(t % NS_PER_S / NS_PER_US) };
 	const int32_t zone[2] = { 0, 0 };
-	int r = a[0] ? user_write(a[0], &tv) : 0;
+	int err = a[0] ? user_write(a[0], &tv) : 0;
 
-	return r || !a[1] ? r : user_write(a[1], &zone);
+	return err || !a[1] ? err : user_write(a[1], &zone);
 }
 
 SYSCALL(201, time)
 {
 	int64_t t = (int64_t)(time_realtime() / NS_PER_S);
-	int r = a[0] ? user_write(a[0], &t) : 0;
+	int err = a[0] ? user_write(a[0], &t) : 0;
 
-	return r ? r : t;
+	return err ? err : t;
 }
 
 /* Sleeps; a relative sleep that a signal cuts short tells what is left and may be resumed. */
@@ -142,11 +144,11 @@ static long sleep_until(struct uthread *t, ns_t deadline, uva_t left)
 {
 	struct waitq never;
 	ns_t now;
-	int r;
+	int err;
 
 	waitq_init(&never, "sleep");
-	r = wait_event_intr_until(&never, false, deadline);
-	if (r != -EINTR)
+	err = wait_event_intr_until(&never, false, deadline);
+	if (err != -EINTR)
 		return 0;
 	now = time_now();
 	if (left && timespec_put(left, deadline > now ? deadline - now : 0))
@@ -160,9 +162,9 @@ static long sleep_until(struct uthread *t, ns_t deadline, uva_t left)
 SYSCALL(35, nanosleep)
 {
 	ns_t t;
-	int r = timespec_get(a[0], &t);
+	int err = timespec_get(a[0], &t);
 
-	return r ? r : sleep_until(uthread_current(), ns_add(time_now(), t), a[1]);
+	return err ? err : sleep_until(uthread_current(), ns_add(time_now(), t), a[1]);
 }
 
 SYSCALL(230, clock_nanosleep)

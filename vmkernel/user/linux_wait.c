@@ -104,12 +104,12 @@ static bool wait_step(struct wait_request *w, int *r)
 static int do_wait(struct wait_request *w)
 {
 	struct proc *p = proc_current();
-	int r = 0, e;
+	int err = 0, e;
 
-	e = wait_event_interruptible(&p->child_waitq, wait_step(w, &r));
+	e = wait_event_interruptible(&p->child_waitq, wait_step(w, &err));
 	if (w->ended)
 		proc_put(w->ended);
-	return e == -EINTR ? -ERESTARTSYS : r;
+	return e == -EINTR ? -ERESTARTSYS : err;
 }
 
 static int put_usage(uva_t to, const struct usage *u)
@@ -123,7 +123,7 @@ static int put_usage(uva_t to, const struct usage *u)
 SYSCALL(61, wait4)
 {
 	struct wait_request w = { .id = (int)a[0], .options = (unsigned)a[2] };
-	int r;
+	int err;
 
 	if (w.options &
 	    ~(unsigned)(WNOHANG | WUNTRACED | WCONTINUED | WNOTHREAD | WALL | (unsigned)WCLONE))
@@ -133,12 +133,12 @@ SYSCALL(61, wait4)
 	if (w.id == 0)
 		w.id = -proc_current()->pgid;
 	w.options |= WEXITED;
-	r = do_wait(&w);
-	if (r <= 0)
-		return r;
+	err = do_wait(&w);
+	if (err <= 0)
+		return err;
 	if ((a[1] && user_write(a[1], &w.status)) || put_usage(a[3], &w.usage))
 		return -EFAULT;
-	return r;
+	return err;
 }
 
 SYSCALL(247, waitid)
@@ -146,7 +146,7 @@ SYSCALL(247, waitid)
 	struct wait_request w = { .options = (unsigned)a[3] };
 	struct siginfo info = { 0 };
 	uint32_t flags = 0;
-	int r;
+	int err;
 
 	if (w.options & ~(unsigned)(WNOHANG | WEXITED | WSTOPPED | WCONTINUED | WNOWAIT |
 	                            WNOTHREAD | WALL | (unsigned)WCLONE) ||
@@ -168,20 +168,20 @@ SYSCALL(247, waitid)
 		break;
 	default: return -EINVAL;
 	}
-	r = do_wait(&w);
+	err = do_wait(&w);
 	if (w.only)
 		proc_put(w.only);
-	if (!r && w.options & ~(unsigned)a[3])
-		r = -EAGAIN; /* only the pidfd asked not to wait */
-	if (r < 0)
-		return r;
-	if (r > 0)
+	if (!err && w.options & ~(unsigned)a[3])
+		err = -EAGAIN; /* only the pidfd asked not to wait */
+	if (err < 0)
+		return err;
+	if (err > 0)
 		info = (struct siginfo){ .signo = SIGCHLD,
 			                 .code = w.code,
 			                 .pid = w.pid,
 			                 .uid = w.uid,
 			                 .status = w.value };
-	if ((a[2] && user_write(a[2], &info)) || put_usage(r > 0 ? a[4] : 0, &w.usage))
+	if ((a[2] && user_write(a[2], &info)) || put_usage(err > 0 ? a[4] : 0, &w.usage))
 		return -EFAULT;
 	return 0;
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Extended attributes: no file system here has them, so every call on a file that exists answers -EOPNOTSUPP, as
- * Linux does on such file systems; programs then copy without them. Spec: xattr(7).
+ * Extended attributes: no file system here has them, so every call on a file that exists answers
+ * -EOPNOTSUPP, as Linux does on such file systems; programs then copy without them. Spec: xattr(7).
  */
 #include "user/linux_path.h"
 
 static long no_attributes(uva_t path, unsigned at_flags)
 {
 	struct inode *i;
-	int r = path_inode(AT_FDCWD, path, at_flags, &i);
+	int err = path_inode(AT_FDCWD, path, at_flags, &i);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	inode_put(i);
 	return -EOPNOTSUPP;
 }

@@ -30,9 +30,9 @@ static const struct file_ops object_ops = { .name = "memobj",
 int memobj_file(struct memobj *o, struct file **out)
 {
 	enum { O_RDWR = 2 };
-	int r = file_alloc(&object_ops, memobj_get(o), O_RDWR, out);
+	int err = file_alloc(&object_ops, memobj_get(o), O_RDWR, out);
 
-	if (r)
+	if (err)
 		memobj_put(o);
-	return r;
+	return err;
 }

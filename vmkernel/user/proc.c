@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Birth of processes and threads, references, and what other layers ask about them. Locks: user/proc.h. */
+/*
+ * Birth of processes and threads, references, and what other layers ask about them. Locks:
+ * user/proc.h.
+ */
 #include "user/proc.h"
 #include "mm/aspace.h"
 #include "user/usercopy.h"

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Processes and their threads. A process owns the address space, descriptors, credentials, limits and
- * signal actions; each thread is a world.
+ * Processes and their threads. A process owns the address space, descriptors, credentials, limits
+ * and signal actions; each thread is a world.
  *
- * proc_lock (interrupt-safe) guards the table of ids, family (parent, children, threads, groups, sessions),
- * signal state and exit state. Fields marked "own" belong to the process's threads: written
- * only by the thread that it concerns or while it is the only one.
+ * proc_lock (interrupt-safe) guards the table of ids, family (parent, children, threads, groups,
+ * sessions), signal state and exit state. Fields marked "own" belong to the process's threads:
+ * written only by the thread that it concerns or while it is the only one.
  */
 #ifndef USER_PROC_H
 #define USER_PROC_H
@@ -77,7 +77,8 @@ struct proc {
 	struct waitq child_waitq;  /* a child changed state */
 	struct waitq signal_waitq; /* sigwait, signalfd: a signal has come */
 	struct waitq
-		event_waitq; /* for its own threads: continued, last but one gone, vfork ended; pidfd: ended */
+		/* for its own threads: continued, last but one gone, vfork ended; pidfd: ended */
+		event_waitq;
 	bool exiting, stopped, execed, zombie;
 	bool stop_report, cont_report; /* for wait4 of the parent */
 	bool vfork_done;               /* it has left its parent's memory */
@@ -111,14 +112,16 @@ struct uthread {
 	/* What restart_syscall goes on with. */
 	long (*restart)(struct uthread *t);
 	uint64_t restart_arg[4];
-	struct trap_frame start;              /* first entry to ring 3 */
-	uint64_t cpus_avoided[CPUS_MAX / 64]; /* the complement of sched_setaffinity's set; proc_lock */
+	struct trap_frame start; /* first entry to ring 3 */
+	/* the complement of sched_setaffinity's set; proc_lock */
+	uint64_t cpus_avoided[CPUS_MAX / 64];
 };
 
 extern struct spinlock proc_lock;
 
 /* ids.c: the table of process, thread, group and session numbers. */
-int __must_check ids_alloc(void); /* a free number or -EAGAIN; proc_lock is held, as for the others */
+/* a free number or -EAGAIN; proc_lock is held, as for the others */
+int __must_check ids_alloc(void);
 void ids_set_thread(int tid, struct uthread *t); /* NULL: gone */
 void ids_set_proc(int pid, struct proc *p);
 void ids_use_group(int pgid, int change); /* members of groups and sessions keep the number taken */
@@ -148,12 +151,18 @@ void proc_unpublish(struct proc *p);
 bool pgrp_orphaned_locked(int pgid, const struct proc *except);
 
 /* exit.c */
-/* Ends the current thread; the last one ends the process, with this status unless one was set before. */
+/*
+ * Ends the current thread; the last one ends the process, with this status unless one was set
+ * before.
+ */
 void uthread_exit(int status) __noreturn;
 /* Ends all threads of the process with a wait4 status; each leaves when it returns to ring 3. */
 void proc_exit_group(struct proc *p, int status);
 void proc_exit_group_locked(struct proc *p, int status);
-/* Ends the other threads of the current process and waits for them; -EAGAIN when it is ending itself. */
+/*
+ * Ends the other threads of the current process and waits for them; -EAGAIN when it is ending
+ * itself.
+ */
 int __must_check proc_single_thread(void);
 void proc_vfork_done(struct proc *p);
 /* The parent hears of a change (stopped, continued, ended); proc_lock is held. */
@@ -169,7 +178,10 @@ struct linux_rusage {               /* struct rusage */
 ASSERT_SIZE(struct linux_rusage, 144);
 void usage_to_linux(const struct usage *u, struct linux_rusage *out);
 
-/* exec.c: replaces the current process's program. path in kernel memory; argv, envp: see struct exec_args. */
+/*
+ * exec.c: replaces the current process's program. path in kernel memory; argv, envp: see struct
+ * exec_args.
+ */
 int __must_check proc_exec_kernel(const char *path, const char *const *argv,
                                   const char *const *envp, struct trap_frame *f);
 
@@ -180,7 +192,9 @@ void signal_recalc(struct uthread *t); /* after a change of masks or state */
 void signal_set_mask(uint64_t mask);   /* of the current thread; takes proc_lock */
 void signal_send_locked(struct proc *p, struct uthread *t, int sig, const struct siginfo *info);
 void user_work_done(struct uthread *t); /* takes proc_lock */
-/* linux_signal.c: what a call of the current process sends; info 0: as kill(2) does. 0 or -errno. */
+/*
+ * linux_signal.c: what a call of the current process sends; info 0: as kill(2) does. 0 or -errno.
+ */
 int __must_check signal_from_user(struct proc *p, int sig, uva_t info);
 /* linux_pidfd.c: with a reference, and the file's flags; NULL when fd is not a pidfd. */
 struct proc *pidfd_proc(int fd, uint32_t *flags);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The end of the host, in order: what is in memory goes to the datastores, then every driver lets go of its device, then
- * the power goes. A world of its own does it; should that hang, a timer does the last step.
+ * The end of the host, in order: what is in memory goes to the datastores, then every driver lets
+ * go of its device, then the power goes. A world of its own does it; should that hang, a timer does
+ * the last step.
  */
 #include "fs/dsfs.h"
 #include "fs/logfile.h"

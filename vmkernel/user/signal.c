@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Sending signals: who may take them, what stops, continues or ends at once, and the pending sets. proc_lock
- * guards all of it. Spec: POSIX.1-2017 2.4, signal(7).
+ * Sending signals: who may take them, what stops, continues or ends at once, and the pending sets.
+ * proc_lock guards all of it. Spec: POSIX.1-2017 2.4, signal(7).
  */
 #include "user/signal.h"
 #include "user/proc.h"
@@ -139,7 +139,9 @@ void signal_send_locked(struct proc *p, struct uthread *t, int sig, const struct
 			signal_flush(&to->pending, sig_bit(SIGCONT));
 	}
 	to = t ? t : pick_thread(p, sig);
-	/* The first process has only the signals that it asked for; a blocked one it may wait for. */
+	/*
+	 * The first process has only the signals that it asked for; a blocked one it may wait for.
+	 */
 	if (p->pid == 1 && p->actions[sig - 1].handler == SIG_DFL && to &&
 	    !(to->blocked & sig_bit(sig)))
 		return;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Signals as userworlds see them (numbers, masks, siginfo) and the functions that send them. Pending sets, actions
- * and job-control state are guarded by proc_lock; senders may be in any context of rank below it.
+ * Signals as userworlds see them (numbers, masks, siginfo) and the functions that send them.
+ * Pending sets, actions and job-control state are guarded by proc_lock; senders may be in any
+ * context of rank below it.
  * Spec: Linux uapi asm/signal.h, asm-generic/siginfo.h, signal(7).
  */
 #ifndef USER_SIGNAL_H
@@ -134,11 +135,13 @@ int pgrp_signal(int pgid, int sig, const struct siginfo *info); /* -ESRCH when t
 void uthread_signal(struct uthread *t, int sig, const struct siginfo *info);
 /* A fault of the current thread: delivered even when it is blocked or ignored (then it kills). */
 void uthread_fault_signal(int sig, int code, uint64_t addr);
-/* Takes one pending signal out of set for the current thread: its number or 0. signalfd, sigwait. */
+/*
+ * Takes one pending signal out of set for the current thread: its number or 0. signalfd, sigwait.
+ */
 int signal_dequeue(uint64_t set, struct siginfo *info);
 /*
- * A mask for the length of one call (ppoll, pselect6, rt_sigsuspend): the old one returns after it, behind the
- * handlers that it let in. 0 or -EFAULT, -EINVAL; nothing when mask is 0.
+ * A mask for the length of one call (ppoll, pselect6, rt_sigsuspend): the old one returns after it,
+ * behind the handlers that it let in. 0 or -EFAULT, -EINVAL; nothing when mask is 0.
  */
 int __must_check signal_mask_temporarily(uva_t mask, uint64_t size);
 #endif

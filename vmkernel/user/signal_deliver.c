@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * On the way back to ring 3: ends, stops, default actions, frames for handlers, restart of system calls; and
- * rt_sigreturn. Nothing that stands in a user frame is trusted. Locks: user/proc.h.
+ * On the way back to ring 3: ends, stops, default actions, frames for handlers, restart of system
+ * calls; and rt_sigreturn. Nothing that stands in a user frame is trusted. Locks: user/proc.h.
  */
 #include "user/proc.h"
 #include "user/signal_frame.h"
@@ -37,18 +37,18 @@ static int put_fpstate(struct uthread *t, uva_t to)
 {
 	struct fpx_sw_bytes sw = { 0 };
 	const uint32_t magic2 = FP_XSTATE_MAGIC2;
-	int r;
+	int err;
 
 	fpu_save(t->fpu);
-	r = copy_to_user(to, t->fpu, fpu_size());
-	if (r || fpu_size() == FPU_LEGACY_SIZE)
-		return r;
+	err = copy_to_user(to, t->fpu, fpu_size());
+	if (err || fpu_size() == FPU_LEGACY_SIZE)
+		return err;
 	sw.magic1 = FP_XSTATE_MAGIC1;
 	sw.extended_size = (uint32_t)fpstate_bytes();
 	sw.xfeatures = fpu_features();
 	sw.xstate_size = (uint32_t)fpu_size();
-	r = user_write(to + FPU_SW_OFFSET, &sw);
-	return r ? r : user_write(to + fpu_size(), &magic2);
+	err = user_write(to + FPU_SW_OFFSET, &sw);
+	return err ? err : user_write(to + fpu_size(), &magic2);
 }
 
 static bool on_altstack(const struct uthread *t, uint64_t sp)
@@ -242,7 +242,9 @@ static bool deliver_one(struct uthread *t, struct trap_frame *f)
 	if (act.handler > SIG_IGN && act.flags & SA_RESETHAND)
 		p->actions[sig - 1].handler = SIG_DFL;
 	spin_unlock_irq(&proc_lock, flags);
-	/* The first process may have unblocked it only now: what it did not ask for does nothing. */
+	/*
+	 * The first process may have unblocked it only now: what it did not ask for does nothing.
+	 */
 	if (act.handler > SIG_IGN)
 		run_handler(t, f, &info, &act);
 	else if (act.handler == SIG_DFL && p->pid != 1)
@@ -296,7 +298,7 @@ static int get_fpstate(struct uthread *t, uva_t from)
 	uint32_t magic2 = 0;
 	size_t valid = FPU_LEGACY_SIZE;
 	void *area;
-	int r = -EFAULT;
+	int err = -EFAULT;
 
 	area = fpu_alloc();
 	if (!area)
@@ -324,10 +326,10 @@ load:
 	memcpy(t->fpu, area, fpu_size());
 	fpu_restore(t->fpu);
 	preempt_enable();
-	r = 0;
+	err = 0;
 out:
 	fpu_free(area);
-	return r;
+	return err;
 }
 
 SYSCALL(15, rt_sigreturn)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the handler of a signal finds on its stack. Spec: Linux uapi asm/sigcontext.h, asm/ucontext.h,
- * arch/x86/include/asm/sigframe.h.
+ * What the handler of a signal finds on its stack. Spec: Linux uapi asm/sigcontext.h,
+ * asm/ucontext.h, arch/x86/include/asm/sigframe.h.
  */
 #ifndef USER_SIGNAL_FRAME_H
 #define USER_SIGNAL_FRAME_H
@@ -50,7 +50,10 @@ ASSERT_SIZE(struct fpx_sw_bytes, 48);
 
 enum { RED_ZONE = 128 };
 
-/* Where frame and FPU state go below sp: 64-byte aligned state, RSP % 16 == 8 at the handler's entry. */
+/*
+ * Where frame and FPU state go below sp: 64-byte aligned state, RSP % 16 == 8 at the handler's
+ * entry.
+ */
 struct frame_place {
 	uint64_t frame, fpstate;
 };

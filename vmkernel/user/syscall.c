@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Dispatch of system calls: table from the .syscalls section, unknown ones counted, choice of the way back. */
+/*
+ * Dispatch of system calls: table from the .syscalls section, unknown ones counted, choice of the
+ * way back.
+ */
 #include "user/syscall.h"
 #include "user/proc.h"
 #include "vmk/errno.h"
@@ -50,12 +53,13 @@ bool syscall_dispatch(struct trap_frame *f)
 	f->rax = (uint64_t)(nr < SYSCALLS_MAX && table[nr] ? table[nr](a) : syscall_missing(nr));
 	cpu_cli();
 	/* A restart code never reaches ring 3, even if another thread took the signal meanwhile. */
-	if (unlikely(f->rax >= (uint64_t)-ERESTART_RESTARTBLOCK && f->rax <= (uint64_t)-ERESTARTSYS))
+	if (unlikely(f->rax >= (uint64_t)-ERESTART_RESTARTBLOCK &&
+	             f->rax <= (uint64_t)-ERESTARTSYS))
 		percpu_write(user_work, 1);
 	trap_exit(f);
 	/*
-	 * SYSRET takes RIP and RFLAGS from RCX and R11 and faults in ring 0 on a non-canonical RIP (Intel): only what is
-	 * certainly a plain return goes that way.
+	 * SYSRET takes RIP and RFLAGS from RCX and R11 and faults in ring 0 on a non-canonical RIP
+	 * (Intel): only what is certainly a plain return goes that way.
 	 */
 	return f->rip == f->rcx && f->rflags == f->r11 && f->rip < USER_END &&
 	       !(f->rflags & RFLAGS_TF) && f->cs == SEL_USER_CODE && f->ss == SEL_USER_DATA;

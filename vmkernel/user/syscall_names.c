@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Linux's names of the system calls, for counters and the log. Spec: arch/x86/entry/syscalls/syscall_64.tbl of Linux 6.1. */
+/*
+ * Linux's names of the system calls, for counters and the log. Spec:
+ * arch/x86/entry/syscalls/syscall_64.tbl of Linux 6.1.
+ */
 #include "user/syscall.h"
 
 static const char *const names[SYSCALLS_MAX] = {

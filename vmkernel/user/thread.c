@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * User threads on the CPU: what is switched with them (address space, FPU, FS and GS base), how SYSCALL is set
- * up, and what their exceptions become. Spec: AMD APM 2 6.1.1, Intel SDM 3A 6.15.
+ * User threads on the CPU: what is switched with them (address space, FPU, FS and GS base), how
+ * SYSCALL is set up, and what their exceptions become. Spec: AMD APM 2 6.1.1, Intel SDM 3A 6.15.
  */
 #include "mm/aspace.h"
 #include "user/proc.h"
@@ -93,7 +93,10 @@ struct trap_frame *uthread_frame(void)
 	return (struct trap_frame *)(uintptr_t)percpu_read(kernel_rsp) - 1;
 }
 
-/* Whether the kernel is in usercopy.S: a data access with interrupts on and, where there is SMAP, user memory open. */
+/*
+ * Whether the kernel is in usercopy.S: a data access with interrupts on and, where there is SMAP,
+ * user memory open.
+ */
 static bool is_copying(const struct trap_frame *f)
 {
 	return !(f->error & PF_FETCH) && f->rflags & RFLAGS_IF &&

@@ -59,10 +59,10 @@ ssize_t copy_string_from_user(char *dst, uva_t src, size_t size)
 		/* Never past the page that holds the end: the next one need not exist. */
 		size_t room = MIN(PIECE - (src + done) % PIECE, size - done);
 		const char *end;
-		int r = copy_from_user(dst + done, src + done, room);
+		int err = copy_from_user(dst + done, src + done, room);
 
-		if (r)
-			return r;
+		if (err)
+			return err;
 		end = memchr(dst + done, 0, room);
 		if (end)
 			return end - dst;
@@ -107,15 +107,15 @@ static int uio_copy(struct uio *u, void *buf, size_t n, bool to_pieces)
 {
 	const struct uio_vec *v = u->vec;
 	size_t skip = u->skip, done = 0;
-	int r = 0;
+	int err = 0;
 
-	while (done < n && !r) {
+	while (done < n && !err) {
 		size_t piece = MIN(v->len - skip, n - done);
 		uint64_t at = v->base + skip;
 		char *p = (char *)buf + done;
 
 		if (!u->kernel)
-			r = to_pieces ? copy_to_user(at, p, piece) : copy_from_user(p, at, piece);
+			err = to_pieces ? copy_to_user(at, p, piece) : copy_from_user(p, at, piece);
 		else if (to_pieces)
 			memcpy(user_ptr(at), p, piece);
 		else
@@ -124,9 +124,9 @@ static int uio_copy(struct uio *u, void *buf, size_t n, bool to_pieces)
 		skip = 0;
 		v++;
 	}
-	if (!r)
+	if (!err)
 		uio_advance(u, n);
-	return r;
+	return err;
 }
 
 int uio_read(struct uio *u, void *dst, size_t n)
@@ -157,16 +157,16 @@ int uio_pin(struct uio *u, size_t n, bool write, struct sg *sg, unsigned max)
 		uint64_t at = u->vec->base + u->skip;
 		size_t piece = MIN(MIN(n, u->vec->len - u->skip), PAGE_SIZE - at % PAGE_SIZE);
 		pa_t pa;
-		int r;
+		int err;
 
 		if (!piece) { /* an empty element */
 			uio_advance(u, 0);
 			continue;
 		}
-		r = used < max ? pin_one(u, at, write, &pa) : -E2BIG;
-		if (r) {
+		err = used < max ? pin_one(u, at, write, &pa) : -E2BIG;
+		if (err) {
 			uio_unpin(sg, used, false);
-			return r;
+			return err;
 		}
 		sg[used].pa = pa;
 		sg[used++].len = (uint32_t)piece;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Single words in user memory, for futexes and what the C library shares with the kernel. See vmk/uio.h. */
+/*
+ * Single words in user memory, for futexes and what the C library shares with the kernel. See
+ * vmk/uio.h.
+ */
 #ifndef USER_USERCOPY_H
 #define USER_USERCOPY_H
 #include "vmk/uio.h"

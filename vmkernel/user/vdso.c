@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Maps the vDSO (vdso_user.c) into new programs where the TSC is reliable: a page with a struct time_page, then the image. One
- * object for all; the areas are private, so what a program writes there is its own copy.
+ * Maps the vDSO (vdso_user.c) into new programs where the TSC is reliable: a page with a struct
+ * time_page, then the image. One object for all; the areas are private, so what a program writes
+ * there is its own copy.
  */
 #include "mm/aspace.h"
 #include "user/exec.h"

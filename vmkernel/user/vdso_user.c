@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The vDSO: clocks and the CPU's number, read in ring 3. Linked by vdso.ld into a shared object of its own, which vdso.c maps
- * behind the page with a struct time_page. Spec: Linux's vdso(7), clock_gettime(2), gettimeofday(2), getcpu(2).
+ * The vDSO: clocks and the CPU's number, read in ring 3. Linked by vdso.ld into a shared object of
+ * its own, which vdso.c maps behind the page with a struct time_page. Spec: Linux's vdso(7),
+ * clock_gettime(2), gettimeofday(2), getcpu(2).
  */
 #include "user/timespec.h"
 #include "vmk/time.h"

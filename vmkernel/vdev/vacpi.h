@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A guest's ACPI fixed hardware: PM1 events and control, PM timer, power button. lock guards all. The ports
- * are in the FADT that shell/vm builds. Spec: ACPI 6.4, 4.8.
+ * A guest's ACPI fixed hardware: PM1 events and control, PM timer, power button. lock guards all.
+ * The ports are in the FADT that shell/vm builds. Spec: ACPI 6.4, 4.8.
  */
 #ifndef VDEV_VACPI_H
 #define VDEV_VACPI_H

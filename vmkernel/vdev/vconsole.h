@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The two byte streams between a guest's serial port or console device and whoever is attached. What nobody reads stays, the
- * oldest being dropped; while a reader is attached, a full ring holds the guest's device back instead. lock
- * guards all; any context but for the waits of readers.
+ * The two byte streams between a guest's serial port or console device and whoever is attached.
+ * What nobody reads stays, the oldest being dropped; while a reader is attached, a full ring holds
+ * the guest's device back instead. lock guards all; any context but for the waits of readers.
  */
 #ifndef VDEV_VCONSOLE_H
 #define VDEV_VCONSOLE_H
@@ -27,7 +27,10 @@ struct vconsole {
 
 int __must_check vconsole_init(struct vconsole *c, void (*notify)(struct vconsole *));
 void vconsole_destroy(struct vconsole *c);
-/* The device's side. put: false when a reader is attached and the ring is full; get: -1 when there is nothing. */
+/*
+ * The device's side. put: false when a reader is attached and the ring is full; get: -1 when there
+ * is nothing.
+ */
 bool vconsole_put(struct vconsole *c, uint8_t byte);
 int vconsole_get(struct vconsole *c);
 uint32_t vconsole_room(struct vconsole *c); /* so many puts would succeed */

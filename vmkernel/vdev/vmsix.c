@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* MSI-X of a guest's PCI device: table at 0, pending bits at 800h of a BAR. Spec: PCI 3.0, 6.8.2. */
+/*
+ * MSI-X of a guest's PCI device: table at 0, pending bits at 800h of a BAR. Spec: PCI 3.0, 6.8.2.
+ */
 #include "vdev/vpci.h"
 #include "vmk/string.h"
 

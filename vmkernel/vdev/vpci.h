@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A guest's PCI bus 0: configuration by ports CF8h/CFCh and by ECAM, BARs, MSI-X, INTx. The bus's lock guards
- * configuration; a device's own lock guards the rest of it. Addresses are given out as firmware would.
+ * A guest's PCI bus 0: configuration by ports CF8h/CFCh and by ECAM, BARs, MSI-X, INTx. The bus's
+ * lock guards configuration; a device's own lock guards the rest of it. Addresses are given out as
+ * firmware would.
  * Spec: PCI 3.0 (6), PCI Express Base 4.0 (7.2 ECAM).
  */
 #ifndef VDEV_VPCI_H
@@ -63,7 +64,10 @@ void vpci_dev_init(struct vpci_dev *d, const struct vpci_id *id, bool intx);
 /* A memory or port BAR; the size is a power of two. */
 void vpci_bar(struct vpci_dev *d, unsigned index, bool io, uint32_t size, const struct io_ops *ops,
               void *dev);
-/* Space for a capability: its offset, with id and link in place. length counts the two bytes of them. */
+/*
+ * Space for a capability: its offset, with id and link in place. length counts the two bytes of
+ * them.
+ */
 uint8_t vpci_capability(struct vpci_dev *d, uint8_t id, unsigned length);
 /* slot 0: the next free one. 0, -EBUSY, -ENOSPC. */
 int __must_check vpci_add(struct vpci_bus *b, struct vpci_dev *d, unsigned slot);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A guest's 8254. Counts are computed from the clock when somebody looks; a timer runs for channel 0 only, whose
- * output is the interrupt. Modes 0 (and 1, 4, 5, which differ in their gates only) are one-shot,
- * 2 and 3 periodic.
+ * A guest's 8254. Counts are computed from the clock when somebody looks; a timer runs for channel
+ * 0 only, whose output is the interrupt. Modes 0 (and 1, 4, 5, which differ in their gates only)
+ * are one-shot, 2 and 3 periodic.
  */
 #include "vdev/vpit.h"
 #include "vmk/string.h"

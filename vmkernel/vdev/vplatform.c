@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The board: its devices at their usual places, and the ports that are too small for a file: debug exit (F4h, as
- * QEMU's isa-debug-exit), debug console (E9h), fast reset (92h), POST codes (80h), keyboard controller's reset (64h).
+ * The board: its devices at their usual places, and the ports that are too small for a file: debug
+ * exit (F4h, as QEMU's isa-debug-exit), debug console (E9h), fast reset (92h), POST codes (80h),
+ * keyboard controller's reset (64h).
  */
 #include "vdev/vplatform.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A guest's real-time clock: the host's time plus what the guest set. Update cycles are computed, not
- * run: a timer runs only while an interrupt is enabled.
+ * A guest's real-time clock: the host's time plus what the guest set. Update cycles are computed,
+ * not run: a timer runs only while an interrupt is enabled.
  */
 #include "vdev/vrtc.h"
 #include "vmk/string.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What a guest learns from CPUID: the host's answer through a list of what we stand by. A feature that needs
- * state we do not switch, or an intercept we do not have, is not in the list.
+ * What a guest learns from CPUID: the host's answer through a list of what we stand by. A feature
+ * that needs state we do not switch, or an intercept we do not have, is not in the list.
  * Spec: AMD APM 3 appendix E; Intel SDM 2A CPUID; Linux Documentation/virt/kvm/x86/cpuid.rst.
  */
 #include "vmk/string.h"
@@ -78,8 +78,8 @@ static struct cpuid_entry *add(struct cpuid_table *t, uint32_t leaf, uint32_t su
 }
 
 /*
- * QEMU's TCG 7.2 loses the flags in CMPXCHG16B: an exit right behind it saves an RFLAGS with bits of some other
- * register, the VM bit among them, which a guest does not survive.
+ * QEMU's TCG 7.2 loses the flags in CMPXCHG16B: an exit right behind it saves an RFLAGS with bits
+ * of some other register, the VM bit among them, which a guest does not survive.
  */
 static bool loses_flags(void)
 {
@@ -143,9 +143,10 @@ static void hypervisor_leaves(const struct vm *vm, struct cpuid_table *t)
 	add(t, LEAF_HYPERVISOR, ANY,
 	    (struct cpuid){ LEAF_HYPERVISOR + 1, name[0], name[1], name[2] });
 	add(t, LEAF_HYPERVISOR + 1, ANY,
-	    (struct cpuid){
-		    !kvm ? 0 : KVM_CLOCK | KVM_CLOCK2 | (time_tsc_reliable() ? KVM_CLOCK_STABLE : 0),
-		    0, 0, 0 });
+	    (struct cpuid){ !kvm ? 0
+	                         : KVM_CLOCK | KVM_CLOCK2 |
+	                                    (time_tsc_reliable() ? KVM_CLOCK_STABLE : 0),
+	                    0, 0, 0 });
 }
 
 void cpuid_build(struct vm *vm)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Instructions that touch device memory: decoding and meaning, without any of the VM around them. The fast decoder
- * (emul_decode.c) knows the forms that drivers use; Zydis (emul_zydis.c) the rest.
+ * Instructions that touch device memory: decoding and meaning, without any of the VM around them.
+ * The fast decoder (emul_decode.c) knows the forms that drivers use; Zydis (emul_zydis.c) the rest.
  * Spec: Intel SDM 2 (encoding, flags).
  */
 #ifndef VMM_EMUL_H

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The fast decoder: MOV, MOVZX, MOVSX, the logical and arithmetical forms with an immediate or a register, TEST, CMP,
- * XCHG, STOS, MOVS. The address itself is not computed: the nested page fault has told it.
+ * The fast decoder: MOV, MOVZX, MOVSX, the logical and arithmetical forms with an immediate or a
+ * register, TEST, CMP, XCHG, STOS, MOVS. The address itself is not computed: the nested page fault
+ * has told it.
  */
 #include "vmm/emul.h"
 #include "abi/vm.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The emulator at work on a vCPU. Linear addresses are translated for instruction bytes and strings only; a single
- * operand is where the nested page fault was.
+ * The emulator at work on a vCPU. Linear addresses are translated for instruction bytes and strings
+ * only; a single operand is where the nested page fault was.
  */
 #include "vmm/emul_mem.h"
 #include "vmk/errno.h"
@@ -127,7 +127,10 @@ static void vector_set(struct emul_vector *x, unsigned reg, unsigned half, uint6
 	vcpu_xmm_set(container_of(x, struct vector, x)->v, reg, half, value);
 }
 
-/* Memory at a linear address, wherever it lies, within one page or byte by byte. False: #PF is on its way. */
+/*
+ * Memory at a linear address, wherever it lies, within one page or byte by byte. False: #PF is on
+ * its way.
+ */
 static bool string_access(struct vcpu *v, const struct vcpu_context *c, gva_t at, unsigned size,
                           bool write, uint64_t *value)
 {
@@ -175,7 +178,8 @@ static void advance(struct vcpu *v, unsigned reg, unsigned size, unsigned addr_s
 enum string_kind { STRING_STOS, STRING_MOVS, STRING_INS, STRING_OUTS };
 
 /*
- * Up to STRING_MAX iterations; RIP moves when the last is done, so a REP that is cut short simply runs again.
+ * Up to STRING_MAX iterations; RIP moves when the last is done, so a REP that is cut short simply
+ * runs again.
  */
 static void string_run(struct vcpu *v, const struct vcpu_context *c, const struct emul_insn *i,
                        enum string_kind kind, uint16_t port)

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The emulator at work on a vCPU: fetching, device memory, string instructions. On the vCPU's world. */
+/*
+ * The emulator at work on a vCPU: fetching, device memory, string instructions. On the vCPU's
+ * world.
+ */
 #ifndef VMM_EMUL_MEM_H
 #define VMM_EMUL_MEM_H
 #include "vmm/vcpu.h"
@@ -7,8 +10,8 @@
 /* Bytes at RIP, as many as there are up to count; 0: not readable. */
 unsigned emul_fetch(struct vcpu *v, uint8_t *bytes, unsigned count);
 /*
- * The instruction at RIP has touched device memory at gpa. False: it cannot be emulated; the guest cannot
- * go on.
+ * The instruction at RIP has touched device memory at gpa. False: it cannot be emulated; the guest
+ * cannot go on.
  */
 bool emul_mmio(struct vcpu *v, const struct vm_exit *e);
 /* INS, OUTS; one iteration, or some of a REP. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The full decoder: Zydis says what the instruction is, this file which of our operations that means. Only forms with
- * one memory operand; everything else is refused. Spec: Zydis 4.1 API.
+ * The full decoder: Zydis says what the instruction is, this file which of our operations that
+ * means. Only forms with one memory operand; everything else is refused. Spec: Zydis 4.1 API.
  */
 #include "abi/vm.h"
 #include "vmk/errno.h"
@@ -49,7 +49,8 @@ static int register_operand(struct emul_insn *i, ZydisRegister reg, unsigned bit
 	int id = ZydisRegisterGetId(reg);
 
 	switch (ZydisRegisterGetClass(reg)) {
-	case ZYDIS_REGCLASS_GPR8: /* AL CL DL BL AH CH DH BH SPL ... R8B ...: Zydis counts them through */
+	/* AL CL DL BL AH CH DH BH SPL ... R8B ...: Zydis counts them through */
+	case ZYDIS_REGCLASS_GPR8:
 		i->high = reg >= ZYDIS_REGISTER_AH && reg <= ZYDIS_REGISTER_BH;
 		id = i->high ? (int)(reg - ZYDIS_REGISTER_AH) : id >= 8 ? id - 4 : id;
 		break;

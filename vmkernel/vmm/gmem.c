@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Guest memory. Frames come in chunks of 2 MiB (one large frame, or 512 small ones when memory is in pieces; a
- * 1 GiB frame is 512 chunks in a row). The chunk table never changes while the VM lives, so everyone reads it
- * without a lock; lock (a mutex) guards the nested tables and the list of vCPUs.
+ * Guest memory. Frames come in chunks of 2 MiB (one large frame, or 512 small ones when memory is
+ * in pieces; a 1 GiB frame is 512 chunks in a row). The chunk table never changes while the VM
+ * lives, so everyone reads it without a lock; lock (a mutex) guards the nested tables and the list
+ * of vCPUs.
  * Spec: AMD APM 2, 15.25 (nested paging); the tables have the format of the processor's own (5.3).
  */
 #include "vmk/gmem.h"
@@ -159,8 +160,8 @@ static uint64_t *table_new(struct gmem *g, pa_t *pa)
 }
 
 /*
- * Maps pa at gpa as a page of the given level (0: 4 KiB). What a larger page covers already stays: another
- * vCPU was faster.
+ * Maps pa at gpa as a page of the given level (0: 4 KiB). What a larger page covers already stays:
+ * another vCPU was faster.
  */
 static int npt_map(struct gmem *g, gpa_t gpa, pa_t pa, unsigned level)
 {
@@ -222,8 +223,8 @@ static void table_free(struct gmem *g, uint64_t *table, unsigned level)
 }
 
 /*
- * Takes away what maps the 2 MiB at gpa. A 1 GiB page goes whole; a table of small pages is emptied and stays, for the
- * processor may be walking it.
+ * Takes away what maps the 2 MiB at gpa. A 1 GiB page goes whole; a table of small pages is emptied
+ * and stays, for the processor may be walking it.
  */
 static void npt_clear(struct gmem *g, gpa_t gpa)
 {

@@ -11,16 +11,16 @@ enum gva_access {
 }; /* as in a page fault's error code */
 
 /*
- * The guest-physical address of a linear address and how many bytes it holds for up to the end of the page.
- * 0, or -EFAULT with the error code of the page fault. Sets accessed and dirty bits.
+ * The guest-physical address of a linear address and how many bytes it holds for up to the end of
+ * the page. 0, or -EFAULT with the error code of the page fault. Sets accessed and dirty bits.
  */
 int __must_check gva_translate(struct gmem *g, const struct vcpu_context *c, gva_t gva,
                                unsigned access, bool ac, gpa_t *gpa, uint32_t *error);
 
 /*
- * A translation (4 levels, not a write) that may be used again without a walk as long as the walk would read the
- * same: gva_again compares every entry. NULL: walk. The bytes end with the page. Where they lie does not change while
- * the VM lives.
+ * A translation (4 levels, not a write) that may be used again without a walk as long as the walk
+ * would read the same: gva_again compares every entry. NULL: walk. The bytes end with the page.
+ * Where they lie does not change while the VM lives.
  */
 void gva_remember(struct gmem *g, const struct vcpu_context *c, gva_t gva, unsigned access,
                   struct gva_known *k);

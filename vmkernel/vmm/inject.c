@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the guest is to see at its next entry, in the order of priority: an event that is under way, an NMI, an
- * interrupt of the local APIC or, through LINT0, of the PIC.
+ * What the guest is to see at its next entry, in the order of priority: an event that is under way,
+ * an NMI, an interrupt of the local APIC or, through LINT0, of the PIC.
  */
 #include "vmk/stat.h"
 #include "vmm/vm_priv.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A guest's ports and MMIO: who answers. Ports are a byte map of 64 Ki entries, MMIO a sorted table read under a
- * sequence count; lock guards changes.
+ * A guest's ports and MMIO: who answers. Ports are a byte map of 64 Ki entries, MMIO a sorted table
+ * read under a sequence count; lock guards changes.
  */
 #include "vmk/iobus.h"
 #include "vmk/cpu.h"

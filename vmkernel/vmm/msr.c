@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Model-specific registers that are intercepted: one row a range, a reader and a writer each. What is not in
- * the table is #GP, and counted. Spec: AMD APM 2 appendix A; Intel SDM 4.
+ * Model-specific registers that are intercepted: one row a range, a reader and a writer each. What
+ * is not in the table is #GP, and counted. Spec: AMD APM 2 appendix A; Intel SDM 4.
  */
 #include "vmk/errno.h"
 #include "vmk/stat.h"

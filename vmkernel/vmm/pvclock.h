@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * KVM's paravirtual clock: a page of the guest's tells how to make nanoseconds of its TSC. On the vCPU's
- * world. Spec: Linux Documentation/virt/kvm/x86/msr.rst.
+ * KVM's paravirtual clock: a page of the guest's tells how to make nanoseconds of its TSC. On the
+ * vCPU's world. Spec: Linux Documentation/virt/kvm/x86/msr.rst.
  */
 #ifndef VMM_PVCLOCK_H
 #define VMM_PVCLOCK_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * AMD SVM with nested paging: what the CPU can, turning it on, the VMCB of a vCPU. A run of the guest is in
- * svm_run.c. Spec: AMD APM 2, chapter 15, appendix B.
+ * AMD SVM with nested paging: what the CPU can, turning it on, the VMCB of a vCPU. A run of the
+ * guest is in svm_run.c. Spec: AMD APM 2, chapter 15, appendix B.
  */
 #include "vmm/svm.h"
 #include "vmk/errno.h"

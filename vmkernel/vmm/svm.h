@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The SVM back end's own state. Belongs to the vCPU's world; struct svm_cpu to its CPU with interrupts off. */
+/*
+ * The SVM back end's own state. Belongs to the vCPU's world; struct svm_cpu to its CPU with
+ * interrupts off.
+ */
 #ifndef VMM_SVM_H
 #define VMM_SVM_H
 #include "hw/svm.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One run of a guest under SVM: registers into the VMCB, entry, and what came back as a neutral exit.
+ * One run of a guest under SVM: registers into the VMCB, entry, and what came back as a neutral
+ * exit.
  * Spec: AMD APM 2, 15.5 to 15.21, appendix C (exit codes).
  */
 #include "vmm/svm.h"
@@ -14,7 +15,10 @@ STAT(asid_new, "vm.svm.asids", "ASIDs handed out");
 
 enum { KIND_SPECIAL = EXIT_KINDS, CODES = 0x90, VECTOR_MC = 18, VECTOR_BP = 3, VECTOR_OF = 4 };
 
-/* Exits that need no more than their kind and the length of their instruction without prefixes; 0 is EXIT_INVALID. */
+/*
+ * Exits that need no more than their kind and the length of their instruction without prefixes; 0
+ * is EXIT_INVALID.
+ */
 static const struct {
 	uint8_t kind, len;
 } simple[CODES] = {
@@ -49,8 +53,8 @@ static void inject_event(struct vmcb *c, unsigned type, uint8_t vector, bool has
 }
 
 /*
- * An interrupt is a virtual one that is not intercepted (15.21.4): the guest takes it first of all. As an injected
- * event some emulators deliver it twice.
+ * An interrupt is a virtual one that is not intercepted (15.21.4): the guest takes it first of all.
+ * As an injected event some emulators deliver it twice.
  */
 void svm_inject(struct vcpu *v, enum hvm_event_type type, uint8_t vector, bool has_error,
                 uint32_t error)
@@ -69,8 +73,9 @@ void svm_inject(struct vcpu *v, enum hvm_event_type type, uint8_t vector, bool h
 }
 
 /*
- * A virtual interrupt that is intercepted tells when the guest could take one. While it waits, MOV to CR8 is
- * intercepted as well: some emulators cannot change the priority under a pending interrupt.
+ * A virtual interrupt that is intercepted tells when the guest could take one. While it waits, MOV
+ * to CR8 is intercepted as well: some emulators cannot change the priority under a pending
+ * interrupt.
  */
 void svm_window(struct vcpu *v, bool irq, bool nmi)
 {
@@ -122,7 +127,10 @@ static void load_asid(struct vcpu *v, struct svm *s, struct svm_cpu *cpu)
 	}
 }
 
-/* An event whose delivery the exit interrupted comes again, but for instructions that raise it again. */
+/*
+ * An event whose delivery the exit interrupted comes again, but for instructions that raise it
+ * again.
+ */
 static void keep_event(struct vcpu *v, uint64_t info)
 {
 	unsigned type = GET(SVM_EVENT_TYPE, info), vector = GET(SVM_EVENT_VECTOR, info);
@@ -141,7 +149,10 @@ static void keep_event(struct vcpu *v, uint64_t info)
 	};
 }
 
-/* The interrupt of svm_inject comes again when the exit was before its delivery, or in it on some emulators. */
+/*
+ * The interrupt of svm_inject comes again when the exit was before its delivery, or in it on some
+ * emulators.
+ */
 static void keep_irq(struct vcpu *v, struct svm *s)
 {
 	struct vmcb *c = s->vmcb;
@@ -248,7 +259,10 @@ void svm_run(struct vcpu *v, struct vm_exit *e)
 
 	svm_enter(v->gpr, s->vmcb_pa, cpu->host);
 
-	/* It came in guest mode, where an interrupt would have come as well: to the watchdog a sign of life. */
+	/*
+	 * It came in guest mode, where an interrupt would have come as well: to the watchdog a sign
+	 * of life.
+	 */
 	if (unlikely(c->exit_code == SVM_EXIT_NMI))
 		this_cpu()->irqs++;
 	s->clean = ~0u;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The life of a virtual CPU: a world that enters the guest, handles what it comes back with, and waits while the guest
- * halts. Whoever posts work makes it visible first and calls vcpu_wake; the vCPU says that it is in the
- * guest first and looks for work then, so one of the two sees the other.
+ * The life of a virtual CPU: a world that enters the guest, handles what it comes back with, and
+ * waits while the guest halts. Whoever posts work makes it visible first and calls vcpu_wake; the
+ * vCPU says that it is in the guest first and looks for work then, so one of the two sees the
+ * other.
  */
 #include "vmm/vcpu.h"
 #include "vmk/errno.h"
@@ -97,8 +98,9 @@ static bool runnable(struct vcpu *v)
 }
 
 /*
- * An interrupt that waits behind STI must not come before the HLT that follows it: not every processor
- * keeps the shadow of the VMCB, and the guest would sleep over its wake-up. So that HLT ends here.
+ * An interrupt that waits behind STI must not come before the HLT that follows it: not every
+ * processor keeps the shadow of the VMCB, and the guest would sleep over its wake-up. So that HLT
+ * ends here.
  */
 static void finish_hlt(struct vcpu *v)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A virtual CPU. It is a world; everything but requests, sipi_vector and what the APIC makes atomic belongs
- * to that world. General registers, RIP and RFLAGS are here between runs; the rest stays in the back end.
+ * A virtual CPU. It is a world; everything but requests, sipi_vector and what the APIC makes atomic
+ * belongs to that world. General registers, RIP and RFLAGS are here between runs; the rest stays in
+ * the back end.
  */
 #ifndef VMM_VCPU_H
 #define VMM_VCPU_H
@@ -22,7 +23,10 @@ struct vcpu_context {
 	struct vm_segment seg[VM_SEGMENTS];
 };
 
-/* What a walk of the guest's page tables read (gva.h); by level, from the last. at: the page, or NULL. */
+/*
+ * What a walk of the guest's page tables read (gva.h); by level, from the last. at: the page, or
+ * NULL.
+ */
 struct gva_known {
 	uint64_t page, cr0, cr3, cr4, efer;
 	unsigned access;

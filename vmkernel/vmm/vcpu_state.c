@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Registers that no VMCB holds, switched with the vCPU's world: x87 to AVX by XSAVE (eagerly, so that nothing of
- * another world is ever left to guess at), XCR0, DR0-3, TSC_AUX. The kernel uses none of them, so exits leave them
- * alone. Between two VMs the CPU forgets where its branches went. Interrupts off.
+ * Registers that no VMCB holds, switched with the vCPU's world: x87 to AVX by XSAVE (eagerly, so
+ * that nothing of another world is ever left to guess at), XCR0, DR0-3, TSC_AUX. The kernel uses
+ * none of them, so exits leave them alone. Between two VMs the CPU forgets where its branches went.
+ * Interrupts off.
  * Spec: AMD APM 2, 15.5.1, 3.2.9 (PRED_CMD); Intel SDM 1, 13.
  */
 #include "vmk/cpu.h"
@@ -148,8 +149,8 @@ void vcpu_set_tsc_aux(struct vcpu *v, uint64_t value)
 }
 
 /*
- * The registers are live in the processor: a save and a load go through the area. Rare: only moves of 16 bytes to
- * device memory need it.
+ * The registers are live in the processor: a save and a load go through the area. Rare: only moves
+ * of 16 bytes to device memory need it.
  */
 static uint64_t *xmm_slot(struct vcpu *v, unsigned reg, unsigned half)
 {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A guest's I/O APIC with 24 pins, pin n being GSI n. lock guards all. Spec: Intel 82093AA; ICH9 13.5 (EOI register). */
+/*
+ * A guest's I/O APIC with 24 pins, pin n being GSI n. lock guards all. Spec: Intel 82093AA; ICH9
+ * 13.5 (EOI register).
+ */
 #ifndef VMM_VIOAPIC_H
 #define VMM_VIOAPIC_H
 #include "abi/vm.h"

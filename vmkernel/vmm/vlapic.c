@@ -264,7 +264,10 @@ bool vlapic_set_base(struct vlapic *a, uint64_t v)
 	uint64_t mode = v & (APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 	uint64_t old = a->base_msr & (APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 
-	/* The page stays where it is; x2APIC needs the enable bit and is left through disabled only. */
+	/*
+	 * The page stays where it is; x2APIC needs the enable bit and is left through disabled
+	 * only.
+	 */
 	if ((v & ~0xfffull) != VM_LAPIC || (v & 0x2ff) || mode == APIC_BASE_X2APIC)
 		return false;
 	if (old == (APIC_BASE_ENABLE | APIC_BASE_X2APIC) && mode == APIC_BASE_ENABLE)

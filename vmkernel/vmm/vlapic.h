@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A guest's local APIC, xAPIC and x2APIC. Registers belong to the vCPU's world; irr and tmr are atomic, so that any
- * context may post an interrupt. Spec: Intel SDM 3A 11 (AMD APM 2, 16).
+ * A guest's local APIC, xAPIC and x2APIC. Registers belong to the vCPU's world; irr and tmr are
+ * atomic, so that any context may post an interrupt. Spec: Intel SDM 3A 11 (AMD APM 2, 16).
  */
 #ifndef VMM_VLAPIC_H
 #define VMM_VLAPIC_H

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The timer of a guest's local APIC: one-shot, periodic, TSC deadline. It counts nanoseconds (a bus of 1 GHz).
- * Periods stay on their grid when a callback comes late; those that were missed are dropped.
+ * The timer of a guest's local APIC: one-shot, periodic, TSC deadline. It counts nanoseconds (a bus
+ * of 1 GHz). Periods stay on their grid when a callback comes late; those that were missed are
+ * dropped.
  */
 #include "vmm/vlapic_timer.h"
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Virtual machines: birth, life and end. The list of all VMs has a lock of its own; a VM's mutex guards its state and
- * its devices. A guest that ends itself is stopped by a work item, for it speaks from within its vCPU.
+ * Virtual machines: birth, life and end. The list of all VMs has a lock of its own; a VM's mutex
+ * guards its state and its devices. A guest that ends itself is stopped by a work item, for it
+ * speaks from within its vCPU.
  */
 #include "vmk/vm.h"
 #include "vmk/errno.h"
@@ -130,7 +131,7 @@ int vm_create(const struct vm_config *c, struct vm **out)
 int vm_add_device(struct vm *vm, const struct vm_device *d, uint32_t *slot)
 {
 	int err = -EOPNOTSUPP;
-	struct vdev *new;
+	struct vdev *updated;
 
 	if (d->slot >= VM_PCI_SLOTS || !memchr(d->backend, 0, sizeof(d->backend)) ||
 	    !memchr(d->serial, 0, sizeof(d->serial)))
@@ -143,12 +144,12 @@ int vm_add_device(struct vm *vm, const struct vm_device *d, uint32_t *slot)
 	SECTION_FOR_EACH(struct vdev_class, c, vdevs) {
 		if (c->kind != d->kind)
 			continue;
-		err = c->create(vm, &vm->platform.pci, d, &new);
+		err = c->create(vm, &vm->platform.pci, d, &updated);
 		if (err)
 			break;
-		new->class = c;
-		list_push_back(&vm->devices, &new->link);
-		*slot = new->slot;
+		updated->class = c;
+		list_push_back(&vm->devices, &updated->link);
+		*slot = updated->slot;
 		break;
 	}
 out:

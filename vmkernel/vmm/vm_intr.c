@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The way of an interrupt through a VM: lines to the PIC and the I/O APIC, messages and IPIs to local APICs. APIC id n is
- * vCPU n. Any context.
+ * The way of an interrupt through a VM: lines to the PIC and the I/O APIC, messages and IPIs to
+ * local APICs. APIC id n is vCPU n. Any context.
  */
 #include "vmk/stat.h"
 #include "vmm/vm_priv.h"

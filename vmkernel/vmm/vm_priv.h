@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A virtual machine from inside. lock guards state, reason and the device list; vCPUs and platform are fixed once
- * the VM has been created.
+ * A virtual machine from inside. lock guards state, reason and the device list; vCPUs and platform
+ * are fixed once the VM has been created.
  */
 #ifndef VMM_VM_PRIV_H
 #define VMM_VM_PRIV_H

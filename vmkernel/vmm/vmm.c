@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Boot: the back end that fits these CPUs, and the guests that boot modules bring along (option vmimage=NAME,...): the
- * same calls that the control socket makes, for machines without a service console and for tests.
+ * Boot: the back end that fits these CPUs, and the guests that boot modules bring along (option
+ * vmimage=NAME,...): the same calls that the control socket makes, for machines without a service
+ * console and for tests.
  */
 #include "vdev/vconsole.h"
 #include "vmk/boot.h"

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A guest's pair of 8259 interrupt controllers. lock guards all. Spec: Intel 8259A data sheet; ELCR: Intel ICH9 13.2. */
+/*
+ * A guest's pair of 8259 interrupt controllers. lock guards all. Spec: Intel 8259A data sheet;
+ * ELCR: Intel ICH9 13.2.
+ */
 #ifndef VMM_VPIC_H
 #define VMM_VPIC_H
 #include "vmk/iobus.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * time_now(): the TSC where it can be trusted, else a slow counter that slow_lock extends to 64 bits; that one
- * has to be read once per half its period: clockevent_set() sets no deadline further away than that.
+ * time_now(): the TSC where it can be trusted, else a slow counter that slow_lock extends to 64
+ * bits; that one has to be read once per half its period: clockevent_set() sets no deadline further
+ * away than that.
  */
 #include "x86/clock.h"
 #include "vmk/boot.h"

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Finding out what the CPU can do, and switching it on. Spec: Intel SDM 2A CPUID, 3A 2.5, 13; AMD APM 3 E. */
+/*
+ * Finding out what the CPU can do, and switching it on. Spec: Intel SDM 2A CPUID, 3A 2.5, 13; AMD
+ * APM 3 E.
+ */
 #include "x86/cpu.h"
 #include "vmk/cpu.h"
 #include "vmk/log.h"
@@ -9,7 +12,10 @@
 
 #define LOG_MODULE "cpu"
 
-/* XCR0 components that are switched for everyone who runs here: x87, SSE, AVX, AVX-512 (SDM 1 13.1). */
+/*
+ * XCR0 components that are switched for everyone who runs here: x87, SSE, AVX, AVX-512 (SDM 1
+ * 13.1).
+ */
 #define XCR0_WANTED (BITS(2, 0) | BITS(7, 5))
 
 struct cpu_features cpu_features;
@@ -60,8 +66,8 @@ void cpu_identify(void)
 }
 
 /*
- * AMD before Zen 3: LFENCE orders RDTSC and stops speculation only when told to (Software techniques for
- * managing speculation on AMD processors, G-2).
+ * AMD before Zen 3: LFENCE orders RDTSC and stops speculation only when told to (Software
+ * techniques for managing speculation on AMD processors, G-2).
  */
 static void serialise_lfence(void)
 {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the CPUs can do, from CPUID: read once on the boot CPU; every other CPU must have the same. */
+/*
+ * What the CPUs can do, from CPUID: read once on the boot CPU; every other CPU must have the same.
+ */
 #ifndef X86_CPU_H
 #define X86_CPU_H
 #include "vmk/types.h"

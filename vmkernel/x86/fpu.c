@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Saving and restoring of floating-point and vector state. Spec: Intel SDM 1 13.4-13.8, 10.5.1 (FXSAVE). */
+/*
+ * Saving and restoring of floating-point and vector state. Spec: Intel SDM 1 13.4-13.8, 10.5.1
+ * (FXSAVE).
+ */
 #include "x86/fpu.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"

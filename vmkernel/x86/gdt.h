@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Segments and the task state. Spec: Intel SDM 3A 3.4.5, 8.7; the order suits SYSCALL/SYSRET (AMD APM 2 6.1.1). */
+/*
+ * Segments and the task state. Spec: Intel SDM 3A 3.4.5, 8.7; the order suits SYSCALL/SYSRET (AMD
+ * APM 2 6.1.1).
+ */
 #ifndef X86_GDT_H
 #define X86_GDT_H
 
@@ -9,7 +12,8 @@
 #define SEL_USER_DATA   0x23
 #define SEL_USER_CODE   0x2b
 #define SEL_TSS         0x30
-#define SEL_CPU         0x43 /* its limit is what ring 3 reads with LSL: CPU and node, from bit 12 on */
+/* its limit is what ring 3 reads with LSL: CPU and node, from bit 12 on */
+#define SEL_CPU 0x43
 
 #define IST_NMI    1
 #define IST_DOUBLE 2
@@ -37,7 +41,10 @@ struct percpu;
 void gdt_load(struct percpu *p);
 /* Tells ring 3 this CPU's number and node. */
 void gdt_set_cpu(struct percpu *p);
-/* Interrupt stack n (IST_...) of the CPU; top is 16-aligned. What is there already stays in use until then. */
+/*
+ * Interrupt stack n (IST_...) of the CPU; top is 16-aligned. What is there already stays in use
+ * until then.
+ */
 void gdt_set_ist(struct percpu *p, unsigned ist, void *top);
 #endif
 #endif

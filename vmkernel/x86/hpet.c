@@ -36,7 +36,10 @@ enum { HPET_CAP = 0x000, HPET_CONFIG = 0x010, HPET_COUNTER = 0x0f0, HPET_SIZE = 
 
 static char *hpet;
 
-/* The timer that sends NMIs: what its comparator said last, in ticks, and NMIs that may still come for that. */
+/*
+ * The timer that sends NMIs: what its comparator said last, in ticks, and NMIs that may still come
+ * for that.
+ */
 static struct {
 	char *timer;
 	uint64_t mask, ticks, next;

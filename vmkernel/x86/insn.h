@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One-instruction functions for what C cannot say, and the numbers of registers. Spec: Intel SDM 2, 4. */
+/*
+ * One-instruction functions for what C cannot say, and the numbers of registers. Spec: Intel SDM 2,
+ * 4.
+ */
 #ifndef X86_INSN_H
 #define X86_INSN_H
 #include "vmk/types.h"
@@ -77,7 +80,10 @@ static inline uint64_t rdtsc(void)
 	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi)::"memory");
 	return (uint64_t)hi << 32 | lo;
 }
-/* Not before earlier loads: LFENCE waits for them (AMD: when it is made serialising, as cpu.c does). */
+/*
+ * Not before earlier loads: LFENCE waits for them (AMD: when it is made serialising, as cpu.c
+ * does).
+ */
 static inline uint64_t rdtsc_ordered(void)
 {
 	__asm__ volatile("lfence" ::: "memory");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * I/O APIC. ioapic_lock guards the index/data register pairs. Spec: Intel 82093AA data sheet, 3; the 8259s:
- * Intel 8259A data sheet.
+ * I/O APIC. ioapic_lock guards the index/data register pairs. Spec: Intel 82093AA data sheet, 3;
+ * the 8259s: Intel 8259A data sheet.
  */
 #include "x86/ioapic.h"
 #include "acpi/acpi.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Calls to other CPUs. A caller owns one outgoing slot, its percpu's, while it may not be preempted; in each target a bit says
- * whose slots to look at. No lock: a caller waits for its targets with interrupts on, and serves theirs meanwhile.
+ * Calls to other CPUs. A caller owns one outgoing slot, its percpu's, while it may not be
+ * preempted; in each target a bit says whose slots to look at. No lock: a caller waits for its
+ * targets with interrupts on, and serves theirs meanwhile.
  */
 #include "vmk/cpu.h"
 #include "vmk/log.h"
@@ -26,7 +27,8 @@ static void serve(struct percpu *p)
 		uint64_t bits = __atomic_exchange_n(&p->callers[w], 0, __ATOMIC_ACQ_REL);
 
 		while (bits != 0) {
-			struct cpu_slot *s = &percpu[w * 64 + (unsigned)__builtin_ctzll(bits)]->slot;
+			struct cpu_slot *s =
+				&percpu[w * 64 + (unsigned)__builtin_ctzll(bits)]->slot;
 
 			bits &= bits - 1;
 			s->fn(s->arg);

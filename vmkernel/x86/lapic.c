@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Local APIC: registers by MMIO (xAPIC) or MSR (x2APIC), interprocessor interrupts. Each CPU touches its own
- * only. Spec: Intel SDM 3A 10.4, 10.6, 10.12.
+ * Local APIC: registers by MMIO (xAPIC) or MSR (x2APIC), interprocessor interrupts. Each CPU
+ * touches its own only. Spec: Intel SDM 3A 10.4, 10.6, 10.12.
  */
 #include "x86/lapic.h"
 #include "acpi/acpi.h"

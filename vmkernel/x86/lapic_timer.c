@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The clock event: the local APIC's timer in TSC-deadline mode, or counting down once. Each CPU its own, with
- * interrupts off. Spec: Intel SDM 3A 10.5.4.
+ * The clock event: the local APIC's timer in TSC-deadline mode, or counting down once. Each CPU its
+ * own, with interrupts off. Spec: Intel SDM 3A 10.5.4.
  */
 #include "vmk/cpu.h"
 #include "vmk/log.h"

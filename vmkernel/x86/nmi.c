@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Non-maskable interrupts: the stop signal of a panic, the watchdog's question, or the hardware's (an NMI button, a
- * memory error), which is the end. No lock may be taken here. Spec: Intel SDM 3A 6.7.
+ * Non-maskable interrupts: the stop signal of a panic, the watchdog's question, or the hardware's
+ * (an NMI button, a memory error), which is the end. No lock may be taken here. Spec: Intel SDM 3A
+ * 6.7.
  */
 #include "x86/nmi.h"
 #include "vmk/panic.h"
@@ -19,7 +20,10 @@ static bool handle_nmi(struct trap_frame *f)
 
 	stat_inc(nmi_count);
 	if (panic_here())
-		return true; /* one CPU's watchdog goes on asking while the screen is drawn and until the reset */
+		/*
+		 * one CPU's watchdog goes on asking while the screen is drawn and until the reset
+		 */
+		return true;
 	if (panic_in_progress()) {
 		this_cpu()->stopped_rip = f->rip;
 		panic_stopped();

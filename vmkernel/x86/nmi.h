@@ -6,6 +6,9 @@
 
 /* In front of all others: a panic stops this CPU. Installs itself; boot CPU. */
 void nmi_init(void);
-/* fn sees every NMI that is not a panic's, on the CPU it came to; true: it was expected. One handler. */
+/*
+ * fn sees every NMI that is not a panic's, on the CPU it came to; true: it was expected. One
+ * handler.
+ */
 void nmi_set_watchdog(bool (*fn)(struct trap_frame *f));
 #endif

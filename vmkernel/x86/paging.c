@@ -97,7 +97,8 @@ static uint64_t table_entry(pa_t table, va_t va)
 }
 
 /*
- * Maps one page at the level wanted, or at a lower one where a table is in the way; *level says which.
+ * Maps one page at the level wanted, or at a lower one where a table is in the way; *level says
+ * which.
  */
 static int map_one(pa_t root, va_t va, pa_t pa, unsigned flags, unsigned *level)
 {
@@ -130,16 +131,16 @@ int paging_map(pa_t root, va_t va, pa_t pa, uint64_t len, unsigned flags)
 
 	while (done < len) {
 		unsigned level = best_level(va + done, pa + done, len - done, flags);
-		int r = map_one(root, va + done, pa + done, flags, &level);
+		int err = map_one(root, va + done, pa + done, flags, &level);
 
-		if (r == 0) {
+		if (err == 0) {
 			done += level_size(level);
 			continue;
 		}
 		/* Unmapping what was just mapped splits nothing, so it cannot fail. */
 		if (paging_unmap(root, va, done) != 0)
 			panic("paging_map: cannot undo %#llx", (unsigned long long)va);
-		return r;
+		return err;
 	}
 	return 0;
 }
@@ -183,10 +184,10 @@ static int for_leaves(pa_t root, va_t va, uint64_t len,
 
 		if (*e & PTE_P) {
 			if (left != size || end - va < size) {
-				int r = split(e, level);
+				int err = split(e, level);
 
-				if (r != 0)
-					return r;
+				if (err != 0)
+					return err;
 				continue;
 			}
 			fn(e, level, arg);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Page tables, of the kernel and of userworlds (4 levels). Lengths and addresses are page-aligned; the
- * largest page size that fits is used. The caller holds the lock of the address space and flushes TLBs.
+ * Page tables, of the kernel and of userworlds (4 levels). Lengths and addresses are page-aligned;
+ * the largest page size that fits is used. The caller holds the lock of the address space and
+ * flushes TLBs.
  * Spec: Intel SDM 3A 4.5.
  */
 #ifndef X86_PAGING_H
@@ -33,14 +34,16 @@ extern pa_t paging_kernel_root;
  */
 int __must_check paging_map(pa_t root, va_t va, pa_t pa, uint64_t len, unsigned flags);
 /*
- * Clears what is mapped in the range; large pages at its edges are split first (-ENOMEM). Tables are
- * kept until paging_root_free.
+ * Clears what is mapped in the range; large pages at its edges are split first (-ENOMEM). Tables
+ * are kept until paging_root_free.
  */
 int __must_check paging_unmap(pa_t root, va_t va, uint64_t len);
 /* Changes the flags of what is mapped in the range. */
 int __must_check paging_protect(pa_t root, va_t va, uint64_t len, unsigned flags);
 bool paging_lookup(pa_t root, va_t va, struct paging_leaf *out);
-/* The first mapped 4 KiB page in [va, end) and its address in *at; skips empty tables as a whole. */
+/*
+ * The first mapped 4 KiB page in [va, end) and its address in *at; skips empty tables as a whole.
+ */
 bool paging_next(pa_t root, va_t va, va_t end, va_t *at, struct paging_leaf *out);
 
 /* A userworld's root: empty below, the kernel above; PA_NONE without memory. */
@@ -49,8 +52,8 @@ pa_t __must_check paging_root_new(void);
 void paging_root_free(pa_t root);
 
 /*
- * Where tables come from: zeroed pages or PA_NONE. Boot memory, until mm sets its own when frames can be
- * allocated.
+ * Where tables come from: zeroed pages or PA_NONE. Boot memory, until mm sets its own when frames
+ * can be allocated.
  */
 void paging_set_tables(pa_t (*alloc)(void), void (*free)(pa_t));
 
@@ -58,7 +61,9 @@ void paging_set_tables(pa_t (*alloc)(void), void (*free)(pa_t));
 void paging_init(void);
 /* Maps the registers of the CPU's own devices for good: mm's kmap_device() is for everyone else. */
 void *paging_map_device(pa_t pa, uint64_t len);
-/* A root below 4 GiB, the kernel's plus the executable page at its own address: for starting CPUs. */
+/*
+ * A root below 4 GiB, the kernel's plus the executable page at its own address: for starting CPUs.
+ */
 pa_t paging_trampoline_root(pa_t page);
 void paging_init_cpu(void); /* PAT, CR4.PGE, CR3 */
 

@@ -28,10 +28,10 @@ static pa_t boot_table(void)
 
 static void map(va_t va, pa_t pa, uint64_t len, unsigned flags)
 {
-	int r = paging_map(paging_kernel_root, va, pa, len, flags | PG_GLOBAL);
+	int err = paging_map(paging_kernel_root, va, pa, len, flags | PG_GLOBAL);
 
-	if (r != 0)
-		panic("cannot map %#llx: error %d", (unsigned long long)va, -r);
+	if (err != 0)
+		panic("cannot map %#llx: error %d", (unsigned long long)va, -err);
 }
 
 static void map_direct(void)

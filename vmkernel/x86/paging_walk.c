@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Iteration over what a page table maps. The caller holds the address space's lock. Spec: Intel SDM 3A 4.5. */
+/*
+ * Iteration over what a page table maps. The caller holds the address space's lock. Spec: Intel SDM
+ * 3A 4.5.
+ */
 #include "vmk/layout.h"
 #include "x86/paging.h"
 

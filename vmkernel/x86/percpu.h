@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What a CPU owns, reached through GS while in the kernel. A field is written by its CPU only, with interrupts
- * off or preemption disabled, unless it says otherwise.
+ * What a CPU owns, reached through GS while in the kernel. A field is written by its CPU only, with
+ * interrupts off or preemption disabled, unless it says otherwise.
  */
 #ifndef X86_PERCPU_H
 #define X86_PERCPU_H

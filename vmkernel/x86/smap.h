@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * STAC and CLAC in assembly: three-byte NOPs until smap_enable() (cpu.c) finds that the CPU has SMAP and
- * writes the instructions over them. Spec: Intel SDM 3A 4.6, 2B.
+ * STAC and CLAC in assembly: three-byte NOPs until smap_enable() (cpu.c) finds that the CPU has
+ * SMAP and writes the instructions over them. Spec: Intel SDM 3A 4.6, 2B.
  */
 #ifndef X86_SMAP_H
 #define X86_SMAP_H

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Starting the other CPUs: INIT and STARTUP to all of them, then they come in parallel. Only the boot CPU writes the
- * table of CPUs, and only before it lets the others go on. Spec: Intel SDM 3A 8.4.
+ * Starting the other CPUs: INIT and STARTUP to all of them, then they come in parallel. Only the
+ * boot CPU writes the table of CPUs, and only before it lets the others go on. Spec: Intel SDM 3A
+ * 8.4.
  */
 #include "x86/smp.h"
 #include "acpi/acpi.h"
@@ -83,8 +84,8 @@ static void answer_until_go(struct percpu *p)
 }
 
 /*
- * Whether the CPU's TSC may be the same as ours: its answer has to lie between two readings here, in the round
- * that took the least time (a hypervisor may have paused one of us in another).
+ * Whether the CPU's TSC may be the same as ours: its answer has to lie between two readings here,
+ * in the round that took the least time (a hypervisor may have paused one of us in another).
  */
 static bool tsc_agrees(struct percpu *p)
 {
@@ -111,7 +112,10 @@ static void check_tscs(unsigned count)
 {
 	ns_t deadline = this_cpu()->clock_deadline;
 
-	/* A TSC that is trusted without calling itself invariant is so by an option: not to be argued with. */
+	/*
+	 * A TSC that is trusted without calling itself invariant is so by an option: not to be
+	 * argued with.
+	 */
 	if (!cpu_features.invariant_tsc)
 		return;
 	for (unsigned id = 1; id < count && time_tsc_reliable(); id++) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Dispatch of exceptions and interrupts. The tables are written at boot and when a subsystem starts, single
- * words, read without a lock. Spec: Intel SDM 3A 6.
+ * Dispatch of exceptions and interrupts. The tables are written at boot and when a subsystem
+ * starts, single words, read without a lock. Spec: Intel SDM 3A 6.
  */
 #include "x86/trap.h"
 #include "vmk/log.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Exceptions and interrupts: the frame, who handles what, and what runs on the way out. Handlers start with
- * interrupts off. Spec: Intel SDM 3A 6.
+ * Exceptions and interrupts: the frame, who handles what, and what runs on the way out. Handlers
+ * start with interrupts off. Spec: Intel SDM 3A 6.
  */
 #ifndef X86_TRAP_H
 #define X86_TRAP_H
@@ -53,9 +53,9 @@ static inline bool trap_from_user(const struct trap_frame *f)
 }
 
 /*
- * Handles an exception and returns true; or false, and the exception table and then the panic have it. One from
- * ring 3 has to be resolved (by a signal, if need be). Enters with interrupts off and CR2 still the
- * fault's; may enable interrupts and sleep when it came from ring 3.
+ * Handles an exception and returns true; or false, and the exception table and then the panic have
+ * it. One from ring 3 has to be resolved (by a signal, if need be). Enters with interrupts off and
+ * CR2 still the fault's; may enable interrupts and sleep when it came from ring 3.
  */
 typedef bool (*trap_handler)(struct trap_frame *f);
 void trap_set_handler(unsigned vector, trap_handler fn); /* exceptions; one handler a vector */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Vectors for devices, per CPU. vector_lock guards allocation; dispatch reads its own CPU's slots without a lock, and
- * vector_free() passes through that CPU so that none is in use any more.
+ * Vectors for devices, per CPU. vector_lock guards allocation; dispatch reads its own CPU's slots
+ * without a lock, and vector_free() passes through that CPU so that none is in use any more.
  */
 #include "x86/vector.h"
 #include "vmk/cpu.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Files, terminals and sockets as several processes use them: files CASE ends with 0 when the case holds. Every case also holds
- * on Linux, where the test runs it first.
+ * Files, terminals and sockets as several processes use them: files CASE ends with 0 when the case
+ * holds. Every case also holds on Linux, where the test runs it first.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -47,7 +47,10 @@ static void reap(pid_t child)
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-/* A file travels to another process, which reads through it at the shared position; one that has no reader is closed. */
+/*
+ * A file travels to another process, which reads through it at the shared position; one that has no
+ * reader is closed.
+ */
 static void rights(void)
 {
 	union {
@@ -130,7 +133,10 @@ static void named_socket(void)
 	CHECK(unlink(a.sun_path) == 0);
 }
 
-/* What is written shows in mappings and the other way round, also across fork; truncation takes pages away. */
+/*
+ * What is written shows in mappings and the other way round, also across fork; truncation takes
+ * pages away.
+ */
 static void mappings(void)
 {
 	char *shared, *own, byte;
@@ -160,6 +166,7 @@ static void mappings(void)
 		_exit(shared[4096]);
 	}
 	int status;
+
 	CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) &&
 	      WTERMSIG(status) == SIGBUS);
 }
@@ -195,6 +202,7 @@ static void terminal(void)
 			sigset_t none;
 
 			sigset_t all;
+
 			sigemptyset(&none);
 			sigfillset(&all);
 			sigprocmask(SIG_SETMASK, &all, NULL);
@@ -263,6 +271,7 @@ static void readiness(void)
 	sig = signalfd(-1, &usr1, 0);
 	CHECK(pipe(pipes) == 0 && timerfd_settime(timer, 0, &soon, NULL) == 0);
 	const int fds[] = { timer, event, sig, pipes[0] };
+
 	for (unsigned i = 0; i < 4; i++) {
 		ev.data.u32 = i;
 		CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, fds[i], &ev) == 0);

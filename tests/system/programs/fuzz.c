@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Random system calls with random arguments: fuzz SEED COUNT </dev/null. Children do the calls, since many end the process; a
- * timer ends the sleep of a call that waits for ever, and a child that has blocked it is killed once it makes no
- * progress. Prints "fuzz SEED: CALLS calls, N children" at the end; calls made are counted, not those planned. What
- * would only hang or end the whole run is left out.
+ * Random system calls with random arguments: fuzz SEED COUNT </dev/null. Children do the calls,
+ * since many end the process; a timer ends the sleep of a call that waits for ever, and a child
+ * that has blocked it is killed once it makes no progress. Prints "fuzz SEED: CALLS calls, N
+ * children" at the end; calls made are counted, not those planned. What would only hang or end the
+ * whole run is left out.
  */
 #define _GNU_SOURCE
 #include <signal.h>

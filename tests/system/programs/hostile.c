@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Programs that a kernel must survive: hostile sigframe (bad frames for rt_sigreturn), fork (a fork bomb),
- * memory (a memory bomb), lives N (so many process lives), elf N (so many corrupted copies of itself are run). Each prints "hostile NAME: ..." when it is over.
+ * Programs that a kernel must survive: hostile sigframe (bad frames for rt_sigreturn), fork (a fork
+ * bomb), memory (a memory bomb), lives N (so many process lives), elf N (so many corrupted copies
+ * of itself are run). Each prints "hostile NAME: ..." when it is over.
  */
 #define _GNU_SOURCE
 #include <errno.h>

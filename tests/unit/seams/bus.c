@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The bus as a driver under test sees it: BARs lie where the test put them (the register seam answers there), configuration
- * space is an array, vectors are fired by the test. Units that bring vmkernel/bus/ use none of this.
+ * The bus as a driver under test sees it: BARs lie where the test put them (the register seam
+ * answers there), configuration space is an array, vectors are fired by the test. Units that bring
+ * vmkernel/bus/ use none of this.
  */
 #include "seam.h"
 #include "hw/pci.h"
@@ -39,6 +40,7 @@ int seam_irq_fire(unsigned i)
 		return -1;
 	uint64_t flags = irq_save();
 	enum irq_return r = vectors[i].fn(vectors[i].arg);
+
 	irq_restore(flags);
 	return r;
 }
@@ -46,6 +48,7 @@ int seam_irq_fire(unsigned i)
 SEAM uint32_t pci_read(struct pci_dev *p, unsigned off, unsigned size)
 {
 	uint32_t v = 0;
+
 	memcpy(&v, seam_config + off, size);
 	return p->dev.gone ? ~0u >> (32 - 8 * size) : v;
 }
@@ -58,6 +61,7 @@ SEAM void pci_write(struct pci_dev *p, unsigned off, unsigned size, uint32_t v)
 SEAM unsigned pci_cap_find(struct pci_dev *p, uint8_t id, unsigned from)
 {
 	unsigned off = seam_config[from ? from + 1 : PCI_CAPABILITIES];
+
 	while (off && seam_config[off] != id)
 		off = seam_config[off + 1];
 	return off;
@@ -118,11 +122,13 @@ SEAM void kunmap(void *va) {}
 SEAM bool boot_option(const char *name, char *value, size_t size)
 {
 	size_t len = strlen(name);
+
 	for (const char *s = seam_options; s && *s;
 	     s = strchr(s, ' ') ? strchr(s, ' ') + 1 : NULL) {
 		if (strncmp(s, name, len) || (s[len] && s[len] != '=' && s[len] != ' '))
 			continue;
 		const char *v = s + len + (s[len] == '=');
+
 		snprintf(value, size, "%.*s", (int)strcspn(v, " "), v);
 		return true;
 	}
@@ -151,8 +157,10 @@ SEAM void bottom_flush(struct bottom *b)
 SEAM int vmk_snprintf(char *buf, size_t size, const char *fmt, ...)
 {
 	va_list ap;
+
 	va_start(ap, fmt);
 	int n = vsnprintf(buf, size, fmt, ap);
+
 	va_end(ap);
 	return n;
 }
@@ -165,6 +173,7 @@ SEAM size_t str_copy(char *dst, const char *src, size_t size)
 SEAM struct pci_dev *seam_pci_new(void)
 {
 	struct pci_dev *p = calloc(1, sizeof(*p));
+
 	list_init(&p->link);
 	list_init(&p->dev.link);
 	p->dev.dma_mask = ~0ull;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Time, timers, waiting and deferred execution on the host: nothing happens until a test says so. */
+/*
+ * Time, timers, waiting and deferred execution on the host: nothing happens until a test says so.
+ */
 #include "seam.h"
 #include "vmk/log.h"
 #include "vmk/time.h"

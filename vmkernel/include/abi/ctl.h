@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The control socket's frames (DESIGN.md, Control). A frame is this header and length bytes of the operation's
- * structure. Requests carry status 0; replies repeat operation and sequence; events have sequence 0.
+ * The control socket's frames (DESIGN.md, Control). A frame is this header and length bytes of the
+ * operation's structure. Requests carry status 0; replies repeat operation and sequence; events
+ * have sequence 0.
  */
 #ifndef ABI_CTL_H
 #define ABI_CTL_H

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Operations on the host: identity, CPUs, memory, log, counters, power (vmkernel/ctl/ops_host.c). */
+/*
+ * Operations on the host: identity, CPUs, memory, log, counters, power (vmkernel/ctl/ops_host.c).
+ */
 #ifndef ABI_HOST_H
 #define ABI_HOST_H
 #include "abi/ctl.h"

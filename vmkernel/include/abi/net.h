@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Operations on the network (vmkernel/ctl/ops_net.c, ops_ip.c): NICs, switches, port groups, ports, capture; vmk NICs,
- * routes, name servers, connections. Lists are paged (struct ctl_page_req). Addresses stand in network order, an IPv4
- * address in the first four bytes. Names are 0-terminated.
+ * Operations on the network (vmkernel/ctl/ops_net.c, ops_ip.c): NICs, switches, port groups, ports,
+ * capture; vmk NICs, routes, name servers, connections. Lists are paged (struct ctl_page_req).
+ * Addresses stand in network order, an IPv4 address in the first four bytes. Names are
+ * 0-terminated.
  */
 #ifndef ABI_NET_H
 #define ABI_NET_H

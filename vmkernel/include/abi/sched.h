@@ -13,8 +13,9 @@ enum ctl_sched_op {
 struct ctl_world {
 	uint32_t id;
 	uint32_t kind; /* enum world_kind: 0 kernel, 1 user, 2 vcpu, 3 idle */
-	uint32_t state; /* enum world_state: 0 new, 1 ready, 2 running, 3 waiting, 4 costop, 5 dead */
-	uint32_t pid;   /* user worlds: the process; 0 */
+	/* enum world_state: 0 new, 1 ready, 2 running, 3 waiting, 4 costop, 5 dead */
+	uint32_t state;
+	uint32_t pid; /* user worlds: the process; 0 */
 	uint64_t used_ns;
 	uint64_t ready_ns;
 	uint64_t wait_ns;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Virtual machines over the control socket, and the boot module that carries one ready-made guest. A VM is
- * named by the handle that VM_CREATE returned; handles are never reused. The order of a birth:
- * VM_CREATE, VM_ADD_DEVICE ..., guest memory written through the object's mapping, VM_SET_VCPU, VM_START.
+ * Virtual machines over the control socket, and the boot module that carries one ready-made guest.
+ * A VM is named by the handle that VM_CREATE returned; handles are never reused. The order of a
+ * birth: VM_CREATE, VM_ADD_DEVICE ..., guest memory written through the object's mapping,
+ * VM_SET_VCPU, VM_START.
  */
 #ifndef ABI_VM_H
 #define ABI_VM_H
@@ -84,8 +85,8 @@ struct vm_handle {
 ABI_SIZE(struct vm_handle, 8);
 
 /*
- * Where guest memory appears: [0, low) and [high_base, high_base + high). The memory object holds the low
- * part, then the high part.
+ * Where guest memory appears: [0, low) and [high_base, high_base + high). The memory object holds
+ * the low part, then the high part.
  */
 struct vm_created {
 	uint64_t handle;
@@ -140,9 +141,9 @@ enum vm_device_kind {
 enum vm_device_flags { VM_DEV_READ_ONLY = 1, VM_DEV_THIN = 2 };
 
 /*
- * slot: the PCI device number, 0: the next free one. backend: a block device's id or the path of a virtual disk's
- * contents (NAME-flat.vmdk); a port group's name. mac all 0: from the VM's uuid. queues (pairs
- * of a NIC): 0 as many as the VM has CPUs.
+ * slot: the PCI device number, 0: the next free one. backend: a block device's id or the path of a
+ * virtual disk's contents (NAME-flat.vmdk); a port group's name. mac all 0: from the VM's uuid.
+ * queues (pairs of a NIC): 0 as many as the VM has CPUs.
  */
 struct vm_device {
 	uint32_t kind, slot, flags, queues;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Layout of the ACPI tables that the vmkernel reads. Fields lie unaligned, so these are offsets of what is used, not
- * structures. Spec: ACPI 6.4, 5.2; IA-PC HPET 1.0a, 3.2.4; PCI Firmware 3.2, 4.1.2 (MCFG).
+ * Layout of the ACPI tables that the vmkernel reads. Fields lie unaligned, so these are offsets of
+ * what is used, not structures. Spec: ACPI 6.4, 5.2; IA-PC HPET 1.0a, 3.2.4; PCI Firmware 3.2,
+ * 4.1.2 (MCFG).
  */
 #ifndef HW_ACPI_H
 #define HW_ACPI_H

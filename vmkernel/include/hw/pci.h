@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Configuration space of PCI functions. Spec: PCI 3.0, PCI Express Base 4.0, PCI Power Management 1.2. */
+/*
+ * Configuration space of PCI functions. Spec: PCI 3.0, PCI Express Base 4.0, PCI Power Management
+ * 1.2.
+ */
 #ifndef HW_PCI_H
 #define HW_PCI_H
 #include "vmk/types.h"

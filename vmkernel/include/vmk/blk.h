@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Block devices. A request is asynchronous and belongs to its submitter until blk_submit, and again from done. blk_submit may be
- * called from worlds and bottom halves; done runs exactly once, in a bottom half, on the submitting CPU where
- * the device has a queue for it (no sleeping; it may submit again). Everyone above passes machine addresses: the pages are
- * pinned or owned until done. Drivers implement blk_ops and call blk_complete; queueing, splitting,
- * deadlines, retries by error class and statistics live in storage/blk.c and split.c.
+ * Block devices. A request is asynchronous and belongs to its submitter until blk_submit, and again
+ * from done. blk_submit may be called from worlds and bottom halves; done runs exactly once, in a
+ * bottom half, on the submitting CPU where the device has a queue for it (no sleeping; it may
+ * submit again). Everyone above passes machine addresses: the pages are pinned or owned until done.
+ * Drivers implement blk_ops and call blk_complete; queueing, splitting, deadlines, retries by error
+ * class and statistics live in storage/blk.c and split.c.
  *
- * A driver's submit runs under no lock of blk.c, and drivers call blk_complete under no lock of theirs.
+ * A driver's submit runs under no lock of blk.c, and drivers call blk_complete under no lock of
+ * theirs.
  */
 #ifndef VMK_BLK_H
 #define VMK_BLK_H
@@ -29,14 +31,18 @@ struct blk_req {
 	uint64_t offset; /* bytes from the start of the device, multiple of the block size */
 	uint64_t len;    /* bytes, multiple of the block size; for reads and writes the sum of sg */
 	const struct sg *sg;
-	/* 0; -EIO medium or transport, -ETIMEDOUT, -ENODEV gone, -EINVAL, -EROFS, -ENOSPC, -EOPNOTSUPP, -ENOMEM */
+	/*
+	 * 0; -EIO medium or transport, -ETIMEDOUT, -ENODEV gone, -EINVAL, -EROFS, -ENOSPC,
+	 * -EOPNOTSUPP, -ENOMEM
+	 */
 	int status;
 	void (*done)(struct blk_req *r);
 	void *arg;
 	struct blk_dev *dev; /* set by blk_submit */
 	uint64_t pos; /* set by blk.c: bytes from the start of the whole disk; drivers use this */
 	ns_t submitted,
-		deadline; /* deadline: absolute, observed within BLK_TICK; 0: the device's default */
+		/* deadline: absolute, observed within BLK_TICK; 0: the device's default */
+		deadline;
 	uint32_t world;   /* whose: set by blk_submit */
 	struct list link; /* blk.c's */
 	uint64_t drv[2];  /* the driver's */
@@ -48,7 +54,10 @@ struct blk_limits {
 	uint64_t blocks;
 	uint32_t max_bytes; /* of one request, multiple of the block size; larger ones are split */
 	uint16_t max_sg;    /* pieces */
-	/* Every piece but the last ends, but the first begins, on this boundary; 1: none. Others are split or bounced. */
+	/*
+	 * Every piece but the last ends, but the first begins, on this boundary; 1: none. Others
+	 * are split or bounced.
+	 */
 	uint32_t sg_align;
 	uint32_t sg_base_align; /* every piece begins on this boundary; 0 or 1: none */
 	uint32_t discard_max;   /* bytes, 0: none */
@@ -59,18 +68,25 @@ struct blk_limits {
 	bool fua; /* the device writes through on BLK_FUA; else blk.c flushes */
 };
 
-/* A status for blk_complete that never reaches done: interrupted by a reset or not ready; tried again. */
+/*
+ * A status for blk_complete that never reaches done: interrupted by a reset or not ready; tried
+ * again.
+ */
 enum { BLK_AGAIN = -11, BLK_RETRIES = 5 };
 #define BLK_TICK        (500 * NS_PER_MS)
 #define BLK_DEADLINE    (30 * NS_PER_S) /* of a request that names none */
 #define BLK_ABORT_GRACE (5 * NS_PER_S)  /* between two calls of timeout for one request */
 
 struct blk_ops {
-	/* Starts r on queue q; 0, -EBUSY (not now: blk.c holds it until a completion or blk_kick), -errno. */
+	/*
+	 * Starts r on queue q; 0, -EBUSY (not now: blk.c holds it until a completion or blk_kick),
+	 * -errno.
+	 */
 	int (*submit)(struct blk_dev *d, unsigned q, struct blk_req *r);
 	/*
-	 * The deadline passed: abort or reset; every request it owns comes back through blk_complete. Bottom half; called again after
-	 * BLK_ABORT_GRACE. r may have completed meanwhile: compare the pointer, do not follow it.
+	 * The deadline passed: abort or reset; every request it owns comes back through
+	 * blk_complete. Bottom half; called again after BLK_ABORT_GRACE. r may have completed
+	 * meanwhile: compare the pointer, do not follow it.
 	 */
 	void (*timeout)(struct blk_dev *d, struct blk_req *r);
 	/* After blk_unregister, when the last opener has closed: frees d. Optional. */
@@ -131,12 +147,14 @@ int __must_check blk_range(struct blk_dev *d, enum blk_op op, uint64_t offset,
 int __must_check blk_rw_buf(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf,
                             size_t len);
 
-/* Opened, to be closed; NULL: none. blk_next: the device with the smallest number from `number` on. */
+/*
+ * Opened, to be closed; NULL: none. blk_next: the device with the smallest number from `number` on.
+ */
 struct blk_dev *blk_find(const char *id_or_node);
 struct blk_dev *blk_next(uint32_t number);
 /*
- * Exclusive: -EBUSY when the device, its disk or a partition of it is held so; -ENODEV. Others may open what is
- * held, to read. Close in a world: the last one may free an unplugged device.
+ * Exclusive: -EBUSY when the device, its disk or a partition of it is held so; -ENODEV. Others may
+ * open what is held, to read. Close in a world: the last one may free an unplugged device.
  */
 int __must_check blk_open(struct blk_dev *d, bool exclusive);
 void blk_close(struct blk_dev *d, bool exclusive);
@@ -145,8 +163,8 @@ bool blk_in_use(
 /* Disks, each followed by its partitions; under the registry's lock: fn must not sleep. */
 void blk_for_each(void (*fn)(struct blk_dev *d, void *arg), void *arg);
 /*
- * Reads the partition table again. A partition whose number and place are the same stays; -EBUSY when another that
- * is open would go or move, and nothing has changed then.
+ * Reads the partition table again. A partition whose number and place are the same stays; -EBUSY
+ * when another that is open would go or move, and nothing has changed then.
  */
 int __must_check blk_rescan(struct blk_dev *d);
 void blk_stats_get(const struct blk_dev *d, struct blk_stats *s); /* of the whole disk */

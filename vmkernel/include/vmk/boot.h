@@ -30,7 +30,8 @@ struct boot_framebuffer {
 	bool text; /* EGA text, width x height characters */
 };
 struct boot_info {
-	struct boot_range range[BOOT_RANGES_MAX]; /* sanitised: sorted, no overlap, page-aligned RAM */
+	/* sanitised: sorted, no overlap, page-aligned RAM */
+	struct boot_range range[BOOT_RANGES_MAX];
 	unsigned ranges;
 	struct boot_module module[BOOT_MODULES_MAX];
 	unsigned modules;
@@ -48,17 +49,19 @@ extern struct boot_info boot_info;
 bool boot_option(const char *name, char *value, size_t size);
 bool boot_option_u64(const char *name, uint64_t *value);
 const struct boot_module *boot_module_find(const char *name);
-/* Unpacks the modules that are LZ4 frames; the boot CPU only, behind paging_init(), before mm_init(). A module that is
- * broken, or has no room, is empty then. The packed form is given up on a host that is installed: only an installer
- * reads it. */
+/*
+ * Unpacks the modules that are LZ4 frames; the boot CPU only, behind paging_init(), before
+ * mm_init(). A module that is broken, or has no room, is empty then. The packed form is given up on
+ * a host that is installed: only an installer reads it.
+ */
 void boot_unpack_modules(void);
 
 /*
- * Memory before the frame allocator; the boot CPU only, no lock. boot_alloc takes zeroed memory from the top of the RAM
- * below limit that nothing claims (image, modules, loader's data, low 1 MiB), on the node if >= 0;
- * PA_NONE when there is none. Until paging_init() only memory below 4 GiB is reachable. boot_release takes whole pages
- * back out of what was reserved.
- * boot_free_ranges hands what is left to fn, page-aligned, in rising order, and closes boot_alloc.
+ * Memory before the frame allocator; the boot CPU only, no lock. boot_alloc takes zeroed memory
+ * from the top of the RAM below limit that nothing claims (image, modules, loader's data, low 1
+ * MiB), on the node if >= 0; PA_NONE when there is none. Until paging_init() only memory below 4
+ * GiB is reachable. boot_release takes whole pages back out of what was reserved. boot_free_ranges
+ * hands what is left to fn, page-aligned, in rising order, and closes boot_alloc.
  */
 pa_t __must_check boot_alloc(uint64_t size, uint64_t align, pa_t limit, int node);
 void boot_reserve(pa_t base, uint64_t len);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Consoles: where text for people goes and where their key strokes come from (log/console.c). Output functions are
- * called in any context, one at a time, with interrupts off; they must not log.
+ * Consoles: where text for people goes and where their key strokes come from (log/console.c).
+ * Output functions are called in any context, one at a time, with interrupts off; they must not
+ * log.
  */
 #ifndef VMK_CONSOLE_H
 #define VMK_CONSOLE_H

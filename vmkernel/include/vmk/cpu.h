@@ -41,8 +41,8 @@ static inline bool irq_enabled(void)
 #endif
 
 /*
- * fn runs on the CPU with interrupts off; waits for all. From worlds, with interrupts on and no lock held: not
- * from interrupt handlers or bottom halves.
+ * fn runs on the CPU with interrupts off; waits for all. From worlds, with interrupts on and no
+ * lock held: not from interrupt handlers or bottom halves.
  */
 void cpu_call(unsigned cpu, void (*fn)(void *), void *arg);
 void cpu_call_all(void (*fn)(void *), void *arg); /* this CPU included */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The control socket (vmkernel/ctl/). An operation is a handler in the .ctl section with its sizes and
- * the privilege it needs; the server checks length and privilege before it calls.
+ * The control socket (vmkernel/ctl/). An operation is a handler in the .ctl section with its sizes
+ * and the privilege it needs; the server checks length and privilege before it calls.
  */
 #ifndef VMK_CTL_H
 #define VMK_CTL_H

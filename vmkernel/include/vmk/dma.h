@@ -18,7 +18,10 @@ struct sg {
 	uint32_t flags; /* the owner's */
 };
 
-/* Zeroed memory shared with the device; va and iova; aligned to its size rounded up to 2^n pages. Freeing NULL is nothing. */
+/*
+ * Zeroed memory shared with the device; va and iova; aligned to its size rounded up to 2^n pages.
+ * Freeing NULL is nothing.
+ */
 void *__must_check dma_alloc(struct device *dev, size_t size, iova_t *iova);
 void dma_free(struct device *dev, void *va, size_t size);
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A driver's one declaration: match table, HCL rows and entry in the image. The kernel walks the
- * .drivers section; hcl/ reads the same section from the linked image through abi/hcl.h, so the list and
- * the kernel cannot disagree.
+ * .drivers section; hcl/ reads the same section from the linked image through abi/hcl.h, so the
+ * list and the kernel cannot disagree.
  *
- *	static const struct hcl_match nvme_match[] = {
- *		PCI_DEV(0x1b36, 0x0010, EMULATED, "QEMU NVMe controller"),
- *		PCI_CLASS(0x010802, SUPPORTED, "any NVM Express 1.0+ controller"),
- *	};
- *	DRIVER(nvme, .desc = "NVM Express storage", .spec = "NVMe 1.4", .bus = HCL_BUS_PCI,
- *	       .class = HCL_CLASS_BLOCK, MATCH(nvme_match), .probe = nvme_probe, .remove = nvme_remove);
+ * 	static const struct hcl_match nvme_match[] = {
+ * 		PCI_DEV(0x1b36, 0x0010, EMULATED, "QEMU NVMe controller"),
+ * 		PCI_CLASS(0x010802, SUPPORTED, "any NVM Express 1.0+ controller"),
+ * 	};
+ * 	DRIVER(nvme, .desc = "NVM Express storage", .spec = "NVMe 1.4", .bus = HCL_BUS_PCI,
+ * 	       .class = HCL_CLASS_BLOCK, MATCH(nvme_match), .probe = nvme_probe, .remove = nvme_remove);
  */
 #ifndef VMK_DRIVER_H
 #define VMK_DRIVER_H
@@ -50,9 +50,9 @@ struct device {
 		drivers) = { .name = #id, .source = __FILE__, __VA_ARGS__ }
 
 /*
- * Matches a device against the list, binds it; called by the buses for each device they find. A row by
- * class binds as one by id does; boot options: hcl=permissive lets the programming interface differ from a class row's,
- * hcl.block=VVVV:DDDD[,...] leaves devices alone.
+ * Matches a device against the list, binds it; called by the buses for each device they find. A row
+ * by class binds as one by id does; boot options: hcl=permissive lets the programming interface
+ * differ from a class row's, hcl.block=VVVV:DDDD[,...] leaves devices alone.
  */
 void driver_attach(struct device *dev);
 /* Orderly or surprise removal: drains, then drv->remove. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Open files, inodes and file systems (vmkernel/fs/). A file is reference counted; descriptors, SCM_RIGHTS
- * messages and calls in flight hold references. Everything here is called from worlds and may sleep, but file_notify.
+ * Open files, inodes and file systems (vmkernel/fs/). A file is reference counted; descriptors,
+ * SCM_RIGHTS messages and calls in flight hold references. Everything here is called from worlds
+ * and may sleep, but file_notify.
  */
 #ifndef VMK_FILE_H
 #define VMK_FILE_H
@@ -19,12 +20,16 @@ enum { FPOLLIN = 1, FPOLLPRI = 2, FPOLLOUT = 4, FPOLLERR = 8, FPOLLHUP = 16, FPO
 
 struct file_ops {
 	const char *name; /* for /proc and the log */
-	/* Bytes done or -errno; *pos is the place in the file (seekable ones advance it themselves). */
+	/*
+	 * Bytes done or -errno; *pos is the place in the file (seekable ones advance it
+	 * themselves).
+	 */
 	ssize_t (*read)(struct file *f, struct uio *u, uint64_t *pos);
 	ssize_t (*write)(struct file *f, struct uio *u, uint64_t *pos);
 	/*
-	 * The bits that are ready now. Sleeping pollers wait on *q, which is set first and stays the same while
-	 * the file lives. The file wakes all of *q after every change, also those of waiters for other bits.
+	 * The bits that are ready now. Sleeping pollers wait on *q, which is set first and stays
+	 * the same while the file lives. The file wakes all of *q after every change, also those of
+	 * waiters for other bits.
 	 */
 	unsigned (*poll)(struct file *f, struct waitq **q);
 	long (*ioctl)(struct file *f, unsigned cmd, uva_t arg);
@@ -37,7 +42,10 @@ struct file_ops {
 	                            uint64_t next),
 	               void *arg);
 	int (*fsync)(struct file *f, bool data_only);
-	/* The next data or hole at or behind `from`, the end being a hole; -ENXIO. NULL: all is data. */
+	/*
+	 * The next data or hole at or behind `from`, the end being a hole; -ENXIO. NULL: all is
+	 * data.
+	 */
 	int (*seek)(struct file *f, uint64_t from, bool hole, uint64_t *found);
 	/* fallocate: Linux's modes; -EOPNOTSUPP. NULL: only the size grows. */
 	int (*allocate)(struct file *f, unsigned mode, uint64_t off, uint64_t len);
@@ -68,8 +76,8 @@ struct file *__must_check fd_get(int fd);
 int __must_check fd_install(struct file *f, bool cloexec); /* takes the reference; fd or -EMFILE */
 
 /*
- * Inodes. A file system fills ops; lookup and the rest are called with the directory's lock held. Names are
- * checked (length, no '/') before.
+ * Inodes. A file system fills ops; lookup and the rest are called with the directory's lock held.
+ * Names are checked (length, no '/') before.
  */
 enum inode_type {
 	INODE_FIFO = 1,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Guest memory: the one owner of a VM's frames, of its nested page tables and of their translations' lives
- * (vmkernel/vmm/gmem.c). Frames are allocated, zeroed, when the VM is made and go when it is destroyed. Reading the layout
- * needs no lock. Every unmapping clears the nested entry, raises the generation, kicks the vCPUs, waits for their
- * acknowledgements and for pins. Spec: DESIGN.md, "Memory that several hold".
+ * Guest memory: the one owner of a VM's frames, of its nested page tables and of their
+ * translations' lives (vmkernel/vmm/gmem.c). Frames are allocated, zeroed, when the VM is made and
+ * go when it is destroyed. Reading the layout needs no lock. Every unmapping clears the nested
+ * entry, raises the generation, kicks the vCPUs, waits for their acknowledgements and for pins.
+ * Spec: DESIGN.md, "Memory that several hold".
  */
 #ifndef VMK_GMEM_H
 #define VMK_GMEM_H
@@ -23,8 +24,8 @@ struct npt_format {
 };
 
 /*
- * A vCPU's acknowledgement. in_guest and seen are written by the vCPU with interrupts off; kick makes
- * it leave the guest.
+ * A vCPU's acknowledgement. in_guest and seen are written by the vCPU with interrupts off; kick
+ * makes it leave the guest.
  */
 struct gmem_cpu {
 	struct list link;
@@ -46,21 +47,26 @@ pa_t gmem_root(const struct gmem *g);
 uint64_t gmem_table_pages(const struct gmem *g); /* overhead */
 
 /*
- * The memory at [gpa, gpa + len) in the direct map, or NULL when it is not RAM or not contiguous (it is
- * within 2 MiB when the VM got large frames, within 4 KiB always).
+ * The memory at [gpa, gpa + len) in the direct map, or NULL when it is not RAM or not contiguous
+ * (it is within 2 MiB when the VM got large frames, within 4 KiB always).
  */
 void *gmem_ptr(struct gmem *g, gpa_t gpa, size_t len);
 /* Copies across pages; 0 or -EFAULT. */
 int __must_check gmem_read(struct gmem *g, gpa_t gpa, void *dst, size_t len);
 int __must_check gmem_write(struct gmem *g, gpa_t gpa, const void *src, size_t len);
-/* Machine addresses for DMA: appends to sg, returns the pieces used, -EFAULT or -E2BIG. Each call that succeeds is
- * one pin, given back by gmem_unpin in any context. */
+/*
+ * Machine addresses for DMA: appends to sg, returns the pieces used, -EFAULT or -E2BIG. Each call
+ * that succeeds is one pin, given back by gmem_unpin in any context.
+ */
 int __must_check gmem_pin(struct gmem *g, gpa_t gpa, size_t len, struct sg *sg, unsigned max);
 void gmem_unpin(struct gmem *g);
 
 /* A nested page fault: maps the largest page; 0, -ENOENT (not RAM: a device), -ENOMEM. World. */
 int __must_check gmem_fault(struct gmem *g, gpa_t gpa);
-/* Removes translations of [gpa, gpa + len), both multiples of 2 MiB; returns when no vCPU and no pin uses them. */
+/*
+ * Removes translations of [gpa, gpa + len), both multiples of 2 MiB; returns when no vCPU and no
+ * pin uses them.
+ */
 void gmem_unmap(struct gmem *g, gpa_t gpa, uint64_t len);
 
 void gmem_cpu_add(struct gmem *g, struct gmem_cpu *c);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Back ends for hardware virtualization (svm; vmx follows) behind one ops table, and the neutral form of an exit. A
- * back end keeps a vCPU's registers in the CPU's own structure; common code reads and writes them through
- * struct vcpu and these ops. Everything but create and destroy runs on the vCPU's world.
+ * Back ends for hardware virtualization (svm; vmx follows) behind one ops table, and the neutral
+ * form of an exit. A back end keeps a vCPU's registers in the CPU's own structure; common code
+ * reads and writes them through struct vcpu and these ops. Everything but create and destroy runs
+ * on the vCPU's world.
  */
 #ifndef VMK_HVM_H
 #define VMK_HVM_H
@@ -72,7 +73,10 @@ struct hvm_ops {
 	void (*set_state)(struct vcpu *v, const struct vm_vcpu_state *s);
 	void (*context)(const struct vcpu *v, struct vcpu_context *c);
 	void (*set_cr2)(struct vcpu *v, uint64_t value);
-	/* Registers that the back end keeps for the guest (EFER, PAT, SYSENTER ...); -ENOENT, -EINVAL: #GP. */
+	/*
+	 * Registers that the back end keeps for the guest (EFER, PAT, SYSENTER ...); -ENOENT,
+	 * -EINVAL: #GP.
+	 */
 	int (*msr)(struct vcpu *v, uint32_t index, bool write, uint64_t *value);
 	/* Runs the guest until something happens. Interrupts off before and after. */
 	void (*run)(struct vcpu *v, struct vm_exit *e);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A guest's ports and MMIO (vmkernel/vmm/iobus.c): which model answers an address. Ranges belong to their device and
- * live until the VM's end; a BAR that moves is removed and added again. Lookup takes no lock; changes take the
- * bus's. Handlers run on the vCPU's world with no lock held and take the device's own.
+ * A guest's ports and MMIO (vmkernel/vmm/iobus.c): which model answers an address. Ranges belong to
+ * their device and live until the VM's end; a BAR that moves is removed and added again. Lookup
+ * takes no lock; changes take the bus's. Handlers run on the vCPU's world with no lock held and
+ * take the device's own.
  */
 #ifndef VMK_IOBUS_H
 #define VMK_IOBUS_H
@@ -45,7 +46,9 @@ void iobus_remove(struct iobus *b, struct io_range *r, bool ports); /* no effect
 struct io_range *iobus_find_port(struct iobus *b, uint16_t port, unsigned size);
 struct io_range *iobus_find_mmio(struct iobus *b, gpa_t gpa, unsigned size);
 
-/* An access of the guest's: unclaimed reads give all ones, unclaimed writes vanish, both counted. */
+/*
+ * An access of the guest's: unclaimed reads give all ones, unclaimed writes vanish, both counted.
+ */
 uint32_t iobus_port_read(struct iobus *b, uint16_t port, unsigned size);
 void iobus_port_write(struct iobus *b, uint16_t port, unsigned size, uint32_t value);
 uint64_t iobus_mmio_read(struct iobus *b, gpa_t gpa, unsigned size);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Interrupts as drivers see them. Vectors are allocated per CPU (x86/vector.c); a source is an MSI or MSI-X message
- * or an I/O APIC line. Handlers run with interrupts off, acknowledge and raise a bottom half.
+ * Interrupts as drivers see them. Vectors are allocated per CPU (x86/vector.c); a source is an MSI
+ * or MSI-X message or an I/O APIC line. Handlers run with interrupts off, acknowledge and raise a
+ * bottom half.
  */
 #ifndef VMK_IRQ_H
 #define VMK_IRQ_H

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The kernel's half of every address space. Each area starts at a top-level entry of its own; those entries are
- * filled once at boot, so a new address space copies them and never has to follow later changes.
- * Also included by assembly and by the linker script's reader: plain numbers only at the top.
+ * The kernel's half of every address space. Each area starts at a top-level entry of its own; those
+ * entries are filled once at boot, so a new address space copies them and never has to follow later
+ * changes. Also included by assembly and by the linker script's reader: plain numbers only at the
+ * top.
  */
 #ifndef VMK_LAYOUT_H
 #define VMK_LAYOUT_H

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Locks. A spin lock disables preemption while it is held; a lock that an interrupt handler or a
- * bottom half also takes is taken with spin_lock_irq everywhere else. Ranks are acquired in
- * rising order; debug builds check that. Nothing sleeps under a spin lock. Mutexes sleep (worlds only), outside
- * every spin lock. On the host both are checked no-ops.
+ * bottom half also takes is taken with spin_lock_irq everywhere else. Ranks are acquired in rising
+ * order; debug builds check that. Nothing sleeps under a spin lock. Mutexes sleep (worlds only),
+ * outside every spin lock. On the host both are checked no-ops.
  */
 #ifndef VMK_LOCK_H
 #define VMK_LOCK_H
@@ -52,8 +52,8 @@ void spin_unlock_irq(struct spinlock *l, uint64_t flags);
 bool spin_held(const struct spinlock *l); /* by this CPU */
 
 /*
- * The same lock without function calls, for the hottest paths: interrupts are off already and stay off, so
- * nothing can preempt the holder. Debug builds do not check its rank.
+ * The same lock without function calls, for the hottest paths: interrupts are off already and stay
+ * off, so nothing can preempt the holder. Debug builds do not check its rank.
  */
 static inline void spin_lock_raw(struct spinlock *l)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The ring log and the panic. Any context may log, interrupt handlers too. Lines go to the ring (read through
- * the control socket), to serial and to the screen by level. Each .c defines LOG_MODULE first.
+ * The ring log and the panic. Any context may log, interrupt handlers too. Lines go to the ring
+ * (read through the control socket), to serial and to the screen by level. Each .c defines
+ * LOG_MODULE first.
  */
 #ifndef VMK_LOG_H
 #define VMK_LOG_H

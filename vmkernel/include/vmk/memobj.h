@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Memory objects: page-granular memory that several hold (shared mappings, tmpfs files, guest memory).
- * Reference counted. Pages appear on demand through ops->page or are filled before. Revoking
- * unmaps everywhere; later access is SIGBUS. Page faults take o->lock: never copy to or from user memory
- * while it is held. Spec: DESIGN.md, "Memory that several hold".
+ * Memory objects: page-granular memory that several hold (shared mappings, tmpfs files, guest
+ * memory). Reference counted. Pages appear on demand through ops->page or are filled before.
+ * Revoking unmaps everywhere; later access is SIGBUS. Page faults take o->lock: never copy to or
+ * from user memory while it is held. Spec: DESIGN.md, "Memory that several hold".
  */
 #ifndef VMK_MEMOBJ_H
 #define VMK_MEMOBJ_H
@@ -13,8 +13,9 @@
 struct memobj;
 struct memobj_ops {
 	/*
-	 * The page at index: its machine address with a pin taken for the mapping, or PA_NONE (SIGBUS).
-	 * write: it will be written. Called by page faults under the object's lock; may sleep.
+	 * The page at index: its machine address with a pin taken for the mapping, or PA_NONE
+	 * (SIGBUS). write: it will be written. Called by page faults under the object's lock; may
+	 * sleep.
 	 */
 	pa_t (*page)(struct memobj *o, uint64_t index, bool write);
 	void (*release)(struct memobj *o); /* the last reference is gone */
@@ -35,7 +36,10 @@ int __must_check memobj_create_anon(uint64_t pages, struct memobj **out);
 struct memobj *memobj_get(struct memobj *o);
 void memobj_put(struct memobj *o);
 void memobj_revoke(struct memobj *o);
-/* Removes translations to [first, first+count) from every address space, with shoot-down; o->lock is held. */
+/*
+ * Removes translations to [first, first+count) from every address space, with shoot-down; o->lock
+ * is held.
+ */
 void memobj_unmap(struct memobj *o, uint64_t first, uint64_t count);
 /* A file whose mmap gives the object: what SCM_RIGHTS hands out. */
 struct file;

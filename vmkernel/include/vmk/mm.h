@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Memory: frames (buddy per NUMA node, per-CPU caches), kernel heap (slabs), kernel mappings.
- * Frame and heap functions may be called in any context unless ALLOC_WAIT is given; kmap functions from worlds.
+ * Memory: frames (buddy per NUMA node, per-CPU caches), kernel heap (slabs), kernel mappings. Frame
+ * and heap functions may be called in any context unless ALLOC_WAIT is given; kmap functions from
+ * worlds.
  */
 #ifndef VMK_MM_H
 #define VMK_MM_H
@@ -29,8 +30,8 @@ enum frame_owner {
 };
 
 /*
- * 16 bytes a frame. A page with pins is never reused: frame_free with pins outstanding marks it, the last
- * unpin frees it.
+ * 16 bytes a frame. A page with pins is never reused: frame_free with pins outstanding marks it,
+ * the last unpin frees it.
  */
 struct frame {
 	uint8_t owner; /* enum frame_owner */

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The ways into the panic besides panic() of vmk/log.h, and what it asks of others (vmkernel/log/panic.c). */
+/*
+ * The ways into the panic besides panic() of vmk/log.h, and what it asks of others
+ * (vmkernel/log/panic.c).
+ */
 #ifndef VMK_PANIC_H
 #define VMK_PANIC_H
 #include "vmk/types.h"

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The GPT partition types that are ours, as the 16 bytes on disk (the first three fields little-endian); in Python
- * tepui.shell.datastore.partitions, in words storage/FORMAT.md.
+ * The GPT partition types that are ours, as the 16 bytes on disk (the first three fields
+ * little-endian); in Python tepui.shell.datastore.partitions, in words storage/FORMAT.md.
  */
 #ifndef VMK_PART_TYPES_H
 #define VMK_PART_TYPES_H
 
-/* 3bceea6e-9e4c-4446-8135-8c52210429ff: the host's configuration, logs and certificates; a datastore inside. */
+/*
+ * 3bceea6e-9e4c-4446-8135-8c52210429ff: the host's configuration, logs and certificates; a
+ * datastore inside.
+ */
 #define PART_TYPE_OS_DATA                                                                     \
 	{                                                                                     \
 		0x6e, 0xea, 0xce, 0x3b, 0x4c, 0x9e, 0x46, 0x44, 0x81, 0x35, 0x8c, 0x52, 0x21, \

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * PCI and PCI Express (vmkernel/bus/pci*.c). Config access through ECAM where MCFG covers the bus, else CF8/CFC.
+ * PCI and PCI Express (vmkernel/bus/pci*.c). Config access through ECAM where MCFG covers the bus,
+ * else CF8/CFC.
  * Spec: PCI 3.0, PCIe Base 4.0.
  */
 #ifndef VMK_PCI_H
@@ -49,21 +50,24 @@ void *__must_check pci_map_bar(struct pci_dev *p, unsigned bar);
 uint16_t __must_check pci_io_bar(struct pci_dev *p, unsigned bar);
 /* Bus mastering: only while a driver owns the device. */
 void pci_set_master(struct pci_dev *p, bool on);
-/* FLR, else PM; the header is restored, interrupts must be set up again. -ENOTSUP, -ENODEV; sleeps. */
+/*
+ * FLR, else PM; the header is restored, interrupts must be set up again. -ENOTSUP, -ENODEV; sleeps.
+ */
 int __must_check pci_reset_function(struct pci_dev *p);
 
 /*
- * Interrupt messages: up to want vectors (MSI-X, else 1 by MSI, else INTx). Returns how many there are, or -errno.
- * Each is then given its handler; vector i should go to CPU cpu (-1: any). Teardown waits for running handlers.
- * INTx follows the interrupt-line register on PIIX and ICH chipsets; elsewhere the handler is called every
- * millisecond.
+ * Interrupt messages: up to want vectors (MSI-X, else 1 by MSI, else INTx). Returns how many there
+ * are, or -errno. Each is then given its handler; vector i should go to CPU cpu (-1: any). Teardown
+ * waits for running handlers. INTx follows the interrupt-line register on PIIX and ICH chipsets;
+ * elsewhere the handler is called every millisecond.
  */
 int __must_check pci_irq_setup(struct pci_dev *p, unsigned want);
 int __must_check pci_irq_attach(struct pci_dev *p, unsigned i, int cpu, irq_handler fn, void *arg);
 void pci_irq_teardown(struct pci_dev *p);
 
 void pci_for_each(void (*fn)(struct pci_dev *p, void *arg), void *arg);
-void pci_scan(void);     /* boot: find everything */
-void pci_attach(void);   /* boot: bind through the HCL; a world */
-void pci_shutdown(void); /* before power off and reset: takes every driver off its device; a world */
+void pci_scan(void);   /* boot: find everything */
+void pci_attach(void); /* boot: bind through the HCL; a world */
+/* before power off and reset: takes every driver off its device; a world */
+void pci_shutdown(void);
 #endif

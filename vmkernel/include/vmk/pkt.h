@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Packets and uplinks. A packet is a header area and a scatter list of pages that somebody owns
- * (a guest's transmit buffers, a driver's receive pages, lwIP's pbufs); whoever holds the packet calls pkt_done once.
- * Everything runs in bottom halves or in the sender's context; nothing sleeps.
+ * Packets and uplinks. A packet is a header area and a scatter list of pages that somebody owns (a
+ * guest's transmit buffers, a driver's receive pages, lwIP's pbufs); whoever holds the packet calls
+ * pkt_done once. Everything runs in bottom halves or in the sender's context; nothing sleeps.
  */
 #ifndef VMK_PKT_H
 #define VMK_PKT_H
@@ -35,7 +35,10 @@ struct pkt {
 
 /* A packet with one page (len <= PAGE_SIZE) or more of its own memory; NULL when empty. */
 struct pkt *__must_check pkt_alloc(uint32_t len);
-/* A packet without memory, and a frame (4 KiB) that becomes its own: freed with it. false: no room for a piece. */
+/*
+ * A packet without memory, and a frame (4 KiB) that becomes its own: freed with it. false: no room
+ * for a piece.
+ */
 struct pkt *__must_check pkt_new(void);
 bool __must_check pkt_add_page(struct pkt *p, pa_t page, uint32_t offset, uint32_t len);
 void pkt_get(struct pkt *p);
@@ -89,7 +92,9 @@ struct uplink {
 /* Drivers, in a world. register offers it to the watcher, which may set it up at once. */
 int __must_check uplink_register(struct uplink *u);
 void uplink_unregister(struct uplink *u); /* waits until no rx or xmit runs */
-/* The virtual switches, once: told of each NIC added from now on, and of each removed. In worlds. */
+/*
+ * The virtual switches, once: told of each NIC added from now on, and of each removed. In worlds.
+ */
 void uplink_watch(void (*added)(struct uplink *u), void (*removed)(struct uplink *u));
 void uplink_for_each(void (*fn)(struct uplink *u, void *arg), void *arg); /* fn may sleep */
 struct uplink *uplink_find(const char *name); /* stays until it is unregistered */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Devices of the PC itself (drivers/char/): not on a bus that could be asked, so boot/main.c starts them by name.
- * The early ones work before memory and interrupts do.
+ * Devices of the PC itself (drivers/char/): not on a bus that could be asked, so boot/main.c starts
+ * them by name. The early ones work before memory and interrupts do.
  */
 #ifndef VMK_PLATFORM_H
 #define VMK_PLATFORM_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Random bytes for keys (vmkernel/lib/random.c): a ChaCha20 generator with fast key erasure, keyed from a pool of RDSEED,
- * RDRAND and timing. Any context.
+ * Random bytes for keys (vmkernel/lib/random.c): a ChaCha20 generator with fast key erasure, keyed
+ * from a pool of RDSEED, RDRAND and timing. Any context.
  */
 #ifndef VMK_RANDOM_H
 #define VMK_RANDOM_H
@@ -11,8 +11,8 @@
 void random_init(void);
 void random_add_event(uint64_t datum);
 /*
- * Whether the pool has been filled: at once with RDSEED or RDRAND, otherwise after enough events. Before
- * that getrandom() waits; random_bytes() never does.
+ * Whether the pool has been filled: at once with RDSEED or RDRAND, otherwise after enough events.
+ * Before that getrandom() waits; random_bytes() never does.
  */
 bool random_ready(void);
 void random_bytes(void *buf, size_t n);

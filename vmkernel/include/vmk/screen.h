@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A screen of character cells (drivers/char/vga.c, framebuffer.c) and the terminal that draws on it (log/terminal.c).
- * The terminal is a console; what guards consoles (vmk/console.h) guards the screen.
+ * A screen of character cells (drivers/char/vga.c, framebuffer.c) and the terminal that draws on it
+ * (log/terminal.c). The terminal is a console; what guards consoles (vmk/console.h) guards the
+ * screen.
  */
 #ifndef VMK_SCREEN_H
 #define VMK_SCREEN_H

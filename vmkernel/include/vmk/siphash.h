@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* SipHash-2-4 (Aumasson, Bernstein 2012): a keyed 64-bit hash that an outsider cannot predict. Any context. */
+/*
+ * SipHash-2-4 (Aumasson, Bernstein 2012): a keyed 64-bit hash that an outsider cannot predict. Any
+ * context.
+ */
 #ifndef VMK_SIPHASH_H
 #define VMK_SIPHASH_H
 #include "vmk/types.h"

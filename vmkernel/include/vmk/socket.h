@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Sockets. fs/socket.c owns what all families share (descriptors, blocking rules, SOL_SOCKET options) and hands
- * the rest to the family that registered for the address family. A family's functions run in the calling
- * world, may sleep, and do their own locking; two may run at once on one socket.
+ * Sockets. fs/socket.c owns what all families share (descriptors, blocking rules, SOL_SOCKET
+ * options) and hands the rest to the family that registered for the address family. A family's
+ * functions run in the calling world, may sleep, and do their own locking; two may run at once on
+ * one socket.
  */
 #ifndef VMK_SOCKET_H
 #define VMK_SOCKET_H
@@ -55,14 +56,17 @@ struct sock_msg {
 	struct sockaddr_any addr; /* send: destination (len 0: none); receive: the source */
 	unsigned flags;           /* MSG_* asked for; MSG_DONTWAIT is set for O_NONBLOCK files */
 	unsigned flags_out;       /* receive: MSG_TRUNC, MSG_CTRUNC, MSG_EOR */
-	/* AF_UNIX: files that travel. send: nfds is 0 once the reader has them; receive: to the caller. */
+	/*
+	 * AF_UNIX: files that travel. send: nfds is 0 once the reader has them; receive: to the
+	 * caller.
+	 */
 	struct file **fds;
 	unsigned nfds, fds_max;
 	bool has_cred;
 	struct ucred cred;
 	/*
-	 * Control messages (cmsghdr ...), zeroed kernel memory. send: the other families' ones. receive: what
-	 * socket_put_cmsg has put there.
+	 * Control messages (cmsghdr ...), zeroed kernel memory. send: the other families' ones.
+	 * receive: what socket_put_cmsg has put there.
 	 */
 	uint8_t *control;
 	uint32_t control_len, control_max;
@@ -128,8 +132,9 @@ long inet_ioctl(struct socket *s, unsigned cmd, uva_t arg);
 ns_t socket_deadline(ns_t timeout);
 
 /*
- * The kernel's own use of AF_UNIX (the control socket): a listening stream socket bound to path in the file
- * system, blocking accept (-EINTR when the world is interrupted), whole messages with files.
+ * The kernel's own use of AF_UNIX (the control socket): a listening stream socket bound to path in
+ * the file system, blocking accept (-EINTR when the world is interrupted), whole messages with
+ * files.
  */
 int __must_check unix_listen_kernel(const char *path, uint32_t mode, unsigned backlog,
                                     struct file **out);

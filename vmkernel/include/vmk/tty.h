@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Terminals. A driver (UART, keyboard with screen) declares a port; fs/tty.c puts a tty with line discipline and
- * job control on it and makes /dev/NAME. Input may come from any context: it is queued and the line
- * discipline runs in a work world. Output is called from worlds, one call at a time a port, and may sleep.
+ * Terminals. A driver (UART, keyboard with screen) declares a port; fs/tty.c puts a tty with line
+ * discipline and job control on it and makes /dev/NAME. Input may come from any context: it is
+ * queued and the line discipline runs in a work world. Output is called from worlds, one call at a
+ * time a port, and may sleep.
  */
 #ifndef VMK_TTY_H
 #define VMK_TTY_H

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Memory that a read or a write goes to: user memory of the current process or kernel memory, in one
- * or several pieces; and the checked copies between the two worlds. Every user pointer passes here.
+ * Memory that a read or a write goes to: user memory of the current process or kernel memory, in
+ * one or several pieces; and the checked copies between the two worlds. Every user pointer passes
+ * here.
  */
 #ifndef VMK_UIO_H
 #define VMK_UIO_H
@@ -36,8 +37,8 @@ int __must_check uio_read(struct uio *u, void *dst, size_t n);        /* from th
 int __must_check uio_write(struct uio *u, const void *src, size_t n); /* to the pieces */
 void uio_advance(struct uio *u, size_t n);
 /*
- * Pins the pages under the next n bytes for DMA (write: the device writes to them); fills sg, returns pieces or
- * -errno. uio_unpin releases and, for write, marks them dirty.
+ * Pins the pages under the next n bytes for DMA (write: the device writes to them); fills sg,
+ * returns pieces or -errno. uio_unpin releases and, for write, marks them dirty.
  */
 int __must_check uio_pin(struct uio *u, size_t n, bool write, struct sg *sg, unsigned max);
 void uio_unpin(const struct sg *sg, unsigned count, bool write);

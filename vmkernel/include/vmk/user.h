@@ -19,7 +19,9 @@ struct uthread *uthread_current(void);
 int proc_pid(const struct proc *p);
 int world_pid(const struct world *w); /* of a userworld's thread; 0 for other worlds */
 
-/* What fs/ asks of the process layer (vmkernel/user/). The current process's unless said otherwise. */
+/*
+ * What fs/ asks of the process layer (vmkernel/user/). The current process's unless said otherwise.
+ */
 struct fdtable *proc_fdtable(struct proc *p);
 struct fsctx *proc_fsctx(struct proc *p);
 struct cred {
@@ -40,14 +42,17 @@ void signal_current(int sig);            /* to this thread: SIGPIPE, SIGXFSZ */
 bool signal_blocked_or_ignored(int sig); /* by this thread */
 /* ppoll, pselect6, epoll_pwait: mask holds until the call returns to ring 3, then the old one. */
 void signal_temp_mask(uint64_t mask);
-/* signalfd: bit n-1 is signal n. take fills a signalfd_siginfo of 128 bytes; false when none pends. */
+/*
+ * signalfd: bit n-1 is signal n. take fills a signalfd_siginfo of 128 bytes; false when none pends.
+ */
 bool signal_pending(uint64_t mask);
 bool signal_take(uint64_t mask, void *info);
 struct waitq *signal_waitq(void); /* woken when a signal arrives for the process */
 
 /*
- * A system call: SYSCALL(0, read) { int fd = (int)a[0]; ... } returns the value for RAX. One file of
- * user/ or fs/ per theme; entries gather in .syscalls, missing numbers give ENOSYS and are counted.
+ * A system call: SYSCALL(0, read) { int fd = (int)a[0]; ... } returns the value for RAX. One file
+ * of user/ or fs/ per theme; entries gather in .syscalls, missing numbers give ENOSYS and are
+ * counted.
  */
 struct syscall_entry {
 	uint32_t nr;

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Device models (vmkernel/vdev/). Kinds that VM_ADD_DEVICE knows register in section .vdevs. A model gets its
- * interrupt line as an object and never calls up. What a guest writes is checked at the edge; a mistake makes the
- * device need a reset, it never harms the host.
+ * Device models (vmkernel/vdev/). Kinds that VM_ADD_DEVICE knows register in section .vdevs. A
+ * model gets its interrupt line as an object and never calls up. What a guest writes is checked at
+ * the edge; a mistake makes the device need a reset, it never harms the host.
  */
 #ifndef VMK_VDEV_H
 #define VMK_VDEV_H
 #include "abi/vm.h"
 #include "vmk/vm.h"
 
-/* A line to the guest's interrupt controllers. set may be called in any context, under the device's lock. */
+/*
+ * A line to the guest's interrupt controllers. set may be called in any context, under the device's
+ * lock.
+ */
 struct virq {
 	void (*set)(struct virq *q, bool level);
 };
@@ -23,7 +26,9 @@ struct vpci_bus;
 struct vdev_class {
 	uint32_t kind; /* enum vm_device_kind */
 	const char *name;
-	/* Puts itself onto the bus at cfg->slot. 0, -ENOMEM, -ENOENT (no such backend), -EBUSY ... */
+	/*
+	 * Puts itself onto the bus at cfg->slot. 0, -ENOMEM, -ENOENT (no such backend), -EBUSY ...
+	 */
 	int (*create)(struct vm *vm, struct vpci_bus *bus, const struct vm_device *cfg,
 	              struct vdev **out);
 	/* The vCPUs have ended: no more requests come. Waits for those in flight. */

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Virtual disks: a datastore's file as a block device for one user (vmkernel/storage/vdisk.c). While it is open nobody else
- * opens the file, not even to read (-EBUSY). vdisk_submit is for worlds and does not sleep; done runs once, in a
- * bottom half or a work world, and may submit again only from a world. Pages are pinned or owned by the submitter until
- * done. Reads and writes of blocks that are written go down as they are, and so does a first write, behind which
- * metadata is published; nothing is copied.
+ * Virtual disks: a datastore's file as a block device for one user (vmkernel/storage/vdisk.c).
+ * While it is open nobody else opens the file, not even to read (-EBUSY). vdisk_submit is for
+ * worlds and does not sleep; done runs once, in a bottom half or a work world, and may submit again
+ * only from a world. Pages are pinned or owned by the submitter until done. Reads and writes of
+ * blocks that are written go down as they are, and so does a first write, behind which metadata is
+ * published; nothing is copied.
  */
 #ifndef VMK_VDISK_H
 #define VMK_VDISK_H
@@ -25,7 +26,10 @@ struct vdisk_req {
 	struct list link;
 };
 
-/* A path below /vmfs/volumes. -ENOENT, -EBUSY, -EINVAL (no file of a datastore, or no whole sectors), -EROFS, -ENOMEM. */
+/*
+ * A path below /vmfs/volumes. -ENOENT, -EBUSY, -EINVAL (no file of a datastore, or no whole
+ * sectors), -EROFS, -ENOMEM.
+ */
 int __must_check vdisk_open(const char *path, unsigned flags, struct vdisk **out);
 void vdisk_close(struct vdisk *d); /* nothing is in flight any more */
 /* The size cannot change while it is open. discard_max is 0 unless it is thin. */

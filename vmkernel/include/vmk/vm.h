@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Virtual machines (vmkernel/vmm/vm.c). A VM is reference counted; handles name it outside. State changes go
- * CREATED -> RUNNING -> one of the ends, once; each is an event. Functions sleep and are for worlds, but
- * those marked "any context".
+ * Virtual machines (vmkernel/vmm/vm.c). A VM is reference counted; handles name it outside. State
+ * changes go CREATED -> RUNNING -> one of the ends, once; each is an event. Functions sleep and are
+ * for worlds, but those marked "any context".
  */
 #ifndef VMK_VM_H
 #define VMK_VM_H

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Virtual standard switches, their port groups and uplinks, and capture (vmkernel/net/). A switch
- * forwards by the MACs of its own ports: what it does not know goes to the uplink, and what comes from the uplink for
- * nobody is dropped. Configuration calls are for worlds and may sleep; names are unique and < 64 bytes.
+ * forwards by the MACs of its own ports: what it does not know goes to the uplink, and what comes
+ * from the uplink for nobody is dropped. Configuration calls are for worlds and may sleep; names
+ * are unique and < 64 bytes.
  */
 #ifndef VMK_VSWITCH_H
 #define VMK_VSWITCH_H
@@ -25,7 +26,9 @@ struct net_policy {
 	bool inherited[3]; /* a port group: which of them come from its switch */
 };
 
-/* vSwitch0 with all uplinks, "VM Network", "Management Network": the configuration of a fresh host. */
+/*
+ * vSwitch0 with all uplinks, "VM Network", "Management Network": the configuration of a fresh host.
+ */
 void net_init(void);
 
 /* 0, -EEXIST, -ENOENT, -EBUSY (something is still connected), -EINVAL, -ENOSPC, -ENOMEM. */
@@ -33,7 +36,10 @@ int __must_check vswitch_add(const char *name, unsigned ports, unsigned mtu);
 int __must_check vswitch_remove(const char *name);
 int __must_check vswitch_set(const char *name, unsigned mtu);
 int __must_check vswitch_policy_set(const char *name, const struct net_policy *p);
-/* An uplink may be named before it exists; the first one in order whose link is up carries the traffic. */
+/*
+ * An uplink may be named before it exists; the first one in order whose link is up carries the
+ * traffic.
+ */
 int __must_check vswitch_uplink_add(const char *name, const char *uplink);
 int __must_check vswitch_uplink_remove(const char *name, const char *uplink);
 int __must_check portgroup_add(const char *vswitch, const char *name);
@@ -42,15 +48,17 @@ int __must_check portgroup_set_vlan(const char *name, unsigned vlan);
 int __must_check portgroup_policy_set(const char *name, const struct net_policy *p);
 
 /*
- * net/uplink.c tells of NICs (uplink_watch): added after the name is given (it takes over rx, link_changed and owner, and sets
- * the NIC up), removed before it goes: when that returns, no xmit of ours runs. Worlds.
+ * net/uplink.c tells of NICs (uplink_watch): added after the name is given (it takes over rx,
+ * link_changed and owner, and sets the NIC up), removed before it goes: when that returns, no xmit
+ * of ours runs. Worlds.
  */
 void vswitch_nic_added(struct uplink *u);
 void vswitch_nic_removed(struct uplink *u);
 
 /*
- * Frames that pass a port ("port:ID") or an uplink (its name), as a pcap stream to read from a file that can be
- * polled. snap: bytes kept of a frame, 0 all. What the reader is too slow for is dropped and counted.
+ * Frames that pass a port ("port:ID") or an uplink (its name), as a pcap stream to read from a file
+ * that can be polled. snap: bytes kept of a frame, 0 all. What the reader is too slow for is
+ * dropped and counted.
  */
 int __must_check capture_open(const char *what, unsigned snap, struct file **out);
 #endif

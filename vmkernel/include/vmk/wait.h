@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Wait queues: worlds wait for a condition that another world, a bottom half or an interrupt makes true and then
- * wakes. Wakers may be in any context. The condition is evaluated without a lock of the queue.
+ * Wait queues: worlds wait for a condition that another world, a bottom half or an interrupt makes
+ * true and then wakes. Wakers may be in any context. The condition is evaluated without a lock of
+ * the queue.
  */
 #ifndef VMK_WAIT_H
 #define VMK_WAIT_H
@@ -29,9 +30,10 @@ void waitq_add(struct waitq *q, struct waiter *w);
 void waitq_remove(struct waitq *q, struct waiter *w);
 
 /*
- * Steps of a wait, the waiter zeroed before the first: prepare (marks the world as sleeping), test, sleep, finish. wait_sleep returns 0 when woken,
- * -ETIMEDOUT at the absolute deadline (NS_NEVER: none), -EINTR when interruptible and the world
- * was asked to stop or has a signal (world_interrupt()).
+ * Steps of a wait, the waiter zeroed before the first: prepare (marks the world as sleeping), test,
+ * sleep, finish. wait_sleep returns 0 when woken, -ETIMEDOUT at the absolute deadline (NS_NEVER:
+ * none), -EINTR when interruptible and the world was asked to stop or has a signal
+ * (world_interrupt()).
  */
 void wait_prepare(struct waitq *q, struct waiter *w);
 int wait_sleep(ns_t deadline, bool interruptible);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Deferred execution. A bottom half runs on the CPU that raised it, at interrupt exit with
- * interrupts on and preemption off: no sleeping, at most 64 completions a pass (DESIGN.md, Contexts). A work item
- * runs in a work world and may sleep. Both: raising twice before it ran runs it once. A work item never runs twice at
- * once: queued while it runs, it runs again when it has returned.
+ * interrupts on and preemption off: no sleeping, at most 64 completions a pass (DESIGN.md,
+ * Contexts). A work item runs in a work world and may sleep. Both: raising twice before it ran runs
+ * it once. A work item never runs twice at once: queued while it runs, it runs again when it has
+ * returned.
  */
 #ifndef VMK_WORK_H
 #define VMK_WORK_H

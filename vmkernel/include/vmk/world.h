@@ -14,8 +14,8 @@ enum world_kind { WORLD_KERNEL, WORLD_USER, WORLD_VCPU, WORLD_IDLE };
 enum world_state { WORLD_NEW, WORLD_READY, WORLD_RUNNING, WORLD_WAITING, WORLD_COSTOP, WORLD_DEAD };
 
 /*
- * Called with interrupts off, on the CPU that switches. switch_out is called under the run queue's lock: it takes no
- * lock and wakes nobody.
+ * Called with interrupts off, on the CPU that switches. switch_out is called under the run queue's
+ * lock: it takes no lock and wakes nobody.
  */
 struct world_hooks {
 	void (*switch_in)(struct world *w);
@@ -25,8 +25,8 @@ struct world_hooks {
 };
 
 /*
- * Resource settings of a world or a group. min and max are in percent of one CPU (200 = two CPUs), max 0 =
- * unlimited; shares 1000 is normal.
+ * Resource settings of a world or a group. min and max are in percent of one CPU (200 = two CPUs),
+ * max 0 = unlimited; shares 1000 is normal.
  */
 struct sched_params {
 	uint32_t shares;

@@ -32,7 +32,7 @@ void inet_put_control(const struct socket *s, const struct inet_opts *o,
 {
 	struct netif *n = netif_get_by_index(a->iface);
 	uint32_t index = n ? ip_netif_index(n) : 0;
-	int32_t hops = a->ttl, class = a->tos;
+	int32_t hops = a->ttl, tclass = a->tos;
 	struct sockaddr_any name;
 	uint8_t info[20];
 
@@ -51,7 +51,7 @@ void inet_put_control(const struct socket *s, const struct inet_opts *o,
 	if (o->recv_hops)
 		socket_put_cmsg(m, SOL_IPV6, IPV6_HOPLIMIT, &hops, sizeof(hops));
 	if (o->recv_class)
-		socket_put_cmsg(m, SOL_IPV6, IPV6_TCLASS, &class, sizeof(class));
+		socket_put_cmsg(m, SOL_IPV6, IPV6_TCLASS, &tclass, sizeof(tclass));
 }
 
 static int take_one(struct inet_opts *o, const struct cmsghdr *h, const void *data)

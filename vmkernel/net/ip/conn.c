@@ -22,12 +22,14 @@ static uint32_t window_most(const struct conn *c)
 {
 	const struct socket *s = options_of(c);
 	uint32_t most = s && s->rcvbuf != SOCK_BUF_DEFAULT ? MAX(s->rcvbuf, 0xffffu) : TCP_WND;
+
 	return MIN(most, TCP_WND_MAX(c->pcb));
 }
 
 static void start_window(struct conn *c)
 {
 	uint32_t most = window_most(c);
+
 	if (c->pcb->rcv_wnd <= most)
 		return;
 	c->pcb->rcv_wnd = c->pcb->rcv_ann_wnd = most;
@@ -39,8 +41,10 @@ void conn_open_window(struct conn *c)
 	if (!c->pcb)
 		return;
 	uint32_t most = window_most(c), used = c->unread + c->pcb->rcv_wnd;
+
 	for (uint32_t left = most > used ? most - used : 0; left;) {
 		u16_t n = (u16_t)MIN(left, 0xffffu);
+
 		tcp_recved(c->pcb, n);
 		left -= n;
 	}
@@ -50,6 +54,7 @@ uint32_t conn_room(const struct conn *c)
 {
 	const struct socket *s = options_of(c);
 	uint32_t room = c->pcb->snd_buf, queued = TCP_SND_BUF - room;
+
 	if (!s || s->sndbuf == SOCK_BUF_DEFAULT)
 		return room;
 	return s->sndbuf > queued ? MIN(room, s->sndbuf - queued) : 0;
@@ -64,12 +69,14 @@ static void wake(struct conn *c)
 void conn_refresh(struct conn *c)
 {
 	unsigned ev = 0;
+
 	if (c->state == TCP_LISTENING) {
 		ev = list_empty(&c->ready) ? 0 : FPOLLIN;
 	} else {
 		const struct socket *s = options_of(c);
 		uint32_t low = MIN(s ? s->sndbuf / 2 : TCP_SNDLOWAT, (uint32_t)TCP_SNDLOWAT);
 		bool sends = c->pcb && c->state == TCP_UP && !c->shut_wr;
+
 		if (c->rx || c->eof || c->shut_rd)
 			ev |= FPOLLIN;
 		if (c->eof || c->shut_rd)
@@ -111,6 +118,7 @@ void conn_remember(struct conn *c)
 struct tcp_pcb *conn_detach(struct conn *c)
 {
 	struct tcp_pcb *pcb = c->pcb;
+
 	conn_remember(c);
 	c->pcb = NULL;
 	if (pcb) {
@@ -129,6 +137,7 @@ struct tcp_pcb *conn_detach(struct conn *c)
 static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t e)
 {
 	struct conn *c = arg;
+
 	(void)e;
 	if (!p) {
 		c->eof = true;
@@ -164,10 +173,12 @@ static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 static void on_err(void *arg, err_t e)
 {
 	struct conn *c = arg;
+
 	if (!c)
 		return;
 	c->pcb = NULL;
 	bool done = c->eof && c->shut_wr;
+
 	if (!done)
 		*error_of(c) = c->state == TCP_CONNECTING
 		                       ? (e == ERR_RST ? ECONNREFUSED : ETIMEDOUT)
@@ -182,6 +193,7 @@ static void on_err(void *arg, err_t e)
 err_t conn_connected(void *arg, struct tcp_pcb *pcb, err_t e)
 {
 	struct conn *c = arg;
+
 	(void)pcb;
 	(void)e;
 	c->state = TCP_UP;
@@ -203,6 +215,7 @@ void conn_attach(struct conn *c, struct tcp_pcb *pcb)
 struct conn *conn_alloc(struct socket *s)
 {
 	struct conn *c = kzalloc(sizeof(*c));
+
 	if (c) {
 		c->s = s;
 		c->opts = (struct inet_opts){ .ttl = 64, .mcast_ttl = 1, .mcast_loop = true };
@@ -214,6 +227,7 @@ struct conn *conn_alloc(struct socket *s)
 err_t conn_accepted(void *arg, struct tcp_pcb *pcb, err_t e)
 {
 	struct conn *l = arg, *c = e == ERR_OK && l ? conn_alloc(NULL) : NULL;
+
 	if (!c) {
 		stat_inc(accept_memory);
 		return ERR_MEM; /* lwIP aborts it */
@@ -235,6 +249,7 @@ void conn_free_rx(struct conn *c)
 {
 	while (c->rx) {
 		struct pbuf *p = c->rx;
+
 		c->rx = p->next;
 		p->next = NULL;
 		p->tot_len = p->len;
@@ -247,9 +262,11 @@ void conn_drop(struct conn *c)
 {
 	bool unread = c->rx != NULL;
 	struct tcp_pcb *pcb = conn_detach(c);
+
 	if (pcb && c->state == TCP_UP) /* a window that is not whole means unread data to lwIP */
 		pcb->rcv_wnd = TCP_WND_MAX(pcb);
 	bool listens = c->state == TCP_LISTENING; /* lwIP aborts no listener */
+
 	if (pcb && !listens && (unread || (c->s && c->s->linger == 0)))
 		tcp_abort(pcb);
 	else if (pcb && tcp_close(pcb) != ERR_OK)
@@ -262,6 +279,7 @@ void conn_options(struct conn *c)
 {
 	struct tcp_pcb *pcb = c->pcb;
 	const struct socket *s = c->s;
+
 	if (!pcb || !s)
 		return;
 	pcb->so_options &= (u8_t) ~(SOF_REUSEADDR | SOF_KEEPALIVE);

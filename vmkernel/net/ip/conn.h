@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A TCP connection as sockets see it, over lwIP's raw API. It outlives neither its socket nor, before accept, its listener; its control
- * block may go first (reset, time-out, full close): pcb is NULL then. All under ip_lock, but `events`, which pollers and
- * sleepers read without it and conn_refresh rewrites after every change.
+ * A TCP connection as sockets see it, over lwIP's raw API. It outlives neither its socket nor,
+ * before accept, its listener; its control block may go first (reset, time-out, full close): pcb is
+ * NULL then. All under ip_lock, but `events`, which pollers and sleepers read without it and
+ * conn_refresh rewrites after every change.
  */
 #ifndef NET_IP_CONN_H
 #define NET_IP_CONN_H
@@ -19,8 +20,9 @@ struct conn {
 	uint32_t rx_skip;          /* bytes of rx's first buffer already read */
 	uint32_t unread;           /* bytes of rx */
 	bool eof, shut_rd, shut_wr, nodelay, drained;
-	bool answered; /* something was sent since all was read: what comes next waits for an answer */
-	int error;     /* positive errno, while there is no socket to keep it */
+	/* something was sent since all was read: what comes next waits for an answer */
+	bool answered;
+	int error;               /* positive errno, while there is no socket to keep it */
 	ip_addr_t local, remote; /* kept for when the control block is gone */
 	uint16_t local_port, remote_port;
 	struct list ready; /* listener: connections to accept; connection: its place there */
@@ -37,10 +39,11 @@ void conn_drop(struct conn *c);              /* closes and frees */
 void conn_refresh(struct conn *c);
 void conn_remember(struct conn *c); /* the names, while the control block is there */
 void conn_free_rx(struct conn *c);
-void conn_open_window(struct conn *c);    /* after reading, as far as SO_RCVBUF goes */
-uint32_t conn_room(const struct conn *c); /* bytes that a send can queue; there is a control block */
-int conn_take_error(struct conn *c);      /* the error that pends, once: 0 or -errno */
-void conn_options(struct conn *c);        /* hands the socket's options to the control block */
+void conn_open_window(struct conn *c); /* after reading, as far as SO_RCVBUF goes */
+/* bytes that a send can queue; there is a control block */
+uint32_t conn_room(const struct conn *c);
+int conn_take_error(struct conn *c); /* the error that pends, once: 0 or -errno */
+void conn_options(struct conn *c);   /* hands the socket's options to the control block */
 err_t conn_connected(void *arg, struct tcp_pcb *pcb, err_t e);
 err_t conn_accepted(void *arg, struct tcp_pcb *pcb, err_t e);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * lwIP in the kernel: the core lock, the net world, memory, time, randomness, and what becomes of its assertions.
- * Initial sequence numbers follow RFC 6528.
+ * lwIP in the kernel: the core lock, the net world, memory, time, randomness, and what becomes of
+ * its assertions. Initial sequence numbers follow RFC 6528.
  */
 #include "ip.h"
 #include "lwip/init.h"
@@ -41,6 +41,7 @@ void *ip_malloc(size_t size)
 	if (memory_used + size > MEMORY_MAX)
 		goto none;
 	size_t *p = kmalloc(size + 16);
+
 	if (p) {
 		*p = size + 16;
 		memory_used += *p;
@@ -55,6 +56,7 @@ void *ip_calloc(size_t n, size_t size)
 {
 	size_t bytes;
 	void *p = mul_overflow(n, size, &bytes) ? NULL : ip_malloc(bytes);
+
 	if (p)
 		memset(p, 0, bytes);
 	return p;
@@ -65,6 +67,7 @@ void ip_free(void *p)
 	if (!p)
 		return;
 	size_t *real = (size_t *)p - 2;
+
 	memory_used -= *real;
 	kfree(real);
 }
@@ -82,6 +85,7 @@ u32_t sys_now(void)
 int ip_atoi(const char *s)
 {
 	uint64_t v;
+
 	return str_to_u64(s, &v) ? 0 : (int)v;
 }
 
@@ -113,6 +117,7 @@ uint32_t ip_hook_isn(const ip_addr_t *local, u16_t lport, const ip_addr_t *remot
 		uint8_t local[16], remote[16];
 		uint16_t lport, rport;
 	} tuple = { .lport = lport, .rport = rport };
+
 	if (IP_IS_V6(local)) {
 		memcpy(tuple.local, ip_2_ip6(local)->addr, 16);
 		memcpy(tuple.remote, ip_2_ip6(remote)->addr, 16);
@@ -144,6 +149,7 @@ int ip_errno(err_t e)
 		[-ERR_CLSD] = ENOTCONN,
 		[-ERR_ARG] = EINVAL,
 	};
+
 	return e <= 0 && -e < (int)ARRAY_SIZE(map) ? -map[-e] : -EIO;
 }
 
@@ -168,6 +174,7 @@ static ns_t net_round(void)
 		store_release(&net_pending, true);
 	(void)ip_guarded(run_timers, NULL);
 	uint32_t ms = sys_timeouts_sleeptime();
+
 	mutex_unlock(&ip_lock);
 	return ms == SYS_TIMEOUTS_SLEEPTIME_INFINITE ? NS_NEVER : time_now() + ms * NS_PER_MS;
 }
@@ -185,6 +192,7 @@ static void net_world(void *arg)
 	(void)arg;
 	for (;;) {
 		ns_t due = net_round();
+
 		if (load_acquire(&net_pending))
 			world_yield();
 		else
@@ -210,6 +218,7 @@ void ip_core_start(void)
 		.name = "net", .kind = WORLD_KERNEL, .cpu = -1, .fn = net_world
 	};
 	int err = world_create(&attr, &w);
+
 	if (err)
 		panic("net world: error %d", -err);
 	world_start(w);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * UDP, UDP-Lite and raw sockets over lwIP's raw API. Received datagrams wait in a queue bounded by SO_RCVBUF; ip_lock
- * guards it, and `events` is what pollers and sleepers read. Spec: Linux's udp(7), udplite(7), raw(7).
+ * UDP, UDP-Lite and raw sockets over lwIP's raw API. Received datagrams wait in a queue bounded by
+ * SO_RCVBUF; ip_lock guards it, and `events` is what pollers and sleepers read. Spec: Linux's
+ * udp(7), udplite(7), raw(7).
  */
 #include "inet.h"
 #include "lwip/inet_chksum.h"
@@ -46,6 +47,7 @@ struct dgram {
 static void refresh(struct dgram *d)
 {
 	unsigned ev = list_empty(&d->queue) ? 0 : FPOLLIN;
+
 	if (d->shut_rd)
 		ev |= FPOLLIN | FPOLLRDHUP;
 	if (d->shut_rd && d->shut_wr)
@@ -59,11 +61,13 @@ static void refresh(struct dgram *d)
 static void enqueue(struct dgram *d, struct pbuf *p, const ip_addr_t *from, uint16_t port)
 {
 	uint32_t cost = p->tot_len + (uint32_t)sizeof(struct datagram);
+
 	if (d->shut_rd || d->queued + cost > MAX(d->s->rcvbuf, 4096u)) {
 		stat_inc(overrun);
 		goto drop;
 	}
 	struct datagram *g = kmalloc(sizeof(*g));
+
 	if (!g) {
 		stat_inc(memory);
 		goto drop;
@@ -98,6 +102,7 @@ void dgram_refused(const ip_addr_t *to, uint16_t port, uint16_t own)
 {
 	for (struct udp_pcb *u = udp_pcbs; u; u = u->next) {
 		struct dgram *d = u->recv_arg;
+
 		if (u->recv != on_udp || !d->connected || u->local_port != own ||
 		    u->remote_port != port || !ip_addr_zoneless_eq(&u->remote_ip, to))
 			continue;
@@ -118,6 +123,7 @@ static u8_t on_raw(void *arg, struct raw_pcb *pcb, struct pbuf *p, const ip_addr
 	struct dgram *d = arg;
 	/* A copy: the stack goes on with the original (it answers pings itself). */
 	struct pbuf *copy = pbuf_clone(PBUF_RAW, PBUF_RAM, p);
+
 	/* Linux hands out the header of IPv4, not of IPv6. */
 	if (copy && d->s->family == AF_INET6)
 		copy = pbuf_free_header(copy, ip_current_header_tot_len());
@@ -133,6 +139,7 @@ static void apply_options(struct dgram *d, const struct inet_opts *o)
 	const struct socket *s = d->s;
 	uint8_t set = (uint8_t)((s->reuse_addr || s->reuse_port ? SOF_REUSEADDR : 0) |
 	                        (s->broadcast ? SOF_BROADCAST : 0));
+
 	if (d->udp) {
 		d->udp->so_options = set;
 		d->udp->ttl = o->ttl;
@@ -157,6 +164,7 @@ static int bind_locked(struct dgram *d, const ip_addr_t *ip, uint16_t port)
 	if (port)
 		return ip_errno(udp_bind(d->udp, ip, port));
 	err_t e = ERR_USE;
+
 	for (int i = 0; i < PORT_TRIES && e == ERR_USE; i++)
 		e = udp_bind(d->udp, ip, inet_random_port());
 	return ip_errno(e);
@@ -167,6 +175,7 @@ static int bind_any(struct dgram *d)
 	ip_addr_t any = *(d->s->family == AF_INET ? IP4_ADDR_ANY
 	                  : d->s->v6only          ? IP6_ADDR_ANY
 	                                          : IP_ANY_TYPE);
+
 	return d->udp && !d->udp->local_port ? bind_locked(d, &any, 0) : 0;
 }
 
@@ -175,8 +184,10 @@ static int dgram_bind(struct socket *s, const struct sockaddr_any *a)
 	struct dgram *d = s->priv;
 	ip_addr_t ip;
 	uint16_t port;
+
 	mutex_lock(&ip_lock);
 	int err = inet_get_addr(s, a, &ip, &port);
+
 	if (!err && d->udp && !inet_may_bind(port))
 		err = -EACCES;
 	if (!err && d->udp && d->udp->local_port)
@@ -198,6 +209,7 @@ static int dgram_connect(struct socket *s, const struct sockaddr_any *a, bool no
 	ip_addr_t ip;
 	uint16_t port;
 	int err;
+
 	(void)nonblock;
 	mutex_lock(&ip_lock);
 	if (a->len >= 2 && a->family == AF_UNSPEC) {
@@ -220,6 +232,7 @@ static int dgram_connect(struct socket *s, const struct sockaddr_any *a, bool no
 			/* getsockname tells from where: resolvers order addresses by that. */
 			struct netif *n = ip_route(&d->udp->local_ip, &ip);
 			const ip_addr_t *from = n ? ip_netif_get_local_ip(n, &ip) : NULL;
+
 			if (ip_is_own(&ip))
 				from = &ip;
 			if (from)
@@ -234,8 +247,10 @@ static int dgram_connect(struct socket *s, const struct sockaddr_any *a, bool no
 static int dgram_getname(struct socket *s, struct sockaddr_any *a, bool peer)
 {
 	struct dgram *d = s->priv;
+
 	mutex_lock(&ip_lock);
 	int err = peer && !d->connected ? -ENOTCONN : 0;
+
 	if (!err && d->udp)
 		inet_put_addr(s, a, peer ? &d->udp->remote_ip : &d->udp->local_ip,
 		              peer ? d->udp->remote_port : d->udp->local_port);
@@ -252,6 +267,7 @@ static int send_locked(struct dgram *d, struct pbuf *p, const struct sock_msg *m
 	uint16_t port = 0;
 	struct inet_opts o = d->opts;
 	int err = take_error(d);
+
 	if (!err)
 		err = inet_take_control(d->s, &o, m);
 	if (!err)
@@ -270,6 +286,7 @@ static int send_locked(struct dgram *d, struct pbuf *p, const struct sock_msg *m
 	if (d->udp && port == 0)
 		return -EINVAL;
 	err_t e = d->udp ? udp_sendto(d->udp, p, &ip, port) : raw_sendto(d->raw, p, &ip);
+
 	/* lwIP's word for a broadcast without SO_BROADCAST. */
 	return e == ERR_VAL ? -EACCES : ip_errno(e);
 }
@@ -278,6 +295,7 @@ static ssize_t dgram_send(struct socket *s, struct sock_msg *m)
 {
 	struct dgram *d = s->priv;
 	size_t n = m->u->left;
+
 	if (n > DGRAM_MAX)
 		return -EMSGSIZE;
 	if (d->shut_wr)
@@ -285,6 +303,7 @@ static ssize_t dgram_send(struct socket *s, struct sock_msg *m)
 	mutex_lock(&ip_lock);
 	struct pbuf *p = pbuf_alloc(d->raw ? PBUF_IP : PBUF_TRANSPORT, (u16_t)n, PBUF_RAM);
 	int err = !p ? -ENOBUFS : n ? uio_read(m->u, p->payload, n) : 0;
+
 	if (!err)
 		err = send_locked(d, p, m);
 	if (p)
@@ -299,8 +318,10 @@ static ssize_t take_locked(struct dgram *d, struct sock_msg *m)
 {
 	struct datagram *g = list_first(&d->queue, struct datagram, link);
 	size_t whole = g->p->tot_len;
+
 	for (struct pbuf *q = g->p; q && m->u->left; q = q->next) {
 		size_t n = MIN((size_t)q->len, m->u->left);
+
 		if (n && uio_write(m->u, q->payload, n))
 			return -EFAULT;
 		if (n < q->len) {
@@ -310,6 +331,7 @@ static ssize_t take_locked(struct dgram *d, struct sock_msg *m)
 		whole -= q->len;
 	}
 	ssize_t len = g->p->tot_len;
+
 	if (whole)
 		m->flags_out |= MSG_TRUNC;
 	inet_put_addr(d->s, &m->addr, &g->from, g->port);
@@ -327,12 +349,15 @@ static ssize_t dgram_recv(struct socket *s, struct sock_msg *m)
 {
 	struct dgram *d = s->priv;
 	ns_t deadline = socket_deadline(s->rcv_timeout);
+
 	if (m->flags & MSG_ERRQUEUE)
 		return -EAGAIN;
 	for (;;) {
 		size_t room = m->u->left;
+
 		mutex_lock(&ip_lock);
 		ssize_t n = take_error(d);
+
 		if (!n)
 			n = !list_empty(&d->queue) ? take_locked(d, m) : d->shut_rd ? 0 : -EAGAIN;
 		refresh(d);
@@ -344,6 +369,7 @@ static ssize_t dgram_recv(struct socket *s, struct sock_msg *m)
 		int err = wait_event_intr_until(
 			&s->wait, load_acquire(&d->events) & FPOLLIN || READ_ONCE(s->error),
 			deadline);
+
 		if (err)
 			return err == -ETIMEDOUT ? -EAGAIN : err;
 	}
@@ -352,8 +378,10 @@ static ssize_t dgram_recv(struct socket *s, struct sock_msg *m)
 static int dgram_shutdown(struct socket *s, int how)
 {
 	struct dgram *d = s->priv;
+
 	mutex_lock(&ip_lock);
 	int err = d->connected ? 0 : -ENOTCONN;
+
 	d->shut_rd |= how != SHUT_WR;
 	d->shut_wr |= how != SHUT_RD;
 	refresh(d);
@@ -364,12 +392,16 @@ static int dgram_shutdown(struct socket *s, int how)
 static int dgram_setsockopt(struct socket *s, int level, int opt, const void *val, uint32_t len)
 {
 	struct dgram *d = s->priv;
-	/* Filters of ICMP only spare a program work that it does anyway; lwIP checksums by itself. */
+
+	/*
+	 * Filters of ICMP only spare a program work that it does anyway; lwIP checksums by itself.
+	 */
 	if (d->raw &&
 	    ((level == SOL_RAW_ && opt == ICMP_FILTER_) || (level == 58 && opt == ICMP6_FILTER_) ||
 	     ((level == SOL_RAW_ || level == SOL_IPV6) && opt == IPV6_CHECKSUM_)))
 		return 0;
 	int err = inet_setsockopt(s, &d->opts, level, opt, val, len);
+
 	mutex_lock(&ip_lock);
 	apply_options(d, &d->opts);
 	mutex_unlock(&ip_lock);
@@ -379,6 +411,7 @@ static int dgram_setsockopt(struct socket *s, int level, int opt, const void *va
 static int dgram_getsockopt(struct socket *s, int level, int opt, void *val, uint32_t *len)
 {
 	struct dgram *d = s->priv;
+
 	return inet_getsockopt(s, &d->opts, level, opt, val, len);
 }
 
@@ -392,11 +425,13 @@ static long dgram_ioctl(struct socket *s, unsigned cmd, uva_t arg)
 {
 	enum { FIONREAD_ = 0x541b };
 	struct dgram *d = s->priv;
+
 	if (cmd != FIONREAD_)
 		return inet_ioctl(s, cmd, arg);
 	mutex_lock(&ip_lock);
 	const struct datagram *g = list_first(&d->queue, struct datagram, link);
 	int n = g ? g->p->tot_len : 0;
+
 	mutex_unlock(&ip_lock);
 	return copy_to_user(arg, &n, sizeof(n));
 }
@@ -405,6 +440,7 @@ static void dgram_release(struct socket *s)
 {
 	struct dgram *d = s->priv;
 	struct datagram *g, *next;
+
 	if (!d)
 		return;
 	mutex_lock(&ip_lock);
@@ -437,6 +473,7 @@ static const struct sock_ops dgram_ops = {
 int dgram_create(struct socket *s, uint8_t protocol, bool raw)
 {
 	struct dgram *d = kzalloc(sizeof(*d));
+
 	if (!d)
 		return -ENOBUFS;
 	d->s = s;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Interfaces as Linux's ioctls show and change them: what ifconfig, route and if_nameindex use. Spec: netdevice(7),
- * struct ifreq (40 bytes) and rtentry of linux/if.h and linux/route.h.
+ * Interfaces as Linux's ioctls show and change them: what ifconfig, route and if_nameindex use.
+ * Spec: netdevice(7), struct ifreq (40 bytes) and rtentry of linux/if.h and linux/route.h.
  */
 #include "inet.h"
 #include "lwip/ip4_addr.h"
@@ -52,6 +52,7 @@ ASSERT_SIZE(struct rtentry, 120);
 struct netif *ip_netif_by_index(unsigned index)
 {
 	struct vmknic *nic;
+
 	if (index == 1)
 		return &ip_loop;
 	list_for_each(nic, &vmknics, link)
@@ -63,24 +64,28 @@ struct netif *ip_netif_by_index(unsigned index)
 struct netif *ip_netif_by_name(const char *name)
 {
 	struct vmknic *nic = vmknic_find(name);
+
 	return nic ? &nic->netif : strcmp(name, "lo") == 0 ? &ip_loop : NULL;
 }
 
 unsigned ip_netif_index(const struct netif *n)
 {
 	const struct vmknic *nic = vmknic_of(n);
+
 	return nic ? nic->index : 1;
 }
 
 const char *ip_netif_name(const struct netif *n)
 {
 	const struct vmknic *nic = vmknic_of(n);
+
 	return nic ? nic->name : "lo";
 }
 
 unsigned ip_netif_flags(const struct netif *n)
 {
 	unsigned f = netif_is_up(n) ? IFF_UP : 0;
+
 	f |= netif_is_link_up(n) ? IFF_RUNNING : 0;
 	return f | (n == &ip_loop ? IFF_LOOPBACK : IFF_BROADCAST | IFF_MULTICAST);
 }
@@ -93,6 +98,7 @@ static void put4(struct ifreq *r, uint32_t addr)
 static int get(const struct netif *n, unsigned cmd, struct ifreq *r)
 {
 	uint32_t addr = netif_ip4_addr(n)->addr, mask = netif_ip4_netmask(n)->addr;
+
 	memset(r->bytes, 0, sizeof(r->bytes));
 	switch (cmd) {
 	case 0x8913: /* SIOCGIFFLAGS */ r->flags = (int16_t)ip_netif_flags(n); return 0;
@@ -120,12 +126,14 @@ static int set(const char *name, unsigned cmd, const struct ifreq *r)
 {
 	enum { SIFFLAGS = 0x8914, SIFADDR = 0x8916, SIFBRDADDR = 0x891a, SIFNETMASK = 0x891c };
 	uint8_t addr[4], mask[4], gw[4];
+
 	if (cred_current()->euid != 0)
 		return -EPERM;
 	if (cmd == SIFBRDADDR)
 		return 0; /* follows from the mask */
 	mutex_lock(&ip_lock);
 	struct netif *n = ip_netif_by_name(name);
+
 	if (n) {
 		memcpy(addr, &netif_ip4_addr(n)->addr, 4);
 		memcpy(mask, &netif_ip4_netmask(n)->addr, 4);
@@ -161,6 +169,7 @@ static long get_conf(uva_t arg)
 	struct ifreq r[33];
 	unsigned n = 0;
 	struct vmknic *nic;
+
 	if (copy_from_user(&conf, arg, sizeof(conf)))
 		return -EFAULT;
 	memset(r, 0, sizeof(r));
@@ -175,6 +184,7 @@ static long get_conf(uva_t arg)
 	}
 	mutex_unlock(&ip_lock);
 	int32_t want = (int32_t)(n * sizeof(r[0]));
+
 	if (conf.buf) {
 		conf.len = MIN(want, conf.len - conf.len % (int32_t)sizeof(r[0]));
 		if (conf.len < 0 || copy_to_user(conf.buf, r, (size_t)conf.len))
@@ -189,6 +199,7 @@ static long change_route(uva_t arg, bool add)
 {
 	struct rtentry rt;
 	uint8_t dest[4], gw[4];
+
 	if (cred_current()->euid != 0)
 		return -EPERM;
 	if (copy_from_user(&rt, arg, sizeof(rt)))
@@ -196,6 +207,7 @@ static long change_route(uva_t arg, bool add)
 	if (!(rt.flags & RTF_GATEWAY))
 		return -EOPNOTSUPP; /* networks on a link come from the interfaces */
 	unsigned prefix = ip_prefix(rt.mask.addr);
+
 	memcpy(dest, &rt.dest.addr, 4);
 	memcpy(gw, &rt.gateway.addr, 4);
 	return add ? ip_route_add(false, dest, prefix, gw)
@@ -205,6 +217,7 @@ static long change_route(uva_t arg, bool add)
 long inet_ioctl(struct socket *s, unsigned cmd, uva_t arg)
 {
 	struct ifreq r;
+
 	(void)s;
 	if (cmd == 0x8912) /* SIOCGIFCONF */
 		return get_conf(arg);
@@ -221,6 +234,7 @@ long inet_ioctl(struct socket *s, unsigned cmd, uva_t arg)
 	struct netif *n = cmd == 0x8910 ? ip_netif_by_index((unsigned)r.number)
 	                                : ip_netif_by_name(r.name);
 	int err = n ? 0 : -ENODEV;
+
 	if (n && cmd == 0x8910) /* SIOCGIFNAME */
 		str_copy(r.name, ip_netif_name(n), sizeof(r.name));
 	else if (n)

@@ -62,6 +62,7 @@ int inet_get_addr(const struct socket *s, const struct sockaddr_any *a, ip_addr_
 		return -EINVAL;
 	if (a->family == AF_INET) {
 		const struct sockaddr_in *in = (const void *)a->bytes;
+
 		if (s->family == AF_INET6)
 			return -EAFNOSUPPORT;
 		ip_addr_set_ip4_u32_val(*ip, in->addr);
@@ -74,9 +75,11 @@ int inet_get_addr(const struct socket *s, const struct sockaddr_any *a, ip_addr_
 	if (a->len < offsetof(struct sockaddr_in6, scope))
 		return -EINVAL;
 	const struct sockaddr_in6 *in6 = (const void *)a->bytes;
+
 	*port = lwip_ntohs(in6->port);
 	if (memcmp(in6->addr, mapped, sizeof(mapped)) == 0) {
 		uint32_t v4;
+
 		if (s->v6only)
 			return -ENETUNREACH;
 		memcpy(&v4, in6->addr + 12, 4);
@@ -90,6 +93,7 @@ int inet_get_addr(const struct socket *s, const struct sockaddr_any *a, ip_addr_
 		struct netif *n = a->len >= sizeof(*in6) && in6->scope
 		                          ? ip_netif_by_index(in6->scope)
 		                          : netif_default;
+
 		if (!n)
 			return -EINVAL;
 		ip6_addr_set_zone(ip_2_ip6(ip), netif_get_index(n));
@@ -103,17 +107,20 @@ void inet_put_addr(const struct socket *s, struct sockaddr_any *a, const ip_addr
 	memset(a, 0, sizeof(*a));
 	if (s->family == AF_INET) {
 		struct sockaddr_in *in = (void *)a->bytes;
+
 		*in = (struct sockaddr_in){ AF_INET, lwip_htons(port), 0, { 0 } };
 		in->addr = IP_IS_V4(ip) ? ip_2_ip4(ip)->addr : 0;
 		a->len = sizeof(*in);
 		return;
 	}
 	struct sockaddr_in6 *in6 = (void *)a->bytes;
+
 	in6->family = AF_INET6;
 	in6->port = lwip_htons(port);
 	if (IP_IS_V6_VAL(*ip)) {
 		memcpy(in6->addr, ip_2_ip6(ip)->addr, 16);
 		struct netif *n = netif_get_by_index(ip6_addr_zone(ip_2_ip6(ip)));
+
 		in6->scope = ip6_addr_has_zone(ip_2_ip6(ip)) && n ? ip_netif_index(n) : 0;
 	} else if (IP_GET_TYPE(ip) == IPADDR_TYPE_V4) {
 		memcpy(in6->addr, mapped, sizeof(mapped));
@@ -165,15 +172,19 @@ static int membership(const uint8_t *val, uint32_t len, bool v6, bool join)
 {
 	ip4_addr_t group4, local;
 	uint32_t index = 0;
+
 	if (len < (v6 ? 20u : 8u))
 		return -EINVAL;
 	err_t e;
+
 	mutex_lock(&ip_lock);
 	if (v6) {
 		ip6_addr_t group6 = { 0 };
+
 		memcpy(group6.addr, val, 16);
 		memcpy(&index, val + 16, 4);
 		struct netif *n = index ? ip_netif_by_index(index) : netif_default;
+
 		if (n)
 			ip6_addr_assign_zone(&group6, IP6_MULTICAST, n);
 		e = !n     ? ERR_IF
@@ -185,6 +196,7 @@ static int membership(const uint8_t *val, uint32_t len, bool v6, bool join)
 		if (len >= 12)
 			memcpy(&index, val + 8, 4);
 		struct netif *n = index ? ip_netif_by_index(index) : netif_default;
+
 		if (index || ip4_addr_isany_val(local))
 			e = !n     ? ERR_IF
 			    : join ? igmp_joingroup_netif(n, &group4)
@@ -203,9 +215,11 @@ static int membership(const uint8_t *val, uint32_t len, bool v6, bool join)
 static int set_ip(struct inet_opts *o, int opt, const void *val, uint32_t len)
 {
 	int v;
+
 	if (opt == IP_ADD_MEMBERSHIP || opt == IP_DROP_MEMBERSHIP)
 		return membership(val, len, false, opt == IP_ADD_MEMBERSHIP);
 	int err = inet_opt_int(val, len, &v);
+
 	if (err)
 		return err;
 	switch (opt) {
@@ -233,9 +247,11 @@ static int set_ip(struct inet_opts *o, int opt, const void *val, uint32_t len)
 static int set_ipv6(struct socket *s, struct inet_opts *o, int opt, const void *val, uint32_t len)
 {
 	int v;
+
 	if (opt == IPV6_JOIN_GROUP || opt == IPV6_LEAVE_GROUP)
 		return membership(val, len, true, opt == IPV6_JOIN_GROUP);
 	int err = inet_opt_int(val, len, &v);
+
 	if (err)
 		return err;
 	switch (opt) {
@@ -272,6 +288,7 @@ int inet_getsockopt(struct socket *s, const struct inet_opts *o, int level, int 
                     uint32_t *len)
 {
 	int v;
+
 	if (level == SOL_IP) {
 		switch (opt) {
 		case IP_TOS: v = o->tos; break;
@@ -308,6 +325,7 @@ int inet_getsockopt(struct socket *s, const struct inet_opts *o, int level, int 
 static int inet_create(struct socket *s)
 {
 	uint32_t p = s->protocol;
+
 	switch (s->type) {
 	case SOCK_STREAM: return p && p != PROTO_TCP ? -EPROTONOSUPPORT : tcp_create(s);
 	case SOCK_DGRAM:
@@ -326,5 +344,6 @@ static int inet_create(struct socket *s)
 int inet_register(void)
 {
 	int err = socket_register(AF_INET, inet_create);
+
 	return err ? err : socket_register(AF_INET6, inet_create);
 }

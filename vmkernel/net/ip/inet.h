@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the TCP and the datagram sockets of AF_INET and AF_INET6 share. Spec: Linux's socket(7), ip(7), ipv6(7), tcp(7). */
+/*
+ * What the TCP and the datagram sockets of AF_INET and AF_INET6 share. Spec: Linux's socket(7),
+ * ip(7), ipv6(7), tcp(7).
+ */
 #ifndef NET_IP_INET_H
 #define NET_IP_INET_H
 #include "ip.h"
@@ -46,7 +49,9 @@ int inet_setsockopt(struct socket *s, struct inet_opts *o, int level, int opt, c
                     uint32_t len);
 int inet_getsockopt(struct socket *s, const struct inet_opts *o, int level, int opt, void *val,
                     uint32_t *len);
-/* cmsg.c: what the receiver asked for, into m; what the sender wants for this one message, into *o. */
+/*
+ * cmsg.c: what the receiver asked for, into m; what the sender wants for this one message, into *o.
+ */
 void inet_put_control(const struct socket *s, const struct inet_opts *o,
                       const struct inet_arrival *a, struct sock_msg *m);
 int __must_check inet_take_control(const struct socket *s, struct inet_opts *o,

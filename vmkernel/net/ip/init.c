@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Brings the host's TCP/IP up: loopback, socket families, and vmk0 by DHCP on the management network. */
+/*
+ * Brings the host's TCP/IP up: loopback, socket families, and vmk0 by DHCP on the management
+ * network.
+ */
 #include "inet.h"
 #include "net/net.h"
 #include "vmk/log.h"
@@ -11,6 +14,7 @@ static void first_mac(struct uplink *u, void *arg)
 {
 	uint8_t *mac = arg;
 	static const uint8_t none[ETH_ALEN];
+
 	if (memcmp(mac, none, ETH_ALEN) == 0)
 		memcpy(mac, u->mac, ETH_ALEN);
 }
@@ -24,6 +28,7 @@ static void must(int err, const char *what)
 void ipstack_init(void)
 {
 	uint8_t mac[ETH_ALEN] = { 0 };
+
 	ip_core_init();
 	vmknic_init();
 	ip_core_start();

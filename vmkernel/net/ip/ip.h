@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Inside the TCP/IP stack. ip_lock is lwIP's one core lock: the net world holds it while it feeds packets and runs
- * timers, a socket call while it is in lwIP. No bottom half enters; packets wait for the net world in a ring.
+ * Inside the TCP/IP stack. ip_lock is lwIP's one core lock: the net world holds it while it feeds
+ * packets and runs timers, a socket call while it is in lwIP. No bottom half enters; packets wait
+ * for the net world in a ring.
  */
 #ifndef NET_IP_H
 #define NET_IP_H
@@ -52,8 +53,9 @@ void vmknic_init(void);
 extern struct netif ip_loop;
 enum { LOOP_BATCH = 64 };
 /*
- * Delivers what waits; how many packets. Senders call it too, so that, as on Linux, what they sent can be read when send()
- * returns. ip_lock is held, and nothing of lwIP's is in hand: a connection may end in here.
+ * Delivers what waits; how many packets. Senders call it too, so that, as on Linux, what they sent
+ * can be read when send() returns. ip_lock is held, and nothing of lwIP's is in hand: a connection
+ * may end in here.
  */
 unsigned loop_poll(unsigned budget);
 void loop_init(void);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The loopback interface. lwIP's own delivers without bound once it has begun; here a packet waits in a queue for its
- * sender or the net world, each of which takes a bounded batch at a time. ip_lock guards all.
+ * The loopback interface. lwIP's own delivers without bound once it has begun; here a packet waits
+ * in a queue for its sender or the net world, each of which takes a bounded batch at a time.
+ * ip_lock guards all.
  */
 #include "ip.h"
 #include "lwip/ip.h"
@@ -20,6 +21,7 @@ static err_t loop_output(struct netif *n, struct pbuf *p)
 {
 	(void)n;
 	struct pbuf *copy = tail - head < QUEUE ? pbuf_alloc(PBUF_RAW, p->tot_len, PBUF_RAM) : NULL;
+
 	if (!copy) {
 		stat_inc(loop_full);
 		return ERR_MEM;
@@ -50,6 +52,7 @@ static void feed(void *arg)
 unsigned loop_poll(unsigned budget)
 {
 	unsigned n = 0;
+
 	/* What this provokes is queued behind and waits for the next batch. */
 	for (unsigned end = tail; n < budget && head != end; n++)
 		(void)ip_guarded(feed, queue[head++ % QUEUE]);
@@ -71,6 +74,7 @@ static err_t loop_netif_init(struct netif *n)
 void loop_init(void)
 {
 	ip4_addr_t addr, mask, none = { 0 };
+
 	IP4_ADDR(&addr, 127, 0, 0, 1);
 	IP4_ADDR(&mask, 255, 0, 0, 0);
 	netif_add(&ip_loop, &addr, &mask, &none, NULL, loop_netif_init, ip_input);

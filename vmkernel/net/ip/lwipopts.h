@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * lwIP's options: the raw API without its threads and sockets. Everything in it runs under ip_lock (core.c), so it
- * needs no protection of its own. Memory comes from the kernel's heap, with a ceiling.
+ * lwIP's options: the raw API without its threads and sockets. Everything in it runs under ip_lock
+ * (core.c), so it needs no protection of its own. Memory comes from the kernel's heap, with a
+ * ceiling.
  */
 #ifndef LWIPOPTS_H
 #define LWIPOPTS_H
@@ -66,7 +67,9 @@ void ip_free(void *p);
 #define LWIP_NETBUF_RECVINFO          0
 
 #define LWIP_TCP 1
-/* The most: an interface's MTU lowers it. A small write reserves room for an Ethernet frame only. */
+/*
+ * The most: an interface's MTU lowers it. A small write reserves room for an Ethernet frame only.
+ */
 #define TCP_MSS             8960
 #define TCP_OVERSIZE        1460
 #define LWIP_WND_SCALE      1

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * AF_NETLINK, NETLINK_ROUTE: dumps of links, addresses and routes, which is what libc's getaddrinfo, if_nameindex and
- * getifaddrs ask. A request is answered at once into the socket's buffer. Spec: rtnetlink(7), netlink(7).
+ * AF_NETLINK, NETLINK_ROUTE: dumps of links, addresses and routes, which is what libc's
+ * getaddrinfo, if_nameindex and getifaddrs ask. A request is answered at once into the socket's
+ * buffer. Spec: rtnetlink(7), netlink(7).
  */
 #include "inet.h"
 #include "vmk/errno.h"
@@ -52,9 +53,11 @@ struct nl {
 static void *put(struct nl *n, size_t size)
 {
 	size_t room = ALIGN_UP(size, (size_t)4);
+
 	if (n->used + room > BUFFER)
 		return NULL;
 	void *p = n->buf + n->used;
+
 	memset(p, 0, room);
 	n->used += (uint32_t)room;
 	return p;
@@ -66,9 +69,12 @@ static uint32_t begin(struct nl *n, uint16_t type, const struct nlmsghdr *req, c
 	uint32_t at = n->used;
 	struct nlmsghdr *h = put(n, sizeof(*h));
 	void *b = h ? put(n, size) : NULL;
+
 	if (!b)
 		return BUFFER;
-	*h = (struct nlmsghdr){ .type = type, .flags = NLM_F_MULTI, .seq = req->seq, .pid = n->pid };
+	*h = (struct nlmsghdr){
+		.type = type, .flags = NLM_F_MULTI, .seq = req->seq, .pid = n->pid
+	};
 	memcpy(b, body, size);
 	return at;
 }
@@ -76,6 +82,7 @@ static uint32_t begin(struct nl *n, uint16_t type, const struct nlmsghdr *req, c
 static void attribute(struct nl *n, uint16_t type, const void *data, size_t size)
 {
 	uint16_t *a = put(n, 4 + size);
+
 	if (!a)
 		return;
 	a[0] = (uint16_t)(4 + size);
@@ -103,6 +110,7 @@ static void put_link(struct nl *n, const struct nlmsghdr *req, const struct neti
 	const char *name = ip_netif_name(i);
 	uint32_t mtu = i->mtu;
 	uint32_t at = begin(n, RTM_NEWLINK, req, &m, sizeof(m));
+
 	attribute(n, IFLA_IFNAME, name, strlen(name) + 1);
 	attribute(n, IFLA_MTU, &mtu, sizeof(mtu));
 	attribute(n, IFLA_ADDRESS, i == &ip_loop ? none : i->hwaddr, ETH_ALEN);
@@ -122,10 +130,12 @@ static void put_addrs(struct nl *n, const struct nlmsghdr *req, const struct net
 		 bcast = addr | ~mask;
 	struct ifaddrmsg m = { .index = ip_netif_index(i),
 		               .scope = i == &ip_loop ? RT_SCOPE_HOST : 0 };
+
 	if (addr && (family == AF_UNSPEC || family == AF_INET)) {
 		m.family = AF_INET;
 		m.prefix = (uint8_t)ip_prefix(mask);
 		uint32_t at = begin(n, RTM_NEWADDR, req, &m, sizeof(m));
+
 		attribute(n, IFA_ADDRESS, &addr, 4);
 		attribute(n, IFA_LOCAL, &addr, 4);
 		if (i != &ip_loop)
@@ -143,6 +153,7 @@ static void put_addrs(struct nl *n, const struct nlmsghdr *req, const struct net
 		if (i != &ip_loop)
 			m.scope = ip6_addr_islinklocal(netif_ip6_addr(i, k)) ? RT_SCOPE_LINK : 0;
 		uint32_t at = begin(n, RTM_NEWADDR, req, &m, sizeof(m));
+
 		attribute(n, IFA_ADDRESS, netif_ip6_addr(i, k)->addr, 16);
 		end(n, at);
 	}
@@ -154,10 +165,12 @@ static void put_default_route(struct nl *n, const struct nlmsghdr *req)
 		uint8_t family, dst_len, src_len, tos, table, protocol, scope, type;
 		uint32_t flags;
 	} m = { .family = AF_INET, .table = 254, .protocol = 4, .type = 1 };
+
 	if (!netif_default || ip4_addr_isany_val(*netif_ip4_gw(netif_default)))
 		return;
 	uint32_t index = ip_netif_index(netif_default),
 		 at = begin(n, RTM_NEWROUTE, req, &m, sizeof(m));
+
 	attribute(n, RTA_GATEWAY, &netif_ip4_gw(netif_default)->addr, 4);
 	attribute(n, RTA_OIF, &index, 4);
 	end(n, at);
@@ -168,6 +181,7 @@ static void answer(struct nl *n, const struct nlmsghdr *req, uint8_t family)
 	struct vmknic *nic;
 	int32_t err = 0;
 	bool dump = (req->flags & NLM_F_DUMP) == NLM_F_DUMP;
+
 	mutex_lock(&ip_lock);
 	if (dump && req->type == RTM_GETLINK) {
 		put_link(n, req, &ip_loop);
@@ -189,6 +203,7 @@ static void answer(struct nl *n, const struct nlmsghdr *req, uint8_t family)
 	} e = { err, *req };
 	uint32_t at = err ? begin(n, NLMSG_ERROR, req, &e, sizeof(e))
 	                  : begin(n, NLMSG_DONE, req, &err, sizeof(err));
+
 	end(n, at);
 	if (err && at != BUFFER)
 		((struct nlmsghdr *)(n->buf + at))->flags = 0;
@@ -202,6 +217,7 @@ static ssize_t nl_send(struct socket *s, struct sock_msg *m)
 		uint8_t family, rest[3];
 	} req = { 0 };
 	size_t len = m->u->left;
+
 	if (len < sizeof(req.h) + 1)
 		return -EINVAL;
 	if (uio_read(m->u, &req, MIN(len, sizeof(req))))
@@ -220,18 +236,22 @@ static ssize_t nl_send(struct socket *s, struct sock_msg *m)
 static ssize_t nl_recv(struct socket *s, struct sock_msg *m)
 {
 	struct nl *n = s->priv;
+
 	for (;;) {
 		mutex_lock(&n->lock);
 		uint32_t have = n->used - n->read, len = 0;
+
 		/* As many whole messages as fit; one that does not is cut. */
 		while (len < have) {
 			uint32_t next = ((struct nlmsghdr *)(n->buf + n->read + len))->len;
+
 			if (len && len + next > m->u->left)
 				break;
 			len += next;
 		}
 		uint32_t copy = MIN(len, (uint32_t)MIN(m->u->left, (size_t)BUFFER));
 		int err = copy && uio_write(m->u, n->buf + n->read, copy) ? -EFAULT : 0;
+
 		if (copy < len)
 			m->flags_out |= MSG_TRUNC;
 		if (!err && !(m->flags & MSG_PEEK))
@@ -260,6 +280,7 @@ static int nl_bind(struct socket *s, const struct sockaddr_any *a)
 {
 	struct nl *n = s->priv;
 	uint32_t pid;
+
 	if (a->len < 12 || a->family != AF_NETLINK)
 		return -EINVAL;
 	memcpy(&pid, a->bytes + 4, 4);
@@ -271,6 +292,7 @@ static int nl_bind(struct socket *s, const struct sockaddr_any *a)
 static int nl_getname(struct socket *s, struct sockaddr_any *a, bool peer)
 {
 	struct nl *n = s->priv;
+
 	memset(a, 0, sizeof(*a));
 	a->len = 12;
 	a->family = AF_NETLINK;
@@ -293,6 +315,7 @@ static unsigned nl_poll(struct socket *s)
 static void nl_release(struct socket *s)
 {
 	struct nl *n = s->priv;
+
 	if (n)
 		kfree(n->buf);
 	kfree(n);
@@ -313,6 +336,7 @@ static int nl_create(struct socket *s)
 	if (s->protocol != NETLINK_ROUTE)
 		return -EPROTONOSUPPORT;
 	struct nl *n = kzalloc(sizeof(*n));
+
 	if (n)
 		n->buf = kmalloc(BUFFER);
 	if (!n || !n->buf) {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* /proc/net: dev, route, tcp, tcp6, udp, if_inet6, resolv.conf, in Linux's shapes (proc(5)), for ifconfig, route and netstat. */
+/*
+ * /proc/net: dev, route, tcp, tcp6, udp, if_inet6, resolv.conf, in Linux's shapes (proc(5)), for
+ * ifconfig, route and netstat.
+ */
 #include "inet.h"
 #include "lwip/dns.h"
 #include "lwip/priv/tcp_priv.h"
@@ -14,6 +17,7 @@
 static void dev(struct text_buf *t, void *arg)
 {
 	struct vmknic *n;
+
 	(void)arg;
 	text_printf(
 		t,
@@ -40,6 +44,7 @@ static void route(struct text_buf *t, void *arg)
 {
 	struct vmknic *n;
 	const struct ip_route *r;
+
 	(void)arg;
 	text_printf(
 		t,
@@ -49,6 +54,7 @@ static void route(struct text_buf *t, void *arg)
 		uint32_t a = netif_ip4_addr(&n->netif)->addr,
 			 m = netif_ip4_netmask(&n->netif)->addr;
 		uint32_t gw = netif_ip4_gw(&n->netif)->addr;
+
 		if (gw && &n->netif == netif_default)
 			route_line(t, n->name, 0, gw, 0);
 		if (a)
@@ -56,9 +62,11 @@ static void route(struct text_buf *t, void *arg)
 	}
 	for (unsigned i = 0; (r = ip_route_at(i)); i++) {
 		ip4_addr_t dest, gw;
+
 		memcpy(&dest, r->dest, 4);
 		memcpy(&gw, r->gw, 4);
 		struct netif *out = r->v6 ? NULL : ip_hook_route4(NULL, &dest);
+
 		if (out)
 			route_line(t, ip_netif_name(out), dest.addr, gw.addr,
 			           r->prefix ? lwip_htonl(~0u << (32 - r->prefix)) : 0);
@@ -82,6 +90,7 @@ static void tcp(struct text_buf *t, void *arg)
 	/* lwIP's states in Linux's numbers. */
 	static const uint8_t states[] = { 7, 10, 2, 3, 1, 4, 5, 8, 11, 9, 6 };
 	unsigned n = 0;
+
 	text_printf(
 		t,
 		"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout"
@@ -93,6 +102,7 @@ static void tcp(struct text_buf *t, void *arg)
 				continue;
 			bool listens = p->state == LISTEN;
 			static const ip_addr_t none;
+
 			text_printf(t, "%4u:", n++);
 			put_addr(t, &p->local_ip, p->local_port, v6);
 			put_addr(t, listens ? &none : &p->remote_ip, listens ? 0 : p->remote_port,
@@ -109,6 +119,7 @@ static void udp(struct text_buf *t, void *arg)
 {
 	bool v6 = arg;
 	unsigned n = 0;
+
 	text_printf(
 		t,
 		"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout"
@@ -129,11 +140,13 @@ static void udp(struct text_buf *t, void *arg)
 static void if_inet6(struct text_buf *t, void *arg)
 {
 	struct netif *n;
+
 	(void)arg;
 	mutex_lock(&ip_lock);
 	NETIF_FOREACH(n)
 	for (int i = 0; i < LWIP_IPV6_NUM_ADDRESSES; i++) {
 		const ip6_addr_t *a = netif_ip6_addr(n, i);
+
 		if (!ip6_addr_isvalid(netif_ip6_addr_state(n, i)))
 			continue;
 		for (int k = 0; k < 4; k++)
@@ -154,6 +167,7 @@ static void resolv(struct text_buf *t, void *arg)
 	mutex_lock(&ip_lock);
 	for (u8_t i = 0; i < DNS_MAX_SERVERS; i++) {
 		const ip_addr_t *a = dns_getserver(i);
+
 		if (IP_IS_V4(a) && !ip_addr_isany(a))
 			text_printf(t, "nameserver %u.%u.%u.%u\n", ip4_addr1(ip_2_ip4(a)),
 			            ip4_addr2(ip_2_ip4(a)), ip4_addr3(ip_2_ip4(a)),
@@ -174,11 +188,13 @@ void procnet_init(void)
 		{ "net/udp", udp, NULL },           { "net/udp6", udp, (void *)1 },
 		{ "net/if_inet6", if_inet6, NULL }, { "net/resolv.conf", resolv, NULL },
 	};
+
 	for (unsigned i = 0; i < ARRAY_SIZE(files); i++)
 		if (procfs_add(files[i].path, files[i].fn, files[i].arg))
 			log_err("/proc/%s: not made", files[i].path);
 	/* The image has a link there already, or nothing. */
 	int err = vfs_symlink("/proc/net/resolv.conf", "/etc/resolv.conf");
+
 	if (err && err != -EEXIST)
 		log_warn("/etc/resolv.conf: error %d", -err);
 }

@@ -10,11 +10,13 @@ enum { BACKLOG_MAX = 255, PORT_TRIES = 64 };
 int tcp_need_pcb(struct socket *s)
 {
 	struct conn *c = s->priv;
+
 	if (c->pcb)
 		return 0;
 	if (c->state != TCP_IDLE)
 		return -EINVAL;
 	struct tcp_pcb *pcb = tcp_new_ip_type(inet_pcb_type(s));
+
 	if (!pcb)
 		return -ENOBUFS;
 	conn_attach(c, pcb);
@@ -27,6 +29,7 @@ static int bind_locked(struct conn *c, const ip_addr_t *ip, uint16_t port)
 	if (port)
 		return ip_errno(tcp_bind(c->pcb, ip, port));
 	err_t e = ERR_USE;
+
 	for (int i = 0; i < PORT_TRIES && e == ERR_USE; i++)
 		e = tcp_bind(c->pcb, ip, inet_random_port());
 	return ip_errno(e);
@@ -37,8 +40,10 @@ static int tcp_sock_bind(struct socket *s, const struct sockaddr_any *a)
 	struct conn *c = s->priv;
 	ip_addr_t ip;
 	uint16_t port;
+
 	mutex_lock(&ip_lock);
 	int err = inet_get_addr(s, a, &ip, &port);
+
 	if (!err && !inet_may_bind(port))
 		err = -EACCES;
 	if (!err && !ip_addr_isany(&ip) && !ip_addr_ismulticast(&ip) && !ip_is_own(&ip))
@@ -59,9 +64,11 @@ static int tcp_sock_listen(struct socket *s, unsigned backlog)
 {
 	struct conn *c = s->priv;
 	err_t e;
+
 	mutex_lock(&ip_lock);
 	u8_t most = (u8_t)MIN(MAX(backlog, 1u), (unsigned)BACKLOG_MAX);
 	int err = 0;
+
 	if (c->state == TCP_LISTENING) {
 		tcp_backlog_set(c->pcb, most);
 	} else {
@@ -70,11 +77,13 @@ static int tcp_sock_listen(struct socket *s, unsigned backlog)
 			ip_addr_t any = *(s->family == AF_INET ? IP4_ADDR_ANY
 			                  : s->v6only          ? IP6_ADDR_ANY
 			                                       : IP_ANY_TYPE);
+
 			err = bind_locked(c, &any, 0);
 		}
 		if (!err) {
 			conn_options(c);
 			struct tcp_pcb *l = tcp_listen_with_backlog_and_err(c->pcb, most, &e);
+
 			err = l ? 0 : ip_errno(e);
 			if (l) {
 				c->pcb = l;
@@ -96,6 +105,7 @@ static int connect_locked(struct socket *s, const struct sockaddr_any *a)
 	struct conn *c = s->priv;
 	ip_addr_t ip;
 	uint16_t port;
+
 	if (s->error)
 		return conn_take_error(c);
 	if (c->state == TCP_CONNECTING)
@@ -103,6 +113,7 @@ static int connect_locked(struct socket *s, const struct sockaddr_any *a)
 	if (c->state != TCP_IDLE)
 		return c->state == TCP_LISTENING ? -EINVAL : -EISCONN;
 	int err = inet_get_addr(s, a, &ip, &port);
+
 	if (!err)
 		err = tcp_need_pcb(s);
 	if (err)
@@ -117,6 +128,7 @@ static int connect_locked(struct socket *s, const struct sockaddr_any *a)
 	if (!c->pcb->local_port) {
 		/* To ourselves, from the same address; otherwise the route decides. */
 		ip_addr_t from = *(IP_IS_V6(&ip) ? IP6_ADDR_ANY : IP4_ADDR_ANY);
+
 		err = bind_locked(c, ip_is_own(&ip) ? &ip : &from, 0);
 		if (err)
 			return err;
@@ -134,8 +146,10 @@ static int connect_locked(struct socket *s, const struct sockaddr_any *a)
 static int tcp_sock_connect(struct socket *s, const struct sockaddr_any *a, bool nonblock)
 {
 	struct conn *c = s->priv;
+
 	mutex_lock(&ip_lock);
 	int err = connect_locked(s, a);
+
 	mutex_unlock(&ip_lock);
 	if (nonblock)
 		return err ? err : -EINPROGRESS;
@@ -155,10 +169,12 @@ static int tcp_sock_connect(struct socket *s, const struct sockaddr_any *a, bool
 static int tcp_sock_accept(struct socket *s, struct socket *fresh, bool nonblock)
 {
 	struct conn *l = s->priv;
+
 	for (;;) {
 		mutex_lock(&ip_lock);
 		struct conn *c = list_first(&l->ready, struct conn, ready);
 		int err = l->state != TCP_LISTENING ? -EINVAL : c ? 0 : -EAGAIN;
+
 		if (!err) {
 			list_remove(&c->ready);
 			c->listener = NULL;
@@ -188,10 +204,12 @@ static int tcp_sock_accept(struct socket *s, struct socket *fresh, bool nonblock
 static int tcp_sock_getname(struct socket *s, struct sockaddr_any *a, bool peer)
 {
 	struct conn *c = s->priv;
+
 	mutex_lock(&ip_lock);
 	conn_remember(c);
 	int err = peer && (c->state != TCP_UP || !c->remote_port) ? -ENOTCONN : 0;
 	ip_addr_t any = *(s->family == AF_INET ? IP4_ADDR_ANY : IP6_ADDR_ANY);
+
 	if (!err && peer)
 		inet_put_addr(s, a, &c->remote, c->remote_port);
 	else if (!err)
@@ -208,6 +226,7 @@ static unsigned tcp_sock_poll(struct socket *s)
 static void tcp_sock_release(struct socket *s)
 {
 	struct conn *c = s->priv, *w, *next;
+
 	if (!c)
 		return;
 	if (s->linger > 0 && c->state == TCP_UP) {
@@ -246,6 +265,7 @@ static const struct sock_ops tcp_ops = {
 int tcp_create(struct socket *s)
 {
 	struct conn *c = conn_alloc(s);
+
 	if (!c)
 		return -ENOBUFS;
 	s->priv = c;

@@ -17,12 +17,14 @@ static ssize_t send_some(struct conn *c, struct uio *u, uint8_t *buf)
 	if (c->shut_wr || !c->pcb)
 		return -EPIPE;
 	size_t n = MIN(MIN(u->left, (size_t)CHUNK), (size_t)conn_room(c));
+
 	if (n == 0 || tcp_sndqueuelen(c->pcb) >= TCP_SND_QUEUELEN - CHUNK / 536)
 		return -EAGAIN;
 	if (uio_read(u, buf, n))
 		return -EFAULT;
 	err_t e = tcp_write(c->pcb, buf, (u16_t)n,
 	                    TCP_WRITE_FLAG_COPY | (u->left ? TCP_WRITE_FLAG_MORE : 0));
+
 	if (e != ERR_OK)
 		return ip_errno(e);
 	c->answered = true;
@@ -35,6 +37,7 @@ ssize_t tcp_sock_send(struct socket *s, struct sock_msg *m)
 	ssize_t done = 0, n = 0;
 	ns_t deadline = socket_deadline(s->snd_timeout);
 	uint8_t *buf = kmalloc(MIN(MAX(m->u->left, (size_t)1), (size_t)CHUNK));
+
 	if (!buf)
 		return -ENOBUFS;
 	while (m->u->left) {
@@ -42,7 +45,8 @@ ssize_t tcp_sock_send(struct socket *s, struct sock_msg *m)
 		n = send_some(c, m->u, buf);
 		if (n > 0)
 			done += n;
-		if (c->pcb && c->state == TCP_UP && (n < 0 || !m->u->left) && !(m->flags & MSG_MORE))
+		if (c->pcb && c->state == TCP_UP && (n < 0 || !m->u->left) &&
+		    !(m->flags & MSG_MORE))
 			(void)tcp_output(c->pcb);
 		(void)loop_poll(LOOP_BATCH);
 		conn_refresh(c);
@@ -63,8 +67,10 @@ ssize_t tcp_sock_send(struct socket *s, struct sock_msg *m)
 	return done ? done : n < 0 ? n : 0;
 }
 
-/* All is read. A peer that only sends may have filled its buffer and wait for the acknowledgement; one that is answered
- * gets it with the answer. */
+/*
+ * All is read. A peer that only sends may have filled its buffer and wait for the acknowledgement;
+ * one that is answered gets it with the answer.
+ */
 static void acknowledge(struct conn *c)
 {
 	if (c->pcb && (c->pcb->flags & TF_ACK_DELAY) && !c->answered) {
@@ -80,8 +86,10 @@ static ssize_t recv_some(struct conn *c, struct uio *u, bool peek)
 	size_t done = 0;
 	uint32_t skip = c->rx_skip;
 	bool fault = false;
+
 	for (struct pbuf *p = c->rx; p && u->left;) {
 		size_t n = MIN((size_t)p->len - skip, u->left);
+
 		fault = uio_write(u, (uint8_t *)p->payload + skip, n);
 		if (fault)
 			break;
@@ -91,6 +99,7 @@ static ssize_t recv_some(struct conn *c, struct uio *u, bool peek)
 			break;
 		skip = 0;
 		struct pbuf *next = p->next;
+
 		if (!peek) {
 			c->rx = next;
 			p->next = NULL;
@@ -115,11 +124,13 @@ ssize_t tcp_sock_recv(struct socket *s, struct sock_msg *m)
 	ssize_t done = 0, n;
 	bool peek = m->flags & MSG_PEEK;
 	ns_t deadline = socket_deadline(s->rcv_timeout);
+
 	if (m->flags & (MSG_OOB | MSG_ERRQUEUE))
 		return m->flags & MSG_OOB ? -EINVAL : -EAGAIN;
 	for (;;) {
 		mutex_lock(&ip_lock);
 		bool end = c->eof || c->shut_rd || c->state == TCP_DOWN;
+
 		n = c->rx                                               ? recv_some(c, m->u, peek)
 		    : c->s->error                                       ? conn_take_error(c)
 		    : c->state == TCP_IDLE || c->state == TCP_LISTENING ? -ENOTCONN
@@ -153,10 +164,12 @@ int tcp_sock_shutdown(struct socket *s, int how)
 {
 	struct conn *c = s->priv;
 	int err = 0;
+
 	mutex_lock(&ip_lock);
 	if (c->state == TCP_LISTENING && how != SHUT_WR) {
 		/* Sleepers in accept see that it no longer listens. */
 		struct tcp_pcb *pcb = conn_detach(c);
+
 		c->state = TCP_DOWN;
 		if (pcb)
 			tcp_close(pcb);

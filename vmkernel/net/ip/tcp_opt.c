@@ -21,6 +21,7 @@ int tcp_sock_setsockopt(struct socket *s, int level, int opt, const void *val, u
 {
 	struct conn *c = s->priv;
 	int v, err;
+
 	if (level != SOL_TCP && level != SOL_SOCKET) {
 		err = inet_setsockopt(s, &c->opts, level, opt, val, len);
 	} else {
@@ -53,11 +54,14 @@ int tcp_sock_setsockopt(struct socket *s, int level, int opt, const void *val, u
 int tcp_sock_getsockopt(struct socket *s, int level, int opt, void *val, uint32_t *len)
 {
 	struct conn *c = s->priv;
+
 	if (level != SOL_TCP)
 		return inet_getsockopt(s, &c->opts, level, opt, val, len);
 	int v;
+
 	mutex_lock(&ip_lock);
 	const struct tcp_pcb *pcb = c->state == TCP_LISTENING ? NULL : c->pcb;
+
 	switch (opt) {
 	case TCP_NODELAY_: v = c->nodelay; break;
 	case TCP_MAXSEG_: v = pcb ? tcp_mss(pcb) : TCP_MSS; break;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * "Port unreachable" for what a connected UDP socket sent: its next call fails with ECONNREFUSED. lwIP itself drops these.
+ * "Port unreachable" for what a connected UDP socket sent: its next call fails with ECONNREFUSED.
+ * lwIP itself drops these.
  * Spec: RFC 1122 4.1.3.3, RFC 792, RFC 4443 3.1.
  */
 #include "inet.h"
@@ -16,6 +17,7 @@ static bool checksum_is_right(struct pbuf *p, bool v6)
 {
 	u16_t header = ip_current_header_tot_len();
 	u16_t checks = v6 ? NETIF_CHECKSUM_CHECK_ICMP6 : NETIF_CHECKSUM_CHECK_ICMP;
+
 	if (!(ip_current_input_netif()->chksum_flags & checks))
 		return true;
 	if (pbuf_remove_header(p, header))
@@ -23,6 +25,7 @@ static bool checksum_is_right(struct pbuf *p, bool v6)
 	u16_t sum = v6 ? ip6_chksum_pseudo(p, IP6_NEXTH_ICMP6, p->tot_len, ip6_current_src_addr(),
 	                                   ip6_current_dest_addr())
 	               : inet_chksum_pbuf(p);
+
 	pbuf_add_header_force(p, header);
 	return sum == 0;
 }
@@ -33,15 +36,18 @@ static u8_t on_icmp(void *arg, struct raw_pcb *pcb, struct pbuf *p, const ip_add
 	bool v6 = ip_current_is_v6();
 	uint8_t b[ICMP_HEADER + 60 + 4], *ip = b + ICMP_HEADER;
 	unsigned n = pbuf_copy_partial(p, b, sizeof(b), ip_current_header_tot_len());
+
 	(void)arg, (void)pcb, (void)from;
 	if (n <= ICMP_HEADER || b[0] != (v6 ? 1 : 3) || b[1] != (v6 ? 4 : 3))
 		return 0;
 	unsigned header = v6 ? IP6_HEADER : (ip[0] & 15u) * 4;
+
 	if (n < ICMP_HEADER + header + 4 || ip[v6 ? 6 : 9] != IP_PROTO_UDP ||
 	    !checksum_is_right(p, v6))
 		return 0;
 	ip_addr_t to = { 0 };
 	uint16_t ports[2];
+
 	memcpy(&to, ip + (v6 ? 24 : 16), v6 ? 16 : 4);
 	IP_SET_TYPE_VAL(to, v6 ? IPADDR_TYPE_V6 : IPADDR_TYPE_V4);
 	memcpy(ports, ip + header, sizeof(ports));
@@ -54,6 +60,7 @@ int unreach_init(void)
 	mutex_lock(&ip_lock);
 	struct raw_pcb *four = raw_new_ip_type(IPADDR_TYPE_V4, IP_PROTO_ICMP);
 	struct raw_pcb *six = raw_new_ip_type(IPADDR_TYPE_V6, IP6_NEXTH_ICMP6);
+
 	if (four)
 		raw_recv(four, on_icmp, NULL);
 	if (six)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * vmk NICs: a port of a virtual switch on one side, a lwIP interface on the other. Received packets wait in one ring
- * for the net world (ring_lock); everything else is under ip_lock.
+ * vmk NICs: a port of a virtual switch on one side, a lwIP interface on the other. Received packets
+ * wait in one ring for the net world (ring_lock); everything else is under ip_lock.
  */
 #include "ip.h"
 #include "lwip/dhcp.h"
@@ -36,6 +36,7 @@ static int deliver(void *arg, struct pkt *p)
 {
 	uint64_t flags = spin_lock_irq(&ring_lock);
 	bool room = tail - head < RING;
+
 	if (room)
 		ring[tail++ % RING] = (struct received){ arg, p };
 	spin_unlock_irq(&ring_lock, flags);
@@ -62,15 +63,20 @@ struct feeding {
 static void feed(void *arg)
 {
 	struct feeding *f = arg;
+
 	if (f->netif->input(f->p, f->netif) != ERR_OK)
 		pbuf_free(f->p);
 }
 
 static void receive(struct vmknic *nic, struct pkt *pkt)
 {
-	/* lwIP reads an ARP packet without a look at its length: a guest's may lack Ethernet's padding. */
+	/*
+	 * lwIP reads an ARP packet without a look at its length: a guest's may lack Ethernet's
+	 * padding.
+	 */
 	uint32_t len = MAX(pkt->len, (uint32_t)ETH_MIN);
 	struct feeding f = { &nic->netif, pbuf_alloc(PBUF_RAW, (u16_t)len, PBUF_RAM) };
+
 	if (f.p)
 		memset(f.p->payload, 0, ETH_MIN);
 	if (!f.p || !pkt_read(pkt, 0, f.p->payload, pkt->len)) {
@@ -81,6 +87,7 @@ static void receive(struct vmknic *nic, struct pkt *pkt)
 	nic->rx_packets++;
 	nic->rx_bytes += pkt->len;
 	bool checked = pkt->flags & (PKT_CSUM_VALID | PKT_CSUM_PARTIAL);
+
 	NETIF_SET_CHECKSUM_CTRL(&nic->netif,
 	                        checked ? NETIF_CHECKSUM_ENABLE_ALL & ~(NETIF_CHECKSUM_CHECK_TCP |
 	                                                                NETIF_CHECKSUM_CHECK_UDP)
@@ -93,6 +100,7 @@ static void receive(struct vmknic *nic, struct pkt *pkt)
 static void follow_mtu(struct vmknic *nic)
 {
 	u16_t mtu = (u16_t)port_mtu(nic->port);
+
 	if (nic->netif.mtu != mtu)
 		nic->netif.mtu = nic->netif.mtu6 = mtu;
 }
@@ -101,6 +109,7 @@ unsigned vmknic_poll(unsigned budget)
 {
 	unsigned n = 0;
 	struct vmknic *nic;
+
 	if (__atomic_exchange_n(&team_changed, false, __ATOMIC_ACQ_REL)) {
 		list_for_each(nic, &vmknics, link) {
 			/* Renews the lease and tells the new segment where we are. */
@@ -113,6 +122,7 @@ unsigned vmknic_poll(unsigned budget)
 	for (; n < budget; n++) {
 		struct received r = { 0 };
 		uint64_t flags = spin_lock_irq(&ring_lock);
+
 		if (head != tail)
 			r = ring[head++ % RING];
 		spin_unlock_irq(&ring_lock, flags);
@@ -134,6 +144,7 @@ static err_t link_output(struct netif *n, struct pbuf *p)
 {
 	struct vmknic *nic = n->state;
 	struct pkt *pkt = pkt_alloc(MAX((uint32_t)p->tot_len, (uint32_t)ETH_MIN));
+
 	if (!pkt) {
 		nic->tx_dropped++;
 		return ERR_MEM;
@@ -141,6 +152,7 @@ static err_t link_output(struct netif *n, struct pbuf *p)
 	static const uint8_t padding[ETH_MIN];
 	uint32_t off = 0;
 	bool ok = true;
+
 	for (struct pbuf *q = p; q && ok; off += q->len, q = q->next)
 		ok = pkt_write(pkt, off, q->payload, q->len);
 	if (ok && off < ETH_MIN)
@@ -155,6 +167,7 @@ static err_t link_output(struct netif *n, struct pbuf *p)
 static err_t netif_setup(struct netif *n)
 {
 	struct vmknic *nic = n->state;
+
 	n->name[0] = 'v';
 	n->name[1] = 'k';
 	n->mtu = (u16_t)port_mtu(nic->port);
@@ -174,6 +187,7 @@ static void status_changed(struct netif *n)
 	const ip4_addr_t *a = netif_ip4_addr(n), *g = netif_ip4_gw(n);
 	/* Called for every change of IPv6 addresses too. */
 	bool changed = a->addr != nic->logged;
+
 	nic->logged = a->addr;
 	if (changed && !ip4_addr_isany(a))
 		log_info("%s: %u.%u.%u.%u/%u gateway %u.%u.%u.%u%s", nic->name, ip4_addr1(a),
@@ -190,6 +204,7 @@ struct vmknic *vmknic_of(const struct netif *n)
 struct vmknic *vmknic_find(const char *name)
 {
 	struct vmknic *nic;
+
 	list_for_each(nic, &vmknics, link)
 		if (strcmp(nic->name, name) == 0)
 			return nic;
@@ -200,6 +215,7 @@ struct vmknic *vmknic_find(const char *name)
 static int number_of(const char *name)
 {
 	uint64_t n;
+
 	if (strncmp(name, "vmk", 3) != 0 || name[3] < '0' || name[3] > '9' ||
 	    str_to_u64(name + 3, &n) || n >= VMKNICS_MAX)
 		return -EINVAL;
@@ -209,9 +225,11 @@ static int number_of(const char *name)
 int vmknic_add(const char *name, const char *group, const uint8_t mac[6])
 {
 	int number = number_of(name);
+
 	if (number < 0)
 		return number;
 	struct vmknic *nic = kzalloc(sizeof(*nic));
+
 	if (!nic)
 		return -ENOMEM;
 	str_copy(nic->name, name, sizeof(nic->name));
@@ -231,6 +249,7 @@ int vmknic_add(const char *name, const char *group, const uint8_t mac[6])
 		.client = nic->name, .group = group, .ops = &port_ops, .arg = nic
 	};
 	struct port_attr a = attr;
+
 	memcpy(a.mac, nic->mac, ETH_ALEN);
 	if (!err)
 		err = port_open(&a, &nic->port);
@@ -240,6 +259,7 @@ int vmknic_add(const char *name, const char *group, const uint8_t mac[6])
 		return err;
 	}
 	struct netif *n = &nic->netif;
+
 	netif_add_noaddr(n, nic, netif_setup, netif_input);
 	netif_set_status_callback(n, status_changed);
 	netif_create_ip6_linklocal_address(n, 1);
@@ -266,6 +286,7 @@ int vmknic_remove(const char *name)
 {
 	mutex_lock(&ip_lock);
 	struct vmknic *nic = vmknic_find(name);
+
 	if (!nic) {
 		mutex_unlock(&ip_lock);
 		return -ENOENT;
@@ -277,6 +298,7 @@ int vmknic_remove(const char *name)
 		netif_set_default(&list_first(&vmknics, struct vmknic, link)->netif);
 	port_close(nic->port);
 	uint64_t flags = spin_lock_irq(&ring_lock);
+
 	for (unsigned i = head; i != tail; i++)
 		if (ring[i % RING].nic == nic)
 			ring[i % RING].nic = NULL;
@@ -291,6 +313,7 @@ int vmknic_set_dhcp(const char *name)
 	mutex_lock(&ip_lock);
 	struct vmknic *nic = vmknic_find(name);
 	int err = nic ? 0 : -ENOENT;
+
 	if (nic && !nic->dhcp) {
 		netif_set_addr(&nic->netif, NULL, NULL, NULL);
 		nic->dhcp = true;
@@ -305,6 +328,7 @@ int vmknic_set_ipv4(const char *name, const uint8_t addr[4], const uint8_t mask[
                     const uint8_t gw[4])
 {
 	ip4_addr_t a, m, g;
+
 	memcpy(&a, addr, 4);
 	memcpy(&m, mask, 4);
 	memcpy(&g, gw, 4);
@@ -312,6 +336,7 @@ int vmknic_set_ipv4(const char *name, const uint8_t addr[4], const uint8_t mask[
 		return -EINVAL;
 	mutex_lock(&ip_lock);
 	struct vmknic *nic = vmknic_find(name);
+
 	if (nic) {
 		no_dhcp(nic);
 		netif_set_addr(&nic->netif, &a, &m, &g);
@@ -324,12 +349,14 @@ int vmknic_add_ipv6(const char *name, const uint8_t addr[16])
 {
 	ip6_addr_t a = { 0 };
 	s8_t slot;
+
 	memcpy(a.addr, addr, 16);
 	if (ip6_addr_isany(&a) || ip6_addr_ismulticast(&a) || ip6_addr_isloopback(&a))
 		return -EINVAL;
 	mutex_lock(&ip_lock);
 	struct vmknic *nic = vmknic_find(name);
 	int err = !nic ? -ENOENT : netif_get_ip6_addr_match(&nic->netif, &a) >= 0 ? -EEXIST : 0;
+
 	if (!err)
 		err = netif_add_ip6_address(&nic->netif, &a, &slot) == ERR_OK ? 0 : -ENOSPC;
 	mutex_unlock(&ip_lock);
@@ -339,10 +366,12 @@ int vmknic_add_ipv6(const char *name, const uint8_t addr[16])
 int vmknic_remove_ipv6(const char *name, const uint8_t addr[16])
 {
 	ip6_addr_t a = { 0 };
+
 	memcpy(a.addr, addr, 16);
 	mutex_lock(&ip_lock);
 	struct vmknic *nic = vmknic_find(name);
 	s8_t slot = nic ? netif_get_ip6_addr_match(&nic->netif, &a) : -1;
+
 	if (slot >= 0)
 		netif_ip6_addr_set_state(&nic->netif, slot, IP6_ADDR_INVALID);
 	mutex_unlock(&ip_lock);
@@ -356,6 +385,7 @@ int ip_dns_set(const uint8_t (*v4)[4], unsigned n)
 	mutex_lock(&ip_lock);
 	for (unsigned i = 0; i < IP_DNS_MAX; i++) {
 		ip_addr_t a = IPADDR4_INIT(0);
+
 		if (i < n)
 			memcpy(&ip_2_ip4(&a)->addr, v4[i], 4);
 		dns_setserver((u8_t)i, &a);

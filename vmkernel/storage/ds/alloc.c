@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Blocks: reference counts, and two levels of sums above them, so that a free block is found by looking at three
- * pages whatever the volume's size. ds->lock guards everything.
+ * Blocks: reference counts, and two levels of sums above them, so that a free block is found by
+ * looking at three pages whatever the volume's size. ds->lock guards everything.
  */
 #include "ds.h"
 
@@ -66,15 +66,15 @@ static int count_used(struct ds *ds, uint64_t block, int change)
 {
 	uint64_t refs = block / DS_REFS_PER, sum = refs / DS_SUM1_PER;
 	struct ds_page *s1, *s2, *st;
-	int r = ds_page_get(ds, ds->super.sum1_page + sum, DS_SUM1, &s1);
+	int err = ds_page_get(ds, ds->super.sum1_page + sum, DS_SUM1, &s1);
 
-	if (r)
-		return r;
-	r = ds_page_get(ds, ds->super.sum2_page, DS_SUM2, &s2);
-	if (r)
+	if (err)
+		return err;
+	err = ds_page_get(ds, ds->super.sum2_page, DS_SUM2, &s2);
+	if (err)
 		goto put_s1;
-	r = ds_page_get(ds, ds->super.state_page, DS_STATE, &st);
-	if (r)
+	err = ds_page_get(ds, ds->super.state_page, DS_STATE, &st);
+	if (err)
 		goto put_s2;
 	ds_page_dirty(ds, s1);
 	ds_page_dirty(ds, s2);
@@ -87,19 +87,19 @@ put_s2:
 	ds_page_put(ds, s2);
 put_s1:
 	ds_page_put(ds, s1);
-	return r;
+	return err;
 }
 
 int ds_block_refs(struct ds *ds, uint64_t block, unsigned *refs)
 {
 	struct ds_page *p;
-	int r;
+	int err;
 
 	if (block < ds->first_block || block >= ds->blocks)
 		return ds_damaged(ds, "block %lu lies outside of the data area", block);
-	r = ds_page_get(ds, ds->super.refs_page + block / DS_REFS_PER, DS_REFS, &p);
-	if (r)
-		return r;
+	err = ds_page_get(ds, ds->super.refs_page + block / DS_REFS_PER, DS_REFS, &p);
+	if (err)
+		return err;
 	*refs = ((struct ds_refs *)p->data)->ref[block % DS_REFS_PER];
 	ds_page_put(ds, p);
 	return 0;
@@ -109,26 +109,26 @@ int ds_block_ref(struct ds *ds, uint64_t block, int change)
 {
 	struct ds_page *p;
 	unsigned old;
-	int r = ds_block_refs(ds, block, &old);
+	int err = ds_block_refs(ds, block, &old);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	if ((int)old + change < 0 || (int)old + change > UINT16_MAX)
 		return ds_damaged(ds, "block %lu: reference count %u%+d", block, old, change);
 	if ((int)old + change == 0) {
-		r = hold(ds, block, ds->sequence);
-		if (r)
-			return r;
+		err = hold(ds, block, ds->sequence);
+		if (err)
+			return err;
 	}
-	r = ds_page_get(ds, ds->super.refs_page + block / DS_REFS_PER, DS_REFS, &p);
-	if (r)
-		return r;
+	err = ds_page_get(ds, ds->super.refs_page + block / DS_REFS_PER, DS_REFS, &p);
+	if (err)
+		return err;
 	ds_page_dirty(ds, p);
 	((struct ds_refs *)p->data)->ref[block % DS_REFS_PER] = (uint16_t)(old + change);
 	ds_page_put(ds, p);
 	if (old == 0 || (int)old + change == 0)
-		r = count_used(ds, block, old == 0 ? 1 : -1);
-	return r;
+		err = count_used(ds, block, old == 0 ? 1 : -1);
+	return err;
 }
 
 /* First free block of refs page `index` at or behind `from`; -ENOSPC when it has none. */
@@ -136,20 +136,20 @@ static int find_in_refs(struct ds *ds, uint64_t index, uint64_t from, uint64_t *
 {
 	uint64_t first = index * DS_REFS_PER, end = MIN(first + DS_REFS_PER, ds->blocks);
 	struct ds_page *p;
-	int r = ds_page_get(ds, ds->super.refs_page + index, DS_REFS, &p);
+	int err = ds_page_get(ds, ds->super.refs_page + index, DS_REFS, &p);
 
-	if (r)
-		return r;
-	r = -ENOSPC;
+	if (err)
+		return err;
+	err = -ENOSPC;
 	for (uint64_t b = MAX(MAX(first, from), ds->first_block); b < end; b++) {
 		if (((struct ds_refs *)p->data)->ref[b % DS_REFS_PER] == 0 && !held(ds, b)) {
 			*block = b;
-			r = 0;
+			err = 0;
 			break;
 		}
 	}
 	ds_page_put(ds, p);
-	return r;
+	return err;
 }
 
 static uint64_t capacity(const struct ds *ds, uint64_t first, uint64_t span)
@@ -161,53 +161,53 @@ static uint64_t capacity(const struct ds *ds, uint64_t first, uint64_t span)
 static int find_in_sum1(struct ds *ds, uint64_t index, uint64_t from, uint64_t *block)
 {
 	struct ds_page *p;
-	int r = ds_page_get(ds, ds->super.sum1_page + index, DS_SUM1, &p);
+	int err = ds_page_get(ds, ds->super.sum1_page + index, DS_SUM1, &p);
 
-	if (r)
-		return r;
-	r = -ENOSPC;
-	for (unsigned i = 0; i < DS_SUM1_PER && r == -ENOSPC; i++) {
+	if (err)
+		return err;
+	err = -ENOSPC;
+	for (unsigned i = 0; i < DS_SUM1_PER && err == -ENOSPC; i++) {
 		uint64_t refs = index * DS_SUM1_PER + i;
 		uint64_t room = capacity(ds, refs * DS_REFS_PER, DS_REFS_PER);
 
 		if (room == 0)
 			break;
 		if ((refs + 1) * DS_REFS_PER > from && ((struct ds_sum1 *)p->data)->used[i] < room)
-			r = find_in_refs(ds, refs, from, block);
+			err = find_in_refs(ds, refs, from, block);
 	}
 	ds_page_put(ds, p);
-	return r;
+	return err;
 }
 
 static int find(struct ds *ds, uint64_t from, uint64_t *block)
 {
 	const uint64_t span = (uint64_t)DS_SUM1_PER * DS_REFS_PER;
 	struct ds_page *p;
-	int r = ds_page_get(ds, ds->super.sum2_page, DS_SUM2, &p);
+	int err = ds_page_get(ds, ds->super.sum2_page, DS_SUM2, &p);
 
-	if (r)
-		return r;
-	r = -ENOSPC;
-	for (uint64_t i = from / span; i < ds->super.sum1_pages && r == -ENOSPC; i++)
+	if (err)
+		return err;
+	err = -ENOSPC;
+	for (uint64_t i = from / span; i < ds->super.sum1_pages && err == -ENOSPC; i++)
 		if (((struct ds_sum2 *)p->data)->used[i] < capacity(ds, i * span, span))
-			r = find_in_sum1(ds, i, from, block);
+			err = find_in_sum1(ds, i, from, block);
 	ds_page_put(ds, p);
-	return r;
+	return err;
 }
 
 int ds_block_reserve(struct ds *ds, uint64_t *block)
 {
-	int r = find(ds, ds->hint, block);
+	int err = find(ds, ds->hint, block);
 
-	if (r == -ENOSPC && ds->hint)
-		r = find(ds, 0, block);
-	if (r == -ENOSPC)
+	if (err == -ENOSPC && ds->hint)
+		err = find(ds, 0, block);
+	if (err == -ENOSPC)
 		stat_inc(no_space);
-	if (r == 0)
-		r = hold(ds, *block, DS_RESERVED);
-	if (r == 0)
+	if (err == 0)
+		err = hold(ds, *block, DS_RESERVED);
+	if (err == 0)
 		ds->hint = *block + 1;
-	return r;
+	return err;
 }
 
 void ds_block_unreserve(struct ds *ds, uint64_t block)

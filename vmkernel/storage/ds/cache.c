@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Metadata pages in memory, by number. A page that cannot be had stops a step in its middle, of which nothing may become
- * durable then: the volume is read-only from there on, and sound as of its last commit. ds->lock guards everything. A page of the running transaction or one
- * that is not yet in place stays; clean ones go, least recently used first.
+ * Metadata pages in memory, by number. A page that cannot be had stops a step in its middle, of
+ * which nothing may become durable then: the volume is read-only from there on, and sound as of its
+ * last commit. ds->lock guards everything. A page of the running transaction or one that is not yet
+ * in place stays; clean ones go, least recently used first.
  */
 #include "ds.h"
 
@@ -131,7 +132,7 @@ static struct ds_page *insert(struct ds *ds, uint64_t page)
 int ds_page_get(struct ds *ds, uint64_t page, enum ds_type type, struct ds_page **out)
 {
 	struct ds_page *p = lookup(ds, page);
-	int r;
+	int err;
 
 	if (p) {
 		if (((struct ds_head *)p->data)->type != type)
@@ -147,18 +148,18 @@ int ds_page_get(struct ds *ds, uint64_t page, enum ds_type type, struct ds_page 
 	if (!p)
 		return -ENOMEM;
 	stat_inc(page_reads);
-	r = blk_rw_buf(ds->dev, BLK_READ, page << DS_PAGE_SHIFT, p->data, DS_PAGE);
-	if (r)
-		r = ds_damaged(ds, "page %lu could not be read (error %d)", page, -r);
+	err = blk_rw_buf(ds->dev, BLK_READ, page << DS_PAGE_SHIFT, p->data, DS_PAGE);
+	if (err)
+		err = ds_damaged(ds, "page %lu could not be read (error %d)", page, -err);
 	else if (empty_counts(p->data, type))
 		((struct ds_head *)p->data)->type = type;
 	else if (!ds_sealed(ds, p->data, page, type)) {
 		stat_inc(bad_pages);
-		r = ds_damaged(ds, "page %lu of type %u fails its check", page, type);
+		err = ds_damaged(ds, "page %lu of type %u fails its check", page, type);
 	}
-	if (r) {
+	if (err) {
 		discard(ds, p);
-		return r;
+		return err;
 	}
 	*out = p;
 	return 0;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Contents. A block that is wholly written is read and written without ds->lock, straight at its place. Everything
- * else goes piece by piece (4 KiB): unwritten pieces read as zeros; a write fills the pieces it
- * touches on the device first, then marks them written, so no metadata ever shows data that is not there.
+ * Contents. A block that is wholly written is read and written without ds->lock, straight at its
+ * place. Everything else goes piece by piece (4 KiB): unwritten pieces read as zeros; a write fills
+ * the pieces it touches on the device first, then marks them written, so no metadata ever shows
+ * data that is not there.
  */
 #include "ds.h"
 
@@ -32,7 +33,7 @@ int ds_lookup(struct ds_file *f, uint64_t index, struct ds_map_entry *e)
 {
 	uint64_t cached = ds_cached(f, index);
 	struct ds_page *ip;
-	int r;
+	int err;
 
 	if (cached & DS_ALL_WRITTEN) {
 		e->block = cached & ~DS_ALL_WRITTEN;
@@ -40,15 +41,15 @@ int ds_lookup(struct ds_file *f, uint64_t index, struct ds_map_entry *e)
 		return 0;
 	}
 	mutex_lock(&f->ds->lock);
-	r = ds_page_get(f->ds, f->inode, DS_INODE, &ip);
-	if (r == 0) {
-		r = ds_map_get(f->ds, ip->data, index, e);
+	err = ds_page_get(f->ds, f->inode, DS_INODE, &ip);
+	if (err == 0) {
+		err = ds_map_get(f->ds, ip->data, index, e);
 		ds_page_put(f->ds, ip);
 	}
-	if (r == 0 && all_written(e))
+	if (err == 0 && all_written(e))
 		ds_cache_set(f, index, e->block | DS_ALL_WRITTEN);
 	mutex_unlock(&f->ds->lock);
-	return r;
+	return err;
 }
 
 /* Device I/O at any byte alignment inside one piece or a run of pieces: the edges are bounced. */
@@ -58,22 +59,22 @@ static int rw_bytes(struct ds *ds, enum blk_op op, uint64_t at, uint8_t *buf, si
 	uint64_t start = ALIGN_DOWN(at, (uint64_t)unit);
 	size_t span = ALIGN_UP(at + n, (uint64_t)unit) - start;
 	uint8_t *bounce;
-	int r;
+	int err;
 
 	if (start == at && span == n)
 		return blk_rw_buf(ds->dev, op, at, buf, n);
 	bounce = vmalloc(span);
 	if (!bounce)
 		return -ENOMEM;
-	r = blk_rw_buf(ds->dev, BLK_READ, start, bounce, span);
-	if (r == 0 && op == BLK_READ)
+	err = blk_rw_buf(ds->dev, BLK_READ, start, bounce, span);
+	if (err == 0 && op == BLK_READ)
 		memcpy(buf, bounce + (at - start), n);
-	if (r == 0 && op == BLK_WRITE) {
+	if (err == 0 && op == BLK_WRITE) {
 		memcpy(bounce + (at - start), buf, n);
-		r = blk_rw_buf(ds->dev, BLK_WRITE, start, bounce, span);
+		err = blk_rw_buf(ds->dev, BLK_WRITE, start, bounce, span);
 	}
 	vfree(bounce);
-	return r;
+	return err;
 }
 
 size_t ds_run_of(const struct ds_map_entry *e, uint64_t off, size_t n, bool *written)
@@ -89,35 +90,35 @@ size_t ds_run_of(const struct ds_map_entry *e, uint64_t off, size_t n, bool *wri
 static int read_block(struct ds_file *f, uint64_t off, uint8_t *buf, size_t n)
 {
 	struct ds_map_entry e;
-	int r = ds_lookup(f, off >> DS_BLOCK_SHIFT, &e);
+	int err = ds_lookup(f, off >> DS_BLOCK_SHIFT, &e);
 
-	while (n && r == 0) {
+	while (n && err == 0) {
 		bool written;
 		size_t part = ds_run_of(&e, off, n, &written);
 
 		if (written)
-			r = rw_bytes(f->ds, BLK_READ, device_offset(e.block, off), buf, part);
+			err = rw_bytes(f->ds, BLK_READ, device_offset(e.block, off), buf, part);
 		else
 			memset(buf, 0, part);
 		off += part;
 		buf += part;
 		n -= part;
 	}
-	return r;
+	return err;
 }
 
 /* Contents that stand in the inode: true when they do, with the copy done. */
 static int read_inline(struct ds_file *f, uint64_t off, void *buf, size_t n, bool *is_inline)
 {
 	struct ds_page *ip;
-	int r;
+	int err;
 
 	*is_inline = false;
 	if (f->size > DS_INLINE_MAX)
 		return 0;
 	mutex_lock(&f->ds->lock);
-	r = ds_page_get(f->ds, f->inode, DS_INODE, &ip);
-	if (r == 0) {
+	err = ds_page_get(f->ds, f->inode, DS_INODE, &ip);
+	if (err == 0) {
 		const struct ds_inode *ino = ip->data;
 
 		*is_inline = ino->flags & DS_INLINE;
@@ -126,7 +127,7 @@ static int read_inline(struct ds_file *f, uint64_t off, void *buf, size_t n, boo
 		ds_page_put(f->ds, ip);
 	}
 	mutex_unlock(&f->ds->lock);
-	return r;
+	return err;
 }
 
 void ds_file_enter_wait(struct ds_file *f)
@@ -139,19 +140,19 @@ ssize_t ds_read(struct ds_file *f, uint64_t off, void *buf, size_t n)
 {
 	size_t done = 0;
 	bool is_inline;
-	int r;
+	int err;
 
 	ds_file_enter_wait(f);
 	n = off >= f->size ? 0 : MIN((uint64_t)n, f->size - off);
-	r = n ? read_inline(f, off, buf, n, &is_inline) : 0;
-	while (r == 0 && done < n && !is_inline) {
+	err = n ? read_inline(f, off, buf, n, &is_inline) : 0;
+	while (err == 0 && done < n && !is_inline) {
 		size_t part = MIN(n - done, DS_BLOCK - (off + done) % DS_BLOCK);
 
-		r = read_block(f, off + done, (uint8_t *)buf + done, part);
+		err = read_block(f, off + done, (uint8_t *)buf + done, part);
 		done += part;
 	}
 	ds_file_leave(f);
-	return r ? r : (ssize_t)n;
+	return err ? err : (ssize_t)n;
 }
 
 int ds_publish(struct ds_file *f, uint64_t off, size_t n, uint64_t fresh)
@@ -163,16 +164,16 @@ int ds_publish(struct ds_file *f, uint64_t off, size_t n, uint64_t fresh)
 	struct ds_page *ip, *leaf;
 	struct ds_map_entry *e;
 	struct ds_inode *ino;
-	int r = ds_begin_room(ds);
+	int err = ds_begin_room(ds);
 
-	if (r == 0)
-		r = ds_page_get(ds, f->inode, DS_INODE, &ip);
-	if (r)
-		return r;
+	if (err == 0)
+		err = ds_page_get(ds, f->inode, DS_INODE, &ip);
+	if (err)
+		return err;
 	ds_page_dirty(ds, ip);
 	ino = ip->data;
-	r = ds_map_leaf(ds, ip, index, &leaf, &slot);
-	if (r)
+	err = ds_map_leaf(ds, ip, index, &leaf, &slot);
+	if (err)
 		goto out;
 	if (off + n > ino->size) {
 		ino->size = off + n;
@@ -181,19 +182,19 @@ int ds_publish(struct ds_file *f, uint64_t off, size_t n, uint64_t fresh)
 	e = &((struct ds_map *)leaf->data)->entry[slot];
 	ds_page_dirty(ds, leaf);
 	if (fresh) {
-		r = ds_block_take(ds, fresh);
+		err = ds_block_take(ds, fresh);
 		e->block = fresh;
 		ino->blocks++;
 	}
-	for (unsigned i = first; i <= last && r == 0; i++)
+	for (unsigned i = first; i <= last && err == 0; i++)
 		e->written[i / 8] |= 1 << i % 8;
 	ds->new_data = true;
-	if (r == 0 && all_written(e))
+	if (err == 0 && all_written(e))
 		ds_cache_set(f, index, e->block | DS_ALL_WRITTEN);
 	ds_page_put(ds, leaf);
 out:
 	ds_page_put(ds, ip);
-	return r;
+	return err;
 }
 
 /* Writes [off, off + n) of one block, of which not every piece was written before. */
@@ -206,7 +207,7 @@ static int write_pieces(struct ds_file *f, const struct ds_map_entry *e, uint64_
 	unsigned last = first + (unsigned)(span >> DS_PAGE_SHIFT) - 1;
 	uint64_t at = device_offset(block, start);
 	uint8_t *bounce;
-	int r = 0;
+	int err = 0;
 
 	if (start == off && span == n)
 		return blk_rw_buf(f->ds->dev, BLK_WRITE, at, (void *)buf, n);
@@ -214,28 +215,28 @@ static int write_pieces(struct ds_file *f, const struct ds_map_entry *e, uint64_
 	if (!bounce)
 		return -ENOMEM;
 	if (piece_written(e, first) && start != off)
-		r = blk_rw_buf(f->ds->dev, BLK_READ, at, bounce, DS_PAGE);
-	if (r == 0 && piece_written(e, last) && start + span != off + n)
-		r = blk_rw_buf(f->ds->dev, BLK_READ, at + span - DS_PAGE, bounce + span - DS_PAGE,
-		               DS_PAGE);
-	if (r == 0) {
+		err = blk_rw_buf(f->ds->dev, BLK_READ, at, bounce, DS_PAGE);
+	if (err == 0 && piece_written(e, last) && start + span != off + n)
+		err = blk_rw_buf(f->ds->dev, BLK_READ, at + span - DS_PAGE, bounce + span - DS_PAGE,
+		                 DS_PAGE);
+	if (err == 0) {
 		memcpy(bounce + (off - start), buf, n);
-		r = blk_rw_buf(f->ds->dev, BLK_WRITE, at, bounce, span);
+		err = blk_rw_buf(f->ds->dev, BLK_WRITE, at, bounce, span);
 	}
 	vfree(bounce);
-	return r;
+	return err;
 }
 
 int ds_reserve(struct ds *ds, uint64_t *block)
 {
-	int r;
+	int err;
 
 	mutex_lock(&ds->lock);
-	r = ds->read_only ? -EROFS : ds_block_reserve(ds, block);
-	if (r == -ENOSPC && !list_empty(&ds->freed) && ds_commit(ds) == 0)
-		r = ds_block_reserve(ds, block);
+	err = ds->read_only ? -EROFS : ds_block_reserve(ds, block);
+	if (err == -ENOSPC && !list_empty(&ds->freed) && ds_commit(ds) == 0)
+		err = ds_block_reserve(ds, block);
 	mutex_unlock(&ds->lock);
-	return r;
+	return err;
 }
 
 /* f->writing is held, so the block's entry changes under nobody. */
@@ -244,25 +245,25 @@ static int write_block(struct ds_file *f, uint64_t off, const uint8_t *buf, size
 	struct ds *ds = f->ds;
 	struct ds_map_entry e;
 	uint64_t fresh = 0;
-	int r = ds_lookup(f, off >> DS_BLOCK_SHIFT, &e);
+	int err = ds_lookup(f, off >> DS_BLOCK_SHIFT, &e);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	if (all_written(&e))
 		return rw_bytes(ds, BLK_WRITE, device_offset(e.block, off), (uint8_t *)buf, n);
 	if (!e.block) {
-		r = ds_reserve(ds, &fresh);
-		if (r)
-			return r;
+		err = ds_reserve(ds, &fresh);
+		if (err)
+			return err;
 	}
-	r = write_pieces(f, &e, fresh ? fresh : e.block, off, buf, n);
+	err = write_pieces(f, &e, fresh ? fresh : e.block, off, buf, n);
 	mutex_lock(&ds->lock);
-	if (r == 0)
-		r = ds_publish(f, off, n, fresh);
-	if (r && fresh)
+	if (err == 0)
+		err = ds_publish(f, off, n, fresh);
+	if (err && fresh)
 		ds_block_unreserve(ds, fresh);
 	mutex_unlock(&ds->lock);
-	return r;
+	return err;
 }
 
 int ds_inline_move(struct ds *ds, struct ds_page *ip)
@@ -272,7 +273,7 @@ int ds_inline_move(struct ds *ds, struct ds_page *ip)
 	uint8_t *piece;
 	uint64_t block;
 	unsigned slot;
-	int r;
+	int err;
 
 	if (ino->size == 0) {
 		ino->flags &= ~DS_INLINE;
@@ -282,19 +283,19 @@ int ds_inline_move(struct ds *ds, struct ds_page *ip)
 	if (!piece)
 		return -ENOMEM;
 	memcpy(piece, ino->data, ino->size);
-	r = ds_block_reserve(ds, &block);
-	if (r)
+	err = ds_block_reserve(ds, &block);
+	if (err)
 		goto out;
-	r = blk_rw_buf(ds->dev, BLK_WRITE, block << DS_BLOCK_SHIFT, piece, DS_PAGE);
-	if (r == 0)
-		r = ds_map_leaf(ds, ip, 0, &leaf, &slot);
-	if (r) {
+	err = blk_rw_buf(ds->dev, BLK_WRITE, block << DS_BLOCK_SHIFT, piece, DS_PAGE);
+	if (err == 0)
+		err = ds_map_leaf(ds, ip, 0, &leaf, &slot);
+	if (err) {
 		ds_block_unreserve(ds, block);
 		goto out;
 	}
 	ino->flags &= ~DS_INLINE;
 	ds_page_dirty(ds, leaf);
-	r = ds_block_take(ds, block);
+	err = ds_block_take(ds, block);
 	((struct ds_map *)leaf->data)->entry[slot].block = block;
 	((struct ds_map *)leaf->data)->entry[slot].written[0] = 1;
 	ds_page_put(ds, leaf);
@@ -303,27 +304,29 @@ int ds_inline_move(struct ds *ds, struct ds_page *ip)
 	ds->new_data = true;
 out:
 	kfree(piece);
-	return r;
+	return err;
 }
 
-/* Small contents go into the inode; *done when they did, else the file has none inline afterwards. */
+/*
+ * Small contents go into the inode; *done when they did, else the file has none inline afterwards.
+ */
 static int write_inline(struct ds_file *f, uint64_t off, const void *buf, size_t n, bool *done)
 {
 	struct ds *ds = f->ds;
 	struct ds_page *ip;
 	struct ds_inode *ino;
-	int r;
+	int err;
 
 	*done = false;
 	mutex_lock(&ds->lock);
-	r = ds_page_get(ds, f->inode, DS_INODE, &ip);
-	if (r)
+	err = ds_page_get(ds, f->inode, DS_INODE, &ip);
+	if (err)
 		goto unlock;
 	ino = ip->data;
 	if (!(ino->flags & DS_INLINE))
 		goto put;
-	r = off + n <= DS_INLINE_MAX ? ds_begin(ds) : ds_begin_room(ds);
-	if (r)
+	err = off + n <= DS_INLINE_MAX ? ds_begin(ds) : ds_begin_room(ds);
+	if (err)
 		goto put;
 	ds_page_dirty(ds, ip);
 	if (off + n <= DS_INLINE_MAX) {
@@ -333,17 +336,17 @@ static int write_inline(struct ds_file *f, uint64_t off, const void *buf, size_t
 		f->size = ino->size;
 		*done = true;
 	} else {
-		r = ds_inline_move(ds, ip);
-		if (r == -ENOSPC && !list_empty(&ds->freed) && ds_commit(ds) == 0) {
+		err = ds_inline_move(ds, ip);
+		if (err == -ENOSPC && !list_empty(&ds->freed) && ds_commit(ds) == 0) {
 			ds_page_dirty(ds, ip);
-			r = ds_inline_move(ds, ip);
+			err = ds_inline_move(ds, ip);
 		}
 	}
 put:
 	ds_page_put(ds, ip);
 unlock:
 	mutex_unlock(&ds->lock);
-	return r;
+	return err;
 }
 
 /* The end of a write: the size, when it grew, and the times. */
@@ -351,13 +354,13 @@ static int write_end(struct ds_file *f, uint64_t end)
 {
 	struct ds *ds = f->ds;
 	struct ds_page *ip;
-	int r;
+	int err;
 
 	mutex_lock(&ds->lock);
-	r = ds_begin(ds);
-	if (r == 0)
-		r = ds_page_get(ds, f->inode, DS_INODE, &ip);
-	if (r == 0) {
+	err = ds_begin(ds);
+	if (err == 0)
+		err = ds_page_get(ds, f->inode, DS_INODE, &ip);
+	if (err == 0) {
 		struct ds_inode *ino = ip->data;
 
 		if (end > ino->size) {
@@ -369,53 +372,53 @@ static int write_end(struct ds_file *f, uint64_t end)
 		ds_page_put(ds, ip);
 	}
 	mutex_unlock(&ds->lock);
-	return r;
+	return err;
 }
 
 ssize_t ds_write(struct ds_file *f, uint64_t off, const void *buf, size_t n)
 {
 	size_t done = 0;
 	bool in_inode = false;
-	int r;
+	int err;
 
 	if (n == 0)
 		return 0;
 	if (off + n < off || off + n > DS_BLOCKS_MAX << DS_BLOCK_SHIFT)
 		return -EFBIG;
-	r = ds_file_mend(f);
-	if (r)
-		return r;
+	err = ds_file_mend(f);
+	if (err)
+		return err;
 	mutex_lock(&f->writing);
 	ds_file_enter_wait(f);
-	r = f->size <= DS_INLINE_MAX ? write_inline(f, off, buf, n, &in_inode) : 0;
+	err = f->size <= DS_INLINE_MAX ? write_inline(f, off, buf, n, &in_inode) : 0;
 	if (in_inode)
 		done = n;
-	while (r == 0 && done < n) {
+	while (err == 0 && done < n) {
 		size_t part = MIN(n - done, DS_BLOCK - (off + done) % DS_BLOCK);
 
-		r = write_block(f, off + done, (const uint8_t *)buf + done, part);
-		if (r == 0)
+		err = write_block(f, off + done, (const uint8_t *)buf + done, part);
+		if (err == 0)
 			done += part;
 	}
 	if (done && !in_inode && off + done > f->size) {
 		int end = write_end(f, off + done);
 
-		r = r ? r : end;
+		err = err ? err : end;
 	}
 	ds_file_leave(f);
 	mutex_unlock(&f->writing);
-	return done ? (ssize_t)done : r;
+	return done ? (ssize_t)done : err;
 }
 
 int ds_sync(struct ds *ds)
 {
-	int r;
+	int err;
 
 	mutex_lock(&ds->lock);
 	if (ds->read_only)
-		r = -EROFS;
+		err = -EROFS;
 	else
-		r = ds->txn_count ? ds_commit(ds) : blk_flush(ds->dev);
+		err = ds->txn_count ? ds_commit(ds) : blk_flush(ds->dev);
 	mutex_unlock(&ds->lock);
-	return r;
+	return err;
 }

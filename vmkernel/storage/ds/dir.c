@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Directories: a linear hash table of buckets, one page each with overflow pages behind. An insertion that needs an
- * overflow page also splits one bucket, so a name costs a few pages at any size. Walks follow the hashes' bits in
- * reverse, an order that splits do not disturb. ds->lock guards everything.
+ * Directories: a linear hash table of buckets, one page each with overflow pages behind. An
+ * insertion that needs an overflow page also splits one bucket, so a name costs a few pages at any
+ * size. Walks follow the hashes' bits in reverse, an order that splits do not disturb. ds->lock
+ * guards everything.
  */
 #include "ds.h"
 
@@ -59,13 +60,13 @@ static struct ds_name *entry_at(struct ds_bucket *b, uint32_t off)
 
 static int inode_page(struct ds *ds, uint64_t dir, struct ds_page **out)
 {
-	int r = ds_page_get(ds, dir, DS_INODE, out);
+	int err = ds_page_get(ds, dir, DS_INODE, out);
 
-	if (r == 0 && (((struct ds_inode *)(*out)->data)->mode & 0170000) != 0040000) {
+	if (err == 0 && (((struct ds_inode *)(*out)->data)->mode & 0170000) != 0040000) {
 		ds_page_put(ds, *out);
 		return -ENOTDIR;
 	}
-	return r;
+	return err;
 }
 
 /* Finds name's page (pinned) and place in its bucket; -ENOENT. */
@@ -74,18 +75,18 @@ static int locate(struct ds *ds, const struct ds_inode *dir, const char *name, s
 {
 	size_t len = strlen(name);
 	uint64_t hash = ds_hash(name, len), page;
-	int r;
+	int err;
 
 	if (!dir->buckets)
 		return -ENOENT;
-	r = ds_index_get(ds, dir->root, dir->height, bucket_of(dir->buckets, hash), &page);
-	while (r == 0 && page) {
+	err = ds_index_get(ds, dir->root, dir->height, bucket_of(dir->buckets, hash), &page);
+	while (err == 0 && page) {
 		struct ds_page *p;
 		struct ds_bucket *b;
 
-		r = ds_page_get(ds, page, DS_BUCKET, &p);
-		if (r)
-			return r;
+		err = ds_page_get(ds, page, DS_BUCKET, &p);
+		if (err)
+			return err;
 		b = p->data;
 		for (uint32_t off = 0; off < b->used;) {
 			struct ds_name *n = entry_at(b, off);
@@ -104,32 +105,32 @@ static int locate(struct ds *ds, const struct ds_inode *dir, const char *name, s
 		page = b->next;
 		ds_page_put(ds, p);
 	}
-	return r ? r : -ENOENT;
+	return err ? err : -ENOENT;
 }
 
 int ds_dir_find(struct ds *ds, uint64_t dir, const char *name, uint64_t *inode)
 {
 	struct ds_page *dp, *p;
 	uint32_t place;
-	int r = inode_page(ds, dir, &dp);
+	int err = inode_page(ds, dir, &dp);
 
-	if (r)
-		return r;
-	r = locate(ds, dp->data, name, &p, &place);
-	if (r == 0) {
+	if (err)
+		return err;
+	err = locate(ds, dp->data, name, &p, &place);
+	if (err == 0) {
 		*inode = entry_at(p->data, place)->inode;
 		ds_page_put(ds, p);
 	}
 	ds_page_put(ds, dp);
-	return r;
+	return err;
 }
 
 static int new_bucket(struct ds *ds, struct ds_page **out)
 {
 	uint64_t page;
-	int r = ds_meta_alloc(ds, &page);
+	int err = ds_meta_alloc(ds, &page);
 
-	return r ? r : ds_page_new(ds, page, DS_BUCKET, out);
+	return err ? err : ds_page_new(ds, page, DS_BUCKET, out);
 }
 
 /* Puts an entry into the chain that begins at page; *overflowed when the chain grew. */
@@ -138,20 +139,20 @@ static int chain_add(struct ds *ds, uint64_t page, const struct ds_name *n, bool
 	uint32_t size = entry_size(n->len);
 	struct ds_page *p, *more;
 	struct ds_bucket *b;
-	int r;
+	int err;
 
 	for (;;) {
-		r = ds_page_get(ds, page, DS_BUCKET, &p);
-		if (r)
-			return r;
+		err = ds_page_get(ds, page, DS_BUCKET, &p);
+		if (err)
+			return err;
 		b = p->data;
 		if (b->used + size <= sizeof(b->data))
 			break;
 		if (!b->next) {
-			r = new_bucket(ds, &more);
-			if (r) {
+			err = new_bucket(ds, &more);
+			if (err) {
 				ds_page_put(ds, p);
-				return r;
+				return err;
 			}
 			ds_page_dirty(ds, p);
 			b->next = more->page;
@@ -172,7 +173,9 @@ static int chain_add(struct ds *ds, uint64_t page, const struct ds_name *n, bool
 	return 0;
 }
 
-/* Moves a whole chain's entries into buf and empties it to its first page; returns bytes or -errno. */
+/*
+ * Moves a whole chain's entries into buf and empties it to its first page; returns bytes or -errno.
+ */
 static ssize_t chain_take(struct ds *ds, uint64_t page, uint8_t *buf, size_t size)
 {
 	uint64_t next = page;
@@ -182,10 +185,10 @@ static ssize_t chain_take(struct ds *ds, uint64_t page, uint8_t *buf, size_t siz
 		struct ds_page *p;
 		struct ds_bucket *b;
 		uint64_t here = next;
-		int r = ds_page_get(ds, here, DS_BUCKET, &p);
+		int err = ds_page_get(ds, here, DS_BUCKET, &p);
 
-		if (r)
-			return r;
+		if (err)
+			return err;
 		b = p->data;
 		next = b->next;
 		if (b->used > sizeof(b->data) || n + b->used > size) {
@@ -200,9 +203,9 @@ static ssize_t chain_take(struct ds *ds, uint64_t page, uint8_t *buf, size_t siz
 		memset(b->data, 0, sizeof(b->data));
 		ds_page_put(ds, p);
 		if (here != page) {
-			r = ds_meta_free(ds, here);
-			if (r)
-				return r;
+			err = ds_meta_free(ds, here);
+			if (err)
+				return err;
 		}
 	}
 	return (ssize_t)n;
@@ -218,31 +221,31 @@ static int split(struct ds *ds, struct ds_page *dp)
 	uint8_t *buf = vmalloc(CHAIN_MAX);
 	struct ds_page *p;
 	ssize_t n;
-	int r = buf ? new_bucket(ds, &p) : -ENOMEM;
+	int err = buf ? new_bucket(ds, &p) : -ENOMEM;
 
-	if (r)
+	if (err)
 		goto out;
 	to = p->page;
 	ds_page_put(ds, p);
-	r = ds_index_set(ds, dp, fresh, to);
-	if (r == 0)
-		r = ds_index_get(ds, dir->root, dir->height, old, &from);
-	if (r)
+	err = ds_index_set(ds, dp, fresh, to);
+	if (err == 0)
+		err = ds_index_get(ds, dir->root, dir->height, old, &from);
+	if (err)
 		goto out;
 	dir->buckets++;
 	n = chain_take(ds, from, buf, CHAIN_MAX);
-	r = n < 0 ? (int)n : 0;
-	for (ssize_t off = 0; off < n && r == 0;) {
+	err = n < 0 ? (int)n : 0;
+	for (ssize_t off = 0; off < n && err == 0;) {
 		const struct ds_name *e = (const struct ds_name *)(buf + off);
 		bool overflowed;
 
-		r = chain_add(ds, bucket_of(dir->buckets, e->hash) == fresh ? to : from, e,
-		              &overflowed);
+		err = chain_add(ds, bucket_of(dir->buckets, e->hash) == fresh ? to : from, e,
+		                &overflowed);
 		off += entry_size(e->len);
 	}
 out:
 	vfree(buf);
-	return r;
+	return err;
 }
 
 int ds_dir_add(struct ds *ds, uint64_t dir, const char *name, uint64_t inode, uint8_t type)
@@ -256,42 +259,42 @@ int ds_dir_add(struct ds *ds, uint64_t dir, const char *name, uint64_t inode, ui
 	bool overflowed = false;
 	uint64_t page;
 	uint32_t place;
-	int r = inode_page(ds, dir, &dp);
+	int err = inode_page(ds, dir, &dp);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	d = dp->data;
-	r = locate(ds, d, name, &p, &place);
-	if (r != -ENOENT) {
-		if (r == 0)
+	err = locate(ds, d, name, &p, &place);
+	if (err != -ENOENT) {
+		if (err == 0)
 			ds_page_put(ds, p);
-		r = r ? r : -EEXIST;
+		err = err ? err : -EEXIST;
 		goto out;
 	}
 	e.n.len = (uint8_t)str_copy(e.n.name, name, sizeof(e.text));
 	e.n.hash = ds_hash(name, e.n.len);
 	ds_page_dirty(ds, dp);
-	r = 0;
+	err = 0;
 	if (!d->buckets) {
-		r = new_bucket(ds, &p);
-		if (r)
+		err = new_bucket(ds, &p);
+		if (err)
 			goto out;
 		page = p->page;
 		ds_page_put(ds, p);
-		r = ds_index_set(ds, dp, 0, page);
+		err = ds_index_set(ds, dp, 0, page);
 		d->buckets = 1;
 	} else {
-		r = ds_index_get(ds, d->root, d->height, bucket_of(d->buckets, e.n.hash), &page);
+		err = ds_index_get(ds, d->root, d->height, bucket_of(d->buckets, e.n.hash), &page);
 	}
-	if (r == 0)
-		r = chain_add(ds, page, &e.n, &overflowed);
-	if (r == 0)
+	if (err == 0)
+		err = chain_add(ds, page, &e.n, &overflowed);
+	if (err == 0)
 		d->entries++;
-	if (r == 0 && overflowed)
-		r = split(ds, dp);
+	if (err == 0 && overflowed)
+		err = split(ds, dp);
 out:
 	ds_page_put(ds, dp);
-	return r;
+	return err;
 }
 
 int ds_dir_remove(struct ds *ds, uint64_t dir, const char *name)
@@ -299,12 +302,12 @@ int ds_dir_remove(struct ds *ds, uint64_t dir, const char *name)
 	struct ds_page *dp, *p;
 	struct ds_bucket *b;
 	uint32_t place, size;
-	int r = inode_page(ds, dir, &dp);
+	int err = inode_page(ds, dir, &dp);
 
-	if (r)
-		return r;
-	r = locate(ds, dp->data, name, &p, &place);
-	if (r == 0) {
+	if (err)
+		return err;
+	err = locate(ds, dp->data, name, &p, &place);
+	if (err == 0) {
 		b = p->data;
 		size = entry_size(entry_at(b, place)->len);
 		ds_page_dirty(ds, p);
@@ -316,19 +319,19 @@ int ds_dir_remove(struct ds *ds, uint64_t dir, const char *name)
 		ds_page_put(ds, p);
 	}
 	ds_page_put(ds, dp);
-	return r;
+	return err;
 }
 
 int ds_dir_replace(struct ds *ds, uint64_t dir, const char *name, uint64_t inode, uint8_t type)
 {
 	struct ds_page *dp, *p;
 	uint32_t place;
-	int r = inode_page(ds, dir, &dp);
+	int err = inode_page(ds, dir, &dp);
 
-	if (r)
-		return r;
-	r = locate(ds, dp->data, name, &p, &place);
-	if (r == 0) {
+	if (err)
+		return err;
+	err = locate(ds, dp->data, name, &p, &place);
+	if (err == 0) {
 		struct ds_name *n = entry_at(p->data, place);
 
 		ds_page_dirty(ds, p);
@@ -337,10 +340,12 @@ int ds_dir_replace(struct ds *ds, uint64_t dir, const char *name, uint64_t inode
 		ds_page_put(ds, p);
 	}
 	ds_page_put(ds, dp);
-	return r;
+	return err;
 }
 
-/* Of the chain's entries with a key at or above `from` the one with the smallest, copied to *best. */
+/*
+ * Of the chain's entries with a key at or above `from` the one with the smallest, copied to *best.
+ */
 static int chain_next(struct ds *ds, uint64_t page, uint64_t from, struct ds_name *best, char *name)
 {
 	int found = 0;
@@ -349,10 +354,10 @@ static int chain_next(struct ds *ds, uint64_t page, uint64_t from, struct ds_nam
 	while (page) {
 		struct ds_page *p;
 		struct ds_bucket *b;
-		int r = ds_page_get(ds, page, DS_BUCKET, &p);
+		int err = ds_page_get(ds, page, DS_BUCKET, &p);
 
-		if (r)
-			return r;
+		if (err)
+			return err;
 		b = p->data;
 		for (uint32_t off = 0; off < b->used;) {
 			struct ds_name *n = entry_at(b, off);
@@ -387,55 +392,55 @@ int ds_dir_walk(struct ds *ds, uint64_t dir, uint64_t *pos,
 	char name[DS_NAME_MAX + 1];
 	struct ds_page *dp;
 	struct ds_inode *d;
-	int r = inode_page(ds, dir, &dp);
+	int err = inode_page(ds, dir, &dp);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	d = dp->data;
 	while (d->buckets && *pos < end) {
 		uint64_t hash = reverse(*pos << 1), page;
 		unsigned bits = bucket_bits(d->buckets, hash);
 		struct ds_name n;
 
-		r = ds_index_get(ds, d->root, d->height, bucket_of(d->buckets, hash), &page);
-		if (r == 0)
-			r = chain_next(ds, page, *pos, &n, name);
-		if (r < 0)
+		err = ds_index_get(ds, d->root, d->height, bucket_of(d->buckets, hash), &page);
+		if (err == 0)
+			err = chain_next(ds, page, *pos, &n, name);
+		if (err < 0)
 			break;
-		if (r == 0) { /* on to the next bucket in this order */
+		if (err == 0) { /* on to the next bucket in this order */
 			*pos = bits ? ((*pos >> (63 - bits)) + 1) << (63 - bits) : end;
 			continue;
 		}
-		r = 0;
+		err = 0;
 		if (!emit(arg, name, n.inode, n.type, (reverse(n.hash) >> 1) + 1))
 			break;
 		*pos = (reverse(n.hash) >> 1) + 1;
 	}
 	ds_page_put(ds, dp);
-	return r;
+	return err;
 }
 
 /* Frees the index pages below and with `page`; every step leaves a tree that can be freed again. */
 static int free_index(struct ds *ds, uint64_t page, unsigned height)
 {
 	struct ds_page *p;
-	int r = ds_begin(ds);
+	int err = ds_begin(ds);
 
-	if (r == 0)
-		r = ds_page_get(ds, page, DS_INDEX, &p);
-	if (r)
-		return r;
-	for (unsigned i = 0; i < DS_INDEX_PER && height > 1 && r == 0; i++) {
+	if (err == 0)
+		err = ds_page_get(ds, page, DS_INDEX, &p);
+	if (err)
+		return err;
+	for (unsigned i = 0; i < DS_INDEX_PER && height > 1 && err == 0; i++) {
 		uint64_t *child = &((struct ds_index *)p->data)->child[i];
 
 		if (*child == 0)
 			continue;
-		r = free_index(ds, *child, height - 1);
+		err = free_index(ds, *child, height - 1);
 		ds_page_dirty(ds, p);
 		*child = 0;
 	}
 	ds_page_put(ds, p);
-	return r ? r : ds_meta_free(ds, page);
+	return err ? err : ds_meta_free(ds, page);
 }
 
 static int free_chain(struct ds *ds, uint64_t page)
@@ -443,15 +448,15 @@ static int free_chain(struct ds *ds, uint64_t page)
 	while (page) {
 		struct ds_page *p;
 		uint64_t here = page;
-		int r = ds_page_get(ds, here, DS_BUCKET, &p);
+		int err = ds_page_get(ds, here, DS_BUCKET, &p);
 
-		if (r)
-			return r;
+		if (err)
+			return err;
 		page = ((struct ds_bucket *)p->data)->next;
 		ds_page_put(ds, p);
-		r = ds_meta_free(ds, here);
-		if (r)
-			return r;
+		err = ds_meta_free(ds, here);
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -459,27 +464,27 @@ static int free_chain(struct ds *ds, uint64_t page)
 int ds_dir_free(struct ds *ds, struct ds_page *ino_page)
 {
 	struct ds_inode *d = ino_page->data;
-	int r = 0;
+	int err = 0;
 
-	while (d->buckets && r == 0) {
+	while (d->buckets && err == 0) {
 		uint64_t page;
 
-		r = ds_begin(ds);
-		if (r == 0)
-			r = ds_index_get(ds, d->root, d->height, d->buckets - 1, &page);
-		if (r == 0)
-			r = free_chain(ds, page);
-		if (r == 0) {
+		err = ds_begin(ds);
+		if (err == 0)
+			err = ds_index_get(ds, d->root, d->height, d->buckets - 1, &page);
+		if (err == 0)
+			err = free_chain(ds, page);
+		if (err == 0) {
 			ds_page_dirty(ds, ino_page);
 			d->buckets--;
 		}
 	}
-	if (r == 0 && d->height && d->root)
-		r = free_index(ds, d->root, d->height);
-	if (r == 0) {
+	if (err == 0 && d->height && d->root)
+		err = free_index(ds, d->root, d->height);
+	if (err == 0) {
 		ds_page_dirty(ds, ino_page);
 		d->root = 0;
 		d->height = 0;
 	}
-	return r;
+	return err;
 }

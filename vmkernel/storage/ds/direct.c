@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Contents without a copy, for virtual disks: the caller's pages go down to the device. Offsets and lengths are whole
- * sectors. A request whose blocks are all written and lie side by side is one request to the device, in any
- * world, without a lock. The rest sleeps: unwritten pieces read as zeros; a first write fills its pieces on the device, the
- * edges with zeros, and is published behind that.
+ * Contents without a copy, for virtual disks: the caller's pages go down to the device. Offsets and
+ * lengths are whole sectors. A request whose blocks are all written and lie side by side is one
+ * request to the device, in any world, without a lock. The rest sleeps: unwritten pieces read as
+ * zeros; a first write fills its pieces on the device, the edges with zeros, and is published
+ * behind that.
  */
 #include "ds.h"
 
@@ -86,22 +87,22 @@ static uint64_t on_device(uint64_t block, uint64_t off)
 static int read_part(struct transfer *t, uint64_t off, uint64_t n)
 {
 	struct ds_map_entry e;
-	int r = ds_lookup(t->f, off >> DS_BLOCK_SHIFT, &e);
+	int err = ds_lookup(t->f, off >> DS_BLOCK_SHIFT, &e);
 
-	while (n && r == 0) {
+	while (n && err == 0) {
 		bool written;
 		uint64_t run = ds_run_of(&e, off, n, &written);
 		unsigned count = take(t, run, 0);
 
 		if (written)
-			r = blk_rw(t->f->ds->dev, BLK_READ, on_device(e.block, off), t->part,
-			           count);
+			err = blk_rw(t->f->ds->dev, BLK_READ, on_device(e.block, off), t->part,
+			             count);
 		for (unsigned i = 0; i < count && !written; i++)
 			memset(pa_to_va(t->part[i].pa), 0, t->part[i].len);
 		off += run;
 		n -= run;
 	}
-	return r;
+	return err;
 }
 
 /* Appends n zero bytes, less than a page, to the part. */
@@ -117,25 +118,29 @@ static int pad(struct transfer *t, uint64_t n, unsigned *count)
 	return 0;
 }
 
-/* [off, off + n) of one block at `block`; pieces at the edges that were unwritten are filled up with zeros. */
+/*
+ * [off, off + n) of one block at `block`; pieces at the edges that were unwritten are filled up
+ * with zeros.
+ */
 static int write_data(struct transfer *t, const struct ds_map_entry *e, uint64_t block,
                       uint64_t off, uint64_t n)
 {
 	bool head, tail;
 	uint64_t before, behind;
 	unsigned count = 0;
-	int r;
+	int err;
 
 	(void)ds_run_of(e, off, n, &head);
 	(void)ds_run_of(e, off + n - 1, 1, &tail);
 	before = head ? 0 : off % DS_PAGE;
 	behind = tail ? 0 : ALIGN_UP(off + n, (uint64_t)DS_PAGE) - (off + n);
-	r = pad(t, before, &count);
+	err = pad(t, before, &count);
 	count = take(t, n, count);
-	if (r == 0)
-		r = pad(t, behind, &count);
-	return r ? r
-	         : blk_rw(t->f->ds->dev, BLK_WRITE, on_device(block, off - before), t->part, count);
+	if (err == 0)
+		err = pad(t, behind, &count);
+	return err ? err
+	           : blk_rw(t->f->ds->dev, BLK_WRITE, on_device(block, off - before), t->part,
+	                    count);
 }
 
 static bool written_through(const struct ds_map_entry *e, uint64_t off, uint64_t n)
@@ -150,26 +155,26 @@ static int write_part(struct transfer *t, uint64_t off, uint64_t n)
 	struct ds_file *f = t->f;
 	struct ds_map_entry e;
 	uint64_t fresh = 0;
-	int r = ds_lookup(f, off >> DS_BLOCK_SHIFT, &e);
+	int err = ds_lookup(f, off >> DS_BLOCK_SHIFT, &e);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	if (written_through(&e, off, n))
 		return blk_rw(f->ds->dev, BLK_WRITE, on_device(e.block, off), t->part,
 		              take(t, n, 0));
 	if (!e.block) {
-		r = ds_reserve(f->ds, &fresh);
-		if (r)
-			return r;
+		err = ds_reserve(f->ds, &fresh);
+		if (err)
+			return err;
 	}
-	r = write_data(t, &e, fresh ? fresh : e.block, off, n);
+	err = write_data(t, &e, fresh ? fresh : e.block, off, n);
 	mutex_lock(&f->ds->lock);
-	if (r == 0)
-		r = ds_publish(f, off, n, fresh);
-	if (r && fresh)
+	if (err == 0)
+		err = ds_publish(f, off, n, fresh);
+	if (err && fresh)
 		ds_block_unreserve(f->ds, fresh);
 	mutex_unlock(&f->ds->lock);
-	return r;
+	return err;
 }
 
 int ds_rw_sg(struct ds_file *f, enum blk_op op, uint64_t off, const struct sg *sg, unsigned count,
@@ -177,24 +182,24 @@ int ds_rw_sg(struct ds_file *f, enum blk_op op, uint64_t off, const struct sg *s
 {
 	struct transfer t = { .f = f, .sg = sg, .zeros = PA_NONE };
 	bool write = op == BLK_WRITE;
-	int r = 0;
+	int err = 0;
 
 	if (write && f->ds->read_only)
 		return -EROFS;
 	if (write)
-		r = ds_file_mend(f);
-	if (r)
-		return r;
+		err = ds_file_mend(f);
+	if (err)
+		return err;
 	t.part = kmalloc((count + 2) * sizeof(*t.part));
 	if (!t.part)
 		return -ENOMEM;
 	if (write)
 		mutex_lock(&f->writing);
 	ds_file_enter_wait(f);
-	while (len && r == 0) {
+	while (len && err == 0) {
 		uint64_t n = MIN(len, DS_BLOCK - off % DS_BLOCK);
 
-		r = write ? write_part(&t, off, n) : read_part(&t, off, n);
+		err = write ? write_part(&t, off, n) : read_part(&t, off, n);
 		off += n;
 		len -= n;
 	}
@@ -204,35 +209,38 @@ int ds_rw_sg(struct ds_file *f, enum blk_op op, uint64_t off, const struct sg *s
 	kfree(t.part);
 	if (t.zeros != PA_NONE)
 		page_free(t.zeros, 0);
-	return r;
+	return err;
 }
 
 int ds_zero(struct ds_file *f, uint64_t off, uint64_t len)
 {
-	int r = f->ds->read_only ? -EROFS : 0;
+	int err = f->ds->read_only ? -EROFS : 0;
 
 	mutex_lock(&f->writing);
 	ds_file_enter_wait(f);
-	while (len && r == 0) {
+	while (len && err == 0) {
 		struct ds_map_entry e;
 		uint64_t n = MIN(len, DS_BLOCK - off % DS_BLOCK);
 		bool written;
 
-		r = ds_lookup(f, off >> DS_BLOCK_SHIFT, &e);
-		if (r)
+		err = ds_lookup(f, off >> DS_BLOCK_SHIFT, &e);
+		if (err)
 			break;
 		n = ds_run_of(&e, off, n, &written);
 		if (written)
-			r = blk_range(f->ds->dev, BLK_WRITE_ZEROES, on_device(e.block, off), n);
+			err = blk_range(f->ds->dev, BLK_WRITE_ZEROES, on_device(e.block, off), n);
 		off += n;
 		len -= n;
 	}
 	ds_file_leave(f);
 	mutex_unlock(&f->writing);
-	return r;
+	return err;
 }
 
-/* Frees what [*index, end) has in the leaf of *index, as one step; *index is behind that leaf afterwards. */
+/*
+ * Frees what [*index, end) has in the leaf of *index, as one step; *index is behind that leaf
+ * afterwards.
+ */
 static int unmap_leaf(struct ds_file *f, uint64_t *index, uint64_t end)
 {
 	struct ds *ds = f->ds;
@@ -240,28 +248,28 @@ static int unmap_leaf(struct ds_file *f, uint64_t *index, uint64_t end)
 	struct ds_page *ip, *leaf;
 	struct ds_inode *ino;
 	unsigned slot;
-	int r = ds_begin(ds);
+	int err = ds_begin(ds);
 
-	if (r == 0)
-		r = ds_page_get(ds, f->inode, DS_INODE, &ip);
-	if (r)
-		return r;
+	if (err == 0)
+		err = ds_page_get(ds, f->inode, DS_INODE, &ip);
+	if (err)
+		return err;
 	ino = ip->data;
 	if (!(ino->flags & DS_INLINE))
-		r = ds_index_get(ds, ino->root, ino->height, *index / DS_MAP_PER, &child);
-	if (r == 0 && child) {
+		err = ds_index_get(ds, ino->root, ino->height, *index / DS_MAP_PER, &child);
+	if (err == 0 && child) {
 		ds_page_dirty(ds, ip);
-		r = ds_map_leaf(ds, ip, *index, &leaf, &slot);
+		err = ds_map_leaf(ds, ip, *index, &leaf, &slot);
 	}
-	if (r == 0 && child) {
+	if (err == 0 && child) {
 		ds_page_dirty(ds, leaf);
-		for (uint64_t i = *index; i < stop && r == 0; i++, slot++) {
+		for (uint64_t i = *index; i < stop && err == 0; i++, slot++) {
 			struct ds_map_entry *e = &((struct ds_map *)leaf->data)->entry[slot];
 
 			if (!e->block)
 				continue;
 			ds_cache_set(f, i, 0);
-			r = ds_block_ref(ds, e->block, -1);
+			err = ds_block_ref(ds, e->block, -1);
 			memset(e, 0, sizeof(*e));
 			ino->blocks--;
 		}
@@ -269,23 +277,23 @@ static int unmap_leaf(struct ds_file *f, uint64_t *index, uint64_t end)
 	}
 	ds_page_put(ds, ip);
 	*index = stop;
-	return r;
+	return err;
 }
 
 int ds_unmap(struct ds_file *f, uint64_t off, uint64_t len)
 {
 	uint64_t index = DIV_UP(off, (uint64_t)DS_BLOCK), end = (off + len) >> DS_BLOCK_SHIFT;
-	int r = 0;
+	int err = 0;
 
 	if (index >= end)
 		return 0;
 	mutex_lock(&f->writing);
 	ds_file_drain(f);
 	mutex_lock(&f->ds->lock);
-	while (index < end && r == 0)
-		r = unmap_leaf(f, &index, end);
+	while (index < end && err == 0)
+		err = unmap_leaf(f, &index, end);
 	mutex_unlock(&f->ds->lock);
 	ds_file_resume(f);
 	mutex_unlock(&f->writing);
-	return r;
+	return err;
 }

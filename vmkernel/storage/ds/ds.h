@@ -2,12 +2,13 @@
 /*
  * The datastore in memory: what its files share.
  *
- * Locks: `lock` (a mutex) is held for everything that reads or changes metadata. Data I/O of a file runs under its own
- * gate (inode.c): readers and writers of data count themselves in, truncation drains them. The
- * mapping that data I/O needs is cached per file (ds_file.chunk) and read without a lock.
+ * Locks: `lock` (a mutex) is held for everything that reads or changes metadata. Data I/O of a file
+ * runs under its own gate (inode.c): readers and writers of data count themselves in, truncation
+ * drains them. The mapping that data I/O needs is cached per file (ds_file.chunk) and read without
+ * a lock.
  *
- * Life of a change: ds_page_get -> ds_page_dirty -> change, inside ds_begin/ds_end, then at a commit
- * all pages of the running transaction go to the journal as one record. Pages are written in
+ * Life of a change: ds_page_get -> ds_page_dirty -> change, inside ds_begin/ds_end, then at a
+ * commit all pages of the running transaction go to the journal as one record. Pages are written in
  * place only by a checkpoint, which runs when the journal is full.
  */
 #ifndef DS_H
@@ -107,7 +108,9 @@ void ds_held_drop(struct ds *ds); /* at unmount */
 /* meta.c: single metadata pages */
 int __must_check ds_meta_alloc(struct ds *ds, uint64_t *page);
 int __must_check ds_meta_free(struct ds *ds, uint64_t page);
-/* ds_begin, with all the pages at hand that one step may take: only here is a full volume noticed. */
+/*
+ * ds_begin, with all the pages at hand that one step may take: only here is a full volume noticed.
+ */
 int __must_check ds_begin_room(struct ds *ds);
 
 /* map.c: a file's block map. index: block of the file. */
@@ -116,7 +119,9 @@ int __must_check ds_map_get(struct ds *ds, const struct ds_inode *ino, uint64_t 
 /* The leaf for index, made when it is not there; slot in it. ino_page is dirty. */
 int __must_check ds_map_leaf(struct ds *ds, struct ds_page *ino_page, uint64_t index,
                              struct ds_page **leaf, unsigned *slot);
-/* Frees up to `budget` leaves of blocks from index first on, the highest first; *more: call again. */
+/*
+ * Frees up to `budget` leaves of blocks from index first on, the highest first; *more: call again.
+ */
 int __must_check ds_map_cut(struct ds *ds, struct ds_page *ino_page, uint64_t first,
                             unsigned budget, bool *more);
 /* First mapped block at or behind index; false: none. */
@@ -142,7 +147,10 @@ int ds_dir_walk(struct ds *ds, uint64_t dir, uint64_t *pos,
                 void *arg);
 int __must_check ds_dir_free(struct ds *ds, struct ds_page *ino_page);
 
-/* names.c: one transaction each; these take ds->lock. directory: only a directory, only an empty one. */
+/*
+ * names.c: one transaction each; these take ds->lock. directory: only a directory, only an empty
+ * one.
+ */
 int __must_check ds_create(struct ds *ds, uint64_t dir, const char *name, uint32_t mode,
                            const char *target, uint64_t *inode);
 int __must_check ds_link(struct ds *ds, uint64_t dir, const char *name, uint64_t inode);
@@ -196,18 +204,24 @@ int __must_check ds_lookup(struct ds_file *f, uint64_t index, struct ds_map_entr
 size_t ds_run_of(const struct ds_map_entry *e, uint64_t off, size_t n, bool *written);
 /* Space for data that is about to be written; a commit makes room when that helps. */
 int __must_check ds_reserve(struct ds *ds, uint64_t *block);
-/* Marks the pieces under [off, off + n) written, maps a fresh block, grows the file: one step. Under ds->lock. */
+/*
+ * Marks the pieces under [off, off + n) written, maps a fresh block, grows the file: one step.
+ * Under ds->lock.
+ */
 int __must_check ds_publish(struct ds_file *f, uint64_t off, size_t n, uint64_t fresh);
 
 /*
- * direct.c: contents without a copy; offsets and lengths are whole sectors of the device. ds_direct submits r
- * (op, len, sg, done are filled) for the file's bytes from off when they are all written and lie side by side;
- * ds_direct_flush when there is no metadata to write. false: take ds_rw_sg, ds_zero, ds_sync from a world that may
- * sleep. Of a request that went, done calls ds_file_leave.
+ * direct.c: contents without a copy; offsets and lengths are whole sectors of the device. ds_direct
+ * submits r (op, len, sg, done are filled) for the file's bytes from off when they are all written
+ * and lie side by side; ds_direct_flush when there is no metadata to write. false: take ds_rw_sg,
+ * ds_zero, ds_sync from a world that may sleep. Of a request that went, done calls ds_file_leave.
  */
 bool ds_direct(struct ds_file *f, struct blk_req *r, uint64_t off);
 bool ds_direct_flush(struct ds_file *f, struct blk_req *r);
-/* BLK_READ or BLK_WRITE; sg has len bytes in `count` pieces. A failed write may have written a part. */
+/*
+ * BLK_READ or BLK_WRITE; sg has len bytes in `count` pieces. A failed write may have written a
+ * part.
+ */
 int __must_check ds_rw_sg(struct ds_file *f, enum blk_op op, uint64_t off, const struct sg *sg,
                           unsigned count, uint64_t len);
 int __must_check ds_zero(struct ds_file *f, uint64_t off, uint64_t len); /* maps nothing new */
@@ -217,7 +231,10 @@ int __must_check ds_unmap(struct ds_file *f, uint64_t off, uint64_t len);
 /* space.c: what of a file is there. */
 /* The next data at or behind `from`, or the next hole (the file's end is one); -ENXIO. */
 int __must_check ds_seek(struct ds_file *f, uint64_t from, bool hole, uint64_t *found);
-/* Blocks below [off, off + len), so that writes there do not meet a full volume; keep: the size stays. */
+/*
+ * Blocks below [off, off + len), so that writes there do not meet a full volume; keep: the size
+ * stays.
+ */
 int __must_check ds_allocate(struct ds_file *f, uint64_t off, uint64_t len, bool keep);
 /* Zeros over [off, off + len) up to the end; whole blocks become holes. */
 int __must_check ds_punch(struct ds_file *f, uint64_t off, uint64_t len);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The datastore on disk, version 1 (storage/FORMAT.md tells it in words). Little-endian. The volume is
- * counted in pages of 4 KiB (metadata) and blocks of 1 MiB (allocation); page 0 is the volume's
- * first byte. Every metadata page begins with struct ds_head; a page of zero bytes is valid where FORMAT.md
- * says so and means "empty".
+ * The datastore on disk, version 1 (storage/FORMAT.md tells it in words). Little-endian. The volume
+ * is counted in pages of 4 KiB (metadata) and blocks of 1 MiB (allocation); page 0 is the volume's
+ * first byte. Every metadata page begins with struct ds_head; a page of zero bytes is valid where
+ * FORMAT.md says so and means "empty".
  */
 #ifndef DS_FORMAT_H
 #define DS_FORMAT_H

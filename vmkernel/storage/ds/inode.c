@@ -2,9 +2,9 @@
 /*
  * Inodes: birth, truncation, end; and the files that are open on them.
  *
- * What takes more than one transaction is on the orphan list from its first to its last, so a mount finishes it: an
- * inode without names, or one that is being truncated. Data I/O passes the file's gate; truncation
- * closes it and waits until nobody is inside.
+ * What takes more than one transaction is on the orphan list from its first to its last, so a mount
+ * finishes it: an inode without names, or one that is being truncated. Data I/O passes the file's
+ * gate; truncation closes it and waits until nobody is inside.
  */
 #include "ds.h"
 
@@ -25,15 +25,15 @@ int ds_inode_create(struct ds *ds, uint32_t mode, struct ds_page **out)
 	struct ds_page *sp;
 	struct ds_inode *ino;
 	uint64_t page;
-	int r = ds_meta_alloc(ds, &page);
+	int err = ds_meta_alloc(ds, &page);
 
-	if (r)
-		return r;
-	r = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
-	if (r)
-		return r;
-	r = ds_page_new(ds, page, DS_INODE, out);
-	if (r == 0) {
+	if (err)
+		return err;
+	err = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
+	if (err)
+		return err;
+	err = ds_page_new(ds, page, DS_INODE, out);
+	if (err == 0) {
 		struct ds_state *state = sp->data;
 
 		ds_page_dirty(ds, sp);
@@ -47,17 +47,17 @@ int ds_inode_create(struct ds *ds, uint32_t mode, struct ds_page **out)
 			ino->flags = DS_INLINE;
 	}
 	ds_page_put(ds, sp);
-	return r;
+	return err;
 }
 
 static int orphan_add(struct ds *ds, struct ds_page *ip)
 {
 	struct ds_inode *ino = ip->data;
 	struct ds_page *sp;
-	int r = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
+	int err = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	ds_page_dirty(ds, sp);
 	ds_page_dirty(ds, ip);
 	ino->orphan = ((struct ds_state *)sp->data)->orphans;
@@ -72,18 +72,18 @@ static int orphan_remove(struct ds *ds, struct ds_page *ip)
 	struct ds_inode *ino = ip->data;
 	struct ds_page *p;
 	uint64_t *link;
-	int r = ds_page_get(ds, ds->super.state_page, DS_STATE, &p);
+	int err = ds_page_get(ds, ds->super.state_page, DS_STATE, &p);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	link = &((struct ds_state *)p->data)->orphans;
 	while (*link && *link != ip->page) {
 		uint64_t next = *link;
 
 		ds_page_put(ds, p);
-		r = ds_page_get(ds, next, DS_INODE, &p);
-		if (r)
-			return r;
+		err = ds_page_get(ds, next, DS_INODE, &p);
+		if (err)
+			return err;
 		link = &((struct ds_inode *)p->data)->orphan;
 	}
 	if (*link) {
@@ -111,44 +111,44 @@ int ds_inode_unlinked(struct ds *ds, struct ds_page *ip)
 static int cut_all(struct ds *ds, struct ds_page *ip, uint64_t first)
 {
 	bool more = true;
-	int r = 0;
+	int err = 0;
 
-	while (more && r == 0) {
-		r = ds_begin(ds);
-		if (r == 0) {
+	while (more && err == 0) {
+		err = ds_begin(ds);
+		if (err == 0) {
 			ds_page_dirty(ds, ip);
-			r = ds_map_cut(ds, ip, first, CUT_BUDGET, &more);
+			err = ds_map_cut(ds, ip, first, CUT_BUDGET, &more);
 		}
 	}
-	return r;
+	return err;
 }
 
 int ds_inode_destroy(struct ds *ds, uint64_t inode)
 {
 	struct ds_page *ip, *sp;
 	struct ds_inode *ino;
-	int r = ds_page_get(ds, inode, DS_INODE, &ip);
+	int err = ds_page_get(ds, inode, DS_INODE, &ip);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	ino = ip->data;
 	if ((ino->mode & 0170000) == 0040000)
-		r = ds_dir_free(ds, ip);
+		err = ds_dir_free(ds, ip);
 	else if (!(ino->flags & DS_INLINE))
-		r = cut_all(ds, ip, 0);
-	if (r == 0)
-		r = ds_begin(ds);
-	if (r == 0)
-		r = orphan_remove(ds, ip);
-	if (r == 0)
-		r = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
-	if (r == 0) {
+		err = cut_all(ds, ip, 0);
+	if (err == 0)
+		err = ds_begin(ds);
+	if (err == 0)
+		err = orphan_remove(ds, ip);
+	if (err == 0)
+		err = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
+	if (err == 0) {
 		ds_page_dirty(ds, sp);
 		((struct ds_state *)sp->data)->inodes--;
 		ds_page_put(ds, sp);
 	}
 	ds_page_put(ds, ip);
-	return r ? r : ds_meta_free(ds, inode);
+	return err ? err : ds_meta_free(ds, inode);
 }
 
 /* Bytes behind the end must read as zeros when the file grows again: the last piece's rest. */
@@ -159,26 +159,26 @@ static int zero_tail(struct ds *ds, const struct ds_inode *ino)
 	uint64_t at;
 	uint8_t *buf;
 	unsigned i;
-	int r;
+	int err;
 
 	if (size % DS_PAGE == 0)
 		return 0;
-	r = ds_map_get(ds, ino, size >> DS_BLOCK_SHIFT, &e);
+	err = ds_map_get(ds, ino, size >> DS_BLOCK_SHIFT, &e);
 	i = (unsigned)(piece >> DS_PAGE_SHIFT) % DS_PIECES;
-	if (r || !e.block || !(e.written[i / 8] & 1 << i % 8))
-		return r;
+	if (err || !e.block || !(e.written[i / 8] & 1 << i % 8))
+		return err;
 	buf = kmalloc(DS_PAGE);
 	if (!buf)
 		return -ENOMEM;
 	at = (e.block << DS_BLOCK_SHIFT) + piece % DS_BLOCK;
-	r = blk_rw_buf(ds->dev, BLK_READ, at, buf, DS_PAGE);
-	if (r == 0) {
+	err = blk_rw_buf(ds->dev, BLK_READ, at, buf, DS_PAGE);
+	if (err == 0) {
 		memset(buf + size % DS_PAGE, 0, DS_PAGE - size % DS_PAGE);
-		r = blk_rw_buf(ds->dev, BLK_WRITE, at, buf, DS_PAGE);
+		err = blk_rw_buf(ds->dev, BLK_WRITE, at, buf, DS_PAGE);
 		ds->new_data = true;
 	}
 	kfree(buf);
-	return r;
+	return err;
 }
 
 /* Pieces of the last block that lie wholly behind the end count as unwritten. */
@@ -188,13 +188,13 @@ static int cut_pieces(struct ds *ds, struct ds_page *ip)
 	unsigned first = (unsigned)DIV_UP(ino->size % DS_BLOCK, (uint64_t)DS_PAGE), slot;
 	struct ds_map_entry e;
 	struct ds_page *leaf;
-	int r = ds_map_get(ds, ino, ino->size >> DS_BLOCK_SHIFT, &e);
+	int err = ds_map_get(ds, ino, ino->size >> DS_BLOCK_SHIFT, &e);
 
-	if (r || !e.block || ino->size % DS_BLOCK == 0)
-		return r;
-	r = ds_map_leaf(ds, ip, ino->size >> DS_BLOCK_SHIFT, &leaf, &slot);
-	if (r)
-		return r;
+	if (err || !e.block || ino->size % DS_BLOCK == 0)
+		return err;
+	err = ds_map_leaf(ds, ip, ino->size >> DS_BLOCK_SHIFT, &leaf, &slot);
+	if (err)
+		return err;
 	ds_page_dirty(ds, leaf);
 	for (unsigned i = first; i < DS_PIECES; i++)
 		((struct ds_map *)leaf->data)->entry[slot].written[i / 8] &= ~(1 << i % 8);
@@ -206,21 +206,21 @@ static int cut_pieces(struct ds *ds, struct ds_page *ip)
 static int finish_truncate(struct ds *ds, struct ds_page *ip)
 {
 	struct ds_inode *ino = ip->data;
-	int r = cut_all(ds, ip, DIV_UP(ino->size, (uint64_t)DS_BLOCK));
+	int err = cut_all(ds, ip, DIV_UP(ino->size, (uint64_t)DS_BLOCK));
 
-	if (r == 0)
-		r = ds_begin(ds);
-	if (r == 0)
-		r = zero_tail(ds, ino);
-	if (r == 0)
-		r = cut_pieces(ds, ip);
-	if (r == 0)
-		r = orphan_remove(ds, ip);
-	if (r == 0) {
+	if (err == 0)
+		err = ds_begin(ds);
+	if (err == 0)
+		err = zero_tail(ds, ino);
+	if (err == 0)
+		err = cut_pieces(ds, ip);
+	if (err == 0)
+		err = orphan_remove(ds, ip);
+	if (err == 0) {
 		ds_page_dirty(ds, ip);
 		ino->flags &= ~DS_TRUNCATING;
 	}
-	return r;
+	return err;
 }
 
 static int truncate_locked(struct ds_file *f, uint64_t size)
@@ -229,18 +229,18 @@ static int truncate_locked(struct ds_file *f, uint64_t size)
 	struct ds_page *ip;
 	struct ds_inode *ino;
 	bool shrink;
-	int r = size > f->size ? ds_begin_room(ds) : ds_begin(ds);
+	int err = size > f->size ? ds_begin_room(ds) : ds_begin(ds);
 
-	if (r == 0)
-		r = ds_page_get(ds, f->inode, DS_INODE, &ip);
-	if (r)
-		return r;
+	if (err == 0)
+		err = ds_page_get(ds, f->inode, DS_INODE, &ip);
+	if (err)
+		return err;
 	ino = ip->data;
 	if (ino->flags & DS_TRUNCATING) {
-		r = finish_truncate(ds, ip);
-		if (r == 0)
-			r = ds_begin(ds);
-		if (r)
+		err = finish_truncate(ds, ip);
+		if (err == 0)
+			err = ds_begin(ds);
+		if (err)
 			goto out;
 	}
 	ds_page_dirty(ds, ip);
@@ -249,25 +249,25 @@ static int truncate_locked(struct ds_file *f, uint64_t size)
 		if (shrink)
 			memset(ino->data + size, 0, ino->size - size);
 		else if (size > DS_INLINE_MAX)
-			r = ds_inline_move(ds, ip);
+			err = ds_inline_move(ds, ip);
 	} else if (shrink) {
 		ino->flags |= DS_TRUNCATING;
-		r = orphan_add(ds, ip);
+		err = orphan_add(ds, ip);
 	}
-	if (r == 0) {
+	if (err == 0) {
 		ino->size = size;
 		ino->mtime = ino->ctime = time_realtime();
 	}
-	if (r == 0 && ino->flags & DS_TRUNCATING) {
-		r = ds_commit(ds);
-		if (r == 0)
-			r = finish_truncate(ds, ip);
+	if (err == 0 && ino->flags & DS_TRUNCATING) {
+		err = ds_commit(ds);
+		if (err == 0)
+			err = finish_truncate(ds, ip);
 	}
 	f->size = ino->size;
 out:
 	f->torn = ino->flags & DS_TRUNCATING;
 	ds_page_put(ds, ip);
-	return r;
+	return err;
 }
 
 int ds_file_mend(struct ds_file *f)
@@ -287,7 +287,7 @@ static void cache_forget(struct ds_file *f, uint64_t first)
 
 int ds_truncate(struct ds_file *f, uint64_t size)
 {
-	int r;
+	int err;
 
 	if (size > DS_BLOCKS_MAX << DS_BLOCK_SHIFT)
 		return -EFBIG;
@@ -295,11 +295,11 @@ int ds_truncate(struct ds_file *f, uint64_t size)
 	ds_file_drain(f);
 	mutex_lock(&f->ds->lock);
 	cache_forget(f, size >> DS_BLOCK_SHIFT);
-	r = truncate_locked(f, size);
+	err = truncate_locked(f, size);
 	mutex_unlock(&f->ds->lock);
 	ds_file_resume(f);
 	mutex_unlock(&f->writing);
-	return r;
+	return err;
 }
 
 int ds_orphans(struct ds *ds)
@@ -308,26 +308,26 @@ int ds_orphans(struct ds *ds)
 		struct ds_page *p;
 		uint64_t inode;
 		bool named;
-		int r = ds_page_get(ds, ds->super.state_page, DS_STATE, &p);
+		int err = ds_page_get(ds, ds->super.state_page, DS_STATE, &p);
 
-		if (r)
-			return r;
+		if (err)
+			return err;
 		inode = ((struct ds_state *)p->data)->orphans;
 		ds_page_put(ds, p);
 		if (!inode)
 			return 0;
 		stat_inc(orphans);
-		r = ds_page_get(ds, inode, DS_INODE, &p);
-		if (r)
-			return r;
+		err = ds_page_get(ds, inode, DS_INODE, &p);
+		if (err)
+			return err;
 		named = ((struct ds_inode *)p->data)->nlink != 0;
 		if (named)
-			r = finish_truncate(ds, p);
+			err = finish_truncate(ds, p);
 		ds_page_put(ds, p);
 		if (!named)
-			r = ds_inode_destroy(ds, inode);
-		if (r)
-			return r;
+			err = ds_inode_destroy(ds, inode);
+		if (err)
+			return err;
 	}
 }
 
@@ -335,7 +335,7 @@ int ds_file_open(struct ds *ds, uint64_t inode, struct ds_file **out)
 {
 	struct ds_page *ip;
 	struct ds_file *f;
-	int r;
+	int err;
 
 	list_for_each(f, &ds->files, link) {
 		if (f->inode == inode) {
@@ -344,9 +344,9 @@ int ds_file_open(struct ds *ds, uint64_t inode, struct ds_file **out)
 			return 0;
 		}
 	}
-	r = ds_page_get(ds, inode, DS_INODE, &ip);
-	if (r)
-		return r;
+	err = ds_page_get(ds, inode, DS_INODE, &ip);
+	if (err)
+		return err;
 	f = vmalloc(sizeof(*f));
 	if (f) {
 		f->ds = ds;

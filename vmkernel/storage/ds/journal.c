@@ -2,9 +2,10 @@
 /*
  * The journal: a ring of records, each one transaction. ds->lock guards everything.
  *
- * Commit: data that the transaction publishes is flushed first; then the record goes out, then a flush. A record
- * proves itself by its checksums, so no order between its pages is needed. Checkpoint: all pages
- * go to their places, a flush, then the tail moves on, alternating between two pages.
+ * Commit: data that the transaction publishes is flushed first; then the record goes out, then a
+ * flush. A record proves itself by its checksums, so no order between its pages is needed.
+ * Checkpoint: all pages go to their places, a flush, then the tail moves on, alternating between
+ * two pages.
  */
 #include "ds.h"
 
@@ -31,10 +32,10 @@ static uint64_t ring_offset(const struct ds *ds, uint64_t position)
 static int ring_rw(struct ds *ds, enum blk_op op, uint64_t position, void *buf, uint64_t pages)
 {
 	uint64_t first = MIN(pages, ds->ring - position);
-	int r = blk_rw_buf(ds->dev, op, ring_offset(ds, position), buf, first << DS_PAGE_SHIFT);
+	int err = blk_rw_buf(ds->dev, op, ring_offset(ds, position), buf, first << DS_PAGE_SHIFT);
 
-	if (r || first == pages)
-		return r;
+	if (err || first == pages)
+		return err;
 	return blk_rw_buf(ds->dev, op, ring_offset(ds, 0),
 	                  (uint8_t *)buf + (first << DS_PAGE_SHIFT),
 	                  (pages - first) << DS_PAGE_SHIFT);
@@ -62,26 +63,26 @@ static int write_tail(struct ds *ds)
 int ds_checkpoint(struct ds *ds)
 {
 	struct ds_page *p, *n;
-	int r = 0;
+	int err = 0;
 
 	ASSERT(ds->txn_count == 0);
 	stat_inc(checkpoints);
 	list_for_each(p, &ds->behind_pages, dirty) {
-		r = blk_rw_buf(ds->dev, BLK_WRITE, p->page << DS_PAGE_SHIFT, p->data, DS_PAGE);
-		if (r)
+		err = blk_rw_buf(ds->dev, BLK_WRITE, p->page << DS_PAGE_SHIFT, p->data, DS_PAGE);
+		if (err)
 			break;
 	}
-	if (r == 0)
-		r = blk_flush(ds->dev);
-	if (r == 0) {
+	if (err == 0)
+		err = blk_flush(ds->dev);
+	if (err == 0) {
 		ds->tail = ds->head;
 		ds->tail_sequence = ds->sequence;
-		r = write_tail(ds);
+		err = write_tail(ds);
 	}
-	if (r == 0)
-		r = blk_flush(ds->dev);
-	if (r)
-		return ds_damaged(ds, "metadata could not be written (error %d)", -r);
+	if (err == 0)
+		err = blk_flush(ds->dev);
+	if (err)
+		return ds_damaged(ds, "metadata could not be written (error %d)", -err);
 	list_for_each_safe(p, n, &ds->behind_pages, dirty) {
 		p->behind = false;
 		list_remove(&p->dirty);
@@ -114,7 +115,7 @@ int ds_commit(struct ds *ds)
 {
 	struct ds_page *p;
 	uint64_t pages = ds->txn_count + 1;
-	int r = 0;
+	int err = 0;
 
 	if (ds->txn_count == 0)
 		return 0;
@@ -122,15 +123,15 @@ int ds_commit(struct ds *ds)
 		return -EROFS;
 	ASSERT(pages <= ring_free(ds));
 	if (ds->new_data)
-		r = blk_flush(ds->dev);
-	if (r == 0) {
+		err = blk_flush(ds->dev);
+	if (err == 0) {
 		fill_record(ds);
-		r = ring_rw(ds, BLK_WRITE, ds->head, ds->record, pages);
+		err = ring_rw(ds, BLK_WRITE, ds->head, ds->record, pages);
 	}
-	if (r == 0)
-		r = blk_flush(ds->dev);
-	if (r)
-		return ds_damaged(ds, "the journal could not be written (error %d)", -r);
+	if (err == 0)
+		err = blk_flush(ds->dev);
+	if (err)
+		return ds_damaged(ds, "the journal could not be written (error %d)", -err);
 	stat_inc(commits);
 	list_for_each(p, &ds->txn_pages, dirty) {
 		p->in_txn = false;
@@ -148,14 +149,14 @@ int ds_commit(struct ds *ds)
 
 int ds_begin(struct ds *ds)
 {
-	int r;
+	int err;
 
 	if (ds->read_only)
 		return -EROFS;
 	if (ds->txn_count + DS_RESERVE > DS_RECORD_MAX) {
-		r = ds_commit(ds);
-		if (r)
-			return r;
+		err = ds_commit(ds);
+		if (err)
+			return err;
 	}
 	if (ds->txn_count == 0 && ring_free(ds) < DS_RECORD_MAX + 1)
 		return ds_checkpoint(ds);
@@ -170,10 +171,10 @@ static int read_tail(struct ds *ds)
 	for (unsigned i = 0; i < TAILS; i++) {
 		const struct ds_tail *t = (const struct ds_tail *)ds->record;
 		uint64_t page = ds->super.journal_page + i;
-		int r = blk_rw_buf(ds->dev, BLK_READ, page << DS_PAGE_SHIFT, ds->record, DS_PAGE);
+		int err = blk_rw_buf(ds->dev, BLK_READ, page << DS_PAGE_SHIFT, ds->record, DS_PAGE);
 
-		if (r)
-			return r;
+		if (err)
+			return err;
 		if (!ds_sealed(ds, t, page, DS_TAIL) || t->position >= ds->ring ||
 		    (found && t->counter < ds->tail_counter))
 			continue;
@@ -189,16 +190,16 @@ static int read_tail(struct ds *ds)
 static int read_record(struct ds *ds)
 {
 	const struct ds_record *rec = (const struct ds_record *)ds->record;
-	int r = ring_rw(ds, BLK_READ, ds->head, ds->record, 1);
+	int err = ring_rw(ds, BLK_READ, ds->head, ds->record, 1);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	if (!ds_sealed(ds, rec, ds->super.journal_page + TAILS + ds->head, DS_JOURNAL) ||
 	    rec->head.txn != ds->sequence || rec->count == 0 || rec->count > DS_RECORD_MAX)
 		return 0;
-	r = ring_rw(ds, BLK_READ, (ds->head + 1) % ds->ring, ds->record + DS_PAGE, rec->count);
-	if (r)
-		return r;
+	err = ring_rw(ds, BLK_READ, (ds->head + 1) % ds->ring, ds->record + DS_PAGE, rec->count);
+	if (err)
+		return err;
 	return crc32c(0, ds->record + DS_PAGE, (size_t)rec->count << DS_PAGE_SHIFT) ==
 	       rec->images_crc;
 }
@@ -210,14 +211,14 @@ static int replay_record(struct ds *ds)
 	for (unsigned i = 0; i < rec->count; i++) {
 		void *image = ds->record + DS_PAGE + ((size_t)i << DS_PAGE_SHIFT);
 		enum ds_type type = ((struct ds_head *)image)->type;
-		int r;
+		int err;
 
 		if (rec->page[i] >= ds->blocks * DS_BLOCK_PAGES ||
 		    !ds_sealed(ds, image, rec->page[i], type))
 			return ds_damaged(ds, "journal record %lu holds a bad page", ds->sequence);
-		r = blk_rw_buf(ds->dev, BLK_WRITE, rec->page[i] << DS_PAGE_SHIFT, image, DS_PAGE);
-		if (r)
-			return r;
+		err = blk_rw_buf(ds->dev, BLK_WRITE, rec->page[i] << DS_PAGE_SHIFT, image, DS_PAGE);
+		if (err)
+			return err;
 	}
 	stat_inc(replayed);
 	return 0;
@@ -226,21 +227,21 @@ static int replay_record(struct ds *ds)
 int ds_journal_replay(struct ds *ds)
 {
 	unsigned count = 0;
-	int r = read_tail(ds);
+	int err = read_tail(ds);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	ds->head = ds->tail;
 	ds->sequence = ds->tail_sequence;
 	for (;;) {
-		r = read_record(ds);
-		if (r < 0)
-			return r;
-		if (r == 0)
+		err = read_record(ds);
+		if (err < 0)
+			return err;
+		if (err == 0)
 			break;
-		r = replay_record(ds);
-		if (r)
-			return r;
+		err = replay_record(ds);
+		if (err)
+			return err;
 		ds->head = (ds->head + 1 + ((struct ds_record *)ds->record)->count) % ds->ring;
 		ds->sequence++;
 		count++;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Trees of pages: an inode's leaves (block map) or buckets (directory) below up to four levels of index pages.
- * Height 0: the root is child 0 itself. ds->lock guards everything.
+ * Trees of pages: an inode's leaves (block map) or buckets (directory) below up to four levels of
+ * index pages. Height 0: the root is child 0 itself. ds->lock guards everything.
  */
 #include "ds.h"
 
@@ -27,10 +27,10 @@ int ds_index_get(struct ds *ds, uint64_t root, unsigned height, uint64_t i, uint
 	while (height && *child) {
 		uint64_t below = reach(--height);
 		struct ds_page *p;
-		int r = ds_page_get(ds, *child, DS_INDEX, &p);
+		int err = ds_page_get(ds, *child, DS_INDEX, &p);
 
-		if (r)
-			return r;
+		if (err)
+			return err;
 		*child = ((struct ds_index *)p->data)->child[i / below];
 		i %= below;
 		ds_page_put(ds, p);
@@ -41,13 +41,13 @@ int ds_index_get(struct ds *ds, uint64_t root, unsigned height, uint64_t i, uint
 static int new_index(struct ds *ds, uint64_t first_child, uint64_t *page)
 {
 	struct ds_page *p;
-	int r = ds_meta_alloc(ds, page);
+	int err = ds_meta_alloc(ds, page);
 
-	if (r)
-		return r;
-	r = ds_page_new(ds, *page, DS_INDEX, &p);
-	if (r)
-		return r;
+	if (err)
+		return err;
+	err = ds_page_new(ds, *page, DS_INDEX, &p);
+	if (err)
+		return err;
 	((struct ds_index *)p->data)->child[0] = first_child;
 	ds_page_put(ds, p);
 	return 0;
@@ -60,10 +60,10 @@ static int grow(struct ds *ds, struct ds_inode *ino, uint64_t i)
 			return -EFBIG;
 		if (ino->root) {
 			uint64_t page;
-			int r = new_index(ds, ino->root, &page);
+			int err = new_index(ds, ino->root, &page);
 
-			if (r)
-				return r;
+			if (err)
+				return err;
 			ino->root = page;
 		}
 		ino->height++;
@@ -76,19 +76,19 @@ int ds_index_set(struct ds *ds, struct ds_page *ino_page, uint64_t i, uint64_t c
 	struct ds_inode *ino = ino_page->data;
 	unsigned height;
 	uint64_t at;
-	int r = grow(ds, ino, i);
+	int err = grow(ds, ino, i);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	height = ino->height;
 	if (height == 0) {
 		ino->root = child;
 		return 0;
 	}
 	if (!ino->root) {
-		r = new_index(ds, 0, &ino->root);
-		if (r)
-			return r;
+		err = new_index(ds, 0, &ino->root);
+		if (err)
+			return err;
 	}
 	at = ino->root;
 	while (height--) {
@@ -96,20 +96,20 @@ int ds_index_set(struct ds *ds, struct ds_page *ino_page, uint64_t i, uint64_t c
 		struct ds_page *p;
 		uint64_t *slot;
 
-		r = ds_page_get(ds, at, DS_INDEX, &p);
-		if (r)
-			return r;
+		err = ds_page_get(ds, at, DS_INDEX, &p);
+		if (err)
+			return err;
 		slot = &((struct ds_index *)p->data)->child[i / below];
 		ds_page_dirty(ds, p);
 		if (height == 0)
 			*slot = child;
 		else if (*slot == 0)
-			r = new_index(ds, 0, slot);
+			err = new_index(ds, 0, slot);
 		at = *slot;
 		i %= below;
 		ds_page_put(ds, p);
-		if (r)
-			return r;
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -118,14 +118,14 @@ int ds_map_get(struct ds *ds, const struct ds_inode *ino, uint64_t index, struct
 {
 	struct ds_page *p;
 	uint64_t leaf;
-	int r = ds_index_get(ds, ino->root, ino->height, index / DS_MAP_PER, &leaf);
+	int err = ds_index_get(ds, ino->root, ino->height, index / DS_MAP_PER, &leaf);
 
 	memset(out, 0, sizeof(*out));
-	if (r || !leaf)
-		return r;
-	r = ds_page_get(ds, leaf, DS_MAP, &p);
-	if (r)
-		return r;
+	if (err || !leaf)
+		return err;
+	err = ds_page_get(ds, leaf, DS_MAP, &p);
+	if (err)
+		return err;
 	*out = ((struct ds_map *)p->data)->entry[index % DS_MAP_PER];
 	ds_page_put(ds, p);
 	return 0;
@@ -136,19 +136,19 @@ int ds_map_leaf(struct ds *ds, struct ds_page *ino_page, uint64_t index, struct 
 {
 	struct ds_inode *ino = ino_page->data;
 	uint64_t page;
-	int r = ds_index_get(ds, ino->root, ino->height, index / DS_MAP_PER, &page);
+	int err = ds_index_get(ds, ino->root, ino->height, index / DS_MAP_PER, &page);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	*slot = index % DS_MAP_PER;
 	if (page)
 		return ds_page_get(ds, page, DS_MAP, leaf);
-	r = ds_meta_alloc(ds, &page);
-	if (r)
-		return r;
-	r = ds_index_set(ds, ino_page, index / DS_MAP_PER, page);
-	if (r)
-		return r;
+	err = ds_meta_alloc(ds, &page);
+	if (err)
+		return err;
+	err = ds_index_set(ds, ino_page, index / DS_MAP_PER, page);
+	if (err)
+		return err;
 	return ds_page_new(ds, page, DS_MAP, leaf);
 }
 
@@ -166,25 +166,27 @@ static int cut_leaf(struct cut *c, uint64_t page, uint64_t base, bool *empty)
 	struct ds_page *p;
 	struct ds_map *m;
 	bool freed = false;
-	int r = ds_page_get(c->ds, page, DS_MAP, &p);
+	int err = ds_page_get(c->ds, page, DS_MAP, &p);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	m = p->data;
 	*empty = base >= c->first;
-	for (unsigned i = 0; i < DS_MAP_PER && r == 0; i++) {
+	for (unsigned i = 0; i < DS_MAP_PER && err == 0; i++) {
 		if (base + i < c->first || !m->entry[i].block)
 			continue;
 		ds_page_dirty(c->ds, p);
-		r = ds_block_ref(c->ds, m->entry[i].block, -1);
+		err = ds_block_ref(c->ds, m->entry[i].block, -1);
 		memset(&m->entry[i], 0, sizeof(m->entry[i]));
 		c->ino->blocks--;
 		freed = true;
 	}
-	/* A leaf that keeps its place and had nothing to give costs no budget: the cut ends there. */
+	/*
+	 * A leaf that keeps its place and had nothing to give costs no budget: the cut ends there.
+	 */
 	c->budget -= freed || *empty;
 	ds_page_put(c->ds, p);
-	return r;
+	return err;
 }
 
 static int cut_tree(struct cut *c, uint64_t page, unsigned height, uint64_t base, bool *empty);
@@ -195,13 +197,13 @@ static int cut_index(struct cut *c, uint64_t page, unsigned height, uint64_t bas
 	uint64_t span = reach(height - 1) * DS_MAP_PER;
 	struct ds_page *p;
 	uint64_t *child;
-	int r = ds_page_get(c->ds, page, DS_INDEX, &p);
+	int err = ds_page_get(c->ds, page, DS_INDEX, &p);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	child = ((struct ds_index *)p->data)->child;
 	*empty = base >= c->first;
-	for (unsigned i = DS_INDEX_PER; i-- && r == 0;) {
+	for (unsigned i = DS_INDEX_PER; i-- && err == 0;) {
 		bool gone;
 
 		if (!child[i] || base + (i + 1) * span <= c->first)
@@ -210,17 +212,17 @@ static int cut_index(struct cut *c, uint64_t page, unsigned height, uint64_t bas
 			*empty = false;
 			break;
 		}
-		r = cut_tree(c, child[i], height - 1, base + i * span, &gone);
-		if (r == 0 && gone) {
+		err = cut_tree(c, child[i], height - 1, base + i * span, &gone);
+		if (err == 0 && gone) {
 			ds_page_dirty(c->ds, p);
-			r = ds_meta_free(c->ds, child[i]);
+			err = ds_meta_free(c->ds, child[i]);
 			child[i] = 0;
 		} else {
 			*empty = false;
 		}
 	}
 	ds_page_put(c->ds, p);
-	return r;
+	return err;
 }
 
 static int cut_tree(struct cut *c, uint64_t page, unsigned height, uint64_t base, bool *empty)
@@ -233,14 +235,14 @@ int ds_map_cut(struct ds *ds, struct ds_page *ino_page, uint64_t first, unsigned
 	struct ds_inode *ino = ino_page->data;
 	struct cut c = { ds, ino, first, budget };
 	bool empty;
-	int r;
+	int err;
 
 	*more = false;
 	if (!ino->root)
 		return 0;
-	r = cut_tree(&c, ino->root, ino->height, 0, &empty);
-	if (r)
-		return r;
+	err = cut_tree(&c, ino->root, ino->height, 0, &empty);
+	if (err)
+		return err;
 	if (empty) {
 		uint64_t root = ino->root;
 
@@ -252,40 +254,43 @@ int ds_map_cut(struct ds *ds, struct ds_page *ino_page, uint64_t first, unsigned
 	return 0;
 }
 
-/* The first mapped block at or behind `from` below a page that stands for blocks from base on; *found stays if none. */
+/*
+ * The first mapped block at or behind `from` below a page that stands for blocks from base on;
+ * *found stays if none.
+ */
 static int next_below(struct ds *ds, uint64_t page, unsigned height, uint64_t base, uint64_t from,
                       uint64_t *found)
 {
 	uint64_t span = height ? reach(height - 1) * DS_MAP_PER : 1;
 	uint64_t first = from > base ? (from - base) / span : 0;
 	struct ds_page *p;
-	int r = ds_page_get(ds, page, height ? DS_INDEX : DS_MAP, &p);
+	int err = ds_page_get(ds, page, height ? DS_INDEX : DS_MAP, &p);
 
-	if (r)
-		return r;
-	for (uint64_t i = first; i < (height ? DS_INDEX_PER : DS_MAP_PER) && r == 0; i++) {
+	if (err)
+		return err;
+	for (uint64_t i = first; i < (height ? DS_INDEX_PER : DS_MAP_PER) && err == 0; i++) {
 		if (height && ((struct ds_index *)p->data)->child[i])
-			r = next_below(ds, ((struct ds_index *)p->data)->child[i], height - 1,
-			               base + i * span, from, found);
+			err = next_below(ds, ((struct ds_index *)p->data)->child[i], height - 1,
+			                 base + i * span, from, found);
 		else if (!height && ((struct ds_map *)p->data)->entry[i].block)
 			*found = base + i;
 		if (*found != UINT64_MAX)
 			break;
 	}
 	ds_page_put(ds, p);
-	return r;
+	return err;
 }
 
 int ds_map_next(struct ds *ds, const struct ds_inode *ino, uint64_t index, uint64_t *found,
                 bool *any)
 {
-	int r = 0;
+	int err = 0;
 
 	*found = UINT64_MAX;
 	if (ino->height > HEIGHT_MAX)
 		return ds_damaged(ds, "a tree of %u levels", ino->height);
 	if (ino->root)
-		r = next_below(ds, ino->root, ino->height, 0, index, found);
+		err = next_below(ds, ino->root, ino->height, 0, index, found);
 	*any = *found != UINT64_MAX;
-	return r;
+	return err;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Single pages for inodes, maps and directories, taken from metadata blocks. A metadata block never becomes a data
- * block again: an old journal record may still be replayed over its pages. ds->lock guards everything.
+ * Single pages for inodes, maps and directories, taken from metadata blocks. A metadata block never
+ * becomes a data block again: an old journal record may still be replayed over its pages. ds->lock
+ * guards everything.
  */
 #include "ds.h"
 
@@ -12,16 +13,16 @@ static int new_block(struct ds *ds, struct ds_state *state)
 	struct ds_page *p;
 	struct ds_meta *m;
 	uint64_t block;
-	int r = ds_block_reserve(ds, &block);
+	int err = ds_block_reserve(ds, &block);
 
-	if (r)
-		return r;
-	r = ds_block_take(ds, block);
-	if (r)
-		return r;
-	r = ds_page_new(ds, ds_block_page(block), DS_META, &p);
-	if (r)
-		return r;
+	if (err)
+		return err;
+	err = ds_block_take(ds, block);
+	if (err)
+		return err;
+	err = ds_page_new(ds, ds_block_page(block), DS_META, &p);
+	if (err)
+		return err;
 	m = p->data;
 	m->bitmap[0] = 1;
 	m->used = 1;
@@ -50,23 +51,23 @@ int ds_meta_alloc(struct ds *ds, uint64_t *page)
 	struct ds_state *state;
 	struct ds_meta *m;
 	unsigned i;
-	int r = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
+	int err = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	state = sp->data;
 	ds_page_dirty(ds, sp);
 	if (!state->meta_free)
-		r = new_block(ds, state);
-	if (r == 0)
-		r = ds_page_get(ds, state->meta_free, DS_META, &mp);
-	if (r)
+		err = new_block(ds, state);
+	if (err == 0)
+		err = ds_page_get(ds, state->meta_free, DS_META, &mp);
+	if (err)
 		goto out;
 	m = mp->data;
 	ds_page_dirty(ds, mp);
 	i = take_first(m);
 	if (i == 0) {
-		r = ds_damaged(ds, "metadata block at page %lu is listed but full", mp->page);
+		err = ds_damaged(ds, "metadata block at page %lu is listed but full", mp->page);
 		goto put;
 	}
 	*page = mp->page + i;
@@ -79,7 +80,7 @@ put:
 	ds_page_put(ds, mp);
 out:
 	ds_page_put(ds, sp);
-	return r;
+	return err;
 }
 
 int ds_meta_free(struct ds *ds, uint64_t page)
@@ -87,17 +88,17 @@ int ds_meta_free(struct ds *ds, uint64_t page)
 	unsigned i = page % DS_BLOCK_PAGES;
 	struct ds_page *sp, *mp;
 	struct ds_meta *m;
-	int r = ds_page_get(ds, page - i, DS_META, &mp);
+	int err = ds_page_get(ds, page - i, DS_META, &mp);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	m = mp->data;
 	if (i == 0 || !(m->bitmap[i / 8] & 1 << i % 8)) {
-		r = ds_damaged(ds, "metadata page %lu is freed twice", page);
+		err = ds_damaged(ds, "metadata page %lu is freed twice", page);
 		goto out;
 	}
-	r = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
-	if (r)
+	err = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
+	if (err)
 		goto out;
 	ds_page_dirty(ds, mp);
 	m->bitmap[i / 8] &= ~(1 << i % 8);
@@ -114,10 +115,12 @@ int ds_meta_free(struct ds *ds, uint64_t page)
 	ds_page_forget(ds, page);
 out:
 	ds_page_put(ds, mp);
-	return r;
+	return err;
 }
 
-/* Pages that one step may take: an inode, a leaf or a bucket that is split, index pages on the way. */
+/*
+ * Pages that one step may take: an inode, a leaf or a bucket that is split, index pages on the way.
+ */
 enum { ROOM = 16 };
 
 static int make_room(struct ds *ds)
@@ -125,35 +128,35 @@ static int make_room(struct ds *ds)
 	struct ds_page *sp, *mp;
 	uint64_t page;
 	unsigned room = 0;
-	int r = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
+	int err = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	page = ((struct ds_state *)sp->data)->meta_free;
-	while (page && room < ROOM && r == 0) {
-		r = ds_page_get(ds, page, DS_META, &mp);
-		if (r)
+	while (page && room < ROOM && err == 0) {
+		err = ds_page_get(ds, page, DS_META, &mp);
+		if (err)
 			break;
 		room += DS_BLOCK_PAGES - ((struct ds_meta *)mp->data)->used;
 		page = ((struct ds_meta *)mp->data)->next;
 		ds_page_put(ds, mp);
 	}
-	if (r == 0 && room < ROOM) {
+	if (err == 0 && room < ROOM) {
 		ds_page_dirty(ds, sp);
-		r = new_block(ds, sp->data);
+		err = new_block(ds, sp->data);
 	}
 	ds_page_put(ds, sp);
-	return r;
+	return err;
 }
 
 int ds_begin_room(struct ds *ds)
 {
-	int r = ds_begin(ds);
+	int err = ds_begin(ds);
 
-	if (r == 0)
-		r = make_room(ds);
-	if (r != -ENOSPC || list_empty(&ds->freed) || ds_commit(ds) != 0)
-		return r;
-	r = ds_begin(ds);
-	return r ? r : make_room(ds);
+	if (err == 0)
+		err = make_room(ds);
+	if (err != -ENOSPC || list_empty(&ds->freed) || ds_commit(ds) != 0)
+		return err;
+	err = ds_begin(ds);
+	return err ? err : make_room(ds);
 }

@@ -41,28 +41,30 @@ static void lay_out(struct ds *ds, const char *label)
 	ds->first_block = s->first_block;
 }
 
-/* Zeros over the counts, by the device where it can, and over whatever an old volume left behind. */
+/*
+ * Zeros over the counts, by the device where it can, and over whatever an old volume left behind.
+ */
 static int wipe(struct ds *ds)
 {
 	uint64_t from = ds->super.refs_page << DS_PAGE_SHIFT;
 	uint64_t end = ds->super.first_block << DS_BLOCK_SHIFT;
 	uint8_t *zeros;
-	int r = blk_range(ds->dev, BLK_WRITE_ZEROES, from, end - from);
+	int err = blk_range(ds->dev, BLK_WRITE_ZEROES, from, end - from);
 
-	if (r != -EOPNOTSUPP)
-		return r;
+	if (err != -EOPNOTSUPP)
+		return err;
 	zeros = vmalloc(DS_BLOCK);
 	if (!zeros)
 		return -ENOMEM;
-	r = 0;
-	while (from < end && r == 0) {
+	err = 0;
+	while (from < end && err == 0) {
 		uint64_t n = MIN(end - from, (uint64_t)DS_BLOCK);
 
-		r = blk_rw_buf(ds->dev, BLK_WRITE, from, zeros, n);
+		err = blk_rw_buf(ds->dev, BLK_WRITE, from, zeros, n);
 		from += n;
 	}
 	vfree(zeros);
-	return r;
+	return err;
 }
 
 /* The lists, the record buffer and the journal's place in memory. */
@@ -93,66 +95,69 @@ static void tear_down(struct ds *ds)
 static int first_transaction(struct ds *ds)
 {
 	struct ds_page *p, *root;
-	int r = ds_page_new(ds, DS_STATE_PAGE, DS_STATE, &p);
+	int err = ds_page_new(ds, DS_STATE_PAGE, DS_STATE, &p);
 
-	if (r)
-		return r;
+	if (err)
+		return err;
 	((struct ds_state *)p->data)->used = ds->first_block;
 	((struct ds_state *)p->data)->generation = 1;
-	r = ds_inode_create(ds, 0040755, &root);
-	if (r == 0) {
+	err = ds_inode_create(ds, 0040755, &root);
+	if (err == 0) {
 		((struct ds_inode *)root->data)->nlink = 2;
 		((struct ds_inode *)root->data)->parent = root->page;
 		((struct ds_state *)p->data)->root = root->page;
 		ds_page_put(ds, root);
 	}
 	ds_page_put(ds, p);
-	return r ? r : ds_commit(ds);
+	return err ? err : ds_commit(ds);
 }
 
 int ds_format(struct blk_dev *dev, const char *label, const uint8_t uuid[16])
 {
 	struct ds *ds = vmalloc(sizeof(*ds));
 	uint64_t bytes = dev->limits.blocks * dev->limits.block_size;
-	int r;
+	int err;
 
 	if (!ds)
 		return -ENOMEM;
 	ds->dev = dev;
 	ds->blocks = MIN(bytes >> DS_BLOCK_SHIFT, (uint64_t)DS_BLOCKS_MAX);
 	memcpy(ds->uuid, uuid, sizeof(ds->uuid));
-	r = set_up(ds);
+	err = set_up(ds);
 	lay_out(ds, label);
-	if (r == 0 && (ds->blocks < DS_BLOCKS_MIN || ds->first_block + 2 > ds->blocks))
-		r = -ENOSPC;
-	if (r)
+	if (err == 0 && (ds->blocks < DS_BLOCKS_MIN || ds->first_block + 2 > ds->blocks))
+		err = -ENOSPC;
+	if (err)
 		goto out;
-	/* An unfinished volume must not look like one: no superblock until everything else is there. */
+	/*
+	 * An unfinished volume must not look like one: no superblock until everything else is
+	 * there.
+	 */
 	memset(ds->record, 0, DS_PAGE);
-	r = blk_rw_buf(dev, BLK_WRITE, DS_SUPER_A << DS_PAGE_SHIFT, ds->record, DS_PAGE);
-	if (r == 0)
-		r = blk_rw_buf(dev, BLK_WRITE, (uint64_t)DS_SUPER_B << DS_PAGE_SHIFT, ds->record,
-		               DS_PAGE);
-	if (r == 0)
-		r = wipe(ds);
+	err = blk_rw_buf(dev, BLK_WRITE, DS_SUPER_A << DS_PAGE_SHIFT, ds->record, DS_PAGE);
+	if (err == 0)
+		err = blk_rw_buf(dev, BLK_WRITE, (uint64_t)DS_SUPER_B << DS_PAGE_SHIFT, ds->record,
+		                 DS_PAGE);
+	if (err == 0)
+		err = wipe(ds);
 	ds->sequence = 1;
 	ds->ring = ds->super.journal_pages - 2;
 	ds->tail_sequence = 1;
-	if (r == 0)
-		r = first_transaction(ds);
-	if (r == 0)
-		r = ds_checkpoint(ds);
-	if (r == 0)
-		r = ds_checkpoint(ds); /* the other tail */
-	if (r == 0)
-		r = write_page(ds, DS_SUPER_B, &ds->super, DS_SUPER);
-	if (r == 0)
-		r = write_page(ds, DS_SUPER_A, &ds->super, DS_SUPER);
-	if (r == 0)
-		r = blk_flush(dev);
+	if (err == 0)
+		err = first_transaction(ds);
+	if (err == 0)
+		err = ds_checkpoint(ds);
+	if (err == 0)
+		err = ds_checkpoint(ds); /* the other tail */
+	if (err == 0)
+		err = write_page(ds, DS_SUPER_B, &ds->super, DS_SUPER);
+	if (err == 0)
+		err = write_page(ds, DS_SUPER_A, &ds->super, DS_SUPER);
+	if (err == 0)
+		err = blk_flush(dev);
 out:
 	tear_down(ds);
-	return r;
+	return err;
 }
 
 /* Whether what the superblock says fits the device and itself. */
@@ -180,10 +185,10 @@ static int read_super(struct ds *ds)
 	struct ds_super *s = (struct ds_super *)ds->record;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(copies); i++) {
-		int r = blk_rw_buf(ds->dev, BLK_READ, copies[i] << DS_PAGE_SHIFT, s, DS_PAGE);
+		int err = blk_rw_buf(ds->dev, BLK_READ, copies[i] << DS_PAGE_SHIFT, s, DS_PAGE);
 
-		if (r)
-			return r;
+		if (err)
+			return err;
 		if (memcmp(s->signature, DS_SIGNATURE, sizeof(s->signature)) != 0)
 			continue;
 		memcpy(ds->uuid, s->uuid, sizeof(ds->uuid));
@@ -213,29 +218,32 @@ int ds_mount(struct blk_dev *dev, struct ds **out)
 {
 	struct ds *ds = vmalloc(sizeof(*ds));
 	struct ds_page *p;
-	int r;
+	int err;
 
 	if (!ds)
 		return -ENOMEM;
 	ds->dev = dev;
-	r = set_up(ds);
-	if (r == 0)
-		r = read_super(ds);
-	if (r)
+	err = set_up(ds);
+	if (err == 0)
+		err = read_super(ds);
+	if (err)
 		goto fail;
 	ds->read_only = dev->limits.read_only;
 	mutex_lock(&ds->lock);
-	r = ds_journal_replay(ds);
-	if (r == 0 || ds->damage[0]) /* damaged: what can be read may be */
-		r = ds_page_get(ds, DS_STATE_PAGE, DS_STATE, &p);
-	if (r == 0) {
+	err = ds_journal_replay(ds);
+	if (err == 0 || ds->damage[0]) /* damaged: what can be read may be */
+		err = ds_page_get(ds, DS_STATE_PAGE, DS_STATE, &p);
+	if (err == 0) {
 		ds_page_put(ds, p);
-		/* What cannot be finished now stays on the list; damage leaves the volume read-only. */
+		/*
+		 * What cannot be finished now stays on the list; damage leaves the volume
+		 * read-only.
+		 */
 		if (!ds->read_only && ds_orphans(ds) != 0)
 			log_warn("%s: unfinished deletions remain", ds->label);
 	}
 	mutex_unlock(&ds->lock);
-	if (r)
+	if (err)
 		goto fail;
 	log_info("%s: datastore \"%s\", %lu MiB%s", dev->id, ds->label, ds->blocks,
 	         ds->read_only ? ", read-only" : "");
@@ -243,31 +251,31 @@ int ds_mount(struct blk_dev *dev, struct ds **out)
 	return 0;
 fail:
 	tear_down(ds);
-	return r;
+	return err;
 }
 
 int ds_freeze(struct ds *ds)
 {
-	int r = 0;
+	int err = 0;
 
 	mutex_lock(&ds->lock);
 	if (!ds->read_only) {
-		r = ds_commit(ds);
-		if (r == 0)
-			r = ds_checkpoint(ds);
+		err = ds_commit(ds);
+		if (err == 0)
+			err = ds_checkpoint(ds);
 		ds->read_only = true;
 	}
 	mutex_unlock(&ds->lock);
-	return r;
+	return err;
 }
 
 int ds_unmount(struct ds *ds)
 {
-	int r;
+	int err;
 
 	if (!list_empty(&ds->files))
 		return -EBUSY;
-	r = ds_freeze(ds);
+	err = ds_freeze(ds);
 	tear_down(ds);
-	return r;
+	return err;
 }

@@ -9,16 +9,16 @@
 static int is_inline(struct ds_file *f, bool *yes)
 {
 	struct ds_page *ip;
-	int r;
+	int err;
 
 	mutex_lock(&f->ds->lock);
-	r = ds_page_get(f->ds, f->inode, DS_INODE, &ip);
-	if (r == 0) {
+	err = ds_page_get(f->ds, f->inode, DS_INODE, &ip);
+	if (err == 0) {
 		*yes = ((struct ds_inode *)ip->data)->flags & DS_INLINE;
 		ds_page_put(f->ds, ip);
 	}
 	mutex_unlock(&f->ds->lock);
-	return r;
+	return err;
 }
 
 /* First block at or behind index that is mapped; beyond the end when there is none. */
@@ -26,46 +26,46 @@ static int next_mapped(struct ds_file *f, uint64_t *index)
 {
 	struct ds_page *ip;
 	bool any = false;
-	int r;
+	int err;
 
 	mutex_lock(&f->ds->lock);
-	r = ds_page_get(f->ds, f->inode, DS_INODE, &ip);
-	if (r == 0) {
-		r = ds_map_next(f->ds, ip->data, *index, index, &any);
+	err = ds_page_get(f->ds, f->inode, DS_INODE, &ip);
+	if (err == 0) {
+		err = ds_map_next(f->ds, ip->data, *index, index, &any);
 		ds_page_put(f->ds, ip);
 	}
 	mutex_unlock(&f->ds->lock);
-	if (r == 0 && !any)
+	if (err == 0 && !any)
 		*index = DS_BLOCKS_MAX;
-	return r;
+	return err;
 }
 
 int ds_seek(struct ds_file *f, uint64_t from, bool hole, uint64_t *found)
 {
 	uint64_t at = from;
 	bool whole = false;
-	int r = from < f->size ? is_inline(f, &whole) : -ENXIO;
+	int err = from < f->size ? is_inline(f, &whole) : -ENXIO;
 
-	while (r == 0 && !whole && at < f->size) {
+	while (err == 0 && !whole && at < f->size) {
 		struct ds_map_entry e;
 		uint64_t index = at >> DS_BLOCK_SHIFT;
 		bool written;
 		size_t n;
 
-		r = ds_lookup(f, index, &e);
-		if (r)
+		err = ds_lookup(f, index, &e);
+		if (err)
 			break;
 		n = ds_run_of(&e, at, DS_BLOCK, &written);
 		if (written != hole)
 			break;
 		at += n;
 		if (!e.block && !hole) { /* holes may be long */
-			r = next_mapped(f, &index);
+			err = next_mapped(f, &index);
 			at = MAX(at, index << DS_BLOCK_SHIFT);
 		}
 	}
-	if (r)
-		return r;
+	if (err)
+		return err;
 	*found = hole && whole ? f->size : MIN(at, f->size);
 	return !hole && at >= f->size ? -ENXIO : 0;
 }
@@ -78,33 +78,33 @@ static int allocate_block(struct ds_file *f, uint64_t index)
 	struct ds_map_entry e;
 	uint64_t block;
 	unsigned slot;
-	int r = ds_lookup(f, index, &e);
+	int err = ds_lookup(f, index, &e);
 
-	if (r || e.block)
-		return r;
-	r = ds_reserve(ds, &block);
-	if (r)
-		return r;
+	if (err || e.block)
+		return err;
+	err = ds_reserve(ds, &block);
+	if (err)
+		return err;
 	mutex_lock(&ds->lock);
-	r = ds_begin_room(ds);
-	if (r == 0)
-		r = ds_page_get(ds, f->inode, DS_INODE, &ip);
-	if (r == 0) {
+	err = ds_begin_room(ds);
+	if (err == 0)
+		err = ds_page_get(ds, f->inode, DS_INODE, &ip);
+	if (err == 0) {
 		ds_page_dirty(ds, ip);
-		r = ds_map_leaf(ds, ip, index, &leaf, &slot);
-		if (r == 0) {
+		err = ds_map_leaf(ds, ip, index, &leaf, &slot);
+		if (err == 0) {
 			ds_page_dirty(ds, leaf);
-			r = ds_block_take(ds, block);
+			err = ds_block_take(ds, block);
 			((struct ds_map *)leaf->data)->entry[slot].block = block;
 			((struct ds_inode *)ip->data)->blocks++;
 			ds_page_put(ds, leaf);
 		}
 		ds_page_put(ds, ip);
 	}
-	if (r)
+	if (err)
 		ds_block_unreserve(ds, block);
 	mutex_unlock(&ds->lock);
-	return r;
+	return err;
 }
 
 /* Contents leave the inode, so that the file has a map. */
@@ -112,40 +112,40 @@ static int leave_inline(struct ds_file *f)
 {
 	struct ds *ds = f->ds;
 	struct ds_page *ip;
-	int r;
+	int err;
 
 	mutex_lock(&ds->lock);
-	r = ds_begin_room(ds);
-	if (r == 0)
-		r = ds_page_get(ds, f->inode, DS_INODE, &ip);
-	if (r == 0) {
+	err = ds_begin_room(ds);
+	if (err == 0)
+		err = ds_page_get(ds, f->inode, DS_INODE, &ip);
+	if (err == 0) {
 		ds_page_dirty(ds, ip);
 		if (((struct ds_inode *)ip->data)->flags & DS_INLINE)
-			r = ds_inline_move(ds, ip);
+			err = ds_inline_move(ds, ip);
 		ds_page_put(ds, ip);
 	}
 	mutex_unlock(&ds->lock);
-	return r;
+	return err;
 }
 
 int ds_allocate(struct ds_file *f, uint64_t off, uint64_t len, bool keep)
 {
 	uint64_t end;
-	int r;
+	int err;
 
 	if (add_overflow(off, len, &end) || end > DS_BLOCKS_MAX << DS_BLOCK_SHIFT)
 		return -EFBIG;
-	r = ds_file_mend(f);
-	if (r == 0 && !keep && end > f->size)
-		r = ds_truncate(f, end);
-	if (r)
-		return r;
+	err = ds_file_mend(f);
+	if (err == 0 && !keep && end > f->size)
+		err = ds_truncate(f, end);
+	if (err)
+		return err;
 	mutex_lock(&f->writing);
-	r = leave_inline(f);
-	for (uint64_t i = off >> DS_BLOCK_SHIFT; i << DS_BLOCK_SHIFT < end && r == 0; i++)
-		r = allocate_block(f, i);
+	err = leave_inline(f);
+	for (uint64_t i = off >> DS_BLOCK_SHIFT; i << DS_BLOCK_SHIFT < end && err == 0; i++)
+		err = allocate_block(f, i);
 	mutex_unlock(&f->writing);
-	return r;
+	return err;
 }
 
 /* Zeros over what is written of [off, end). */
@@ -153,30 +153,30 @@ static int zero_written(struct ds_file *f, uint64_t off, uint64_t end)
 {
 	uint8_t *zeros = kzalloc(DS_PAGE);
 	bool whole = false;
-	int r = zeros ? is_inline(f, &whole) : -ENOMEM;
+	int err = zeros ? is_inline(f, &whole) : -ENOMEM;
 
-	while (off < end && r == 0) {
+	while (off < end && err == 0) {
 		struct ds_map_entry e;
 		uint64_t n = MIN(end - off, DS_PAGE - off % DS_PAGE);
 		bool written = true;
 
 		if (!whole) {
-			r = ds_lookup(f, off >> DS_BLOCK_SHIFT, &e);
-			if (r == 0)
+			err = ds_lookup(f, off >> DS_BLOCK_SHIFT, &e);
+			if (err == 0)
 				(void)ds_run_of(&e, off, n, &written);
 		}
-		if (r == 0 && written)
-			r = (int)MIN(ds_write(f, off, zeros, n), (ssize_t)0);
+		if (err == 0 && written)
+			err = (int)MIN(ds_write(f, off, zeros, n), (ssize_t)0);
 		off += n;
 	}
 	kfree(zeros);
-	return r;
+	return err;
 }
 
 int ds_punch(struct ds_file *f, uint64_t off, uint64_t len)
 {
 	uint64_t end = MIN(off + len, f->size), first = ALIGN_UP(off, (uint64_t)DS_BLOCK), last;
-	int r;
+	int err;
 
 	if (off >= end)
 		return 0;
@@ -184,8 +184,8 @@ int ds_punch(struct ds_file *f, uint64_t off, uint64_t len)
 	                      : ALIGN_DOWN(end, (uint64_t)DS_BLOCK);
 	if (first >= last)
 		return zero_written(f, off, end);
-	r = zero_written(f, off, MIN(first, end));
-	if (r == 0)
-		r = ds_unmap(f, first, last - first);
-	return r || last >= end ? r : zero_written(f, last, end);
+	err = zero_written(f, off, MIN(first, end));
+	if (err == 0)
+		err = ds_unmap(f, first, last - first);
+	return err || last >= end ? err : zero_written(f, last, end);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * virtio console with one port. Its streams are those of a vconsole; what it says appears on the VM's console as
- * the first serial port's does. Spec: VIRTIO 1.2, 5.3.
+ * virtio console with one port. Its streams are those of a vconsole; what it says appears on the
+ * VM's console as the first serial port's does. Spec: VIRTIO 1.2, 5.3.
  */
 #include "vdev/vconsole.h"
 #include "vdev/virtio/virtio.h"
@@ -13,7 +13,10 @@ enum { TYPE_CONSOLE = 3, CLASS_OTHER = 0x078000, RX = 0, TX = 1, PIECE = 64, STE
 struct vcon {
 	struct virtio d;
 	struct vconsole console;
-	/* Under the device's lock. A chain is sent in steps, for it may be as long as the guest's memory. */
+	/*
+	 * Under the device's lock. A chain is sent in steps, for it may be as long as the guest's
+	 * memory.
+	 */
 	struct vchain rx, tx;
 	uint32_t sent;
 	bool sending; /* tx is taken, up to sent */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * virtio network device on a port of a virtual switch. What the guest sends goes on from its own pages; what it receives is
- * copied into its buffers, over several of them when they are merged. Queues come in pairs; a flow is received
- * where the guest last sent it (net_control.c). The device's lock guards the queues.
+ * virtio network device on a port of a virtual switch. What the guest sends goes on from its own
+ * pages; what it receives is copied into its buffers, over several of them when they are merged.
+ * Queues come in pairs; a flow is received where the guest last sent it (net_control.c). The
+ * device's lock guards the queues.
  * Spec: VIRTIO 1.2, 5.1.
  */
 #include "vdev/virtio/net.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The control queue of a virtio network device (promiscuous mode, MAC address, number of queue pairs), and which pair a flow
- * is received by. Spec: VIRTIO 1.2, 5.1.6.5.
+ * The control queue of a virtio network device (promiscuous mode, MAC address, number of queue
+ * pairs), and which pair a flow is received by. Spec: VIRTIO 1.2, 5.1.6.5.
  */
 #include "vdev/virtio/net.h"
 #include "vmk/errno.h"
@@ -99,7 +99,10 @@ void vnet_control(struct vnet *n)
 	}
 }
 
-/* Addresses and, unless it is a fragment, ports of an IP packet: the same for both directions; 0: another packet. */
+/*
+ * Addresses and, unless it is a fragment, ports of an IP packet: the same for both directions; 0:
+ * another packet.
+ */
 static unsigned flow_hash(const struct pkt *p)
 {
 	enum {

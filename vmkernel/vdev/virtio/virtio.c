@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The PCI transport of virtio devices: capabilities, common configuration, ISR, notifications (through a port BAR,
- * whose exits are the cheapest, and through memory), interrupts.
+ * The PCI transport of virtio devices: capabilities, common configuration, ISR, notifications
+ * (through a port BAR, whose exits are the cheapest, and through memory), interrupts.
  */
 #include "vdev/virtio/virtio.h"
 #include "vmk/errno.h"
@@ -169,7 +169,7 @@ static uint64_t common_read(struct virtio *d, unsigned off)
 /* True: the kind is to be told that the driver is ready. */
 static bool status_write(struct virtio *d, uint8_t v)
 {
-	uint8_t new = v & ~d->status;
+	uint8_t updated = v & ~d->status;
 
 	if (!v) {
 		begin_reset(d);
@@ -178,11 +178,11 @@ static bool status_write(struct virtio *d, uint8_t v)
 	if (d->resetting)
 		return false;
 	/* What the driver may not take is refused by not showing FEATURES_OK. */
-	if ((new &VIRTIO_FEATURES_OK) &&
+	if ((updated & VIRTIO_FEATURES_OK) &&
 	    ((d->features & ~d->offered) || !(d->features & VIRTIO_F_VERSION_1)))
 		v &= ~VIRTIO_FEATURES_OK;
 	d->status = v | (d->status & VIRTIO_NEEDS_RESET);
-	return (new &VIRTIO_DRIVER_OK) && (d->status & VIRTIO_FEATURES_OK);
+	return (updated & VIRTIO_DRIVER_OK) && (d->status & VIRTIO_FEATURES_OK);
 }
 
 static uint16_t vector_of(const struct virtio *d, uint64_t v)

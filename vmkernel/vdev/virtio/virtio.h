@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A virtio device on PCI: what its kinds have in common. lock guards status, queues and features; a kind's callbacks run
- * without it unless they say otherwise. A reset waits for what is in flight: until then the status that
- * the driver reads is not 0. Spec: VIRTIO 1.2, 2.1, 4.1.
+ * A virtio device on PCI: what its kinds have in common. lock guards status, queues and features; a
+ * kind's callbacks run without it unless they say otherwise. A reset waits for what is in flight:
+ * until then the status that the driver reads is not 0. Spec: VIRTIO 1.2, 2.1, 4.1.
  */
 #ifndef VIRTIO_VIRTIO_H
 #define VIRTIO_VIRTIO_H
@@ -31,7 +31,10 @@ struct virtio_kind {
 	void (*kick)(struct virtio *d, unsigned queue);
 	/* The driver is ready (features are agreed). May be NULL. */
 	void (*started)(struct virtio *d);
-	/* A reset, under lock: what is queued is dropped; what is in flight comes back by virtio_put. May be NULL. */
+	/*
+	 * A reset, under lock: what is queued is dropped; what is in flight comes back by
+	 * virtio_put. May be NULL.
+	 */
 	void (*reset)(struct virtio *d);
 	/* The driver wrote to the configuration; config[] has been updated. May be NULL. */
 	void (*config_written)(struct virtio *d, unsigned off, unsigned size);
@@ -62,7 +65,10 @@ struct virtio {
 int __must_check virtio_init(struct virtio *d, struct vm *vm, struct vpci_bus *bus, uint32_t slot,
                              const struct virtio_kind *kind, uint64_t features, unsigned queues,
                              unsigned config_len);
-/* Queues (or pairs of them) as the configuration wants: 0 is as many as the VM has CPUs; at most max. */
+/*
+ * Queues (or pairs of them) as the configuration wants: 0 is as many as the VM has CPUs; at most
+ * max.
+ */
 unsigned virtio_queue_count(struct vm *vm, const struct vm_device *cfg, unsigned max);
 void virtio_stop(struct virtio *d); /* no driver any more: waits until nothing is in flight */
 

@@ -191,7 +191,9 @@ int vqueue_take(struct vqueue *q, struct vchain *c)
 	return !got && vqueue_kicks(q, true) ? vqueue_next(q, c) : got;
 }
 
-/* Calls fn for the parts of [off, off + len) of one side of the chain; bytes covered or fn's error. */
+/*
+ * Calls fn for the parts of [off, off + len) of one side of the chain; bytes covered or fn's error.
+ */
 static int walk(const struct vchain *c, bool writable, uint32_t off, uint32_t len,
                 int (*fn)(void *arg, gpa_t gpa, uint32_t n), void *arg)
 {
