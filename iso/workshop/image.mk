@@ -35,7 +35,7 @@ OBJECTS := $(filter-out $(WITHOUT:%=$(OBJ)/drivers/%),$(C_SOURCES:%.c=$(OBJ)/%.o
 
 # Parts from elsewhere, compiled into the image: each .mk sets X_SOURCES (files below build/src/)
 # and X_CFLAGS (their own warnings and definitions), X being LZ4, LWIP and ZYDIS.
--include vmkernel/lib/lz4.mk vmkernel/net/lwip.mk vmkernel/vmm/zydis.mk
+-include vmkernel/lib/lz4.mk vmkernel/ip/lwip.mk vmkernel/vmm/zydis.mk
 LZ4_OBJECTS := $(LZ4_SOURCES:build/src/%.c=$(OBJ)/src/%.o)
 LWIP_OBJECTS := $(LWIP_SOURCES:build/src/%.c=$(OBJ)/src/%.o)
 ZYDIS_OBJECTS := $(ZYDIS_SOURCES:build/src/%.c=$(OBJ)/src/%.o)
@@ -93,13 +93,13 @@ $(LINK)/objects.list: FORCE
 	$(call KEEP_IF_SAME,$(OBJECTS) $(FOREIGN_OBJECTS))
 
 # What ring 3 reads clocks with: a shared object that vdso.c carries.
-build/gen/vdso.so: vmkernel/user/vdso_user.c vmkernel/user/vdso.ld $(wildcard vmkernel/include/vmk/*.h vmkernel/user/timespec.h vmkernel/x86/*.h)
+build/gen/vdso.so: vmkernel/linux/vdso_user.c vmkernel/linux/vdso.ld $(wildcard vmkernel/include/vmk/*.h vmkernel/proc/timespec.h vmkernel/x86/*.h)
 	@mkdir -p $(@D); echo "  vdso    $@"
 	@$(CC) -std=gnu11 -O2 -ffreestanding -fPIC -fno-stack-protector -fcf-protection=none \
 		-fno-asynchronous-unwind-tables -fno-jump-tables -fomit-frame-pointer -mgeneral-regs-only $(WARNINGS) $(INCLUDES) \
-		-shared -nostdlib -Wl,-T,vmkernel/user/vdso.ld -Wl,-soname=linux-vdso.so.1 -Wl,--hash-style=both \
+		-shared -nostdlib -Wl,-T,vmkernel/linux/vdso.ld -Wl,-soname=linux-vdso.so.1 -Wl,--hash-style=both \
 		-Wl,--build-id=none -Wl,-z,max-page-size=0x1000 -Wl,-z,noexecstack -Wl,--no-undefined -Wl,-s -o $@ $<
-$(OBJ)/vmkernel/user/vdso.o: build/gen/vdso.so
+$(OBJ)/vmkernel/linux/vdso.o: build/gen/vdso.so
 
 # Offsets of structure members for assembly: marker lines in the compiler's output, never typed.
 OFFSETS := $(wildcard vmkernel/x86/asm_offsets.c)

@@ -47,7 +47,7 @@ extern bool test_disk_held;
 CODE = r"""
 #include "fs/block.h"
 #include "fs/socket.h"
-#include "user/proc.h"
+#include "proc/proc.h"
 #include "vmk/blk.h"
 #include "vmk/errno.h"
 #include "vmk/log.h"

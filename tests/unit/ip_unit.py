@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.unit import cunit, net_unit
 
-IP = "vmkernel/net/ip"
+IP = "vmkernel/ip"
 LWIP = "build/src/lwip/src"
 CORE = (
     "init def dns inet_chksum ip mem memp netif pbuf raw stats sys tcp tcp_in tcp_out timeouts udp"

@@ -24,7 +24,7 @@ class Piece(NamedTuple):
 
 @pytest.fixture(scope="module")
 def unit() -> cunit.Unit:
-    return cunit.build("bootmap", ["vmkernel/boot/bootmap.c"], ["vmk/bootmap.h"])
+    return cunit.build("bootmap", ["vmkernel/early/bootmap.c"], ["vmk/bootmap.h"])
 
 
 def sanitise(unit: cunit.Unit, ranges: list[Range], limit: int, room: int = 512) -> list[Piece]:

@@ -67,7 +67,7 @@ STEP = 16
 
 @functools.cache
 def build() -> cunit.Unit:
-    sources = [f"vmkernel/{name}.c" for name in ("log/console", "lib/string", "boot/options")]
+    sources = [f"vmkernel/{name}.c" for name in ("log/console", "lib/string", "early/options")]
     unit = cunit.build("console", sources, ["vmk/types.h"], CDEF, (), CODE)
     unit.lib.start()
     return unit

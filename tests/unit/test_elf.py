@@ -20,7 +20,7 @@ PT_LOAD, PT_INTERP, PT_STACK = 1, 3, 0x6474E551
 
 @pytest.fixture(scope="module")
 def unit() -> cunit.Unit:
-    return cunit.build("elf", sources=["vmkernel/user/elf.c"], headers=["user/elf.h"])
+    return cunit.build("elf", sources=["vmkernel/linux/elf.c"], headers=["linux/elf.h"])
 
 
 def parse(unit: cunit.Unit, image: bytes) -> tuple[int, object]:

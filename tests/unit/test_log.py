@@ -55,7 +55,7 @@ LINE = re.compile(
 def build() -> cunit.Unit:
     return cunit.build(
         "log",
-        [*SOURCES, "vmkernel/boot/options.c"],
+        [*SOURCES, "vmkernel/early/options.c"],
         ["vmk/log.h", "vmk/boot.h"],
         CDEF,
         (),

@@ -20,7 +20,7 @@ def unit() -> cunit.Unit:
     return cunit.build(
         "signal_frame",
         sources=[],
-        headers=["user/signal_frame.h"],
+        headers=["proc/signal_frame.h"],
         cdef="struct frame_place place(uint64_t sp, size_t bytes);",
         code=CODE,
     )

@@ -14,17 +14,19 @@ LIMIT = 600
 #: DESIGN.md, "Folders": each layer may include the private headers of its own and lower ones.
 LAYERS = (
     ("lib",),
-    ("acpi", "log", "x86"),
-    ("mm",),
-    ("sched",),
+    ("log", "early"),
+    ("acpi", "x86"),
+    ("mm", "sched"),
     ("bus",),
-    ("drivers",),
     ("storage", "net"),
-    ("vdev",),
+    ("drivers",),
     ("vmm",),
-    ("fs", "user"),
+    ("vdev",),
+    ("proc",),
+    ("fs",),
+    ("ip", "linux"),
     ("ctl",),
-    ("boot",),
+    ("boot", "test"),
 )
 LEVEL = {folder: level for level, layer in enumerate(LAYERS) for folder in layer}
 

@@ -5,7 +5,7 @@
  * to EBP = the distance between where the image is and where it was linked to be.
  * Spec: Multiboot2 2.0, 3.3; Intel SDM 3A 10.8.5.
  */
-#include "boot/multiboot2.h"
+#include "early/multiboot2.h"
 #include "vmk/layout.h"
 #include "x86/gdt.h"
 #include "asm_offsets.h"

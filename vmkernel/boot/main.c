@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The boot order of the vmkernel, on one screen. */
 #include "acpi/acpi.h"
-#include "boot/devtest.h"
-#include "boot/multiboot.h"
-#include "boot/panictest.h"
-#include "boot/selftest.h"
+#include "test/devtest.h"
+#include "early/multiboot.h"
+#include "test/panictest.h"
+#include "test/selftest.h"
 #include "boot/watchdog.h"
 #include "mm/mm.h"
 #include "sched/sched.h"

@@ -9,8 +9,8 @@
 #include "lwip/priv/nd6_priv.h"
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/udp.h"
-#include "net/ip/ip.h"
-#include "net/ip/route.h"
+#include "ip/ip.h"
+#include "ip/route.h"
 #include "vmk/ctl.h"
 #include "vmk/string.h"
 

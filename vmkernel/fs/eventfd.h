@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* eventfd, timerfd and signalfd for the system calls (user/linux_poll.c). */
+/* eventfd, timerfd and signalfd for the system calls (linux/poll.c). */
 #ifndef FS_EVENTFD_H
 #define FS_EVENTFD_H
 #include "fs/vfs.h"

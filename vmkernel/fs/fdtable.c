@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Descriptor tables. t->lock guards the slots; files are put outside of it. */
 #include "fs/vfs.h"
-#include "user/proc.h"
+#include "proc/proc.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/ldisc.h"
-#include "user/signal.h"
+#include "proc/signal.h"
 #include "vmk/string.h"
 
 enum { TAB = 8, BEL = 7 };

@@ -2,7 +2,7 @@
 /* /proc: the files about the whole machine. Formats: Linux proc(5). */
 #include "fs/procfs.h"
 #include "sched/world.h"
-#include "user/proc.h"
+#include "proc/proc.h"
 #include "vmk/boot.h"
 #include "vmk/cpu.h"
 #include "vmk/log.h"

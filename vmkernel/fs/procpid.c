@@ -5,7 +5,7 @@
  * process gives -ESRCH.
  */
 #include "fs/procfs.h"
-#include "user/proc.h"
+#include "proc/proc.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
 

@@ -3,7 +3,7 @@
 #include "fs/procfs.h"
 #include "mm/aspace.h"
 #include "sched/world.h"
-#include "user/proc.h"
+#include "proc/proc.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
 #include "vmk/tty.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The socket layer for the system calls (user/linux_sock.c). */
+/* The socket layer for the system calls (linux/sock.c). */
 #ifndef FS_SOCKET_H
 #define FS_SOCKET_H
 #include "vmk/socket.h"

@@ -6,7 +6,7 @@
  */
 #include "fs/tmpfs.h"
 #include "mm/aspace_priv.h"
-#include "user/proc.h"
+#include "proc/proc.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
 

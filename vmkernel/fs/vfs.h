@@ -10,7 +10,7 @@
 #ifndef FS_VFS_H
 #define FS_VFS_H
 #include "fs/linux.h"
-#include "user/signal.h"
+#include "proc/signal.h"
 #include "vmk/errno.h"
 #include "vmk/fdtable.h"
 #include "vmk/time.h"

@@ -3,7 +3,7 @@
 #ifndef SCHED_SCHED_H
 #define SCHED_SCHED_H
 #include "sched/bottom.h"
-#include "sched/preempt.h"
+#include "x86/preempt.h"
 #include "sched/timerq.h"
 
 /*

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What the boot loader told us, copied out of the loader's memory before anything else runs
- * (vmkernel/boot/multiboot.c), and the boot options.
+ * (vmkernel/early/multiboot.c), and the boot options.
  */
 #ifndef VMK_BOOT_H
 #define VMK_BOOT_H

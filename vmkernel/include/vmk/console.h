@@ -8,7 +8,7 @@
 #define VMK_CONSOLE_H
 #include "vmk/types.h"
 
-/* Serial lines, and the screen with its keyboard: each has a terminal (user/console_port.c). */
+/* Serial lines, and the screen with its keyboard: each has a terminal (fs/console_port.c). */
 enum console_place { CONSOLE_LINE, CONSOLE_SCREEN, CONSOLE_PLACES };
 enum { CONSOLE_LINE_MAX = 640 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The host's own TCP/IP (vmkernel/net/ip/, over lwIP): vmk NICs, addresses, routes, name servers.
+ * The host's own TCP/IP (vmkernel/ip/, over lwIP): vmk NICs, addresses, routes, name servers.
  * Sockets are reached through vmk/socket.h. Worlds only; everything may sleep. Addresses are in
  * network order: 4 or 16 bytes.
  */

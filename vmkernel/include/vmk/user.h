@@ -8,8 +8,8 @@
 #include "vmk/file.h"
 #include "vmk/world.h"
 
-struct proc;    /* user/proc.h */
-struct uthread; /* user/proc.h: one thread, embeds the world's argument */
+struct proc;    /* proc/proc.h */
+struct uthread; /* proc/proc.h: one thread, embeds the world's argument */
 
 /* Begins the orderly end of the host; returns at once. -EALREADY. */
 int __must_check host_shutdown(bool reboot);

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The system and the CPU as a program asks about them. Spec: uname(2), sysinfo(2), getrandom(2),
+ * prctl(2), sched(7).
+ */
+#include "proc/proc.h"
+#include "proc/timespec.h"
+#include "mm/usercopy.h"
+#include "vmk/boot.h"
+#include "vmk/cpu.h"
+#include "vmk/errno.h"
+#include "vmk/layout.h"
+#include "vmk/mm.h"
+#include "vmk/random.h"
+#include "vmk/string.h"
+#include "x86/insn.h"
+
+/*
+ * What Debian's C library and tools take for a sufficient kernel; our own version stands in
+ * `version`.
+ */
+#define LINUX_RELEASE "6.1.0-tepui"
+enum { UTS_LEN = 65 };
+static struct uts {
+	char sysname[UTS_LEN], nodename[UTS_LEN], release[UTS_LEN], version[UTS_LEN],
+		machine[UTS_LEN], domain[UTS_LEN];
+} uts = { "Linux", "localhost", LINUX_RELEASE, "Tepui " VMK_VERSION, "x86_64", "(none)" };
+
+SYSCALL(63, uname)
+{
+	return user_write(a[0], &uts);
+}
+
+static long set_name(char *field, uva_t from, uint64_t len)
+{
+	char name[UTS_LEN] = { 0 };
+
+	if (!proc_is_root())
+		return -EPERM;
+	if (len >= UTS_LEN)
+		return -EINVAL;
+	if (copy_from_user(name, from, len))
+		return -EFAULT;
+	memcpy(field, name, UTS_LEN);
+	return 0;
+}
+
+SYSCALL(170, sethostname)
+{
+	return set_name(uts.nodename, a[0], a[1]);
+}
+
+SYSCALL(171, setdomainname)
+{
+	return set_name(uts.domain, a[0], a[1]);
+}
+
+static bool count_proc(struct proc *p __maybe_unused, void *arg)
+{
+	++*(uint16_t *)arg;
+	return true;
+}
+
+SYSCALL(99, sysinfo)
+{
+	struct {
+		int64_t uptime;
+		uint64_t loads[3], total, free, shared, buffer, swap, swap_free;
+		uint16_t procs, pad;
+		uint64_t high, high_free;
+		uint32_t unit;
+		uint32_t tail;
+	} s = { .uptime = (int64_t)(time_now() / NS_PER_S), .unit = 1 };
+	struct mm_totals t;
+
+	ASSERT_SIZE(__typeof__(s), 112);
+	mm_totals(&t);
+	s.total = t.total_pages << PAGE_SHIFT;
+	s.free = (t.pages[FRAME_FREE] + t.pages[FRAME_CACHE]) << PAGE_SHIFT;
+	s.shared = t.pages[FRAME_MEMOBJ] << PAGE_SHIFT;
+	proc_for_each(count_proc, &s.procs);
+	return user_write(a[0], &s);
+}
+
+SYSCALL(318, getrandom)
+{
+	enum { GRND_NONBLOCK = 1, GRND_RANDOM = 2, GRND_INSECURE = 4 };
+	uint8_t piece[256];
+	size_t len = MIN(a[1], (uint64_t)INT32_MAX), done = 0;
+
+	if ((unsigned)a[2] & ~(unsigned)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) ||
+	    (a[2] & (GRND_RANDOM | GRND_INSECURE)) == (GRND_RANDOM | GRND_INSECURE))
+		return -EINVAL;
+	while (!random_ready() && !(a[2] & GRND_INSECURE)) {
+		if (a[2] & GRND_NONBLOCK)
+			return -EAGAIN;
+		if (world_interrupted(world_current()))
+			return -ERESTARTSYS;
+		world_sleep_until(time_now() + 10 * NS_PER_MS);
+	}
+	while (done < len) {
+		size_t n = MIN(sizeof(piece), len - done);
+
+		random_bytes(piece, n);
+		if (copy_to_user(a[0] + done, piece, n))
+			return done ? (long)done : -EFAULT;
+		done += n;
+		if (world_interrupted(world_current()))
+			break;
+	}
+	return (long)done;
+}
+
+SYSCALL(158, arch_prctl)
+{
+	enum { ARCH_SET_GS = 0x1001, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS };
+	struct uthread *t = uthread_current();
+	uint64_t v;
+
+	if ((a[0] == ARCH_SET_FS || a[0] == ARCH_SET_GS) && a[1] >= USER_END)
+		return -EPERM;
+	preempt_disable();
+	switch (a[0]) {
+	case ARCH_SET_FS:
+		t->fs_base = a[1];
+		wrmsr(MSR_FS_BASE, a[1]);
+		break;
+	case ARCH_SET_GS:
+		t->gs_base = a[1];
+		wrmsr(MSR_KERNEL_GS_BASE, a[1]);
+		break;
+	default: break;
+	}
+	v = rdmsr(a[0] == ARCH_GET_GS ? MSR_KERNEL_GS_BASE : MSR_FS_BASE);
+	preempt_enable();
+	if (a[0] == ARCH_GET_FS || a[0] == ARCH_GET_GS)
+		return user_write(a[1], &v);
+	return a[0] == ARCH_SET_FS || a[0] == ARCH_SET_GS ? 0 : -EINVAL;
+}
+
+SYSCALL(157, prctl)
+{
+	enum {
+		PR_SET_PDEATHSIG = 1,
+		PR_GET_PDEATHSIG,
+		PR_GET_DUMPABLE,
+		PR_SET_DUMPABLE,
+		PR_GET_KEEPCAPS = 7,
+		PR_SET_KEEPCAPS = 8,
+		PR_SET_NAME = 15,
+		PR_GET_NAME = 16,
+		PR_CAPBSET_READ = 23,
+		PR_SET_TIMERSLACK = 29,
+		PR_GET_TIMERSLACK = 30,
+		PR_SET_NO_NEW_PRIVS = 38,
+		PR_GET_NO_NEW_PRIVS = 39,
+	};
+	struct uthread *t = uthread_current();
+	struct proc *p = t->proc;
+	char name[COMM_LEN] = { 0 };
+	ssize_t n;
+
+	switch ((int)a[0]) {
+	case PR_SET_NAME:
+		n = copy_string_from_user(name, a[1], COMM_LEN);
+		if (n < 0 && n != -ENAMETOOLONG)
+			return n;
+		name[COMM_LEN - 1] = 0;
+		memcpy(t->comm, name, COMM_LEN);
+		if (t->tid == p->pid)
+			memcpy(p->comm, name, COMM_LEN);
+		world_set_name(t->world, name);
+		return 0;
+	case PR_GET_NAME: return copy_to_user(a[1], t->comm, COMM_LEN);
+	case PR_GET_DUMPABLE: return p->dumpable;
+	case PR_SET_DUMPABLE:
+		if (a[1] > 1)
+			return -EINVAL;
+		p->dumpable = a[1];
+		return 0;
+	case PR_SET_NO_NEW_PRIVS:
+		if (a[1] != 1)
+			return -EINVAL;
+		p->no_new_privs = true;
+		return 0;
+	case PR_GET_NO_NEW_PRIVS: return p->no_new_privs;
+	case PR_CAPBSET_READ: return a[1] <= 40 ? 1 : -EINVAL;
+	case PR_GET_TIMERSLACK: return 50000;
+	case PR_SET_TIMERSLACK: return 0;
+	default: return -EINVAL;
+	}
+}
+
+SYSCALL(24, sched_yield)
+{
+	world_yield();
+	return 0;
+}
+
+SYSCALL(309, getcpu)
+{
+	uint32_t cpu = cpu_id(), node = cpu_node(cpu);
+
+	if ((a[0] && user_write(a[0], &cpu)) || (a[1] && user_write(a[1], &node)))
+		return -EFAULT;
+	return 0;
+}
+
+static bool task_exists(int pid)
+{
+	uint64_t flags = spin_lock_irq(&proc_lock);
+	bool r = !pid || ids_thread(pid) || ids_proc(pid);
+
+	spin_unlock_irq(&proc_lock, flags);
+	return r;
+}
+
+/* A thread by id (0: the caller); proc_lock is held. */
+static struct uthread *thread_by_id(int tid)
+{
+	return tid ? ids_thread(tid) : uthread_current();
+}
+
+/* Bytes of a CPU set: whole words that hold all CPUs. */
+SYSCALL(204, sched_getaffinity)
+{
+	uint64_t set[CPUS_MAX / 64] = { 0 }, flags;
+	size_t bytes = DIV_UP(cpu_count(), 64) * 8;
+	struct uthread *t;
+
+	if ((unsigned)a[1] < bytes || a[1] % 8)
+		return -EINVAL;
+	flags = spin_lock_irq(&proc_lock);
+	t = thread_by_id((int)a[0]);
+	for (unsigned i = 0; t && i < cpu_count(); i++)
+		if (!(t->cpus_avoided[i / 64] >> (i % 64) & 1))
+			set[i / 64] |= BIT(i % 64);
+	spin_unlock_irq(&proc_lock, flags);
+	if (!t)
+		return -ESRCH;
+	return copy_to_user(a[2], set, bytes) ? -EFAULT : (long)bytes;
+}
+
+/* Remembered and told again; the scheduler balances by itself. */
+SYSCALL(203, sched_setaffinity)
+{
+	uint64_t set[CPUS_MAX / 64] = { 0 }, flags;
+	struct uthread *t;
+	bool any = false;
+
+	if (copy_from_user(set, a[2], MIN((unsigned)a[1], sizeof(set))))
+		return -EFAULT;
+	for (unsigned i = 0; i < cpu_count(); i++)
+		any |= set[i / 64] >> (i % 64) & 1;
+	flags = spin_lock_irq(&proc_lock);
+	t = thread_by_id((int)a[0]);
+	for (unsigned i = 0; t && any && i < ARRAY_SIZE(set); i++)
+		t->cpus_avoided[i] = ~set[i];
+	spin_unlock_irq(&proc_lock, flags);
+	return !t ? -ESRCH : any ? 0 : -EINVAL;
+}
+
+SYSCALL(145, sched_getscheduler)
+{
+	return task_exists((int)a[0]) ? 0 : -ESRCH; /* SCHED_OTHER */
+}
+
+SYSCALL(144, sched_setscheduler)
+{
+	int32_t priority;
+
+	if (!task_exists((int)a[0]))
+		return -ESRCH;
+	if (user_read(&priority, a[2]))
+		return -EFAULT;
+	if ((int)a[1] == 1 || (int)a[1] == 2)
+		return -EPERM; /* real-time */
+	return ((int)a[1] == 0 || (int)a[1] == 3 || (int)a[1] == 5) && priority == 0 ? 0 : -EINVAL;
+}
+
+SYSCALL(143, sched_getparam)
+{
+	const int32_t zero = 0;
+
+	return task_exists((int)a[0]) ? user_write(a[1], &zero) : -ESRCH;
+}
+
+SYSCALL(142, sched_setparam)
+{
+	int32_t priority;
+
+	if (!task_exists((int)a[0]))
+		return -ESRCH;
+	return user_read(&priority, a[1]) ? -EFAULT : priority ? -EINVAL : 0;
+}
+
+SYSCALL(146, sched_get_priority_max)
+{
+	unsigned policy = (unsigned)a[0];
+
+	return policy == 1 || policy == 2 ? 99 : policy <= 5 ? 0 : -EINVAL;
+}
+
+SYSCALL(147, sched_get_priority_min)
+{
+	unsigned policy = (unsigned)a[0];
+
+	return policy == 1 || policy == 2 ? 1 : policy <= 5 ? 0 : -EINVAL;
+}
+
+SYSCALL(148, sched_rr_get_interval)
+{
+	return task_exists((int)a[0]) ? timespec_put(a[1], 4 * NS_PER_MS) : -ESRCH;
+}
+
+static void nothing(void *arg __maybe_unused) {}
+
+SYSCALL(324, membarrier)
+{
+	enum {
+		QUERY = 0,
+		GLOBAL = 1,
+		GLOBAL_EXPEDITED = 2,
+		REGISTER_GLOBAL = 4,
+		PRIVATE = 8,
+		REGISTER_PRIVATE = 16
+	};
+
+	if ((int)a[1])
+		return -EINVAL;
+	switch ((int)a[0]) {
+	case QUERY: return GLOBAL | GLOBAL_EXPEDITED | REGISTER_GLOBAL | PRIVATE | REGISTER_PRIVATE;
+	case GLOBAL:
+	case GLOBAL_EXPEDITED:
+	case PRIVATE:
+		cpu_call_all(nothing, NULL); /* an interrupt is a full barrier */
+		return 0;
+	case REGISTER_GLOBAL:
+	case REGISTER_PRIVATE: return 0;
+	default: return -EINVAL;
+	}
+}
+
+SYSCALL(169, reboot)
+{
+	enum {
+		MAGIC1 = (int)0xfee1dead,
+		MAGIC2 = 672274793,
+		CAD_OFF = 0,
+		CAD_ON = (int)0x89abcdef
+	};
+
+	if (!proc_is_root())
+		return -EPERM;
+	if ((int)a[0] != MAGIC1 || (int)a[1] != MAGIC2)
+		return -EINVAL;
+	switch ((uint32_t)a[2]) {
+	case 0x01234567:
+	case 0x4321fedc:
+	case 0xcdef0123: return host_shutdown(a[2] == 0x01234567);
+	case (uint32_t)CAD_OFF:
+	case (uint32_t)CAD_ON: return 0;
+	default: return -EINVAL;
+	}
+}
+
+/* capget: root has all, others none. */
+SYSCALL(125, capget)
+{
+	struct {
+		uint32_t version;
+		int32_t pid;
+	} h;
+	uint32_t all = proc_is_root() ? ~0u : 0, data[6] = { all, all, 0, all, all, 0 };
+	enum { VERSION_3 = 0x20080522 };
+
+	if (user_read(&h, a[0]))
+		return -EFAULT;
+	if (h.version != VERSION_3) {
+		h.version = VERSION_3;
+		return user_write(a[0], &h) ? -EFAULT : a[1] ? -EINVAL : 0;
+	}
+	return a[1] ? user_write(a[1], &data) : 0;
+}

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * System calls that send and receive messages, with control data. Spec: send(2), recv(2), cmsg(3),
+ * unix(7).
+ */
+#include "linux/sock.h"
+#include "linux/path.h"
+#include "proc/proc.h"
+#include "vmk/mm.h"
+#include "vmk/string.h"
+
+enum { CONTROL_MAX = 8192, SCM_RIGHTS = 1, SCM_CREDENTIALS = 2, MMSG_MAX = 1024 };
+
+struct msghdr {
+	uint64_t name;
+	uint32_t namelen, pad0;
+	uint64_t iov, iovlen, control, controllen;
+	uint32_t flags, pad1;
+};
+ASSERT_SIZE(struct msghdr, 56);
+
+static void put_files(struct file **fds, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		file_put(fds[i]);
+}
+
+static unsigned message_flags(const struct file *f, uint64_t flags)
+{
+	return (unsigned)flags | (file_nonblock(f) ? MSG_DONTWAIT : 0);
+}
+
+static long send_message(struct file *f, struct socket *s, struct sock_msg *m)
+{
+	long r = s->ops->send ? s->ops->send(s, m) : -EOPNOTSUPP;
+
+	if (r == -EPIPE && !(m->flags & MSG_NOSIGNAL) && s->type != SOCK_DGRAM)
+		signal_current(SIGPIPE);
+	return r;
+}
+
+static long do_sendto(struct file *f, struct socket *s, const uint64_t a[6])
+{
+	struct uio u;
+	struct sock_msg *m = kzalloc(sizeof(*m));
+	long r = 0;
+
+	if (!m)
+		return -ENOMEM;
+	m->u = &u;
+	m->flags = message_flags(f, a[3]);
+	uio_init_user(&u, a[1], MIN(a[2], (uint64_t)RW_MAX));
+	if (a[4])
+		r = sockaddr_from_user(a[4], (uint32_t)a[5], &m->addr);
+	if (!r)
+		r = send_message(f, s, m);
+	kfree(m);
+	return r;
+}
+
+SYSCALL(44, sendto)
+{
+	return WITH_SOCKET((int)a[0], f, s, do_sendto(f, s, a));
+}
+
+static long do_recvfrom(struct file *f, struct socket *s, const uint64_t a[6])
+{
+	struct uio u;
+	struct sock_msg *m = kzalloc(sizeof(*m));
+	long r;
+
+	if (!m)
+		return -ENOMEM;
+	m->u = &u;
+	m->flags = message_flags(f, a[3]);
+	uio_init_user(&u, a[1], MIN(a[2], (uint64_t)RW_MAX));
+	r = s->ops->recv ? s->ops->recv(s, m) : -EOPNOTSUPP;
+	if (r >= 0 && a[4]) {
+		int e = sockaddr_to_user(&m->addr, a[4], a[5]);
+
+		r = e ? e : r;
+	}
+	kfree(m);
+	return r;
+}
+
+SYSCALL(45, recvfrom)
+{
+	return WITH_SOCKET((int)a[0], f, s, do_recvfrom(f, s, a));
+}
+
+/* Takes the files of one SCM_RIGHTS. */
+static int take_rights(struct sock_msg *m, const uint8_t *data, uint64_t len)
+{
+	for (uint64_t i = 0; i + 4 <= len; i += 4) {
+		int32_t fd;
+
+		memcpy(&fd, data + i, sizeof(fd));
+		if (m->nfds >= SOCK_FDS_MAX)
+			return -EINVAL;
+		m->fds[m->nfds] = fd_get(fd);
+		if (!m->fds[m->nfds])
+			return -EBADF;
+		m->nfds++;
+	}
+	return 0;
+}
+
+static int take_cred(struct sock_msg *m, const uint8_t *data, uint64_t len)
+{
+	const struct cred *c = cred_current();
+
+	if (len != sizeof(m->cred))
+		return -EINVAL;
+	memcpy(&m->cred, data, sizeof(m->cred));
+	if (c->euid && (m->cred.pid != proc_pid(proc_current()) || m->cred.uid != c->euid ||
+	                m->cred.gid != c->egid))
+		return -EPERM;
+	m->has_cred = true;
+	return 0;
+}
+
+/* Splits user control data: files and credentials into *m, other levels into m->control. */
+static int parse_control(struct sock_msg *m, const uint8_t *c, uint64_t len)
+{
+	for (uint64_t at = 0; at + sizeof(struct cmsghdr) <= len;) {
+		struct cmsghdr h;
+		int err = 0;
+
+		memcpy(&h, c + at, sizeof(h));
+		if (h.len < sizeof(h) || h.len > len - at)
+			return -EINVAL;
+		if (h.level != SOL_SOCKET) {
+			memcpy(m->control + m->control_len, c + at, h.len);
+			m->control_len += (uint32_t)CMSG_ALIGN(h.len);
+		} else if (h.type == SCM_RIGHTS) {
+			err = take_rights(m, c + at + sizeof(h), h.len - sizeof(h));
+		} else if (h.type == SCM_CREDENTIALS) {
+			err = take_cred(m, c + at + sizeof(h), h.len - sizeof(h));
+		} else {
+			err = -EINVAL;
+		}
+		if (err)
+			return err;
+		at += CMSG_ALIGN(h.len);
+	}
+	return 0;
+}
+
+/* Everything a message call needs beside the header, on the heap. */
+struct call {
+	struct msghdr h;
+	struct sock_msg m;
+	struct uio u;
+	struct uio_vec *vec;
+	struct file *fds[SOCK_FDS_MAX];
+	uint8_t control[CONTROL_MAX], user_control[CONTROL_MAX];
+};
+
+static void call_free(struct call *c)
+{
+	if (c)
+		kfree(c->vec);
+	kfree(c);
+}
+
+static int call_new(struct file *f, uva_t hdr, uint64_t flags, struct call **out)
+{
+	struct call *c = kzalloc(sizeof(*c));
+	int err;
+
+	*out = c;
+	if (!c)
+		return -ENOMEM;
+	if (copy_from_user(&c->h, hdr, sizeof(c->h)))
+		return -EFAULT;
+	if (c->h.iovlen > IOV_MAX)
+		return -EMSGSIZE;
+	err = vec_from_user(c->h.iov, c->h.iovlen, &c->vec);
+	if (err)
+		return err;
+	uio_init_vec(&c->u, c->vec, (unsigned)c->h.iovlen);
+	c->m.u = &c->u;
+	c->m.flags = message_flags(f, flags);
+	c->m.fds = c->fds;
+	c->m.control = c->control;
+	return 0;
+}
+
+static long do_sendmsg(struct file *f, struct socket *s, uva_t hdr, uint64_t flags)
+{
+	struct call *c;
+	long r = call_new(f, hdr, flags, &c);
+
+	if (!r && c->h.name)
+		r = sockaddr_from_user(c->h.name, c->h.namelen, &c->m.addr);
+	if (!r && c->h.control && c->h.controllen) {
+		if (c->h.controllen > CONTROL_MAX)
+			r = -ENOBUFS;
+		else if (copy_from_user(c->user_control, c->h.control, c->h.controllen))
+			r = -EFAULT;
+		else
+			r = parse_control(&c->m, c->user_control, c->h.controllen);
+	}
+	if (!r)
+		r = send_message(f, s, &c->m);
+	if (c)
+		put_files(c->m.fds, c->m.nfds);
+	call_free(c);
+	return r;
+}
+
+SYSCALL(46, sendmsg)
+{
+	return WITH_SOCKET((int)a[0], f, s, do_sendmsg(f, s, a[1], a[2]));
+}
+
+/* Received files become descriptors; those without room are closed. */
+static void give_rights(struct sock_msg *m)
+{
+	uint32_t room = m->control_max - m->control_len;
+	int32_t fds[SOCK_FDS_MAX];
+	unsigned n = 0, fit = room > sizeof(struct cmsghdr)
+	                              ? MIN((room - (uint32_t)sizeof(struct cmsghdr)) / 4, m->nfds)
+	                              : 0;
+
+	for (; n < fit; n++) {
+		int fd = fd_install(m->fds[n], m->flags & MSG_CMSG_CLOEXEC);
+
+		if (fd < 0) {
+			m->fds[n] = NULL;
+			break;
+		}
+		fds[n] = fd;
+	}
+	put_files(m->fds + n, m->nfds - n);
+	if (n < m->nfds)
+		m->flags_out |= MSG_CTRUNC;
+	if (n)
+		socket_put_cmsg(m, SOL_SOCKET, SCM_RIGHTS, fds, n * 4);
+}
+
+static long finish_recv(struct call *c, uva_t hdr)
+{
+	struct sock_msg *m = &c->m;
+
+	if (m->has_cred)
+		socket_put_cmsg(m, SOL_SOCKET, SCM_CREDENTIALS, &m->cred, sizeof(m->cred));
+	if (m->nfds)
+		give_rights(m);
+	if (m->control_len && copy_to_user(c->h.control, m->control, m->control_len))
+		return -EFAULT;
+	if (c->h.name &&
+	    copy_to_user(c->h.name, c->m.addr.bytes,
+	                 MIN(MIN(c->h.namelen, c->m.addr.len), (uint32_t)sizeof(c->m.addr.bytes))))
+		return -EFAULT;
+	c->h.namelen = c->m.addr.len;
+	c->h.controllen = m->control_len;
+	c->h.flags = c->m.flags_out | (c->m.flags & MSG_CMSG_CLOEXEC);
+	if (copy_to_user(hdr + offsetof(struct msghdr, controllen), &c->h.controllen, 12) ||
+	    (c->h.name && copy_to_user(hdr + offsetof(struct msghdr, namelen), &c->h.namelen, 4)))
+		return -EFAULT;
+	return 0;
+}
+
+static long do_recvmsg(struct file *f, struct socket *s, uva_t hdr, uint64_t flags)
+{
+	struct call *c;
+	long r = call_new(f, hdr, flags, &c), e;
+
+	if (!r) {
+		c->m.fds_max = SOCK_FDS_MAX;
+		c->m.control_max = c->h.control
+		                           ? (uint32_t)MIN(c->h.controllen, (uint64_t)CONTROL_MAX)
+		                           : 0;
+		r = s->ops->recv ? s->ops->recv(s, &c->m) : -EOPNOTSUPP;
+		if (r >= 0 && (e = finish_recv(c, hdr)) != 0)
+			r = e;
+	}
+	call_free(c);
+	return r;
+}
+
+SYSCALL(47, recvmsg)
+{
+	return WITH_SOCKET((int)a[0], f, s, do_recvmsg(f, s, a[1], a[2]));
+}
+
+/* sendmmsg and recvmmsg: a vector of headers, each followed by the number of bytes. */
+static long many(struct file *f, struct socket *s, const uint64_t a[6],
+                 long (*one)(struct file *, struct socket *, uva_t, uint64_t))
+{
+	enum { STRIDE = 64, LEN_AT = 56, MSG_WAITFORONE = 0x10000 };
+	uint32_t n = MIN((uint32_t)a[2], (uint32_t)MMSG_MAX), done = 0;
+	uint64_t flags = a[3] & ~(uint64_t)MSG_WAITFORONE;
+	long r = 0;
+
+	for (; done < n; done++) {
+		uint32_t len;
+
+		r = one(f, s, a[1] + done * STRIDE, flags);
+		if (r < 0)
+			break;
+		len = (uint32_t)r;
+		if (copy_to_user(a[1] + done * STRIDE + LEN_AT, &len, sizeof(len))) {
+			r = -EFAULT;
+			break;
+		}
+		if (a[3] & MSG_WAITFORONE)
+			flags |= MSG_DONTWAIT;
+	}
+	return done ? (long)done : r;
+}
+
+SYSCALL(307, sendmmsg)
+{
+	return WITH_SOCKET((int)a[0], f, s, many(f, s, a, do_sendmsg));
+}
+
+SYSCALL(299, recvmmsg)
+{
+	return WITH_SOCKET((int)a[0], f, s, many(f, s, a, do_recvmsg));
+}

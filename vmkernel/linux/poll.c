@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * System calls that wait for files: poll, select, epoll; and eventfd, timerfd, signalfd.
+ * Spec: Linux man pages, section 2.
+ */
+#include "fs/epoll.h"
+#include "fs/eventfd.h"
+#include "fs/poll.h"
+#include "linux/path.h"
+#include "proc/proc.h"
+#include "vmk/mm.h"
+#include "vmk/string.h"
+
+struct pollfd {
+	int32_t fd;
+	int16_t events, revents;
+};
+
+enum { POLLNVAL = 0x20, POLLRDNORM = 0x40, POLLWRNORM = 0x100, SELECT_FDS = 1024 };
+
+/* The absolute deadline for a time from now. */
+static ns_t from_now(ns_t t)
+{
+	ns_t d;
+
+	return add_overflow(time_now(), t, &d) ? NS_NEVER : d;
+}
+
+/* A timespec (unit 1) or timeval (unit 1000) at p; NULL: never. */
+static int deadline_of(uva_t p, int64_t unit, ns_t *out)
+{
+	struct linux_timespec t;
+
+	*out = NS_NEVER;
+	if (!p)
+		return 0;
+	if (copy_from_user(&t, p, sizeof(t)))
+		return -EFAULT;
+	if (t.sec < 0 || t.nsec < 0 || t.nsec >= (int64_t)NS_PER_S / unit)
+		return -EINVAL;
+	if (!t.sec && !t.nsec)
+		*out = 0;
+	else if (t.sec < INT32_MAX)
+		*out = from_now((ns_t)t.sec * NS_PER_S + (ns_t)(t.nsec * unit));
+	return 0;
+}
+
+/* What is left until the deadline goes back to p, as Linux does for select and ppoll. */
+static void time_left(uva_t p, int64_t unit, ns_t deadline)
+{
+	ns_t now = time_now(), left = deadline > now && deadline != NS_NEVER ? deadline - now : 0;
+	struct linux_timespec t = { .sec = (int64_t)(left / NS_PER_S),
+		                    .nsec = (int64_t)(left % NS_PER_S) / unit };
+
+	if (p && deadline && deadline != NS_NEVER && copy_to_user(p, &t, sizeof(t)))
+		return; /* Linux ignores it too: the time may lie in read-only memory */
+}
+
+static void items_put(struct poll_item *items, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		file_put(items[i].f);
+	kfree(items);
+}
+
+/* RDNORM and WRNORM say the same as IN and OUT. */
+static unsigned want_bits(int16_t events)
+{
+	unsigned e = (uint16_t)events;
+
+	return e | (e & POLLRDNORM ? FPOLLIN : 0) | (e & POLLWRNORM ? FPOLLOUT : 0);
+}
+
+static int16_t result_bits(const struct poll_item *it, int16_t events)
+{
+	unsigned r = it->ready;
+
+	r |= (r & FPOLLIN ? POLLRDNORM : 0) | (r & FPOLLOUT ? POLLWRNORM : 0);
+	return (int16_t)(r & ((uint16_t)events | FPOLLERR | FPOLLHUP));
+}
+
+static long poll_fds(uva_t ufds, uint64_t n, ns_t deadline)
+{
+	struct pollfd *fds;
+	struct poll_item *items;
+	long bad = 0, r;
+
+	if (n > proc_rlimit(RLIMIT_NOFILE))
+		return -EINVAL;
+	fds = kcalloc(MAX(n, 1ull), sizeof(*fds));
+	items = kcalloc(MAX(n, 1ull), sizeof(*items));
+	r = !fds || !items ? -ENOMEM : copy_from_user(fds, ufds, n * sizeof(*fds));
+	for (uint64_t i = 0; !r && i < n; i++) {
+		items[i].f = fds[i].fd >= 0 ? fd_get(fds[i].fd) : NULL;
+		items[i].want = want_bits(fds[i].events);
+		fds[i].revents = fds[i].fd >= 0 && !items[i].f ? POLLNVAL : 0;
+		bad += fds[i].revents != 0;
+	}
+	if (!r)
+		r = poll_wait(items, (unsigned)n, bad ? 0 : deadline);
+	if (r >= 0) {
+		r += bad;
+		for (uint64_t i = 0; i < n; i++)
+			if (items[i].f)
+				fds[i].revents = result_bits(&items[i], fds[i].events);
+		if (copy_to_user(ufds, fds, n * sizeof(*fds)))
+			r = -EFAULT;
+	}
+	if (items)
+		items_put(items, (unsigned)n);
+	kfree(fds);
+	return r;
+}
+
+SYSCALL(7, poll)
+{
+	int32_t ms = (int32_t)a[2];
+
+	return poll_fds(a[0], (uint32_t)a[1],
+	                ms < 0 ? NS_NEVER
+	                : ms   ? from_now((ns_t)ms * NS_PER_MS)
+	                       : 0);
+}
+
+/* The mask of ppoll, pselect6 and epoll_pwait; size must be 8. */
+static int temp_mask(uva_t mask, uint64_t size)
+{
+	uint64_t m;
+
+	if (!mask)
+		return 0;
+	if (size != sizeof(m))
+		return -EINVAL;
+	if (copy_from_user(&m, mask, sizeof(m)))
+		return -EFAULT;
+	signal_temp_mask(m);
+	return 0;
+}
+
+SYSCALL(271, ppoll)
+{
+	ns_t deadline;
+	long r = deadline_of(a[2], 1, &deadline);
+
+	if (!r)
+		r = temp_mask(a[3], a[4]);
+	if (r)
+		return r;
+	r = poll_fds(a[0], (uint32_t)a[1], deadline);
+	time_left(a[2], 1, deadline);
+	return r;
+}
+
+struct fd_sets { /* in, out, except: as the caller gave them, then the results */
+	uint64_t in[3][SELECT_FDS / 64];
+};
+
+static bool is_set(const uint64_t *set, unsigned fd)
+{
+	return set[fd / 64] >> (fd % 64) & 1;
+}
+
+static int select_items(struct fd_sets *s, unsigned n, struct poll_item *items)
+{
+	for (unsigned fd = 0; fd < n; fd++) {
+		unsigned want = (is_set(s->in[0], fd) ? FPOLLIN : 0) |
+		                (is_set(s->in[1], fd) ? FPOLLOUT : 0) |
+		                (is_set(s->in[2], fd) ? FPOLLPRI : 0);
+
+		items[fd].want = want;
+		if (want && !(items[fd].f = fd_get((int)fd)))
+			return -EBADF;
+	}
+	return 0;
+}
+
+/* Bits that count for each of the three sets. */
+static long select_results(struct fd_sets *s, unsigned n, const struct poll_item *items)
+{
+	static const unsigned counts[3] = { FPOLLIN | FPOLLHUP | FPOLLERR, FPOLLOUT | FPOLLERR,
+		                            FPOLLPRI };
+	long ready = 0;
+
+	for (unsigned k = 0; k < 3; k++)
+		for (unsigned fd = 0; fd < n; fd++)
+			if (is_set(s->in[k], fd)) {
+				if (items[fd].ready & counts[k])
+					ready++;
+				else
+					s->in[k][fd / 64] &= ~BIT(fd % 64);
+			}
+	return ready;
+}
+
+static long do_select(int nfds, const uva_t set[3], ns_t deadline)
+{
+	unsigned n = (unsigned)MIN(nfds, (int)SELECT_FDS);
+	size_t bytes = DIV_UP(n, 64u) * 8;
+	struct poll_item *items;
+	struct fd_sets *s;
+	long r = 0;
+
+	if (nfds < 0)
+		return -EINVAL;
+	s = kzalloc(sizeof(*s));
+	items = kcalloc(MAX(n, 1u), sizeof(*items));
+	if (!s || !items)
+		r = -ENOMEM;
+	for (unsigned k = 0; !r && k < 3; k++)
+		if (set[k] && copy_from_user(s->in[k], set[k], bytes))
+			r = -EFAULT;
+	if (!r)
+		r = select_items(s, n, items);
+	while (!r) { /* HUP alone makes poll ready but no set: then wait on */
+		r = poll_wait(items, n, deadline);
+		if (r <= 0)
+			break;
+		struct fd_sets before = *s;
+
+		r = select_results(s, n, items);
+		if (r || !deadline)
+			break;
+		*s = before;
+		for (unsigned fd = 0; fd < n; fd++)
+			if (items[fd].ready) {
+				file_put(items[fd].f);
+				items[fd].f = NULL;
+			}
+	}
+	if (r == 0)
+		memset(s->in, 0, sizeof(s->in));
+	for (unsigned k = 0; r >= 0 && k < 3; k++)
+		if (set[k] && copy_to_user(set[k], s->in[k], bytes))
+			r = -EFAULT;
+	if (items)
+		items_put(items, n);
+	kfree(s);
+	return r;
+}
+
+SYSCALL(23, select)
+{
+	ns_t deadline;
+	long r = deadline_of(a[4], 1000, &deadline);
+
+	if (r)
+		return r;
+	r = do_select((int)a[0], &a[1], deadline);
+	time_left(a[4], 1000, deadline);
+	return r;
+}
+
+SYSCALL(270, pselect6)
+{
+	struct {
+		uint64_t mask, size;
+	} m = { 0 };
+	ns_t deadline;
+	long r = deadline_of(a[4], 1, &deadline);
+
+	if (!r && a[5] && copy_from_user(&m, a[5], sizeof(m)))
+		r = -EFAULT;
+	if (!r)
+		r = temp_mask(m.mask, m.size);
+	if (r)
+		return r;
+	r = do_select((int)a[0], &a[1], deadline);
+	time_left(a[4], 1, deadline);
+	return r;
+}
+
+static long new_fd(int err, struct file *f, uint64_t flags)
+{
+	return err ? err : fd_install(f, flags & O_CLOEXEC);
+}
+
+SYSCALL(213, epoll_create)
+{
+	struct file *f = NULL;
+
+	return (int)a[0] <= 0 ? -EINVAL : new_fd(epoll_create_file(0, &f), f, 0);
+}
+
+SYSCALL(291, epoll_create1)
+{
+	struct file *f = NULL;
+	int err = a[0] & ~(uint64_t)O_CLOEXEC ? -EINVAL : epoll_create_file(0, &f);
+
+	return new_fd(err, f, a[0]);
+}
+
+SYSCALL(233, epoll_ctl)
+{
+	struct epoll_event ev = { 0 };
+	struct file *ep, *f;
+	long r;
+
+	if ((int)a[1] != EPOLL_CTL_DEL && copy_from_user(&ev, a[3], sizeof(ev)))
+		return -EFAULT;
+	ep = fd_get((int)a[0]);
+	f = fd_get((int)a[2]);
+	r = ep && f ? epoll_control(ep, (int)a[1], f, (int)a[2], &ev) : -EBADF;
+	file_put(ep);
+	file_put(f);
+	return r;
+}
+
+static long do_epoll_wait(int fd, uva_t out, int max, ns_t deadline)
+{
+	enum { AT_ONCE = 32768 };
+	struct epoll_event *ev;
+	long r;
+
+	if (max <= 0 || max > INT32_MAX / (int)sizeof(*ev))
+		return -EINVAL;
+	max = MIN(max, (int)AT_ONCE);
+	ev = kmalloc((size_t)max * sizeof(*ev));
+	if (!ev)
+		return -ENOMEM;
+	r = WITH_FILE(fd, f, epoll_collect(f, ev, max, deadline));
+	if (r > 0 && copy_to_user(out, ev, (size_t)r * sizeof(*ev)))
+		r = -EFAULT;
+	kfree(ev);
+	return r;
+}
+
+static ns_t ms_deadline(uint64_t arg)
+{
+	int32_t ms = (int32_t)arg;
+
+	return ms < 0 ? NS_NEVER : ms ? from_now((ns_t)ms * NS_PER_MS) : 0;
+}
+
+SYSCALL(232, epoll_wait)
+{
+	return do_epoll_wait((int)a[0], a[1], (int)a[2], ms_deadline(a[3]));
+}
+
+SYSCALL(281, epoll_pwait)
+{
+	int err = temp_mask(a[4], a[5]);
+
+	return err ? err : do_epoll_wait((int)a[0], a[1], (int)a[2], ms_deadline(a[3]));
+}
+
+SYSCALL(441, epoll_pwait2)
+{
+	ns_t deadline;
+	int err = deadline_of(a[3], 1, &deadline);
+
+	if (!err)
+		err = temp_mask(a[4], a[5]);
+	return err ? err : do_epoll_wait((int)a[0], a[1], (int)a[2], deadline);
+}
+
+static long do_eventfd(uint64_t count, uint64_t flags)
+{
+	enum { EFD_SEMAPHORE = 1 };
+	struct file *f = NULL;
+	int err = flags & ~(uint64_t)(EFD_SEMAPHORE | O_CLOEXEC | O_NONBLOCK)
+	                  ? -EINVAL
+	                  : eventfd_file((uint32_t)count, flags & EFD_SEMAPHORE, flags & O_NONBLOCK,
+	                                 &f);
+
+	return new_fd(err, f, flags);
+}
+
+SYSCALL(284, eventfd)
+{
+	return do_eventfd(a[0], 0);
+}
+
+SYSCALL(290, eventfd2)
+{
+	return do_eventfd(a[0], a[1]);
+}
+
+struct itimer {
+	struct linux_timespec interval, value;
+};
+
+SYSCALL(283, timerfd_create)
+{
+	enum { CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME = 7 };
+	struct file *f = NULL;
+	int clock = (int)a[0];
+	int err = (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC &&
+	           clock != CLOCK_BOOTTIME) ||
+	                          (a[1] & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK))
+	                  ? -EINVAL
+	                  : timerfd_file(clock == CLOCK_REALTIME, a[1] & O_NONBLOCK, &f);
+
+	return new_fd(err, f, a[1]);
+}
+
+static bool to_ns(const struct linux_timespec *t, ns_t *out)
+{
+	if (t->sec < 0 || t->nsec < 0 || t->nsec >= (int64_t)NS_PER_S)
+		return false;
+	*out = (ns_t)MIN(t->sec, INT64_MAX / (int64_t)NS_PER_S - 1) * NS_PER_S + (ns_t)t->nsec;
+	return true;
+}
+
+static long timerfd_out(struct file *f, uva_t p)
+{
+	struct itimer it;
+	ns_t left, interval;
+	int err = timerfd_get(f, &left, &interval);
+
+	if (err || !p)
+		return err;
+	it.value = (struct linux_timespec){ (int64_t)(left / NS_PER_S),
+		                            (int64_t)(left % NS_PER_S) };
+	it.interval = (struct linux_timespec){ (int64_t)(interval / NS_PER_S),
+		                               (int64_t)(interval % NS_PER_S) };
+	return copy_to_user(p, &it, sizeof(it));
+}
+
+static long timerfd_change(struct file *f, unsigned flags, uva_t in, uva_t old)
+{
+	enum { TFD_TIMER_ABSTIME = 1, TFD_TIMER_CANCEL_ON_SET = 2 };
+	struct itimer it;
+	ns_t value, interval;
+	long r;
+
+	if (flags & ~(unsigned)(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET))
+		return -EINVAL;
+	if (copy_from_user(&it, in, sizeof(it)))
+		return -EFAULT;
+	if (!to_ns(&it.value, &value) || !to_ns(&it.interval, &interval))
+		return -EINVAL;
+	r = timerfd_out(f, old);
+	return r ? r : timerfd_set(f, flags & TFD_TIMER_ABSTIME, value, interval);
+}
+
+SYSCALL(286, timerfd_settime)
+{
+	return WITH_FILE((int)a[0], f, timerfd_change(f, (unsigned)a[1], a[2], a[3]));
+}
+
+SYSCALL(287, timerfd_gettime)
+{
+	return WITH_FILE((int)a[0], f, timerfd_out(f, a[1]));
+}
+
+static long do_signalfd(int fd, uva_t mask, uint64_t size, uint64_t flags)
+{
+	uint64_t m;
+	struct file *f = NULL;
+
+	if (size != sizeof(m) || (flags & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK)))
+		return -EINVAL;
+	if (copy_from_user(&m, mask, sizeof(m)))
+		return -EFAULT;
+	m &= ~(sig_bit(SIGKILL) | sig_bit(SIGSTOP));
+	if (fd != -1) {
+		long err = WITH_FILE(fd, s, signalfd_set(s, m));
+
+		return err ? err : fd;
+	}
+	int err = signalfd_file(m, flags & O_NONBLOCK, &f);
+
+	return new_fd(err, f, flags);
+}
+
+SYSCALL(282, signalfd)
+{
+	return do_signalfd((int)a[0], a[1], a[2], 0);
+}
+
+SYSCALL(289, signalfd4)
+{
+	return do_signalfd((int)a[0], a[1], a[2], a[3]);
+}

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * System calls that move data: read, write and their vectors, seek, truncate, allocate, sendfile,
+ * splice, sync.
+ */
+#include "linux/path.h"
+#include "proc/proc.h"
+#include "vmk/layout.h"
+#include "vmk/mm.h"
+
+typedef ssize_t (*transfer)(struct file *f, struct uio *u, uint64_t *pos);
+
+static long rw_one(struct file *f, uva_t buf, uint64_t n, uint64_t *pos, transfer fn)
+{
+	struct uio u;
+
+	if ((int64_t)n < 0)
+		return -EINVAL;
+	if (buf >= USER_END && n)
+		return -EFAULT;
+	uio_init_user(&u, buf, MIN(n, (uint64_t)RW_MAX));
+	return fn(f, &u, pos);
+}
+
+SYSCALL(0, read)
+{
+	return WITH_FILE((int)a[0], f, rw_one(f, a[1], a[2], NULL, file_read));
+}
+
+SYSCALL(1, write)
+{
+	return WITH_FILE((int)a[0], f, rw_one(f, a[1], a[2], NULL, file_write));
+}
+
+SYSCALL(17, pread64)
+{
+	uint64_t pos = a[3];
+
+	if ((int64_t)pos < 0)
+		return -EINVAL;
+	return WITH_FILE((int)a[0], f, rw_one(f, a[1], a[2], &pos, file_read));
+}
+
+SYSCALL(18, pwrite64)
+{
+	uint64_t pos = a[3];
+
+	if ((int64_t)pos < 0)
+		return -EINVAL;
+	return WITH_FILE((int)a[0], f, rw_one(f, a[1], a[2], &pos, file_write));
+}
+
+int vec_from_user(uva_t vec, uint64_t count, struct uio_vec **out)
+{
+	uint64_t all = 0;
+	struct uio_vec *v;
+
+	*out = NULL;
+	if (count > IOV_MAX)
+		return -EINVAL;
+	v = kcalloc(MAX(count, 1ull), sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	if (copy_from_user(v, vec, count * sizeof(*v))) {
+		kfree(v);
+		return -EFAULT;
+	}
+	for (uint64_t i = 0; i < count; i++) {
+		if ((int64_t)v[i].len < 0) {
+			kfree(v);
+			return -EINVAL;
+		}
+		v[i].len = MIN(v[i].len, RW_MAX - all);
+		all += v[i].len;
+	}
+	*out = v;
+	return 0;
+}
+
+static long rw_vec(int fd, uva_t vec, uint64_t count, uint64_t *pos, transfer fn)
+{
+	struct uio_vec *v;
+	struct uio u;
+	long r;
+
+	if (pos && (int64_t)*pos < 0)
+		return -EINVAL;
+	r = vec_from_user(vec, count, &v);
+	if (r)
+		return r;
+	uio_init_vec(&u, v, (unsigned)count);
+	r = WITH_FILE(fd, f, fn(f, &u, pos));
+	kfree(v);
+	return r;
+}
+
+SYSCALL(19, readv)
+{
+	return rw_vec((int)a[0], a[1], a[2], NULL, file_read);
+}
+
+SYSCALL(20, writev)
+{
+	return rw_vec((int)a[0], a[1], a[2], NULL, file_write);
+}
+
+SYSCALL(295, preadv)
+{
+	uint64_t pos = a[3];
+
+	return rw_vec((int)a[0], a[1], a[2], &pos, file_read);
+}
+
+SYSCALL(296, pwritev)
+{
+	uint64_t pos = a[3];
+
+	return rw_vec((int)a[0], a[1], a[2], &pos, file_write);
+}
+
+/* preadv2, pwritev2: offset -1 means the file's own position. */
+static long rw_vec2(const uint64_t a[6], unsigned known, transfer fn)
+{
+	uint64_t pos = a[3];
+
+	if (a[5] & ~(uint64_t)known)
+		return -EOPNOTSUPP;
+	return rw_vec((int)a[0], a[1], a[2], pos == ~0ull ? NULL : &pos, fn);
+}
+
+SYSCALL(327, preadv2)
+{
+	enum { RWF_HIPRI = 1 };
+
+	return rw_vec2(a, RWF_HIPRI, file_read);
+}
+
+SYSCALL(328, pwritev2)
+{
+	enum { RWF_HIPRI = 1, RWF_DSYNC = 2, RWF_SYNC = 4 };
+
+	return rw_vec2(a, RWF_HIPRI | RWF_DSYNC | RWF_SYNC, file_write);
+}
+
+SYSCALL(8, lseek)
+{
+	return WITH_FILE((int)a[0], f, file_seek(f, (int64_t)a[1], (int)a[2]));
+}
+
+static int check_size(uint64_t size)
+{
+	if ((int64_t)size < 0)
+		return -EINVAL;
+	if (size > proc_rlimit(RLIMIT_FSIZE)) {
+		signal_current(SIGXFSZ);
+		return -EFBIG;
+	}
+	return 0;
+}
+
+SYSCALL(76, truncate)
+{
+	struct vstat to = { .size = a[1] };
+	struct inode *i;
+	long r = check_size(a[1]);
+
+	if (!r)
+		r = path_inode(AT_FDCWD, a[0], 0, &i);
+	if (r)
+		return r;
+	r = inode_type(i) == INODE_DIR    ? -EISDIR
+	    : inode_type(i) != INODE_FILE ? -EINVAL
+	                                  : inode_permission(i, MAY_WRITE);
+	if (!r)
+		r = inode_setattr(i, &to, VSTAT_SIZE);
+	inode_put(i);
+	return r;
+}
+
+SYSCALL(77, ftruncate)
+{
+	long r = check_size(a[1]);
+
+	return r ? r : WITH_FILE((int)a[0], f, file_truncate(f, a[1]));
+}
+
+static long allocate(struct file *f, unsigned mode, uint64_t off, uint64_t len)
+{
+	enum { KEEP_SIZE = FALLOC_KEEP_SIZE, PUNCH_HOLE = FALLOC_PUNCH_HOLE };
+	struct vstat st;
+
+	if ((f->flags & O_ACCMODE) == O_RDONLY || (f->flags & O_PATH))
+		return -EBADF;
+	if (inode_type(f->inode) != INODE_FILE)
+		return inode_type(f->inode) == INODE_FIFO ? -ESPIPE : -ENODEV;
+	if ((int64_t)off < 0 || (int64_t)len <= 0)
+		return -EINVAL;
+	if (off + len > (uint64_t)INT64_MAX || check_size(off + len))
+		return -EFBIG;
+	if (f->ops->allocate)
+		return f->ops->allocate(f, mode, off, len);
+	if (mode == (PUNCH_HOLE | KEEP_SIZE))
+		return tmpfs_punch(f->inode, off, off + len);
+	if (mode & ~(unsigned)KEEP_SIZE)
+		return -EOPNOTSUPP;
+	inode_stat(f->inode, &st);
+	if (mode || off + len <= st.size)
+		return 0;
+	st.size = off + len;
+	return inode_setattr(f->inode, &st, VSTAT_SIZE);
+}
+
+SYSCALL(285, fallocate)
+{
+	return WITH_FILE((int)a[0], f, allocate(f, (unsigned)a[1], a[2], a[3]));
+}
+
+SYSCALL(221, fadvise64)
+{
+	return WITH_FILE((int)a[0], f,
+	                 inode_type(f->inode) == INODE_FIFO ? -ESPIPE
+	                 : (unsigned)a[3] > 5               ? -EINVAL
+	                                                    : 0);
+}
+
+/* A directory's entries are durable when its file system is. */
+static long sync_dir(struct file *f)
+{
+	const struct fs_ops *ops = f->inode && inode_type(f->inode) == INODE_DIR ? f->inode->fs->ops
+	                                                                         : NULL;
+
+	return !ops ? -EINVAL : ops->sync ? ops->sync(f->inode->fs) : 0;
+}
+
+static long do_fsync(int fd, bool data_only)
+{
+	return WITH_FILE(fd, f, f->ops->fsync ? f->ops->fsync(f, data_only) : sync_dir(f));
+}
+
+SYSCALL(74, fsync)
+{
+	return do_fsync((int)a[0], false);
+}
+
+SYSCALL(75, fdatasync)
+{
+	return do_fsync((int)a[0], true);
+}
+
+enum { BUFFER = 64 * 1024 };
+
+/* What was read but not written is read again. */
+static void step_back(struct file *in, uint64_t *in_pos, uint64_t back)
+{
+	if (in_pos)
+		*in_pos -= back;
+	else if (in->seekable)
+		(void)file_seek(in, -(int64_t)back, SEEK_CUR);
+}
+
+/* Copies through a kernel buffer: positions NULL mean the file's own. */
+static long copy_files(struct file *in, uint64_t *in_pos, struct file *out, uint64_t *out_pos,
+                       uint64_t n, unsigned flags __maybe_unused)
+{
+	char *buf = kmalloc(BUFFER);
+	long done = 0, r = 0;
+
+	if (!buf)
+		return -ENOMEM;
+	for (n = MIN(n, (uint64_t)RW_MAX); n;) {
+		struct uio u;
+		long got, put;
+
+		uio_init_kernel(&u, buf, MIN(n, (uint64_t)BUFFER));
+		got = r = file_read(in, &u, in_pos);
+		if (got <= 0)
+			break;
+		uio_init_kernel(&u, buf, (size_t)got);
+		put = r = file_write(out, &u, out_pos);
+		if (put < got)
+			step_back(in, in_pos, (uint64_t)(got - MAX(put, 0l)));
+		if (put <= 0)
+			break;
+		done += put;
+		n -= (uint64_t)put;
+		if (put < got)
+			break;
+	}
+	kfree(buf);
+	return done ? done : r;
+}
+
+/* One side is a pipe: moves what is there and fits, at least a byte, at most a buffer. */
+static long splice_files(struct file *in, uint64_t *in_pos, struct file *out, uint64_t *out_pos,
+                         uint64_t n, unsigned flags)
+{
+	enum { SPLICE_F_NONBLOCK = 2 };
+	bool from = is_pipe(in), to = is_pipe(out), now = flags & SPLICE_F_NONBLOCK;
+	ssize_t got, put, fits = BUFFER;
+	struct uio u;
+	char *buf;
+
+	if ((from && in_pos) || (to && out_pos))
+		return -ESPIPE;
+	if (!(from || to) || (from && to && in->inode == out->inode) || (in_pos && !in->seekable) ||
+	    (out_pos && !out->seekable) || out->flags & O_APPEND)
+		return -EINVAL;
+	if ((in->flags & O_ACCMODE) == O_WRONLY || (out->flags & O_ACCMODE) == O_RDONLY)
+		return -EBADF;
+	if (to)
+		fits = pipe_room(out, now || out->flags & O_NONBLOCK);
+	if (fits == -EPIPE)
+		signal_current(SIGPIPE);
+	if (fits < 0)
+		return fits;
+	buf = kmalloc(BUFFER);
+	if (!buf)
+		return -ENOMEM;
+	uio_init_kernel(&u, buf, MIN(MIN(n, (uint64_t)fits), (uint64_t)BUFFER));
+	got = put = from ? pipe_peek(in, &u, now || in->flags & O_NONBLOCK)
+	                 : file_read(in, &u, in_pos);
+	if (got > 0) {
+		uio_init_kernel(&u, buf, (size_t)got);
+		put = file_write(out, &u, out_pos);
+		if (from)
+			pipe_consume(in, (size_t)MAX(put, (ssize_t)0));
+		else if (put < got)
+			step_back(in, in_pos, (uint64_t)(got - MAX(put, (ssize_t)0)));
+	}
+	kfree(buf);
+	return put;
+}
+
+/* The positions that *u_in and *u_out name in user memory; 0 means the file's own. */
+static long copy_between(int fd_in, uva_t u_in, int fd_out, uva_t u_out, uint64_t n,
+                         typeof(copy_files) *copy, unsigned flags)
+{
+	struct file *in = fd_get(fd_in), *out = fd_get(fd_out);
+	uint64_t in_pos = 0, out_pos = 0;
+	long r = in && out ? 0 : -EBADF;
+
+	if (!r && ((u_in && copy_from_user(&in_pos, u_in, 8)) ||
+	           (u_out && copy_from_user(&out_pos, u_out, 8))))
+		r = -EFAULT;
+	if (!r && ((int64_t)in_pos < 0 || (int64_t)out_pos < 0))
+		r = -EINVAL;
+	if (!r)
+		r = copy(in, u_in ? &in_pos : NULL, out, u_out ? &out_pos : NULL, n, flags);
+	if (r >= 0 && ((u_in && copy_to_user(u_in, &in_pos, 8)) ||
+	               (u_out && copy_to_user(u_out, &out_pos, 8))))
+		r = -EFAULT;
+	file_put(in);
+	file_put(out);
+	return r;
+}
+
+SYSCALL(40, sendfile)
+{
+	return WITH_FILE((int)a[1], f,
+	                 f->seekable
+	                         ? copy_between((int)a[1], a[2], (int)a[0], 0, a[3], copy_files, 0)
+	                         : -EINVAL);
+}
+
+SYSCALL(275, splice)
+{
+	enum { SPLICE_F_ALL = 15 };
+
+	if (a[5] & ~(uint64_t)SPLICE_F_ALL)
+		return -EINVAL;
+	return a[4] ? copy_between((int)a[0], a[1], (int)a[2], a[3], a[4], splice_files,
+	                           (unsigned)a[5])
+	            : 0;
+}
+
+SYSCALL(326, copy_file_range)
+{
+	if (a[5])
+		return -EINVAL;
+	return WITH_FILE(
+		(int)a[0], f,
+		!f->seekable || inode_type(f->inode) != INODE_FILE
+			? (inode_type(f->inode) == INODE_DIR ? -EISDIR : -EINVAL)
+			: copy_between((int)a[0], a[1], (int)a[2], a[3], a[4], copy_files, 0));
+}

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Signal calls but for rt_sigreturn. Spec: sigaction(2), sigprocmask(2), kill(2), sigaltstack(2),
+ * sigtimedwait(2).
+ */
+#include "proc/proc.h"
+#include "proc/signal_frame.h"
+#include "proc/timespec.h"
+#include "mm/usercopy.h"
+#include "vmk/errno.h"
+
+enum { SIGSET_SIZE = 8, SIG_BLOCK = 0, SIG_UNBLOCK = 1, SIG_SETMASK = 2, MINSIGSTKSZ = 2048 };
+
+static bool valid_signal(int sig)
+{
+	return sig >= 1 && sig <= NSIG;
+}
+
+SYSCALL(13, rt_sigaction)
+{
+	int sig = (int)a[0];
+	struct proc *p = proc_current();
+	struct sigaction updated, old;
+	struct uthread *t;
+	uint64_t flags;
+
+	if (a[3] != SIGSET_SIZE || !valid_signal(sig) ||
+	    (a[1] && (sig == SIGKILL || sig == SIGSTOP)))
+		return -EINVAL;
+	if (a[1] && user_read(&updated, a[1]))
+		return -EFAULT;
+	flags = spin_lock_irq(&proc_lock);
+	old = p->actions[sig - 1];
+	if (a[1]) {
+		updated.mask &= ~(sig_bit(SIGKILL) | sig_bit(SIGSTOP));
+		p->actions[sig - 1] = updated;
+		/* What is ignored from now on is not pending either. */
+		if (updated.handler == SIG_IGN ||
+		    (updated.handler == SIG_DFL &&
+		     (sig == SIGCHLD || sig == SIGCONT || sig == SIGURG || sig == SIGWINCH))) {
+			signal_flush(&p->pending, sig_bit(sig));
+			list_for_each(t, &p->threads, link)
+				signal_flush(&t->pending, sig_bit(sig));
+		}
+	}
+	spin_unlock_irq(&proc_lock, flags);
+	return a[2] ? user_write(a[2], &old) : 0;
+}
+
+SYSCALL(14, rt_sigprocmask)
+{
+	struct uthread *t = uthread_current();
+	uint64_t set, old = t->blocked;
+
+	if (a[3] != SIGSET_SIZE)
+		return -EINVAL;
+	if (a[1]) {
+		if (user_read(&set, a[1]))
+			return -EFAULT;
+		if ((unsigned)a[0] > SIG_SETMASK)
+			return -EINVAL;
+		signal_set_mask((int)a[0] == SIG_BLOCK     ? old | set
+		                : (int)a[0] == SIG_UNBLOCK ? old & ~set
+		                                           : set);
+	}
+	return a[2] ? user_write(a[2], &old) : 0;
+}
+
+SYSCALL(127, rt_sigpending)
+{
+	struct uthread *t = uthread_current();
+	uint64_t set = (READ_ONCE(t->pending.bits) | READ_ONCE(t->proc->pending.bits)) & t->blocked;
+
+	return a[1] > SIGSET_SIZE ? -EINVAL : copy_to_user(a[0], &set, a[1]);
+}
+
+int signal_mask_temporarily(uva_t mask, uint64_t size)
+{
+	uint64_t set;
+
+	if (!mask)
+		return 0;
+	if (size != SIGSET_SIZE)
+		return -EINVAL;
+	if (user_read(&set, mask))
+		return -EFAULT;
+	signal_temp_mask(set);
+	return 0;
+}
+
+SYSCALL(130, rt_sigsuspend)
+{
+	struct waitq never;
+	int err = a[0] ? signal_mask_temporarily(a[0], a[1]) : -EFAULT;
+
+	if (err)
+		return err;
+	waitq_init(&never, "sigsuspend");
+	while (wait_event_interruptible(&never, false) != -EINTR)
+		;
+	return -ERESTARTNOHAND;
+}
+
+SYSCALL(34, pause)
+{
+	struct waitq never;
+
+	waitq_init(&never, "pause");
+	while (wait_event_interruptible(&never, false) != -EINTR)
+		;
+	return -ERESTARTNOHAND;
+}
+
+SYSCALL(128, rt_sigtimedwait)
+{
+	struct proc *p = proc_current();
+	ns_t deadline = NS_NEVER, t;
+	struct siginfo info;
+	uint64_t set;
+	int sig = 0, r;
+
+	if (a[3] != SIGSET_SIZE)
+		return -EINVAL;
+	if (user_read(&set, a[0]))
+		return -EFAULT;
+	if (a[2]) {
+		r = timespec_get(a[2], &t);
+		if (r)
+			return r;
+		deadline = ns_add(time_now(), t);
+	}
+	set &= ~(sig_bit(SIGKILL) | sig_bit(SIGSTOP));
+	r = wait_event_intr_until(&p->signal_waitq, (sig = signal_dequeue(set, &info)) != 0,
+	                          deadline);
+	if (!sig) /* one of the set that was not blocked may have ended the wait */
+		sig = signal_dequeue(set, &info);
+	if (!sig)
+		return r == -ETIMEDOUT ? -EAGAIN : -EINTR;
+	return a[1] && user_write(a[1], &info) ? -EFAULT : sig;
+}
+
+SYSCALL(131, sigaltstack)
+{
+	struct uthread *t = uthread_current();
+	uint64_t sp = uthread_frame()->rsp;
+	bool on = !(t->altstack_flags & SS_DISABLE) && sp > t->altstack &&
+	          sp - t->altstack <= t->altstack_size;
+	struct stack_info updated,
+		old = { t->altstack, (int32_t)(t->altstack_flags | (on ? SS_ONSTACK : 0)), 0,
+		        t->altstack_size };
+	uint32_t mode;
+
+	if (a[0]) {
+		if (user_read(&updated, a[0]))
+			return -EFAULT;
+		if (on)
+			return -EPERM;
+		mode = (uint32_t)updated.flags & ~SS_AUTODISARM;
+		if (mode != 0 && mode != SS_DISABLE && mode != SS_ONSTACK)
+			return -EINVAL;
+		if (mode != SS_DISABLE && updated.size < MINSIGSTKSZ)
+			return -ENOMEM;
+		t->altstack = mode == SS_DISABLE ? 0 : updated.sp;
+		t->altstack_size = mode == SS_DISABLE ? 0 : updated.size;
+		t->altstack_flags = mode == SS_DISABLE ? SS_DISABLE
+		                                       : (uint32_t)updated.flags & SS_AUTODISARM;
+	}
+	return a[1] ? user_write(a[1], &old) : 0;
+}
+
+static bool may_signal(const struct proc *p, int sig)
+{
+	const struct cred *me = cred_current();
+
+	return me->euid == 0 || me->euid == p->cred.uid || me->euid == p->cred.suid ||
+	       me->uid == p->cred.uid || me->uid == p->cred.suid ||
+	       (sig == SIGCONT && p->sid == proc_current()->sid);
+}
+
+static struct siginfo info_from_me(int sig, int code)
+{
+	const struct proc *p = proc_current();
+
+	return (struct siginfo){ .signo = sig, .code = code, .pid = p->pid, .uid = p->cred.uid };
+}
+
+struct kill_many {
+	int pgid, sig; /* pgid 0: everyone but the first process and the caller */
+	unsigned seen, sent;
+	struct siginfo info;
+};
+
+static bool kill_each(struct proc *p, void *arg)
+{
+	struct kill_many *k = arg;
+
+	if (p->zombie || (k->pgid ? p->pgid != k->pgid : p->pid == 1 || p == proc_current()))
+		return true;
+	k->seen++;
+	if (may_signal(p, k->sig)) {
+		k->sent++;
+		signal_send_locked(p, NULL, k->sig, &k->info);
+	}
+	return true;
+}
+
+static int signal_proc(struct proc *p, int sig, const struct siginfo *info)
+{
+	uint64_t flags = spin_lock_irq(&proc_lock);
+	int err = 0;
+
+	if (ids_proc(p->pid) != p) /* waited for */
+		err = -ESRCH;
+	else if (!may_signal(p, sig))
+		err = -EPERM;
+	else if (sig)
+		signal_send_locked(p, NULL, sig, info);
+	spin_unlock_irq(&proc_lock, flags);
+	return err;
+}
+
+static int signal_one(int pid, int sig, const struct siginfo *info)
+{
+	struct proc *p = proc_find(pid);
+	int err = p ? signal_proc(p, sig, info) : -ESRCH;
+
+	if (p)
+		proc_put(p);
+	return err;
+}
+
+SYSCALL(62, kill)
+{
+	int pid = (int)a[0], sig = (int)a[1];
+	struct kill_many k = { .sig = sig, .info = info_from_me(sig, SI_USER) };
+
+	if (sig < 0 || sig > NSIG)
+		return -EINVAL;
+	if (pid > 0)
+		return signal_one(pid, sig, &k.info);
+	if (pid == (int)0x80000000)
+		return -ESRCH;
+	k.pgid = pid == -1 ? 0 : pid == 0 ? proc_current()->pgid : -pid;
+	proc_for_each(kill_each, &k);
+	return k.sent ? 0 : k.seen ? -EPERM : -ESRCH;
+}
+
+static long signal_thread(int tgid, int tid, int sig, const struct siginfo *info)
+{
+	struct uthread *t;
+	uint64_t flags;
+	long r = 0;
+
+	if (tid <= 0 || sig < 0 || sig > NSIG)
+		return -EINVAL;
+	flags = spin_lock_irq(&proc_lock);
+	t = ids_thread(tid);
+	if (!t || (tgid > 0 && t->proc->pid != tgid))
+		r = -ESRCH;
+	else if (!may_signal(t->proc, sig))
+		r = -EPERM;
+	else
+		signal_send_locked(t->proc, t, sig, info);
+	spin_unlock_irq(&proc_lock, flags);
+	return r;
+}
+
+SYSCALL(234, tgkill)
+{
+	struct siginfo info = info_from_me((int)a[2], SI_TKILL);
+
+	return (int)a[0] <= 0 ? -EINVAL : signal_thread((int)a[0], (int)a[1], (int)a[2], &info);
+}
+
+SYSCALL(200, tkill)
+{
+	struct siginfo info = info_from_me((int)a[1], SI_TKILL);
+
+	return signal_thread(0, (int)a[0], (int)a[1], &info);
+}
+
+/* Only the kernel may send what looks like the kernel's. */
+static int user_info(uva_t from, int sig, int target, struct siginfo *info)
+{
+	if (user_read(info, from))
+		return -EFAULT;
+	info->signo = sig;
+	return (info->code >= 0 || info->code == SI_TKILL) && target != proc_current()->pid ? -EPERM
+	                                                                                    : 0;
+}
+
+int signal_from_user(struct proc *p, int sig, uva_t from)
+{
+	struct siginfo info = info_from_me(sig, SI_USER);
+	int err = sig < 0 || sig > NSIG ? -EINVAL : 0;
+
+	if (!err && from)
+		err = user_info(from, sig, p->pid, &info);
+	return err ? err : signal_proc(p, sig, &info);
+}
+
+SYSCALL(129, rt_sigqueueinfo)
+{
+	struct siginfo info;
+	int err = valid_signal((int)a[1]) ? user_info(a[2], (int)a[1], (int)a[0], &info) : -EINVAL;
+
+	return err ? err : signal_one((int)a[0], (int)a[1], &info);
+}
+
+SYSCALL(297, rt_tgsigqueueinfo)
+{
+	struct siginfo info;
+	int err = valid_signal((int)a[2]) ? user_info(a[3], (int)a[2], (int)a[0], &info) : -EINVAL;
+
+	return err ? err : signal_thread((int)a[0], (int)a[1], (int)a[2], &info);
+}

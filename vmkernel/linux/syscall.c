@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Dispatch of system calls: table from the .syscalls section, unknown ones counted, choice of the
+ * way back.
+ */
+#include "linux/syscall.h"
+#include "proc/proc.h"
+#include "vmk/errno.h"
+#include "vmk/layout.h"
+#include "vmk/log.h"
+#include "vmk/stat.h"
+#include "x86/gdt.h"
+#include "x86/insn.h"
+#include "x86/percpu.h"
+
+#define LOG_MODULE "user"
+
+STAT(syscalls_unknown, "user.syscalls_unknown", "system calls that gave ENOSYS");
+
+static long (*table[SYSCALLS_MAX])(const uint64_t a[6]);
+static uint32_t unknown[SYSCALLS_MAX];
+
+bool syscall_dispatch(struct trap_frame *f); /* called by syscall_entry.S */
+
+void syscall_init(void)
+{
+	SECTION_FOR_EACH(struct syscall_entry, e, syscalls) {
+		ASSERT(e->nr < SYSCALLS_MAX && !table[e->nr]);
+		table[e->nr] = e->fn;
+	}
+}
+
+static long syscall_missing(uint64_t nr)
+{
+	stat_inc(syscalls_unknown);
+	if (nr < SYSCALLS_MAX && __atomic_fetch_add(&unknown[nr], 1, __ATOMIC_RELAXED) == 0)
+		log_debug("pid %d (%s): no system call %u (%s)", proc_pid(proc_current()),
+		          uthread_current()->comm, (unsigned)nr, syscall_name((unsigned)nr));
+	return -ENOSYS;
+}
+
+uint64_t syscall_unknown_count(unsigned nr)
+{
+	return nr < SYSCALLS_MAX ? READ_ONCE(unknown[nr]) : 0;
+}
+
+bool syscall_dispatch(struct trap_frame *f)
+{
+	const uint64_t a[6] = { f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9 };
+	uint64_t nr = f->error;
+
+	cpu_sti();
+	f->rax = (uint64_t)(nr < SYSCALLS_MAX && table[nr] ? table[nr](a) : syscall_missing(nr));
+	cpu_cli();
+	/* A restart code never reaches ring 3, even if another thread took the signal meanwhile. */
+	if (unlikely(f->rax >= (uint64_t)-ERESTART_RESTARTBLOCK &&
+	             f->rax <= (uint64_t)-ERESTARTSYS))
+		percpu_write(user_work, 1);
+	trap_exit(f);
+	/*
+	 * SYSRET takes RIP and RFLAGS from RCX and R11 and faults in ring 0 on a non-canonical RIP
+	 * (Intel): only what is certainly a plain return goes that way.
+	 */
+	return f->rip == f->rcx && f->rflags == f->r11 && f->rip < USER_END &&
+	       !(f->rflags & RFLAGS_TF) && f->cs == SEL_USER_CODE && f->ss == SEL_USER_DATA;
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Clocks and sleeping. Spec: clock_gettime(2), clock_nanosleep(2), times(2), getrusage(2). */
+#include "vmk/time.h"
+#include "proc/proc.h"
+#include "proc/timespec.h"
+#include "mm/usercopy.h"
+#include "vmk/errno.h"
+
+enum { TIMER_ABSTIME = 1, TICKS_PER_S = 100 };
+
+int timespec_get(uva_t from, ns_t *out)
+{
+	int64_t ts[2];
+	int err = user_read(&ts, from);
+
+	if (err)
+		return err;
+	if (ts[0] < 0 || ts[1] < 0 || ts[1] >= (int64_t)NS_PER_S)
+		return -EINVAL;
+	*out = (uint64_t)ts[0] >= NS_NEVER / NS_PER_S ? NS_NEVER
+	                                              : (ns_t)ts[0] * NS_PER_S + (ns_t)ts[1];
+	return 0;
+}
+
+int timespec_put(uva_t to, ns_t t)
+{
+	const int64_t ts[2] = { (int64_t)(t / NS_PER_S), (int64_t)(t % NS_PER_S) };
+
+	return user_write(to, &ts);
+}
+
+ns_t ns_add(ns_t a, ns_t b)
+{
+	return a > NS_NEVER - b ? NS_NEVER : a + b;
+}
+
+ns_t realtime_to_monotonic(ns_t t)
+{
+	ns_t now = time_now(), real = time_realtime();
+
+	return t == NS_NEVER ? NS_NEVER : t <= real ? now : ns_add(now, t - real);
+}
+
+/*
+ * The time of a clock; -EINVAL for one that is not there. CPU clocks of others: (~pid << 3) | kind.
+ */
+static int clock_read(int id, ns_t *t)
+{
+	struct world_times w;
+	struct usage u;
+	struct proc *p;
+
+	switch (id) {
+	case CLOCK_REALTIME:
+	case CLOCK_REALTIME_COARSE:
+	case CLOCK_TAI: *t = time_realtime(); return 0;
+	case CLOCK_MONOTONIC:
+	case CLOCK_MONOTONIC_RAW:
+	case CLOCK_MONOTONIC_COARSE:
+	case CLOCK_BOOTTIME: *t = time_now(); return 0;
+	case CLOCK_PROCESS_CPUTIME_ID:
+		usage_of(proc_current(), &u);
+		*t = u.user + u.system;
+		return 0;
+	case CLOCK_THREAD_CPUTIME_ID:
+		world_times_get(uthread_current()->world, &w);
+		*t = w.used;
+		return 0;
+	default: break;
+	}
+	if (id >= 0)
+		return -EINVAL;
+	p = ~(id >> 3) ? proc_find(~(id >> 3)) : NULL;
+	if (id & 4 || (~(id >> 3) && !p)) { /* a thread's: only this process's own */
+		if (p)
+			proc_put(p);
+		return clock_read(CLOCK_THREAD_CPUTIME_ID, t);
+	}
+	usage_of(p ? p : proc_current(), &u);
+	if (p)
+		proc_put(p);
+	*t = u.user + u.system;
+	return 0;
+}
+
+SYSCALL(228, clock_gettime)
+{
+	ns_t t;
+	int err = clock_read((int)a[0], &t);
+
+	return err ? err : timespec_put(a[1], t);
+}
+
+SYSCALL(229, clock_getres)
+{
+	ns_t t;
+	int err = clock_read((int)a[0], &t);
+
+	return err || !a[1] ? err : timespec_put(a[1], 1);
+}
+
+SYSCALL(227, clock_settime)
+{
+	ns_t t;
+	int err;
+
+	if ((int)a[0] != CLOCK_REALTIME)
+		return -EINVAL;
+	if (!proc_is_root())
+		return -EPERM;
+	err = timespec_get(a[1], &t);
+	if (!err)
+		time_set_realtime(t);
+	return err;
+}
+
+SYSCALL(96, gettimeofday)
+{
+	ns_t t = time_realtime();
+	const int64_t tv[2] = { (int64_t)(t / NS_PER_S), (int64_t)(t % NS_PER_S / NS_PER_US) };
+	const int32_t zone[2] = { 0, 0 };
+	int err = a[0] ? user_write(a[0], &tv) : 0;
+
+	return err || !a[1] ? err : user_write(a[1], &zone);
+}
+
+SYSCALL(201, time)
+{
+	int64_t t = (int64_t)(time_realtime() / NS_PER_S);
+	int err = a[0] ? user_write(a[0], &t) : 0;
+
+	return err ? err : t;
+}
+
+/* Sleeps; a relative sleep that a signal cuts short tells what is left and may be resumed. */
+static long sleep_until(struct uthread *t, ns_t deadline, uva_t left);
+
+static long sleep_again(struct uthread *t)
+{
+	return sleep_until(t, t->restart_arg[0], t->restart_arg[1]);
+}
+
+static long sleep_until(struct uthread *t, ns_t deadline, uva_t left)
+{
+	struct waitq never;
+	ns_t now;
+	int err;
+
+	waitq_init(&never, "sleep");
+	err = wait_event_intr_until(&never, false, deadline);
+	if (err != -EINTR)
+		return 0;
+	now = time_now();
+	if (left && timespec_put(left, deadline > now ? deadline - now : 0))
+		return -EFAULT;
+	t->restart = sleep_again;
+	t->restart_arg[0] = deadline;
+	t->restart_arg[1] = left;
+	return -ERESTART_RESTARTBLOCK;
+}
+
+SYSCALL(35, nanosleep)
+{
+	ns_t t;
+	int err = timespec_get(a[0], &t);
+
+	return err ? err : sleep_until(uthread_current(), ns_add(time_now(), t), a[1]);
+}
+
+SYSCALL(230, clock_nanosleep)
+{
+	ns_t t, now;
+	long r = clock_read((int)a[0], &now);
+
+	if (!r)
+		r = timespec_get(a[2], &t);
+	if (r)
+		return r;
+	if ((int)a[0] == CLOCK_THREAD_CPUTIME_ID || (int)a[0] == CLOCK_PROCESS_CPUTIME_ID ||
+	    (int)a[0] < 0)
+		return -EOPNOTSUPP;
+	if (!(a[1] & TIMER_ABSTIME))
+		return sleep_until(uthread_current(), ns_add(time_now(), t), a[3]);
+	if ((int)a[0] == CLOCK_REALTIME || (int)a[0] == CLOCK_TAI)
+		t = realtime_to_monotonic(t);
+	r = sleep_until(uthread_current(), t, 0);
+	return r == -ERESTART_RESTARTBLOCK ? -ERESTARTNOHAND : r;
+}
+
+SYSCALL(219, restart_syscall)
+{
+	struct uthread *t = uthread_current();
+
+	return t->restart ? t->restart(t) : -EINTR;
+}
+
+SYSCALL(98, getrusage)
+{
+	enum { RUSAGE_CHILDREN = -1, RUSAGE_SELF = 0, RUSAGE_THREAD = 1 };
+	struct uthread *t = uthread_current();
+	struct usage u = { 0 };
+	struct linux_rusage ru;
+	struct world_times w;
+
+	switch ((int)a[0]) {
+	case RUSAGE_SELF: usage_of(t->proc, &u); break;
+	case RUSAGE_CHILDREN: u = t->proc->children_usage; break;
+	case RUSAGE_THREAD:
+		world_times_get(t->world, &w);
+		u.user = w.used;
+		u.nvcsw = w.switches;
+		break;
+	default: return -EINVAL;
+	}
+	usage_to_linux(&u, &ru);
+	return user_write(a[1], &ru);
+}
+
+SYSCALL(100, times)
+{
+	struct proc *p = proc_current();
+	struct usage u;
+	int64_t tms[4];
+
+	usage_of(p, &u);
+	tms[0] = (int64_t)(u.user / (NS_PER_S / TICKS_PER_S));
+	tms[1] = (int64_t)(u.system / (NS_PER_S / TICKS_PER_S));
+	tms[2] = (int64_t)(p->children_usage.user / (NS_PER_S / TICKS_PER_S));
+	tms[3] = (int64_t)(p->children_usage.system / (NS_PER_S / TICKS_PER_S));
+	if (a[0] && user_write(a[0], &tms))
+		return -EFAULT;
+	return (long)(time_now() / (NS_PER_S / TICKS_PER_S));
+}

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Futexes. Waiters hang in a hash of buckets by key: private ones by address space and address,
+ * shared ones by memory object and offset. The value is compared under the bucket's lock, which a
+ * waker takes after it has changed the value, so no wake is lost. Reading it may fault, which a
+ * spin lock forbids: so the lock is a mutex.
+ * Spec: futex(2), get_robust_list(2).
+ */
+#include "proc/futex.h"
+#include "mm/aspace.h"
+#include "proc/proc.h"
+#include "proc/timespec.h"
+#include "mm/usercopy.h"
+#include "vmk/errno.h"
+
+enum {
+	FUTEX_WAIT = 0,
+	FUTEX_WAKE = 1,
+	FUTEX_REQUEUE = 3,
+	FUTEX_CMP_REQUEUE = 4,
+	FUTEX_WAKE_OP = 5,
+	FUTEX_WAIT_BITSET = 9,
+	FUTEX_WAKE_BITSET = 10,
+	FUTEX_PRIVATE_FLAG = 128,
+	FUTEX_CLOCK_REALTIME = 256,
+	FUTEX_WAITERS = (int)0x80000000,
+	FUTEX_OWNER_DIED = 0x40000000,
+	FUTEX_TID_MASK = 0x3fffffff,
+	BUCKETS = 256,
+	ROBUST_MAX = 2048,
+};
+#define BITSET_ANY 0xffffffffu
+
+struct futex_key {
+	const void *space; /* aspace or memobj */
+	uint64_t offset;
+	struct memobj *obj; /* a reference, shared keys only */
+};
+
+struct futex_waiter {
+	struct list link;
+	struct futex_key key;
+	uint32_t bitset;
+	bool woken;
+	struct futex_bucket *bucket; /* where it hangs; changed by requeue under both locks */
+	struct waitq wait;
+};
+
+static struct futex_bucket {
+	struct mutex lock;
+	struct list waiters;
+} buckets[BUCKETS];
+
+void futex_init(void)
+{
+	for (unsigned i = 0; i < BUCKETS; i++) {
+		mutex_init(&buckets[i].lock, "futex");
+		list_init(&buckets[i].waiters);
+	}
+}
+
+static struct futex_bucket *bucket_of(const struct futex_key *k)
+{
+	uint64_t h = ((uintptr_t)k->space ^ k->offset * 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9;
+
+	return &buckets[(h >> 40) % BUCKETS];
+}
+
+static bool same_key(const struct futex_key *a, const struct futex_key *b)
+{
+	return a->space == b->space && a->offset == b->offset;
+}
+
+static int key_get(uva_t va, bool shared, struct futex_key *k)
+{
+	struct aspace *as = proc_current()->as;
+	uint32_t probe;
+	int err;
+
+	if (va % 4)
+		return -EINVAL;
+	*k = (struct futex_key){ .space = as, .offset = va };
+	if (!shared)
+		return 0;
+	err = user_read32(va, &probe);
+	if (!err)
+		err = aspace_identify(as, va, &k->obj, &k->offset);
+	if (!err && k->obj)
+		k->space = k->obj;
+	else
+		k->offset = va;
+	return err;
+}
+
+static void key_put(struct futex_key *k)
+{
+	if (k->obj)
+		memobj_put(k->obj);
+}
+
+static void wake_one(struct futex_waiter *w)
+{
+	list_remove(&w->link);
+	WRITE_ONCE(w->woken, true);
+	/*
+	 * Behind this the waiter may be gone, except that it still has to pass the bucket's lock.
+	 */
+	waitq_wake_all(&w->wait);
+}
+
+static int wake_key(struct futex_bucket *b, const struct futex_key *k, int max, uint32_t bitset)
+{
+	struct futex_waiter *w, *n;
+	int woken = 0;
+
+	list_for_each_safe(w, n, &b->waiters, link) {
+		if (woken >= max)
+			break;
+		if (!same_key(&w->key, k) || !(w->bitset & bitset))
+			continue;
+		wake_one(w);
+		woken++;
+	}
+	return woken;
+}
+
+static long futex_wake(uva_t va, bool shared, int max, uint32_t bitset)
+{
+	struct futex_key k;
+	struct futex_bucket *b;
+	int err = key_get(va, shared, &k);
+
+	if (err)
+		return err;
+	b = bucket_of(&k);
+	mutex_lock(&b->lock);
+	err = wake_key(b, &k, max, bitset);
+	mutex_unlock(&b->lock);
+	key_put(&k);
+	return err;
+}
+
+void futex_wake_address(uva_t va)
+{
+	/* Joiners wait with either kind of key. */
+	if (futex_wake(va, true, 1, BITSET_ANY) <= 0)
+		(void)futex_wake(va, false, 1, BITSET_ANY);
+}
+
+/* Takes a waiter out wherever a requeue has carried it; true when it had been woken. */
+static bool unqueue(struct futex_waiter *w)
+{
+	for (;;) {
+		struct futex_bucket *b = READ_ONCE(w->bucket);
+		bool woken;
+
+		mutex_lock(&b->lock);
+		if (b != w->bucket) {
+			mutex_unlock(&b->lock);
+			continue;
+		}
+		woken = w->woken;
+		if (!woken)
+			list_remove(&w->link);
+		mutex_unlock(&b->lock);
+		return woken;
+	}
+}
+
+static long futex_wait(uva_t va, bool shared, uint32_t val, ns_t deadline, uint32_t bitset)
+{
+	struct futex_waiter w = { .bitset = bitset };
+	uint32_t now;
+	int err = key_get(va, shared, &w.key), e;
+
+	if (err)
+		return err;
+	waitq_init(&w.wait, "futex");
+	w.bucket = bucket_of(&w.key);
+	mutex_lock(&w.bucket->lock);
+	err = user_read32(va, &now);
+	if (!err && now != val)
+		err = -EAGAIN;
+	if (!err)
+		list_push_back(&w.bucket->waiters, &w.link);
+	mutex_unlock(&w.bucket->lock);
+	if (err) {
+		key_put(&w.key);
+		return err;
+	}
+	e = wait_event_intr_until(&w.wait, READ_ONCE(w.woken), deadline);
+	if (!unqueue(&w))
+		err = e == -EINTR ? (deadline == NS_NEVER ? -ERESTARTSYS : -ERESTARTNOHAND) : e;
+	key_put(&w.key);
+	return err;
+}
+
+static void lock_two(struct futex_bucket *x, struct futex_bucket *y)
+{
+	mutex_lock(x < y ? &x->lock : &y->lock);
+	if (x != y)
+		mutex_lock(x < y ? &y->lock : &x->lock);
+}
+
+static void unlock_two(struct futex_bucket *x, struct futex_bucket *y)
+{
+	mutex_unlock(&x->lock);
+	if (x != y)
+		mutex_unlock(&y->lock);
+}
+
+/* Moves up to `move` waiters from key a to key b; both buckets are locked. */
+static int requeue(struct futex_bucket *from, const struct futex_key *a, struct futex_bucket *to,
+                   const struct futex_key *b, int move)
+{
+	struct futex_waiter *w, *n;
+	int moved = 0;
+
+	list_for_each_safe(w, n, &from->waiters, link) {
+		if (moved >= move)
+			break;
+		if (!same_key(&w->key, a))
+			continue;
+		if (b->obj)
+			memobj_get(b->obj);
+		key_put(&w->key);
+		w->key = *b;
+		list_remove(&w->link);
+		list_push_back(&to->waiters, &w->link);
+		WRITE_ONCE(w->bucket, to);
+		moved++;
+	}
+	return moved;
+}
+
+static long futex_requeue(uva_t va, uva_t va2, bool shared, int wake, int move,
+                          const uint32_t *expected)
+{
+	struct futex_key k, k2;
+	struct futex_bucket *b, *b2;
+	uint32_t now;
+	int err;
+
+	if (wake < 0 || move < 0)
+		return -EINVAL;
+	if ((err = key_get(va, shared, &k)))
+		return err;
+	if ((err = key_get(va2, shared, &k2)))
+		goto put;
+	b = bucket_of(&k);
+	b2 = bucket_of(&k2);
+	lock_two(b, b2);
+	if (expected && !(err = user_read32(va, &now)) && now != *expected)
+		err = -EAGAIN;
+	if (!err) {
+		err = wake_key(b, &k, wake, BITSET_ANY);
+		err += requeue(b, &k, b2, &k2, move);
+	}
+	unlock_two(b, b2);
+	key_put(&k2);
+put:
+	key_put(&k);
+	return err;
+}
+
+/* FUTEX_WAKE_OP's encoded operation on the second word; the comparison's result or -errno. */
+static int wake_op(uva_t va, uint32_t encoded)
+{
+	uint32_t op = encoded >> 28 & 7, cmp = encoded >> 24 & 15,
+		 arg = (uint32_t)((int32_t)(encoded << 8) >> 20);
+	int32_t cmp_arg = (int32_t)(encoded << 20) >> 20;
+	uint32_t old, seen, updated;
+	int err;
+
+	if (encoded >> 31)
+		arg = 1u << (arg & 31);
+	if ((err = user_read32(va, &old)))
+		return err;
+	do {
+		const uint32_t results[] = { arg, old + arg, old | arg, old & ~arg, old ^ arg };
+
+		if (op >= ARRAY_SIZE(results))
+			return -ENOSYS;
+		updated = results[op];
+		seen = old;
+		if ((err = user_exchange32(va, &old, updated)))
+			return err;
+	} while (seen != old);
+	switch (cmp) {
+	case 0: return (int32_t)old == cmp_arg;
+	case 1: return (int32_t)old != cmp_arg;
+	case 2: return (int32_t)old < cmp_arg;
+	case 3: return (int32_t)old <= cmp_arg;
+	case 4: return (int32_t)old > cmp_arg;
+	case 5: return (int32_t)old >= cmp_arg;
+	default: return -ENOSYS;
+	}
+}
+
+static long futex_wake_op(uva_t va, uva_t va2, bool shared, int wake, int wake2, uint32_t op)
+{
+	struct futex_key k, k2;
+	struct futex_bucket *b, *b2;
+	int err;
+
+	if ((err = key_get(va, shared, &k)))
+		return err;
+	if ((err = key_get(va2, shared, &k2)))
+		goto put;
+	b = bucket_of(&k);
+	b2 = bucket_of(&k2);
+	lock_two(b, b2);
+	err = wake_op(va2, op);
+	if (err >= 0) {
+		int also = err;
+
+		err = wake_key(b, &k, wake, BITSET_ANY);
+		if (also)
+			err += wake_key(b2, &k2, wake2, BITSET_ANY);
+	}
+	unlock_two(b, b2);
+	key_put(&k2);
+put:
+	key_put(&k);
+	return err;
+}
+
+/* FUTEX_WAIT's timeout is a length, FUTEX_WAIT_BITSET's a time. */
+static int wait_deadline(uva_t ts, unsigned op, ns_t *deadline)
+{
+	ns_t t;
+	int err;
+
+	*deadline = NS_NEVER;
+	if (!ts)
+		return 0;
+	err = timespec_get(ts, &t);
+	if (err)
+		return err;
+	if ((op & 127) == FUTEX_WAIT)
+		*deadline = ns_add(time_now(), t);
+	else if (op & FUTEX_CLOCK_REALTIME)
+		*deadline = realtime_to_monotonic(t);
+	else
+		*deadline = t;
+	return 0;
+}
+
+SYSCALL(202, futex)
+{
+	unsigned op = (unsigned)a[1];
+	bool shared = !(op & FUTEX_PRIVATE_FLAG);
+	uint32_t val = (uint32_t)a[2], val3 = (uint32_t)a[5], bitset = BITSET_ANY;
+	ns_t deadline;
+	int err;
+
+	switch (op & 127) {
+	case FUTEX_WAIT_BITSET: bitset = val3; __attribute__((fallthrough));
+	case FUTEX_WAIT:
+		err = bitset ? wait_deadline(a[3], op, &deadline) : -EINVAL;
+		return err ? err : futex_wait(a[0], shared, val, deadline, bitset);
+	case FUTEX_WAKE_BITSET: bitset = val3; __attribute__((fallthrough));
+	case FUTEX_WAKE: return bitset ? futex_wake(a[0], shared, (int)val, bitset) : -EINVAL;
+	case FUTEX_REQUEUE: return futex_requeue(a[0], a[4], shared, (int)val, (int)a[3], NULL);
+	case FUTEX_CMP_REQUEUE:
+		return futex_requeue(a[0], a[4], shared, (int)val, (int)a[3], &val3);
+	case FUTEX_WAKE_OP: return futex_wake_op(a[0], a[4], shared, (int)val, (int)a[3], val3);
+	default: return -ENOSYS;
+	}
+}
+
+/* A dead owner's mutex: OWNER_DIED, and one waiter hears of it. Errors end the walk of the list. */
+static int robust_release(uva_t word, int tid)
+{
+	uint32_t v, seen;
+	int err = user_read32(word, &v);
+
+	do {
+		if (err || (v & FUTEX_TID_MASK) != (uint32_t)tid)
+			return err;
+		seen = v;
+		err = user_exchange32(word, &v,
+		                      (seen & (uint32_t)FUTEX_WAITERS) | FUTEX_OWNER_DIED);
+	} while (!err && seen != v);
+	if (!err && seen & (uint32_t)FUTEX_WAITERS)
+		futex_wake_address(word);
+	return err;
+}
+
+void futex_robust_exit(struct uthread *t)
+{
+	uint64_t head[3], entry; /* struct robust_list_head: next, offset of the word, pending */
+
+	if (!t->robust_list || user_read(&head, t->robust_list))
+		return;
+	entry = head[0];
+	for (unsigned i = 0; i < ROBUST_MAX && (entry & ~1ull) != t->robust_list; i++) {
+		uint64_t next;
+
+		if (user_read(&next, entry & ~1ull) ||
+		    (entry != head[2] && robust_release((entry & ~1ull) + head[1], t->tid)))
+			return;
+		entry = next;
+	}
+	if (head[2] && robust_release((head[2] & ~1ull) + head[1], t->tid))
+		return;
+}
+
+SYSCALL(273, set_robust_list)
+{
+	if (a[1] != 24)
+		return -EINVAL;
+	uthread_current()->robust_list = a[0];
+	return 0;
+}

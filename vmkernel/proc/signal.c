@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Sending signals: who may take them, what stops, continues or ends at once, and the pending sets.
+ * proc_lock guards all of it. Spec: POSIX.1-2017 2.4, signal(7).
+ */
+#include "proc/signal.h"
+#include "proc/proc.h"
+#include "vmk/errno.h"
+#include "vmk/mm.h"
+#include "vmk/stat.h"
+#include "vmk/string.h"
+#include "x86/percpu.h"
+
+STAT(signals_lost, "user.signal_infos_lost",
+     "queued signals that lost their information for want of memory");
+
+#define STOP_SET                                                                 \
+	(1ull << (SIGSTOP - 1) | 1ull << (SIGTSTP - 1) | 1ull << (SIGTTIN - 1) | \
+	 1ull << (SIGTTOU - 1))
+#define IGNORE_SET                                                              \
+	(1ull << (SIGCHLD - 1) | 1ull << (SIGCONT - 1) | 1ull << (SIGURG - 1) | \
+	 1ull << (SIGWINCH - 1))
+enum { QUEUE_MAX = 1024 };
+
+void signal_init(struct sigset_pending *s)
+{
+	s->bits = 0;
+	list_init(&s->queue);
+}
+
+void signal_flush(struct sigset_pending *s, uint64_t set)
+{
+	struct sigqueued *q, *n;
+
+	list_for_each_safe(q, n, &s->queue, link)
+		if (set & sig_bit(q->info.signo)) {
+			list_remove(&q->link);
+			kfree(q);
+		}
+	s->bits &= ~set;
+}
+
+static bool is_ignored(const struct proc *p, int sig)
+{
+	uint64_t h = p->actions[sig - 1].handler;
+
+	return h == SIG_IGN || (h == SIG_DFL && IGNORE_SET & sig_bit(sig));
+}
+
+static uint64_t deliverable(const struct uthread *t)
+{
+	return (t->pending.bits | t->proc->pending.bits) & ~t->blocked;
+}
+
+/* Whether the thread has business before ring 3, and whether sleeping calls of it end. */
+void signal_recalc(struct uthread *t)
+{
+	struct proc *p = t->proc;
+	bool must = p->exiting || p->stopped || (p->exec_thread && p->exec_thread != t) ||
+	            deliverable(t);
+
+	t->work = must || t->mask_saved;
+	world_interrupt(t->world, must);
+	if (t->work && t == uthread_current())
+		percpu_write(user_work, 1);
+}
+
+/* At the end of user_return(): whether it has to come again. */
+void user_work_done(struct uthread *t)
+{
+	uint64_t flags = spin_lock_irq(&proc_lock);
+
+	signal_recalc(t);
+	percpu_write(user_work, t->work);
+	spin_unlock_irq(&proc_lock, flags);
+}
+
+/* Adds to a set; a plain signal that is pending already is not repeated. */
+static void enqueue(struct sigset_pending *s, int sig, const struct siginfo *info)
+{
+	struct sigqueued *q;
+	unsigned n = 0;
+
+	if (sig < SIGRTMIN && s->bits & sig_bit(sig))
+		return;
+	s->bits |= sig_bit(sig);
+	list_for_each(q, &s->queue, link)
+		n++;
+	if (n >= QUEUE_MAX || !info || !(q = kmalloc(sizeof(*q)))) {
+		if (info)
+			stat_inc(signals_lost);
+		return;
+	}
+	q->info = *info;
+	list_push_back(&s->queue, &q->link);
+}
+
+/* One thread that does not block it; the first comes first. */
+static struct uthread *pick_thread(struct proc *p, int sig)
+{
+	struct uthread *t, *self = uthread_current();
+
+	if (self && self->proc == p && !(self->blocked & sig_bit(sig)))
+		return self;
+	list_for_each(t, &p->threads, link)
+		if (!(t->blocked & sig_bit(sig)))
+			return t;
+	return NULL;
+}
+
+static void continue_process(struct proc *p)
+{
+	struct uthread *t;
+
+	signal_flush(&p->pending, STOP_SET);
+	list_for_each(t, &p->threads, link)
+		signal_flush(&t->pending, STOP_SET);
+	if (!p->stopped)
+		return;
+	p->stopped = p->stop_report = false;
+	p->cont_report = true;
+	proc_notify_parent(p, CLD_CONTINUED, SIGCONT);
+	list_for_each(t, &p->threads, link)
+		signal_recalc(t);
+	waitq_wake_all(&p->event_waitq);
+}
+
+void signal_send_locked(struct proc *p, struct uthread *t, int sig, const struct siginfo *info)
+{
+	struct uthread *to = t;
+
+	if (p->zombie || p->exiting || sig == 0)
+		return;
+	if (sig == SIGCONT) {
+		continue_process(p);
+	} else if (STOP_SET & sig_bit(sig)) {
+		signal_flush(&p->pending, sig_bit(SIGCONT));
+		list_for_each(to, &p->threads, link)
+			signal_flush(&to->pending, sig_bit(SIGCONT));
+	}
+	to = t ? t : pick_thread(p, sig);
+	/*
+	 * The first process has only the signals that it asked for; a blocked one it may wait for.
+	 */
+	if (p->pid == 1 && p->actions[sig - 1].handler == SIG_DFL && to &&
+	    !(to->blocked & sig_bit(sig)))
+		return;
+	if (sig == SIGKILL) {
+		proc_exit_group_locked(p, SIGKILL);
+		return;
+	}
+	if (is_ignored(p, sig) && to && !(to->blocked & sig_bit(sig)))
+		return;
+	enqueue(t ? &t->pending : &p->pending, sig, info);
+	if (to)
+		signal_recalc(to);
+	waitq_wake_all(&p->signal_waitq);
+}
+
+void proc_signal(struct proc *p, int sig, const struct siginfo *info)
+{
+	uint64_t flags = spin_lock_irq(&proc_lock);
+
+	signal_send_locked(p, NULL, sig, info);
+	spin_unlock_irq(&proc_lock, flags);
+}
+
+void uthread_signal(struct uthread *t, int sig, const struct siginfo *info)
+{
+	uint64_t flags = spin_lock_irq(&proc_lock);
+
+	signal_send_locked(t->proc, t, sig, info);
+	spin_unlock_irq(&proc_lock, flags);
+}
+
+struct group_signal {
+	int pgid, sig, sent;
+	const struct siginfo *info;
+};
+
+static bool signal_member(struct proc *p, void *arg)
+{
+	struct group_signal *g = arg;
+
+	if (p->pgid == g->pgid && !p->zombie) {
+		signal_send_locked(p, NULL, g->sig, g->info);
+		g->sent++;
+	}
+	return true;
+}
+
+int pgrp_signal(int pgid, int sig, const struct siginfo *info)
+{
+	struct group_signal g = { pgid, sig, 0, info };
+
+	proc_for_each(signal_member, &g);
+	return g.sent ? 0 : -ESRCH;
+}
+
+/* A fault leaves no choice: a blocked or ignored signal becomes its default action. */
+void uthread_fault_signal(int sig, int code, uint64_t addr)
+{
+	struct uthread *t = uthread_current();
+	struct sigaction *act = &t->proc->actions[sig - 1];
+	struct siginfo info = { .signo = sig, .code = code, .addr = addr };
+	uint64_t flags = spin_lock_irq(&proc_lock);
+
+	if (act->handler == SIG_IGN || t->blocked & sig_bit(sig)) {
+		act->handler = SIG_DFL;
+		t->blocked &= ~sig_bit(sig);
+	}
+	if (t->proc->pid == 1 && act->handler == SIG_DFL)
+		proc_exit_group_locked(t->proc, sig);
+	else
+		signal_send_locked(t->proc, t, sig, &info);
+	spin_unlock_irq(&proc_lock, flags);
+}
+
+static bool take_from(struct sigset_pending *s, uint64_t set, struct siginfo *info)
+{
+	struct sigqueued *q, *n;
+	bool found = false;
+	uint64_t set_now = s->bits & set;
+	int sig;
+
+	if (!set_now)
+		return false;
+	/* Faults come before what others sent, then the lowest number. */
+	if (set_now & (sig_bit(SIGSEGV) | sig_bit(SIGBUS) | sig_bit(SIGILL) | sig_bit(SIGFPE) |
+	               sig_bit(SIGTRAP)))
+		set_now &= sig_bit(SIGSEGV) | sig_bit(SIGBUS) | sig_bit(SIGILL) | sig_bit(SIGFPE) |
+		           sig_bit(SIGTRAP);
+	sig = __builtin_ctzll(set_now) + 1;
+	*info = (struct siginfo){ .signo = sig, .code = SI_KERNEL };
+	s->bits &= ~sig_bit(sig);
+	list_for_each_safe(q, n, &s->queue, link) {
+		if (q->info.signo != sig)
+			continue;
+		if (found) { /* a further one of the same number */
+			s->bits |= sig_bit(sig);
+			break;
+		}
+		found = true;
+		*info = q->info;
+		list_remove(&q->link);
+		kfree(q);
+	}
+	return true;
+}
+
+int signal_dequeue(uint64_t set, struct siginfo *info)
+{
+	struct uthread *t = uthread_current();
+	uint64_t flags = spin_lock_irq(&proc_lock);
+	bool got = take_from(&t->pending, set, info) || take_from(&t->proc->pending, set, info);
+
+	if (got && info->signo == SIGALRM)
+		itimer_taken(t->proc);
+	if (got)
+		signal_recalc(t);
+	spin_unlock_irq(&proc_lock, flags);
+	return got ? info->signo : 0;
+}
+
+void signal_set_mask(uint64_t mask)
+{
+	struct uthread *t = uthread_current(), *other;
+	uint64_t flags = spin_lock_irq(&proc_lock);
+	uint64_t was = t->blocked;
+
+	t->blocked = mask & ~(sig_bit(SIGKILL) | sig_bit(SIGSTOP));
+	signal_recalc(t);
+	/* What this thread no longer takes, another one may. */
+	if (t->proc->pending.bits & t->blocked & ~was)
+		list_for_each(other, &t->proc->threads, link)
+			signal_recalc(other);
+	spin_unlock_irq(&proc_lock, flags);
+}
+
+/* What fs/ asks: vmk/user.h. */
+int signal_pgrp(int pgid, int sig)
+{
+	return pgrp_signal(pgid, sig, NULL);
+}
+
+int signal_pid(int pid, int sig)
+{
+	struct proc *p = proc_find(pid);
+
+	if (!p)
+		return -ESRCH;
+	proc_signal(p, sig, NULL);
+	proc_put(p);
+	return 0;
+}
+
+void signal_current(int sig)
+{
+	struct uthread *t = uthread_current();
+	struct siginfo info = {
+		.signo = sig, .code = SI_USER, .pid = t->proc->pid, .uid = t->proc->cred.uid
+	};
+
+	uthread_signal(t, sig, &info);
+}
+
+bool signal_blocked_or_ignored(int sig)
+{
+	struct uthread *t = uthread_current();
+
+	return t->blocked & sig_bit(sig) || is_ignored(t->proc, sig);
+}
+
+/* Holds until the current call returns to ring 3; user_return() then puts the old mask back. */
+void signal_temp_mask(uint64_t mask)
+{
+	struct uthread *t = uthread_current();
+
+	if (!t->mask_saved) {
+		t->saved_mask = t->blocked;
+		t->mask_saved = true;
+	}
+	signal_set_mask(mask);
+}
+
+bool signal_pending(uint64_t mask)
+{
+	struct uthread *t = uthread_current();
+
+	return (READ_ONCE(t->pending.bits) | READ_ONCE(t->proc->pending.bits)) & mask;
+}
+
+/* struct signalfd_siginfo, 128 bytes: signalfd(2). */
+struct signalfd_info {
+	uint32_t signo;
+	int32_t err, code;
+	uint32_t pid, uid;
+	int32_t fd;
+	uint32_t tid, band, overrun, trapno;
+	int32_t status, value_int;
+	uint64_t value_ptr, utime, stime, addr;
+	uint16_t addr_lsb, pad2;
+	int32_t syscall;
+	uint64_t call_addr;
+	uint32_t arch;
+	uint8_t pad[28];
+};
+ASSERT_SIZE(struct signalfd_info, 128);
+
+bool signal_take(uint64_t mask, void *out)
+{
+	struct siginfo i;
+	int sig = signal_dequeue(mask, &i);
+
+	if (!sig)
+		return false;
+	*(struct signalfd_info *)out = (struct signalfd_info){
+		.signo = (uint32_t)sig,
+		.err = i.err,
+		.code = i.code,
+		.pid = (uint32_t)i.pid,
+		.uid = i.uid,
+		.status = sig == SIGCHLD ? i.status : 0,
+		.value_int = (int32_t)i.value,
+		.value_ptr = i.value,
+		.utime = (uint64_t)i.utime,
+		.stime = (uint64_t)i.stime,
+	};
+	return true;
+}
+
+struct waitq *signal_waitq(void)
+{
+	return &proc_current()->signal_waitq;
+}

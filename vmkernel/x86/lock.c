@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Ticket spin locks (Mellor-Crummey, Scott 1991). Debug builds keep the list of locks that each CPU
+ * holds and panic on a wrong order, on recursion and on a release by another CPU. Ranks are
+ * compared within one interrupt level only: an interrupted holder cannot want a lock that its
+ * interrupter holds. Equal ranks are allowed in the order of addresses (two run queues, all page
+ * caches).
+ */
+#include "vmk/lock.h"
+#include "x86/preempt.h"
+#include "sched/runq.h"
+#include "vmk/errno.h"
+#include "vmk/log.h"
+#include "vmk/mm.h"
+#include "vmk/world.h"
+
+#ifdef VMK_DEBUG
+enum { HELD_MAX = 300 }; /* mm_totals takes one for each CPU */
+
+static struct held {
+	unsigned count;
+	struct {
+		struct spinlock *lock;
+		unsigned level;
+	} lock[HELD_MAX];
+} * held[CPUS_MAX], held_boot;
+
+static struct held *this_held(void)
+{
+	unsigned cpu = cpu_id();
+
+	return cpu == 0 ? &held_boot : held[cpu];
+}
+
+int lock_init_cpu(unsigned cpu)
+{
+	if (cpu == 0)
+		return 0;
+	held[cpu] = kzalloc(sizeof(*held[cpu]));
+	return held[cpu] ? 0 : -ENOMEM;
+}
+
+static unsigned level_now(void)
+{
+	return percpu_read(irq_nesting) * 2 + percpu_read(in_bottom);
+}
+
+static void check_order(struct spinlock *l, bool trying)
+{
+	struct held *h = this_held();
+
+	if (!h)
+		return;
+	for (unsigned i = h->count; i-- > 0;) {
+		const struct spinlock *other = h->lock[i].lock;
+
+		if (other == l)
+			panic("lock %s taken twice", l->name);
+		if (trying || h->lock[i].level != level_now())
+			continue;
+		if (other->rank > l->rank || (other->rank == l->rank && other > l))
+			panic("lock %s (rank %u) wanted while %s (rank %u) is held", l->name,
+			      l->rank, other->name, other->rank);
+	}
+}
+
+static void note_taken(struct spinlock *l)
+{
+	struct held *h = this_held();
+
+	l->cpu = (int16_t)cpu_id();
+	if (!h)
+		return;
+	ASSERT(h->count < HELD_MAX);
+	h->lock[h->count].lock = l;
+	h->lock[h->count++].level = level_now();
+}
+
+static void note_released(struct spinlock *l)
+{
+	struct held *h = this_held();
+	unsigned i;
+
+	if (l->cpu != (int16_t)cpu_id())
+		panic("lock %s released by a CPU that does not hold it", l->name);
+	l->cpu = -1;
+	if (!h)
+		return;
+	for (i = h->count; i-- > 0 && h->lock[i].lock != l;)
+		;
+	for (h->count--; i < h->count; i++)
+		h->lock[i] = h->lock[i + 1];
+}
+#else
+int lock_init_cpu(unsigned cpu)
+{
+	return 0;
+}
+static inline void check_order(struct spinlock *l, bool trying) {}
+static inline void note_taken(struct spinlock *l) {}
+static inline void note_released(struct spinlock *l) {}
+#endif
+
+void spin_init(struct spinlock *l, const char *name, enum lock_rank rank)
+{
+	*l = (struct spinlock){ .rank = rank, .cpu = -1, .name = name };
+}
+
+static inline void take(struct spinlock *l)
+{
+	uint32_t ticket;
+
+	check_order(l, false);
+	ticket = __atomic_fetch_add(&l->next, 1, __ATOMIC_ACQUIRE);
+	while (unlikely(load_acquire(&l->serving) != ticket))
+		cpu_relax();
+	note_taken(l);
+}
+
+static inline void release(struct spinlock *l)
+{
+	note_released(l);
+	store_release(&l->serving, l->serving + 1);
+}
+
+void spin_lock(struct spinlock *l)
+{
+	preempt_off();
+	take(l);
+}
+
+bool spin_trylock(struct spinlock *l)
+{
+	uint32_t serving;
+
+	preempt_off();
+	check_order(l, true);
+	serving = READ_ONCE(l->serving);
+	if (__atomic_compare_exchange_n(&l->next, &serving, serving + 1, false, __ATOMIC_ACQUIRE,
+	                                __ATOMIC_RELAXED)) {
+		note_taken(l);
+		return true;
+	}
+	preempt_on();
+	return false;
+}
+
+void spin_unlock(struct spinlock *l)
+{
+	release(l);
+	preempt_on();
+}
+
+uint64_t spin_lock_irq(struct spinlock *l)
+{
+	uint64_t flags = irq_save();
+
+	preempt_off();
+	take(l);
+	return flags;
+}
+
+void spin_unlock_irq(struct spinlock *l, uint64_t flags)
+{
+	release(l);
+	irq_restore(flags);
+	preempt_on();
+}
+
+bool spin_held(const struct spinlock *l)
+{
+#ifdef VMK_DEBUG
+	return l->cpu == (int16_t)cpu_id();
+#else
+	return l->next != l->serving;
+#endif
+}
+
+void preempt_disable(void)
+{
+	preempt_off();
+}
+
+void preempt_enable(void)
+{
+	preempt_on();
+}
