@@ -88,15 +88,14 @@ def test_person_at_the_display(boot: Boot, tmp_path: Path) -> None:
     assert machine.wait_exit(60) == 0
 
 
-def try_bank_b(path: Path, folder: Path, options: str) -> None:
+def try_bank_b(path: Path, folder: Path, options: str, kernel: Path = installed.KERNEL) -> None:
     """Fills bank B as an upgrade does and asks for one boot from it."""
     image = folder / "bank"
     with Disk(path, writable=True) as disk:
         table = disk.table()
         bank = table.partitions[layout.BANK_B - 1]
-        install.bank_image(
-            image, bank.blocks * table.block_size, "B", installed.KERNEL, installed.USERWORLD
-        )
+        size = bank.blocks * table.block_size
+        install.bank_image(image, size, "B", kernel, installed.USERWORLD)
         writer = install.Writer(disk, table, 0, lambda done, total, what: None)
         writer.partition(layout.BANK_B, image, "")
     write_environment(path, {"bank": "A", "try": "B", "tryoptions": options})
@@ -125,7 +124,7 @@ def test_banks(boot: Boot, tmp_path: Path) -> None:
     """A bank whose kernel panics is left by itself; an upgrade that serves is confirmed."""
     disk = tmp_path / "disk"
     installed.system(disk)
-    try_bank_b(disk, tmp_path, "panictest=assert")
+    try_bank_b(disk, tmp_path, "panictest=assert", installed.TEST_KERNEL)
     config = {"boot": "none", "memory": 1024, "cpus": 2, "reboot": True}
     machine = boot(**config, arguments=installed.disk(disk))
     machine.console.expect(r"^PANIC:", 120, panic=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tepui.iso.workshop import font
 from tests.system.console import SCALE
-from tests.system.machine import READY, Machine
+from tests.system.machine import READY, TEST_ISO, Machine
 
 Boot = Callable[..., Machine]
 FONT = Path("/usr/share/grub/unicode.pf2")
@@ -51,7 +51,7 @@ def await_row(machine: Machine, read: Callable[[], list[str]], text: str) -> lis
 
 
 def test_the_framebuffer_shows_log_and_panic(boot: Boot, tmp_path: Path) -> None:
-    machine = boot(options="panictest=pagefault")
+    machine = boot(iso=TEST_ISO, options="panictest=pagefault")
     machine.console.expect(STOPPED, 120, panic=True)
     dump = tmp_path / "panic.ppm"
 
@@ -69,10 +69,10 @@ def test_the_framebuffer_shows_log_and_panic(boot: Boot, tmp_path: Path) -> None
 
 
 def test_the_vga_text_screen_shows_log_and_panic(boot: Boot) -> None:
-    machine = boot(options="loglevel=info selftest=locks", screen="text")
+    machine = boot(iso=TEST_ISO, options="loglevel=info selftest=locks init=none", screen="text")
     machine.console.expect(r"selftest: done, 0 failed", 120)
     await_row(machine, machine.screen_text, "selftest: done, 0 failed")
-    machine = boot(options="panictest=pagefault", screen="text")
+    machine = boot(iso=TEST_ISO, options="panictest=pagefault", screen="text")
     machine.console.expect(STOPPED, 120, panic=True)
     rows = await_row(machine, machine.screen_text, STOPPED)
     assert any(row.startswith("PANIC: #PF page fault writing") for row in rows), rows
@@ -80,7 +80,7 @@ def test_the_vga_text_screen_shows_log_and_panic(boot: Boot) -> None:
 
 
 def test_a_panic_reboots_when_it_is_told_to(boot: Boot) -> None:
-    machine = boot(options="panictest=assert panicreboot=1", reboot=True)
+    machine = boot(iso=TEST_ISO, options="panictest=assert panicreboot=1", reboot=True)
     machine.console.expect(r"^PANIC: .*panictest\.c", 120, panic=True)
     machine.console.expect(r"The host resets in 1 s", 30, panic=True)
     machine.console.expect(READY, 120)
