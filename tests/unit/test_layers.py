@@ -22,6 +22,13 @@ NAMED = {
     "and structures from mm: one stratum",
 }
 
+#: Global symbols that no other object refers to, and why they are so all the same.
+KEPT = {
+    "boot_entry": "the image's entry point",
+    "boot_stack_top": "a label for backtraces",
+    "gmem_unmap": "the unit tests of the TLB model: nothing takes guest memory away yet",
+}
+
 #: Linker sections: the layers that declare rows, and the layers that call them.
 REGISTRATIONS = {
     "boot_hooks": ({"test"}, {"boot"}),
@@ -102,6 +109,19 @@ def test_a_planted_call_upwards_is_caught(
     found = set(layers.upward([*objects, planted], NAMED)) - before
     assert {line.split(": ")[0].split(" -> ")[0] for line in found} == {planted.name}
     assert {symbol for line in found for symbol in line.split(": ")[1].split(", ")} == set(called)
+
+
+def test_each_global_symbol_has_a_user(objects: list[Object]) -> None:
+    """What only its own file uses is static; what nobody uses is gone."""
+    used = {symbol for o in objects for symbol in o.refers}
+    unused = {
+        symbol
+        for o in objects
+        if not o.name.startswith("src/")
+        for symbol in o.defines - used
+        if not symbol.startswith("driver_")  # rows of .drivers, named for hcl/
+    }
+    assert unused == KEPT.keys()
 
 
 def test_circles_stay_within_a_layer(objects: list[Object]) -> None:
