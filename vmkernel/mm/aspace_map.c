@@ -95,11 +95,18 @@ static int split_at(struct aspace *as, uva_t va)
 /* Joins next, which directly follows a, to it. */
 static void absorb(struct aspace *as, struct area *a, struct area *next)
 {
+	struct memobj *o = a->obj; /* next's as well */
 	uva_t end = next->end;
 
-	area_detach(next);
+	/* In one step for memobj_unmap(): in between, next's pages would belong to no area. */
+	if (o) {
+		spin_lock(&o->map_lock);
+		list_remove(&next->mapping);
+	}
 	area_remove(&as->areas, next);
-	area_resize_locked(as, a, a->start, end);
+	area_resize(&as->areas, a, a->start, end);
+	if (o)
+		spin_unlock(&o->map_lock);
 	area_free(next);
 }
 
@@ -200,6 +207,9 @@ int64_t aspace_map(struct aspace *as, uva_t hint, uint64_t len, unsigned flags, 
 	len = ALIGN_UP(len, PAGE_SIZE);
 	if (!len || len > USER_END)
 		return len ? -ENOMEM : -EINVAL;
+	/* Growing down would take an object's pages from before the one that was asked for. */
+	if (obj && flags & AREA_GROWSDOWN)
+		return -EINVAL;
 	/* First, so that nothing has been unmapped for AREA_FIXED when memory is short. */
 	a = area_alloc();
 	if (!a)
