@@ -66,7 +66,10 @@ enum world_state world_state(const struct world *w); /* at this moment */
 void world_set_name(struct world *w, const char *name);
 void *world_arg(const struct world *w);
 
-/* Makes a READY wait end; no effect on a world that runs. */
+/*
+ * Ends w's sleep, or the one that it has announced; otherwise no effect. Any context below
+ * RANK_RUNQ.
+ */
 void world_wake(struct world *w);
 /* Forces w through the kernel soon: an IPI to its CPU if it runs (a vCPU leaves the guest). */
 void world_kick(struct world *w);
