@@ -211,8 +211,8 @@ static void retire(struct blk_dev *d)
 
 	list_remove(&d->link);
 	d->gone = true;
+	/* Given back in destroy(), by blk_close of the disk. */
 	if (d->parent)
-		/* Given back in destroy(), by blk_close of the disk. */
 		d->parent->opens++;
 	bool unused = !d->opens;
 

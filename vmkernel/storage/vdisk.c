@@ -124,13 +124,13 @@ void vdisk_submit(struct vdisk *d, struct vdisk_req *r)
 		finish(r, r->blk.op == BLK_FLUSH && status == -EROFS ? 0 : status);
 		return;
 	}
+	/*
+	 * A discard changes the map, so it never goes directly; write zeroes over written blocks
+	 * in one run is a command to the device.
+	 */
 	if (r->blk.op == BLK_FLUSH)
 		gone = ds_direct_flush(d->f, &r->blk);
 	else
-		/*
-		 * A discard changes the map, and write zeroes over written blocks in one run is a
-		 * command to the device.
-		 */
 		gone = r->blk.op != BLK_DISCARD && ds_direct(d->f, &r->blk, r->offset);
 	if (likely(gone)) {
 		stat_inc(direct);

@@ -41,11 +41,11 @@ static int busy_add(struct ds *ds, uint64_t block, uint64_t sequence)
 {
 	struct ds_busy *h = kzalloc(sizeof(*h));
 
+	/*
+	 * Without the entry a freed block could be reused too early: the volume has to stop
+	 * changing.
+	 */
 	if (!h)
-		/*
-		 * Without the entry a freed block could be reused too early: the volume has to stop
-		 * changing.
-		 */
 		return sequence == DS_RESERVED
 		               ? -ENOMEM
 		               : ds_damaged(ds, "no memory to free block %lu", block);
@@ -233,11 +233,10 @@ int ds_block_reserve(struct ds *ds, uint64_t *block)
 		err = find(ds, 0, block);
 	if (err == -ENOSPC)
 		stat_inc(no_space);
+	/*
+	 * A reservation lives in memory only: a crash before ds_block_take has allocated nothing.
+	 */
 	if (err == 0)
-		/*
-		 * A reservation lives in memory only: a crash before ds_block_take has allocated
-		 * nothing.
-		 */
 		err = busy_add(ds, *block, DS_RESERVED);
 	if (err == 0)
 		ds->hint = *block + 1;

@@ -488,13 +488,13 @@ int ds_sync(struct ds *ds)
 	int err;
 
 	mutex_lock(&ds->lock);
+	/*
+	 * Overwrites touch no metadata: with nothing to commit, the device's cache still has to be
+	 * flushed.
+	 */
 	if (ds->read_only)
 		err = -EROFS;
 	else
-		/*
-		 * Overwrites touch no metadata: with nothing to commit, the device's cache still
-		 * has to be flushed.
-		 */
 		err = ds->txn_count ? ds_commit(ds) : blk_flush(ds->dev);
 	mutex_unlock(&ds->lock);
 	return err;

@@ -17,11 +17,11 @@ static bool place(const struct ds_file *f, uint64_t off, uint64_t len, uint64_t 
 	uint64_t first = off >> DS_BLOCK_SHIFT, last = (off + len - 1) >> DS_BLOCK_SHIFT;
 	uint64_t entry = ds_cached(f, first);
 
+	/*
+	 * Adding to an entry adds to its block number: DS_ALL_WRITTEN is the top bit, so neighbours
+	 * on the device compare equal.
+	 */
 	for (uint64_t i = first; i <= last; i++)
-		/*
-		 * Adding to an entry adds to its block number: DS_ALL_WRITTEN is the top bit, so
-		 * neighbours on the device compare equal.
-		 */
 		if (!(entry & DS_ALL_WRITTEN) || ds_cached(f, i) != entry + (i - first))
 			return false;
 	*at = ((entry & ~DS_ALL_WRITTEN) << DS_BLOCK_SHIFT) + off % DS_BLOCK;
@@ -214,8 +214,8 @@ int ds_rw_sg(struct ds_file *f, enum blk_op op, uint64_t off, const struct sg *s
 
 	if (write && f->ds->read_only)
 		return -EROFS;
+	/* Before f->writing is taken: ds_truncate takes it. */
 	if (write)
-		/* Before f->writing is taken: ds_truncate takes it. */
 		err = ds_file_mend(f);
 	if (err)
 		return err;

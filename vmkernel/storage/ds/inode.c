@@ -331,11 +331,11 @@ static void cache_forget(struct ds_file *f, uint64_t first)
 {
 	for (unsigned g = first / DS_CHUNK / DS_CHUNKS; g < DS_GROUPS; g++)
 		for (unsigned c = 0; f->group[g] && c < DS_CHUNKS; c++)
+			/*
+			 * The file is drained: nobody is between reading an entry here and
+			 * submitting to the block that it names.
+			 */
 			for (unsigned i = 0; f->group[g][c] && i < DS_CHUNK; i++)
-				/*
-				 * The file is drained: nobody is between reading an entry here and
-				 * submitting to the block that it names.
-				 */
 				if (((uint64_t)g * DS_CHUNKS + c) * DS_CHUNK + i >= first)
 					WRITE_ONCE(f->group[g][c][i], 0);
 }

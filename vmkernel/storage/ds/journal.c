@@ -78,11 +78,11 @@ int ds_checkpoint(struct ds *ds)
 		if (err)
 			break;
 	}
+	/*
+	 * The tail may move only when the pages are safely in place: a record behind the tail is
+	 * never replayed again.
+	 */
 	if (err == 0)
-		/*
-		 * The tail may move only when the pages are safely in place: a record behind the
-		 * tail is never replayed again.
-		 */
 		err = blk_flush(ds->dev);
 	if (err == 0) {
 		/*
@@ -265,11 +265,9 @@ static int replay_record(struct ds *ds)
 		enum ds_type type = ((struct ds_head *)image)->type;
 		int err;
 
+		/* images_crc was right, so this is no torn write: somebody wrote nonsense. */
 		if (rec->page[i] >= ds->blocks * DS_BLOCK_PAGES ||
 		    !ds_sealed(ds, image, rec->page[i], type))
-			/*
-			 * images_crc was right, so this is no torn write: somebody wrote nonsense.
-			 */
 			return ds_damaged(ds, "journal record %lu holds a bad page", ds->sequence);
 		err = blk_rw_buf(ds->dev, BLK_WRITE, rec->page[i] << DS_PAGE_SHIFT, image, DS_PAGE);
 		if (err)

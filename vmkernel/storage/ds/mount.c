@@ -157,10 +157,8 @@ int ds_format(struct blk_dev *dev, const char *label, const uint8_t uuid[16])
 		err = ds_checkpoint(ds);
 	if (err == 0)
 		err = ds_checkpoint(ds); /* the other tail */
+	/* The copy first: a crash between the two leaves a volume that mounts by its copy. */
 	if (err == 0)
-		/*
-		 * The copy first: a crash between the two leaves a volume that mounts by its copy.
-		 */
 		err = write_page(ds, DS_SUPER_B, &ds->super, DS_SUPER);
 	if (err == 0)
 		err = write_page(ds, DS_SUPER_A, &ds->super, DS_SUPER);

@@ -226,7 +226,7 @@ static int rename_locked(struct ds *ds, uint64_t dir, const char *name, uint64_t
 		return 0;
 	/* A directory replaces an empty directory only, anything else no directory. */
 	err = err == -ENOENT ? 0 : err ? err : removable(ds, target, directory, &was_dir);
-	/* [1] The only step that may commit; everything behind it belongs to one transaction. */
+	/* The only step that may commit; everything behind it belongs to one transaction. */
 	if (err == 0)
 		err = ds_begin_room(ds);
 	if (err == 0)
@@ -238,8 +238,8 @@ static int rename_locked(struct ds *ds, uint64_t dir, const char *name, uint64_t
 		err = set_parent(ds, inode, to);
 	if (err == 0)
 		err = touch_dir(ds, dir, directory ? -1 : 0);
+	/* Its ".." moves with a directory, and that of a replaced one goes. */
 	if (err == 0)
-		/* Its ".." moves with a directory, and that of a replaced one goes. */
 		err = touch_dir(ds, to, (directory ? 1 : 0) - (was_dir ? 1 : 0));
 	if (err == 0 && target)
 		err = drop_link(ds, target);

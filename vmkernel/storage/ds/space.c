@@ -181,10 +181,8 @@ static int zero_written(struct ds_file *f, uint64_t off, uint64_t end)
 			if (err == 0)
 				(void)ds_run_of(&e, off, n, &written);
 		}
+		/* Unwritten pieces read as zeros already; only written ones cost a write. */
 		if (err == 0 && written)
-			/*
-			 * Unwritten pieces read as zeros already; only written ones cost a write.
-			 */
 			err = (int)MIN(ds_write(f, off, zeros, n), (ssize_t)0);
 		off += n;
 	}
