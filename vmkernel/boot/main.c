@@ -5,6 +5,7 @@
 #include "early/multiboot.h"
 #include "test/panictest.h"
 #include "test/selftest.h"
+#include "boot/vmimage.h"
 #include "boot/watchdog.h"
 #include "mm/mm.h"
 #include "sched/sched.h"
@@ -72,6 +73,7 @@ static void init_main(void *arg)
 	bench_run();
 	disktest_run();
 	vmm_init();
+	vmimage_start();
 	panictest();
 }
 
