@@ -18,8 +18,6 @@
 
 #define LOG_MODULE "user"
 
-enum { MSR_STAR = 0xc0000081, MSR_LSTAR = 0xc0000082, MSR_FMASK = 0xc0000084 };
-#define RFLAGS_NT BIT(14)
 
 STAT(user_faults, "user.page_faults", "page faults of userworlds");
 STAT(user_oom, "user.out_of_memory", "userworlds ended because memory was gone");
