@@ -4,7 +4,7 @@
  * own; a page that cannot be replaced drops its frame and goes back to the device, so the ring
  * never runs dry. Sending points at the caller's pages; finished packets are released at the next
  * send, and by an interrupt when three quarters of what is under way are done.
- * Spec: VIRTIO 1.1 5.1.6.
+ * Spec: VIRTIO 1.2 5.1.6.
  */
 #include "virtio_net.h"
 #include "vmk/log.h"
@@ -80,25 +80,25 @@ static pa_t rx_exchange(struct vnet_rx *q, pa_t page)
 }
 
 /* 5.1.6.4.1: what the header says about the frame; false when it contradicts it. */
-static bool rx_header(struct pkt *p, const struct vnet_header *h)
+static bool rx_header(struct pkt *p, const struct virtio_net_hdr *h)
 {
-	unsigned gso = h->gso_type & ~VNET_GSO_ECN;
+	unsigned gso = h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
 
-	if (h->flags & VNET_NEEDS_CSUM) {
+	if (h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
 		if ((uint32_t)h->csum_start + h->csum_offset + 2 > p->len)
 			return false;
 		p->flags |= PKT_CSUM_PARTIAL;
 		p->csum_start = h->csum_start;
 		p->csum_offset = h->csum_offset;
-	} else if (h->flags & VNET_DATA_VALID) {
+	} else if (h->flags & VIRTIO_NET_HDR_F_DATA_VALID) {
 		p->flags |= PKT_CSUM_VALID;
 	}
-	if (gso == VNET_GSO_NONE)
+	if (gso == VIRTIO_NET_HDR_GSO_NONE)
 		return true;
-	if ((gso != VNET_GSO_TCPV4 && gso != VNET_GSO_TCPV6) || !h->gso_size ||
+	if ((gso != VIRTIO_NET_HDR_GSO_TCPV4 && gso != VIRTIO_NET_HDR_GSO_TCPV6) || !h->gso_size ||
 	    !(p->flags & PKT_CSUM_PARTIAL) || h->hdr_len > p->len)
 		return false;
-	p->flags |= gso == VNET_GSO_TCPV4 ? PKT_TSO4 : PKT_TSO6;
+	p->flags |= gso == VIRTIO_NET_HDR_GSO_TCPV4 ? PKT_TSO4 : PKT_TSO6;
 	p->gso_size = h->gso_size;
 	p->hdr_len = h->hdr_len;
 	return true;
@@ -137,8 +137,8 @@ static struct pkt *rx_next(struct vnet_rx *q, bool *more)
 	*more = token;
 	if (!token)
 		return NULL;
-	struct vnet_header h = *(struct vnet_header *)pa_to_va(token_page(token));
-	unsigned buffers = n->header_len == sizeof(h) && n->virtio.features & VNET_F_MRG_RXBUF
+	struct virtio_net_hdr h = *(struct virtio_net_hdr *)pa_to_va(token_page(token));
+	unsigned buffers = n->header_len == sizeof(h) && n->virtio.features & VIRTIO_NET_F_MRG_RXBUF
 	                           ? h.num_buffers
 	                           : 1;
 	struct pkt *p = pkt_new();
@@ -214,7 +214,7 @@ void vnet_rx_drain(struct vnet_rx *q)
 /* Takes one finished packet; the lock is held. */
 static struct pkt *tx_get(struct vnet_tx *q, void *token)
 {
-	unsigned i = (unsigned)((struct vnet_header *)token - q->header);
+	unsigned i = (unsigned)((struct virtio_net_hdr *)token - q->header);
 	struct pkt *p = q->pkt[i];
 
 	q->pkt[i] = NULL;
@@ -237,16 +237,17 @@ static unsigned tx_collect(struct vnet_tx *q, struct pkt **done, unsigned most)
 	return n;
 }
 
-static void tx_header(struct vnet_header *h, const struct pkt *p)
+static void tx_header(struct virtio_net_hdr *h, const struct pkt *p)
 {
-	*h = (struct vnet_header){ .gso_type = VNET_GSO_NONE };
+	*h = (struct virtio_net_hdr){ .gso_type = VIRTIO_NET_HDR_GSO_NONE };
 	if (p->flags & PKT_CSUM_PARTIAL) {
-		h->flags = VNET_NEEDS_CSUM;
+		h->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 		h->csum_start = p->csum_start;
 		h->csum_offset = p->csum_offset;
 	}
 	if (p->flags & (PKT_TSO4 | PKT_TSO6)) {
-		h->gso_type = p->flags & PKT_TSO4 ? VNET_GSO_TCPV4 : VNET_GSO_TCPV6;
+		h->gso_type = p->flags & PKT_TSO4 ? VIRTIO_NET_HDR_GSO_TCPV4
+		                                  : VIRTIO_NET_HDR_GSO_TCPV6;
 		h->gso_size = p->gso_size;
 		h->hdr_len = p->hdr_len;
 	}
@@ -260,7 +261,7 @@ static int tx_post(struct vnet_tx *q, struct pkt *p)
 
 	if (unlikely(i == VNET_RING))
 		return -EBUSY;
-	buf[0] = (struct virtq_buf){ q->header_iova + i * sizeof(struct vnet_header),
+	buf[0] = (struct virtq_buf){ q->header_iova + i * sizeof(struct virtio_net_hdr),
 		                     n->header_len };
 	for (unsigned s = 0; s < p->sg_count; s++) {
 		iova_t at = dma_map(&n->virtio.pci->dev, p->sg[s].pa, p->sg[s].len, DMA_TO_DEVICE);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Split virtqueues with indirect tables and event indices. Spec: VIRTIO 1.1 2.6. */
+/* Split virtqueues with indirect tables and event indices. Spec: VIRTIO 1.2 2.6. */
 #include "virtio/virtio.h"
 #include "vmk/io.h"
 #include "vmk/log.h"
@@ -24,20 +24,21 @@ static void kick_now(struct virtq *q)
 static unsigned fill_indirect(struct virtq *q, unsigned head, const struct virtq_buf *buf,
                               unsigned out, unsigned count)
 {
-	struct vring_desc *table = q->indirect[head];
+	struct virtq_desc *table = q->indirect[head];
 
 	for (unsigned i = 0; i < count; i++)
-		table[i] =
-			(struct vring_desc){ .addr = buf[i].addr,
-			                     .len = buf[i].len,
-			                     .flags = (uint16_t)((i + 1 < count ? VRING_NEXT : 0) |
-			                                         (i >= out ? VRING_WRITE : 0)),
-			                     .next = (uint16_t)(i + 1) };
-	struct vring_desc *d = &q->desc[head];
+		table[i] = (struct virtq_desc){
+			.addr = buf[i].addr,
+			.len = buf[i].len,
+			.flags = (uint16_t)((i + 1 < count ? VIRTQ_DESC_F_NEXT : 0) |
+			                    (i >= out ? VIRTQ_DESC_F_WRITE : 0)),
+			.next = (uint16_t)(i + 1)
+		};
+	struct virtq_desc *d = &q->desc[head];
 
 	d->addr = q->indirect_iova + head * sizeof(*q->indirect);
 	d->len = count * (uint32_t)sizeof(*table);
-	d->flags = VRING_INDIRECT;
+	d->flags = VIRTQ_DESC_F_INDIRECT;
 	return 1;
 }
 
@@ -48,12 +49,12 @@ static unsigned fill_direct(struct virtq *q, unsigned head, const struct virtq_b
 	unsigned at = head;
 
 	for (unsigned i = 0; i < count; i++) {
-		struct vring_desc *d = &q->desc[at];
+		struct virtq_desc *d = &q->desc[at];
 
 		d->addr = buf[i].addr;
 		d->len = buf[i].len;
-		d->flags = (uint16_t)((i + 1 < count ? VRING_NEXT : 0) |
-		                      (i >= out ? VRING_WRITE : 0));
+		d->flags = (uint16_t)((i + 1 < count ? VIRTQ_DESC_F_NEXT : 0) |
+		                      (i >= out ? VIRTQ_DESC_F_WRITE : 0));
 		if (i + 1 < count)
 			at = d->next;
 	}
@@ -85,7 +86,7 @@ int virtq_add(struct virtq *q, const struct virtq_buf *buf, unsigned out, unsign
 	return 0;
 }
 
-/* 2.6.7.2, 2.6.10: the device says from which entry on it wants to be told. */
+/* 2.7.7.2, 2.7.10: the device says from which entry on it wants to be told. */
 void virtq_kick(struct virtq *q)
 {
 	uint16_t from = q->kicked, to = q->avail_idx;
@@ -98,7 +99,7 @@ void virtq_kick(struct virtq *q)
 	if (q->dev->features & VIRTIO_F_EVENT_IDX)
 		wanted = (uint16_t)(to - *q->avail_event - 1) < (uint16_t)(to - from);
 	else
-		wanted = !(q->used->flags & VRING_USED_NO_NOTIFY);
+		wanted = !(q->used->flags & VIRTQ_USED_F_NO_NOTIFY);
 	if (wanted)
 		kick_now(q);
 }
@@ -111,7 +112,7 @@ static void free_chain(struct virtq *q, unsigned head)
 	 * Direct chains are ours to walk: the device cannot write descriptors without an IOMMU
 	 * fault of its own, but it could; so the walk is bounded by what is in use.
 	 */
-	while (q->desc[last].flags & VRING_NEXT && count < q->size - q->free_count) {
+	while (q->desc[last].flags & VIRTQ_DESC_F_NEXT && count < q->size - q->free_count) {
 		last = q->desc[last].next & (q->size - 1);
 		count++;
 	}
@@ -126,7 +127,7 @@ void *virtq_get(struct virtq *q, uint32_t *len)
 	if (q->used_idx == READ_ONCE(q->used->idx) || q->broken)
 		return NULL;
 	dma_rmb();
-	volatile struct vring_used_elem *e = &q->used->ring[q->used_idx & (q->size - 1)];
+	volatile struct virtq_used_elem *e = &q->used->ring[q->used_idx & (q->size - 1)];
 	uint32_t id = e->id;
 
 	*len = e->len;
@@ -160,7 +161,7 @@ void *virtq_reclaim(struct virtq *q)
 void virtq_irq_off(struct virtq *q)
 {
 	if (!(q->dev->features & VIRTIO_F_EVENT_IDX))
-		q->avail->flags = VRING_AVAIL_NO_INTERRUPT;
+		q->avail->flags = VIRTQ_AVAIL_F_NO_INTERRUPT;
 	else
 		*q->used_event = (uint16_t)(q->used_idx - 1); /* half a turn away */
 }
