@@ -142,7 +142,7 @@ int __must_check blk_open(struct blk_dev *d, bool exclusive);
 void blk_close(struct blk_dev *d, bool exclusive);
 bool blk_in_use(
 	struct blk_dev *d); /* the device, its disk or a partition of it is held exclusively */
-/* Disks, each followed by its partitions; under the registry's lock: fn must not sleep. */
+/* Disks, each followed by its partitions; under the registry's spin lock: fn must not sleep or ask it. */
 void blk_for_each(void (*fn)(struct blk_dev *d, void *arg), void *arg);
 /*
  * Reads the partition table again. A partition whose number and place are the same stays; -EBUSY when another that
