@@ -51,6 +51,17 @@ static void assertion(void)
 	ASSERT(READ_ONCE(one) == 2);
 }
 
+static struct spinlock again = SPINLOCK_INIT("again", RANK_LEAF);
+
+static void relock(void)
+{
+	uint64_t flags = spin_lock_irq(&again);
+
+	spin_lock(&again);
+	spin_unlock(&again);
+	spin_unlock_irq(&again, flags);
+}
+
 /* Debug builds refuse these two. */
 static void lockorder(void)
 {
@@ -77,7 +88,7 @@ static const struct {
 	{ "pagefault", pagefault },     { "stackoverflow", stackoverflow },
 	{ "doublefault", doublefault }, { "hang", hang },
 	{ "assert", assertion },        { "lockorder", lockorder },
-	{ "undefined", undefined },
+	{ "undefined", undefined },     { "relock", relock },
 };
 
 void panictest(void)
