@@ -161,7 +161,10 @@ int __must_check blk_open(struct blk_dev *d, bool exclusive);
 void blk_close(struct blk_dev *d, bool exclusive);
 /* Whether the device, its disk or a partition of it is open exclusively. */
 bool blk_in_use(struct blk_dev *d);
-/* Disks, each followed by its partitions; under the registry's lock: fn must not sleep. */
+/*
+ * Disks, each followed by its partitions; under the registry's spin lock: fn must not sleep, nor ask
+ * the registry.
+ */
 void blk_for_each(void (*fn)(struct blk_dev *d, void *arg), void *arg);
 /*
  * Reads the partition table again. A partition whose number and place are the same stays; -EBUSY
