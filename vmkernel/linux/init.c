@@ -7,6 +7,7 @@
 #include "linux/syscall.h"
 #include "vmk/boot.h"
 #include "vmk/errno.h"
+#include "vmk/fdtable.h"
 #include "vmk/log.h"
 #include "vmk/string.h"
 
@@ -88,7 +89,6 @@ void user_init(void)
 	futex_init();
 	syscall_init();
 	user_traps_init();
-	user_cpu_init();
 	vdso_init();
 	console_port_init();
 	boot_option("init", init_path, sizeof(init_path));
