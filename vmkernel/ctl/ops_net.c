@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Control of the virtual network: NICs, switches, port groups, ports, capture. */
 #include "abi/net.h"
+#include "ctl/capture_file.h"
 #include "net/net.h"
 #include "vmk/ctl.h"
 #include "vmk/driver.h"
@@ -245,7 +246,7 @@ CTL_OP(CTL_NET_POLICY, net_policy, sizeof(struct ctl_net_policy_set), 0, CTL_ADM
 CTL_OP(CTL_NET_CAPTURE, net_capture, sizeof(struct ctl_net_capture), 0, CTL_ADMIN)
 {
 	const struct ctl_net_capture *r = c->req;
-	int err = named(r->what, sizeof(r->what)) ? capture_open(r->what, r->snap, &c->fds[0])
+	int err = named(r->what, sizeof(r->what)) ? capture_file(r->what, r->snap, &c->fds[0])
 	                                          : -EINVAL;
 
 	if (!err)

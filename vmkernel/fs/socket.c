@@ -12,6 +12,7 @@
 enum { BUF_MIN = 2304, BUF_MAX = 8 << 20 };
 
 static int (*families[AF_MAX])(struct socket *s);
+static long (*interface_ioctl)(unsigned cmd, uva_t arg);
 
 int socket_register(unsigned family, int (*create)(struct socket *s))
 {
@@ -19,6 +20,11 @@ int socket_register(unsigned family, int (*create)(struct socket *s))
 		return -EINVAL;
 	families[family] = create;
 	return 0;
+}
+
+void socket_register_ioctl(long (*interfaces)(unsigned cmd, uva_t arg))
+{
+	interface_ioctl = interfaces;
 }
 
 static struct socket *socket_new(unsigned family, unsigned type, unsigned protocol)
@@ -96,11 +102,9 @@ static unsigned sock_poll(struct file *f, struct waitq **q)
 static long sock_ioctl(struct file *f, unsigned cmd, uva_t arg)
 {
 	struct socket *s = f->priv;
+	long err = s->ops->ioctl ? s->ops->ioctl(s, cmd, arg) : -ENOTTY;
 
-	long r = s->ops->ioctl ? s->ops->ioctl(s, cmd, arg) : -ENOTTY;
-
-	/* Any socket serves to ask for interfaces; libc takes one of AF_UNIX. */
-	return r == -ENOTTY ? inet_ioctl(s, cmd, arg) : r;
+	return err == -ENOTTY && interface_ioctl ? interface_ioctl(cmd, arg) : err;
 }
 
 static void sock_release(struct file *f)

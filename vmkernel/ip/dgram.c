@@ -427,7 +427,7 @@ static long dgram_ioctl(struct socket *s, unsigned cmd, uva_t arg)
 	struct dgram *d = s->priv;
 
 	if (cmd != FIONREAD_)
-		return inet_ioctl(s, cmd, arg);
+		return -ENOTTY;
 	mutex_lock(&ip_lock);
 	const struct datagram *g = list_first(&d->queue, struct datagram, link);
 	int n = g ? g->p->tot_len : 0;

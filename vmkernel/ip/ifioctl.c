@@ -214,11 +214,10 @@ static long change_route(uva_t arg, bool add)
 	           : ip_route_remove(false, dest, prefix, gw);
 }
 
-long inet_ioctl(struct socket *s, unsigned cmd, uva_t arg)
+long inet_ioctl(unsigned cmd, uva_t arg)
 {
 	struct ifreq r;
 
-	(void)s;
 	if (cmd == 0x8912) /* SIOCGIFCONF */
 		return get_conf(arg);
 	if (cmd == 0x890b || cmd == 0x890c) /* SIOCADDRT, SIOCDELRT */

@@ -345,5 +345,6 @@ int inet_register(void)
 {
 	int err = socket_register(AF_INET, inet_create);
 
+	socket_register_ioctl(inet_ioctl);
 	return err ? err : socket_register(AF_INET6, inet_create);
 }

@@ -258,7 +258,6 @@ static const struct sock_ops tcp_ops = {
 	.setsockopt = tcp_sock_setsockopt,
 	.getsockopt = tcp_sock_getsockopt,
 	.poll = tcp_sock_poll,
-	.ioctl = inet_ioctl,
 	.release = tcp_sock_release,
 };
 
