@@ -276,7 +276,7 @@ def test_full_rings_and_short_memory_drop_and_count(world: World) -> None:
     world.nic("vmnic0")
     world.port("a", "VM Network", mac(1), caps=VOLATILE)
     world.port("b", "VM Network", mac(2))
-    stats = world.ffi.new("struct port_stats *")
+    stats = world.ffi.new("struct ctl_net_counters *")
     world.full |= {"b", "vmnic0"}
     assert world.send("a", frame(mac(2), mac(1))) == []
     assert world.send("a", frame(mac(9), mac(1))) == []

@@ -2,9 +2,9 @@
 /* Control operations on the host: identity, log, counters, CPUs, memory, power, peek. */
 #include "abi/host.h"
 
+#include "ctl/page.h"
 #include "vmk/boot.h"
 #include "vmk/cpu.h"
-#include "vmk/ctl.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
 #include "vmk/stat.h"
@@ -69,24 +69,17 @@ CTL_OP_VAR(CTL_HOST_LOG_MARK, host_log_mark, 1, 256, 0, CTL_OPERATE)
 	return 0;
 }
 
-CTL_OP(CTL_HOST_STATS, host_stats, sizeof(struct ctl_page_req), 0, CTL_READ)
+CTL_LIST(CTL_HOST_STATS, host_stats, struct ctl_host_stats, stat)
 {
-	const struct ctl_page_req *q = c->req;
-	struct ctl_host_stats *r = c->reply;
-
 	SECTION_FOR_EACH(struct stat_entry, e, stats) {
-		uint32_t i = r->page.total++;
+		struct ctl_stat *s = page_next(page);
 
-		if (i < q->first || r->page.count == CTL_STATS_PAGE)
+		if (!s)
 			continue;
-		struct ctl_stat *s = &r->stat[r->page.count++];
-
 		str_copy(s->name, e->name, sizeof(s->name));
 		str_copy(s->help, e->help, sizeof(s->help));
 		s->value = READ_ONCE(*e->value);
 	}
-	c->reply_len = offsetof(struct ctl_host_stats, stat) + r->page.count * sizeof(r->stat[0]);
-	return 0;
 }
 
 CTL_OP(CTL_HOST_POWER, host_power, sizeof(struct ctl_host_power), 0, CTL_ADMIN)
@@ -160,24 +153,20 @@ CTL_OP(CTL_HOST_CPUID, host_cpuid, sizeof(struct ctl_host_cpuid),
 	return 0;
 }
 
-CTL_OP(CTL_HOST_CPUS, host_cpus, sizeof(struct ctl_page_req), 0, CTL_READ)
+CTL_LIST(CTL_HOST_CPUS, host_cpus, struct ctl_host_cpus, cpu)
 {
-	const struct ctl_page_req *q = c->req;
-	struct ctl_host_cpus *r = c->reply;
-
-	r->page.total = cpu_count();
-	for (uint32_t i = q->first; i < r->page.total && r->page.count < CTL_CPUS_PAGE; i++) {
-		struct ctl_cpu *cpu = &r->cpu[r->page.count++];
+	for (uint32_t i = 0; i < cpu_count(); i++) {
+		struct ctl_cpu *cpu = page_next(page);
 		struct world_times t;
 
+		if (!cpu)
+			continue;
 		cpu->id = i;
 		cpu->apic_id = cpu_apic_id(i);
 		cpu->node = cpu_node(i);
 		world_times_get(percpu[i]->idle, &t);
 		cpu->idle_ns = t.used;
 	}
-	c->reply_len = offsetof(struct ctl_host_cpus, cpu) + r->page.count * sizeof(r->cpu[0]);
-	return 0;
 }
 
 static void fill_node(struct ctl_node_memory *n, const struct mm_totals *t)

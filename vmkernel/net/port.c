@@ -286,7 +286,7 @@ uint32_t port_id(const struct port *p)
 	return p->id;
 }
 
-void port_stats_get(const struct port *p, struct port_stats *s)
+void port_stats_get(const struct port *p, struct ctl_net_counters *s)
 {
 	*s = p->stats;
 }
