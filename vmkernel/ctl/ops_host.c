@@ -62,6 +62,7 @@ CTL_OP_VAR(CTL_HOST_LOG_MARK, host_log_mark, 1, 256, 0, CTL_OPERATE)
 
 	memcpy(text, c->req, c->req_len);
 	text[c->req_len] = 0;
+	/* One mark is one line of the log: no control characters. */
 	for (char *p = text; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = '?';
@@ -111,6 +112,7 @@ CTL_OP(CTL_HOST_PEEK, host_peek, sizeof(struct ctl_host_peek), 0, CTL_ADMIN)
 
 	if (q->length == 0 || q->length > 4096)
 		return ctl_error(c, -EINVAL, "peek reads 1 to 4096 bytes");
+	/* Kernel half only, and without wrap-around. */
 	if (q->address < 0xffff800000000000ull || q->address + q->length < q->address)
 		return ctl_error(c, -EFAULT, "%#lx is no kernel address", q->address);
 	if (!peek_mapped(q->address, q->length))
@@ -155,6 +157,7 @@ CTL_OP(CTL_HOST_CPUID, host_cpuid, sizeof(struct ctl_host_cpuid),
 
 CTL_LIST(CTL_HOST_CPUS, host_cpus, struct ctl_host_cpus, cpu)
 {
+	/* CPUs are never removed, so ids are dense. */
 	for (uint32_t i = 0; i < cpu_count(); i++) {
 		struct ctl_cpu *cpu = page_next(page);
 		struct world_times t;
@@ -190,6 +193,7 @@ CTL_OP(CTL_HOST_MEMORY, host_memory, 0, sizeof(struct ctl_host_memory), CTL_READ
 	struct ctl_host_memory *r = c->reply;
 	struct mm_totals t;
 
+	/* Owners by name: their numbers may change from one build to the next. */
 	STATIC_ASSERT((int)FRAME_OWNERS <= (int)CTL_MEMORY_OWNERS);
 	r->nodes = MIN(mm_nodes(), (unsigned)CTL_MEMORY_NODES);
 	r->owners = FRAME_OWNERS;

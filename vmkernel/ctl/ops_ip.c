@@ -67,6 +67,7 @@ CTL_LIST(CTL_NET_VMKNICS, net_vmknics, struct ctl_net_vmknics, vmknic)
 {
 	struct vmknic *nic;
 
+	/* lwIP's lists and the NICs change under this lock alone. */
 	mutex_lock(&ip_lock);
 	list_for_each(nic, &vmknics, link) {
 		struct ctl_vmknic *o = page_next(page);
@@ -142,6 +143,7 @@ CTL_LIST(CTL_NET_ROUTES, net_routes, struct ctl_net_routes, route)
 		uint32_t a = netif_ip4_addr(n)->addr, m = netif_ip4_netmask(n)->addr,
 			 g = netif_ip4_gw(n)->addr;
 
+		/* lwIP keeps one default route, the default interface's gateway. */
 		if (g && n == netif_default)
 			put_route4(page_next(page), nic, 0, 0, g,
 			           nic->dhcp ? CTL_ROUTE_DHCP : CTL_ROUTE_STATIC);
@@ -215,10 +217,15 @@ CTL_LIST(CTL_NET_CONNECTIONS, net_connections, struct ctl_net_connections, conne
 			o->state = states[p->state];
 			put_ip(o->local, &p->local_ip);
 			o->local_port = p->local_port;
+			/* A listener's control block is shorter: nothing below exists in it. */
 			if (p->state == LISTEN)
 				continue;
 			put_ip(o->remote, &p->remote_ip);
 			o->remote_port = p->remote_port;
+			/*
+			 * Bytes received and not yet read, as lwIP knows them: what its window
+			 * lacks.
+			 */
 			o->recv_queue = (uint32_t)(TCP_WND_MAX(p) - p->rcv_wnd);
 			o->send_queue = (uint32_t)(TCP_SND_BUF - p->snd_buf);
 		}
@@ -244,6 +251,7 @@ CTL_LIST(CTL_NET_NEIGHBORS, net_neighbors, struct ctl_net_neighbors, neighbor)
 		ip4_addr_t *ip;
 		struct netif *n;
 		struct eth_addr *mac;
+		/* etharp_get_entry gives stable entries only. */
 		struct ctl_neighbor *o = etharp_get_entry(i, &ip, &n, &mac) ? page_next(page)
 		                                                            : NULL;
 

@@ -22,6 +22,7 @@ static void add_nic(struct uplink *u, void *arg)
 		return;
 	str_copy(n->name, u->name, sizeof(n->name));
 	str_copy(n->driver, u->driver ? u->driver : "", sizeof(n->driver));
+	/* A NIC of a test or of software has no device. */
 	if (u->device) {
 		str_copy(n->pci, u->device->name, sizeof(n->pci));
 		if (u->device->match)
@@ -70,6 +71,10 @@ CTL_LIST(CTL_NET_VSWITCHES, net_vswitches, struct ctl_net_vswitches, vswitch)
 		v->ports = vs->ports;
 		v->mtu = vs->mtu;
 		v->uplinks = vs->uplinks;
+		/*
+		 * Configured names, whether the NIC is there or not; `active` is what carries the
+		 * traffic.
+		 */
 		for (unsigned i = 0; i < vs->uplinks; i++)
 			str_copy(v->uplink[i], vs->uplink[i].name, sizeof(v->uplink[i]));
 		if (vs->active)
@@ -104,6 +109,7 @@ CTL_LIST(CTL_NET_PORTS, net_ports, struct ctl_net_ports, port)
 {
 	struct port *t;
 
+	/* Ports come, go and change group under this lock. */
 	mutex_lock(&net_config);
 	list_for_each(t, &ports, link) {
 		struct ctl_port *o = page_next(page);

@@ -36,6 +36,7 @@ static void fill_device(struct blk_dev *d, void *arg)
 	str_copy(o->serial, d->serial, sizeof(o->serial));
 	str_copy(o->revision, d->revision, sizeof(o->revision));
 	str_copy(o->part_name, d->part_name, sizeof(o->part_name));
+	/* Partitions have their disk's device. */
 	if (d->device) {
 		str_copy(o->adapter, d->device->vmk_name, sizeof(o->adapter));
 		str_copy(o->pci, d->device->name, sizeof(o->pci));
@@ -107,6 +108,7 @@ CTL_OP(CTL_STORAGE_MOUNT, storage_mount, sizeof(struct ctl_storage_device), 0, C
 
 	if (err)
 		return err;
+	/* find() opened it as one of many; the volume needs it for itself. */
 	blk_close(d, false);
 	err = blk_open(d, true);
 	if (err)
@@ -166,6 +168,7 @@ CTL_OP(CTL_STORAGE_STATS, storage_stats, sizeof(struct ctl_storage_device),
 		return err;
 	blk_stats_get(d, &s);
 	blk_close(d, false);
+	/* The arrays are copied as they are: abi/storage.h has their lengths as numbers. */
 	STATIC_ASSERT(BLK_OPS == 5);
 	memcpy(o->ops, s.ops, sizeof(o->ops));
 	memcpy(o->bytes, s.bytes, sizeof(o->bytes));
@@ -193,6 +196,7 @@ CTL_OP(CTL_STORAGE_WORLDS, storage_worlds, sizeof(struct ctl_storage_device), 0,
 	o->reserved = 0;
 	blk_close(d, false);
 	for (unsigned i = 0; i < o->count; i++) {
+		/* A world may have ended since: its row stays, without a name. */
 		struct world *w = rows[i].id ? world_find(rows[i].id) : NULL;
 
 		o->world[i] = (struct ctl_blk_world){ .id = rows[i].id,

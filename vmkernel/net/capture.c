@@ -51,6 +51,7 @@ static void put_frame(struct capture *c, const struct pkt *p)
 	uint32_t record[4] = { (uint32_t)(now / NS_PER_S), (uint32_t)(now % NS_PER_S), keep, len };
 	uint64_t flags = spin_lock_irq(&c->lock);
 
+	/* A record goes in as a whole or not at all: the stream has no way to resynchronize. */
 	if (RING - (c->tail - c->head) < PCAP_RECORD + keep) {
 		spin_unlock_irq(&c->lock, flags);
 		stat_inc(capture_lost);
@@ -91,6 +92,7 @@ void capture_frame(const void *what, const struct pkt *p, enum capture_dir dir)
 	struct capture *c;
 	uint64_t flags = spin_lock_irq(&captures_lock);
 
+	/* Under the lock, so that a capture is not freed while a frame is copied into it. */
 	list_for_each(c, &captures, link)
 		if (c->what == what)
 			put_frame(c, p);
