@@ -143,8 +143,8 @@ static struct pkt *rx_take(struct e1000 *e, unsigned i, uint8_t status)
 	if (e->rx_skip || errors & E1000_RXD_ERR_FRAME || len > E1000_RX_BYTES || !len) {
 		if (!e->rx_skip) {
 			stat_inc(rx_bad);
-			e->up.stats.rx_crc_errors += errors & E1000_RXD_ERR_CE ? 1 : 0;
-			rx_drop(e, &e->up.stats.rx_errors);
+			e->up.errors.rx_crc += errors & E1000_RXD_ERR_CE ? 1 : 0;
+			rx_drop(e, &e->up.errors.rx);
 		}
 		/* The rest of the frame has no beginning any more. */
 		e->rx_skip = !last;
@@ -162,7 +162,7 @@ static struct pkt *rx_take(struct e1000 *e, unsigned i, uint8_t status)
 		if (fresh != PA_NONE)
 			page_free(fresh, ORDER_4K);
 		stat_inc(rx_nobuf);
-		rx_drop(e, &e->up.stats.rx_no_buffer);
+		rx_drop(e, &e->up.errors.rx_no_buffer);
 		e->rx_skip = !last;
 		return NULL;
 	}

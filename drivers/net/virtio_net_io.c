@@ -73,7 +73,7 @@ static pa_t rx_exchange(struct vnet_rx *q, pa_t page)
 	if (fresh != PA_NONE)
 		page_free(fresh, ORDER_4K);
 	stat_inc(rx_nobuf);
-	q->dev->up.stats.rx_no_buffer++;
+	q->dev->up.errors.rx_no_buffer++;
 	/* The ring has room: the chain of this page was just taken. */
 	if (rx_post(q, page))
 		page_free(page, ORDER_4K);
@@ -108,7 +108,7 @@ static bool rx_header(struct pkt *p, const struct virtio_net_hdr *h)
 static void rx_drop(struct vnet_rx *q, struct pkt *p)
 {
 	stat_inc(rx_bad);
-	q->dev->up.stats.rx_errors++;
+	q->dev->up.errors.rx++;
 	if (p)
 		pkt_done(p);
 }

@@ -3,6 +3,7 @@
 #include "mm/aspace.h"
 #include "proc/futex.h"
 #include "linux/init.h"
+#include "vmk/tty.h"
 #include "proc/proc.h"
 #include "linux/syscall.h"
 #include "vmk/boot.h"
