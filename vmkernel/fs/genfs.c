@@ -2,9 +2,9 @@
 /*
  * Trees of generated files. A node is an inode and its place in the tree in one; the tree holds one
  * reference, users of the inode hold more, so a node that was removed stays until it is closed, but
- * has lost its functions. A file's text is made when it is opened, not under gen_lock: the functions
- * take locks of their subsystems. Directories may have entries without nodes (the processes of
- * /proc), which a file system answers itself.
+ * has lost its functions. A file's text is made when it is opened, not under gen_lock: the
+ * functions take locks of their subsystems. Directories may have entries without nodes (the
+ * processes of /proc), which a file system answers itself.
  */
 #include "fs/genfs.h"
 #include "vmk/mm.h"
