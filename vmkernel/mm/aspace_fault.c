@@ -217,6 +217,7 @@ ssize_t aspace_access(struct aspace *as, uva_t va, void *buf, size_t n, bool wri
 	size_t done = 0;
 
 	while (done < n) {
+		/* One page at a time; the pin keeps it, the locks are free during the copy. */
 		size_t piece = MIN(n - done, PAGE_SIZE - (va & (PAGE_SIZE - 1)));
 		pa_t pa;
 		int err = pin_page(as, va, write, &pa);
@@ -240,6 +241,7 @@ int aspace_identify(struct aspace *as, uva_t va, struct memobj **obj, uint64_t *
 	struct area *a;
 
 	*obj = NULL;
+	/* Two processes that share a page agree on the object and offset, wherever they map it. */
 	mutex_lock(&as->lock);
 	a = area_find(&as->areas, va);
 	if (a && a->obj && a->flags & AREA_SHARED) {

@@ -116,6 +116,7 @@ static struct slab *slab_new(struct slab_cache *c)
 
 	if (pa == PA_NONE)
 		return NULL;
+	/* Backwards, so that the list of free objects runs through them in rising order. */
 	s = pa_to_va(pa);
 	*s = (struct slab){ .cache = c, .total = c->total };
 	for (uint32_t i = c->total; i-- > 0;) {
@@ -230,6 +231,7 @@ static __noinline struct magazine *magazine_new(struct slab_cache *c)
 	/* A magazine for the cache of magazines would need one of its own. */
 	if (c == &magazines || c == &caches)
 		return NULL;
+	/* Without memory for one, the cache works under its lock alone, and tries again next time. */
 	m = take_slow(&magazines, NULL);
 	if (m)
 		m->count = 0;
@@ -261,6 +263,7 @@ static void give_back(struct slab_cache *c, void *p)
 	uint64_t flags;
 	struct magazine *m;
 
+	/* While p is still the caller's alone. */
 	poison(c, p);
 	flags = irq_save();
 	m = c->magazine[cpu_id()];
@@ -281,6 +284,7 @@ void slab_free(struct slab_cache *c, void *p)
 {
 	if (!p)
 		return;
+	/* An object of another cache would end up in this one's magazine, at the wrong size. */
 	ASSERT(slab_of(p)->cache == c);
 	give_back(c, p);
 }
