@@ -6,6 +6,7 @@
 #include "proc/proc.h"
 #include "proc/signal_frame.h"
 #include "linux/syscall.h"
+#include "mm/fpu_area.h"
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
 #include "vmk/layout.h"

@@ -101,7 +101,4 @@ struct group_info {
 void group_for_each(void (*fn)(const struct group_info *g, void *arg), void *arg);
 /* 0, -ENOENT, or -EINVAL for the root and for values that contradict each other. */
 int __must_check group_set_by_id(uint32_t id, const struct sched_params *p);
-
-void preempt_disable(void);
-void preempt_enable(void);
 #endif
