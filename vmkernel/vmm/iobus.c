@@ -34,6 +34,7 @@ int iobus_add_ports(struct iobus *b, struct io_range *r)
 	if (!r->len || r->base >= IOBUS_PORTS || r->len > IOBUS_PORTS - r->base)
 		return -EINVAL;
 	spin_lock(&b->lock);
+	/* Overlaps are refused as a whole: nothing is entered before all is checked. */
 	for (uint64_t p = r->base; p < r->base + r->len; p++) {
 		if (b->port_map[p]) {
 			err = -EBUSY;
@@ -46,6 +47,7 @@ int iobus_add_ports(struct iobus *b, struct io_range *r)
 		goto out;
 	r->slot = slot;
 	r->mapped = true;
+	/* The pointer before the map: a reader that finds the number finds the range. */
 	store_release(&b->port[slot], r);
 	memset(b->port_map + r->base, (int)slot, r->len);
 	err = 0;
