@@ -92,11 +92,6 @@ void vpci_set_intx(struct vpci_dev *d, bool level)
 	spin_unlock_irq(&d->bus->lock, flags);
 }
 
-bool vpci_bus_master(const struct vpci_dev *d)
-{
-	return READ_ONCE(d->config[COMMAND]) & COMMAND_MASTER;
-}
-
 static uint32_t config_read(struct vpci_bus *b, unsigned slot, unsigned off, unsigned size)
 {
 	struct vpci_dev *d = b->slot[slot];

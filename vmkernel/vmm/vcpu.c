@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The life of a virtual CPU: a world that enters the guest, handles what it comes back with, and
- * waits while the guest halts. Whoever posts work makes it visible first and calls vcpu_wake; the
- * vCPU says that it is in the guest first and looks for work then, so one of the two sees the
- * other.
+ * waits while the guest halts. Whoever posts work makes it visible first and calls vcpu_wake then;
+ * the vCPU says that it is in the guest first and looks for work then: one of the two sees the
+ * other's store.
  */
 #include "vmm/vcpu.h"
 #include "vmk/errno.h"

@@ -271,8 +271,8 @@ bool vlapic_set_base(struct vlapic *a, uint64_t v)
 	uint64_t old = a->base_msr & (APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 
 	/*
-	 * The page stays where it is; x2APIC needs the enable bit and is left through disabled
-	 * only.
+	 * The page stays where it is. x2APIC needs the enable bit too, and leads back to xAPIC only
+	 * through disabled (11.12.5).
 	 */
 	if ((v & ~0xfffull) != VM_LAPIC || (v & 0x2ff) || mode == APIC_BASE_X2APIC)
 		return false;

@@ -33,8 +33,7 @@ static void set_state(struct vm *vm, enum vm_state state, const char *reason)
 
 	str_copy(vm->reason, reason, sizeof(vm->reason));
 	str_copy(e.reason, reason, sizeof(e.reason));
-	/* Written under vm->lock, read without it by vm_wait. */
-	WRITE_ONCE(vm->state, state);
+	vm->state = state;
 	waitq_wake_all(&vm->waitq);
 	log_info("%s: %s", vm->config.name, reason);
 	if (state_hook)
@@ -345,9 +344,4 @@ unsigned vm_list(uint64_t *handle, unsigned max)
 	}
 	spin_unlock(&all_lock);
 	return n;
-}
-
-void vm_wait(struct vm *vm)
-{
-	wait_event(&vm->waitq, READ_ONCE(vm->state) != VM_RUNNING);
 }

@@ -34,7 +34,8 @@ static void deliver_to(struct vcpu *v, const struct apic_message *m)
 	}
 }
 
-void vm_deliver(struct vm *vm, const struct apic_message *m)
+/* To every local APIC that the destination names; of lowest-priority messages to one. */
+static void deliver(struct vm *vm, const struct apic_message *m)
 {
 	uint32_t start = 0;
 
@@ -68,7 +69,7 @@ void vm_msi(struct vm *vm, uint64_t address, uint32_t data)
 		return;
 	}
 	stat_inc(messages);
-	vm_deliver(vm, &m);
+	deliver(vm, &m);
 }
 
 static void send_ipi(struct vlapic *a, uint64_t icr)
@@ -88,7 +89,7 @@ static void send_ipi(struct vlapic *a, uint64_t icr)
 		return;
 	stat_inc(ipis);
 	if (shorthand == APIC_SHORT_NONE) {
-		vm_deliver(vm, &m);
+		deliver(vm, &m);
 		return;
 	}
 	for (uint32_t i = 0; i < vm->cpus; i++) {
@@ -129,7 +130,7 @@ const struct vlapic_env vm_vlapic_env = {
 
 static void ioapic_deliver(struct vioapic *io, const struct apic_message *m)
 {
-	vm_deliver(container_of(io, struct vm, ioapic), m);
+	deliver(container_of(io, struct vm, ioapic), m);
 }
 
 static void pic_changed(struct vpic *p, bool output)

@@ -14,8 +14,8 @@ struct vcon {
 	struct virtio d;
 	struct vconsole console;
 	/*
-	 * Under the device's lock. A chain is sent in steps, for it may be as long as the guest's
-	 * memory.
+	 * Under the device's lock. A chain may be as long as the guest's memory, so it is sent in
+	 * steps.
 	 */
 	struct vchain rx, tx;
 	uint32_t sent;

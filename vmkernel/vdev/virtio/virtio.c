@@ -89,7 +89,8 @@ static void reset_now(struct virtio *d)
 		vqueue_reset(&d->queue[i]);
 }
 
-void virtio_put(struct virtio *d)
+/* A request is over. */
+static void put(struct virtio *d)
 {
 	uint64_t flags = spin_lock_irq(&d->lock);
 	bool idle = --d->inflight == 0;
@@ -110,7 +111,7 @@ void virtio_complete(struct virtio *d, unsigned queue, uint16_t head, int64_t wr
 	if (!d->resetting)
 		virtio_give(d, &d->queue[queue], head, written);
 	spin_unlock_irq(&d->lock, flags);
-	virtio_put(d);
+	put(d);
 }
 
 static void begin_reset(struct virtio *d)
