@@ -335,12 +335,10 @@ bool gmem_enter(struct gmem *g, struct gmem_cpu *c)
 void gmem_leave(struct gmem *g, struct gmem_cpu *c)
 {
 	/*
-	 * What this vCPU did with the memory is visible before it says that it is out. wake's
-	 * load may come early: then the unmapper's waiting is seen by the next vCPU that leaves,
-	 * and its wait looks again.
+	 * Not just a release: in_guest must be visible before waiting is read. Otherwise this vCPU
+	 * could miss an unmapper that still saw it in the guest, and nobody would wake that.
 	 */
-	store_release(&c->in_guest, 0);
-	barrier();
+	__atomic_store_n(&c->in_guest, 0, __ATOMIC_SEQ_CST);
 	wake(g);
 }
 
