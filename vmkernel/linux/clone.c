@@ -7,6 +7,7 @@
 #include "vmk/fdtable.h"
 #include "vmk/layout.h"
 #include "vmk/string.h"
+#include "vmk/syscall.h"
 #include "x86/cpu.h"
 #include "x86/fpu.h"
 #include "x86/insn.h"
@@ -184,39 +185,39 @@ drop_proc:
 	return err;
 }
 
-SYSCALL(56, clone)
+SYSCALL5(clone, unsigned long, flags, uva_t, stack, uva_t, parent_tid, uva_t, child_tid, uint64_t,
+         tls)
 {
 	const struct clone_args c = {
-		.flags = (uint32_t)a[0] & ~(uint32_t)CSIGNAL,
-		.exit_signal = (int)(a[0] & CSIGNAL),
-		.stack = a[1],
-		.parent_tid = a[2],
-		.child_tid = a[3],
-		.tls = a[4],
+		.flags = (uint32_t)flags & ~(uint32_t)CSIGNAL,
+		.exit_signal = (int)(flags & CSIGNAL),
+		.stack = stack,
+		.parent_tid = parent_tid,
+		.child_tid = child_tid,
+		.tls = tls,
 	};
 
 	return do_clone(&c);
 }
 
-SYSCALL(57, fork)
+SYSCALL0(fork)
 {
 	return do_clone(&(struct clone_args){ .exit_signal = SIGCHLD });
 }
 
-SYSCALL(58, vfork)
+SYSCALL0(vfork)
 {
 	return do_clone(
 		&(struct clone_args){ .flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD });
 }
 
 /* struct clone_args of Linux, version 0 being its first 64 bytes. */
-SYSCALL(435, clone3)
+SYSCALL2(clone3, uva_t, args, size_t, size)
 {
 	struct {
 		uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
 		uint64_t set_tid, set_tid_size, cgroup;
 	} u = { 0 };
-	size_t size = a[1];
 	struct clone_args c;
 	int err;
 
@@ -224,7 +225,7 @@ SYSCALL(435, clone3)
 		return -EINVAL;
 	if (size > sizeof(u))
 		return -E2BIG;
-	err = copy_from_user(&u, a[0], size);
+	err = copy_from_user(&u, args, size);
 	if (err)
 		return err;
 	if (u.set_tid || u.set_tid_size || u.exit_signal > NSIG || u.flags & CSIGNAL ||

@@ -9,6 +9,7 @@
 #include "vmk/layout.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
+#include "vmk/syscall.h"
 #include "x86/fpu.h"
 #include "x86/gdt.h"
 #include "x86/insn.h"
@@ -276,12 +277,12 @@ static long user_exec(int dirfd, uva_t path_va, uva_t argv, uva_t envp, unsigned
 	return err;
 }
 
-SYSCALL(59, execve)
+SYSCALL3(execve, uva_t, path, uva_t, argv, uva_t, envp)
 {
-	return user_exec(AT_FDCWD, a[0], a[1], a[2], 0);
+	return user_exec(AT_FDCWD, path, argv, envp, 0);
 }
 
-SYSCALL(322, execveat)
+SYSCALL5(execveat, int, dirfd, uva_t, path, uva_t, argv, uva_t, envp, unsigned, flags)
 {
-	return user_exec((int)a[0], a[1], a[2], a[3], (unsigned)a[4]);
+	return user_exec(dirfd, path, argv, envp, flags);
 }

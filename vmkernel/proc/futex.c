@@ -12,6 +12,7 @@
 #include "proc/timespec.h"
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
+#include "vmk/syscall.h"
 
 enum {
 	FUTEX_WAIT = 0,
@@ -346,25 +347,25 @@ static int wait_deadline(uva_t ts, unsigned op, ns_t *deadline)
 	return 0;
 }
 
-SYSCALL(202, futex)
+SYSCALL6(futex, uva_t, word, unsigned, op, uint32_t, val, uva_t, timeout, uva_t, word2, uint32_t,
+         val3)
 {
-	unsigned op = (unsigned)a[1];
 	bool shared = !(op & FUTEX_PRIVATE_FLAG);
-	uint32_t val = (uint32_t)a[2], val3 = (uint32_t)a[5], bitset = BITSET_ANY;
+	uint32_t bitset = BITSET_ANY;
 	ns_t deadline;
 	int err;
 
 	switch (op & 127) {
 	case FUTEX_WAIT_BITSET: bitset = val3; __attribute__((fallthrough));
 	case FUTEX_WAIT:
-		err = bitset ? wait_deadline(a[3], op, &deadline) : -EINVAL;
-		return err ? err : futex_wait(a[0], shared, val, deadline, bitset);
+		err = bitset ? wait_deadline(timeout, op, &deadline) : -EINVAL;
+		return err ? err : futex_wait(word, shared, val, deadline, bitset);
 	case FUTEX_WAKE_BITSET: bitset = val3; __attribute__((fallthrough));
-	case FUTEX_WAKE: return bitset ? futex_wake(a[0], shared, (int)val, bitset) : -EINVAL;
-	case FUTEX_REQUEUE: return futex_requeue(a[0], a[4], shared, (int)val, (int)a[3], NULL);
+	case FUTEX_WAKE: return bitset ? futex_wake(word, shared, (int)val, bitset) : -EINVAL;
+	case FUTEX_REQUEUE: return futex_requeue(word, word2, shared, (int)val, (int)timeout, NULL);
 	case FUTEX_CMP_REQUEUE:
-		return futex_requeue(a[0], a[4], shared, (int)val, (int)a[3], &val3);
-	case FUTEX_WAKE_OP: return futex_wake_op(a[0], a[4], shared, (int)val, (int)a[3], val3);
+		return futex_requeue(word, word2, shared, (int)val, (int)timeout, &val3);
+	case FUTEX_WAKE_OP: return futex_wake_op(word, word2, shared, (int)val, (int)timeout, val3);
 	default: return -ENOSYS;
 	}
 }
@@ -406,10 +407,10 @@ void futex_robust_exit(struct uthread *t)
 		return;
 }
 
-SYSCALL(273, set_robust_list)
+SYSCALL2(set_robust_list, uva_t, head, size_t, size)
 {
-	if (a[1] != 24)
+	if (size != 24)
 		return -EINVAL;
-	uthread_current()->robust_list = a[0];
+	uthread_current()->robust_list = head;
 	return 0;
 }

@@ -5,13 +5,13 @@
  */
 #include "proc/proc.h"
 #include "proc/signal_frame.h"
-#include "linux/syscall.h"
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
 #include "vmk/layout.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
+#include "vmk/syscall.h"
 #include "x86/fpu.h"
 #include "x86/gdt.h"
 #include "x86/insn.h"
@@ -150,7 +150,7 @@ static void finish_call(struct trap_frame *f, const struct sigaction *handler)
 		break;
 	case ERESTART_RESTARTBLOCK:
 		if (!handler) {
-			f->error = NR_RESTART_SYSCALL;
+			f->error = NR_restart_syscall;
 			goto again;
 		}
 		f->rax = (uint64_t)-EINTR;
@@ -332,7 +332,7 @@ out:
 	return err;
 }
 
-SYSCALL(15, rt_sigreturn)
+SYSCALL0(rt_sigreturn)
 {
 	struct uthread *t = uthread_current();
 	struct trap_frame *f = uthread_frame();
