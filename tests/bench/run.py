@@ -114,9 +114,9 @@ def image_figures() -> list[Figure]:
 
 def measure(name: str, arguments: tuple[str, ...] = ()) -> list[Figure]:
     """Boots the vmkernel alone on a machine with these devices, to measure itself."""
-    options = f"bench={name} tsc=reliable watchdog=0"
+    options = f"bench={name} init=none tsc=reliable watchdog=0"
     iso = LOGS / "bench.iso"
-    image.build(iso, ROOT / "build/vmkernel.elf", {})
+    image.build(iso, ROOT / "build/test/vmkernel.elf", {})
     config = Config(cpus=1, memory=1024, icount=0, options=options, arguments=arguments, iso=iso)
     with Machine(config, LOGS / name) as machine:
         machine.console.expect(r"bench: done", 600)

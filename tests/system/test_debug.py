@@ -15,17 +15,17 @@ Boot = Callable[..., Machine]
 
 @pytest.fixture(scope="module")
 def debug_iso(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    make = ["flock", "build/debug.lock", "make", "-s", "-j2", "DEBUG=1", "image"]
+    make = ["flock", "build/debug.lock", "make", "-s", "-j2", "DEBUG=1", "test-image"]
     subprocess.run(make, cwd=ROOT, check=True)
     iso = tmp_path_factory.mktemp("debug") / "tepui.iso"
     modules = {"userworld": ROOT / "build/userworld.img"}
-    image.build(iso, ROOT / "build/debug/vmkernel.elf", modules)
+    image.build(iso, ROOT / "build/debug/test/vmkernel.elf", modules)
     return iso
 
 
 def test_selftests_pass_all_checks(boot: Boot, debug_iso: Path) -> None:
     names = "pages,heap,kmap,locks,waits,timers,work"
-    console = boot(iso=debug_iso, cpus=2, options=f"selftest={names}").console
+    console = boot(iso=debug_iso, cpus=2, options=f"selftest={names} init=none").console
     assert console.expect(r"selftest: done, (\d+) failed", 240)[1] == "0", console.transcript
 
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Deliberate panics, for the system tests and for those who want to see the purple screen. */
-#include "test/panictest.h"
 #include "vmk/boot.h"
 #include "vmk/layout.h"
 #include "vmk/lock.h"
@@ -80,7 +79,7 @@ static const struct {
 	{ "undefined", undefined },
 };
 
-void panictest(void)
+static void panictest(void)
 {
 	char name[24];
 
@@ -91,3 +90,5 @@ void panictest(void)
 			tests[i].fn();
 	log_warn("the test \"%s\" is over, or there is none of that name", name);
 }
+
+BOOT_HOOK(BOOT_READY, panictest);
