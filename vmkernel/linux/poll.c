@@ -86,6 +86,7 @@ static long poll_fds(uva_t ufds, uint64_t n, ns_t deadline)
 	struct poll_item *items;
 	long bad = 0, r;
 
+	/* Linux's bound, and ours on the kernel memory that a call takes. */
 	if (n > proc_rlimit(RLIMIT_NOFILE))
 		return -EINVAL;
 	fds = kcalloc(MAX(n, 1ull), sizeof(*fds));
@@ -97,8 +98,10 @@ static long poll_fds(uva_t ufds, uint64_t n, ns_t deadline)
 		fds[i].revents = fds[i].fd >= 0 && !items[i].f ? POLLNVAL : 0;
 		bad += fds[i].revents != 0;
 	}
+	/* References are held while it waits: a descriptor that is closed meanwhile stays valid. */
 	if (!r)
 		r = poll_wait(items, (unsigned)n, bad ? 0 : deadline);
+	/* revents is written for all, also after a timeout, and not when a signal ended the wait. */
 	if (r >= 0) {
 		r += bad;
 		for (uint64_t i = 0; i < n; i++)
@@ -213,6 +216,10 @@ static long do_select(int nfds, const uva_t set[3], ns_t deadline)
 			break;
 		struct fd_sets before = *s;
 
+		/*
+		 * An exceptional state makes poll return at once for ever. Files that are ready but
+		 * in none of the sets asked for are dropped, and the rest waits on.
+		 */
 		r = select_results(s, n, items);
 		if (r || !deadline)
 			break;
@@ -291,6 +298,7 @@ SYSCALL4(epoll_ctl, int, epfd, int, op, int, fd, uva_t, event)
 	struct file *ep, *f;
 	long r;
 
+	/* DEL takes no event, its pointer may be NULL. */
 	if (op != EPOLL_CTL_DEL && copy_from_user(&ev, event, sizeof(ev)))
 		return -EFAULT;
 	ep = fd_get(epfd);
@@ -309,7 +317,7 @@ static long do_epoll_wait(int fd, uva_t out, int max, ns_t deadline)
 
 	if (max <= 0 || max > INT32_MAX / (int)sizeof(*ev))
 		return -EINVAL;
-	max = MIN(max, (int)AT_ONCE);
+	max = MIN(max, (int)AT_ONCE); /* as much kernel memory as one call may take */
 	ev = kmalloc((size_t)max * sizeof(*ev));
 	if (!ev)
 		return -ENOMEM;
@@ -445,6 +453,7 @@ static long do_signalfd(int fd, uva_t mask, size_t size, unsigned flags)
 		return -EINVAL;
 	if (copy_from_user(&m, mask, sizeof(m)))
 		return -EFAULT;
+	/* These two cannot be taken, only obeyed. */
 	m &= ~(sig_bit(SIGKILL) | sig_bit(SIGSTOP));
 	if (fd != -1) {
 		long err = WITH_FILE(fd, s, signalfd_set(s, m));

@@ -57,6 +57,7 @@ static bool check_child(struct wait_request *w, struct proc *parent, struct proc
 {
 	int sig = c->exit_status & 0x7f;
 
+	/* proc_lock is held: of two threads that wait, one takes the child out of the lists. */
 	if (c->zombie && w->options & WEXITED) {
 		report(w, c, sig ? (c->exit_status & 0x80 ? CLD_DUMPED : CLD_KILLED) : CLD_EXITED,
 		       sig ? sig : c->exit_status >> 8, c->exit_status);
@@ -64,11 +65,13 @@ static bool check_child(struct wait_request *w, struct proc *parent, struct proc
 		usage_add(&w->usage, &c->children_usage);
 		if (!(w->options & WNOWAIT)) {
 			usage_add(&parent->children_usage, &w->usage);
+			/* The table's reference is ours now; put without the lock. */
 			proc_unpublish(c);
 			w->ended = c;
 		}
 		return true;
 	}
+	/* A stop and a continuation are each reported once, unless the caller only looks. */
 	if (c->stop_report && c->stopped && w->options & WSTOPPED) {
 		report(w, c, CLD_STOPPED, c->stop_sig, c->stop_sig << 8 | 0x7f);
 		c->stop_report = w->options & WNOWAIT;
@@ -107,6 +110,11 @@ static int do_wait(struct wait_request *w)
 	struct proc *p = proc_current();
 	int err = 0, e;
 
+	/*
+	 * The condition has the effect: wait_step() runs again after each wake until it finds a
+	 * child. proc_notify_parent() wakes under proc_lock, so a change between look and sleep is
+	 * seen. A child that was found before a signal came counts: e is then 0.
+	 */
 	e = wait_event_interruptible(&p->child_waitq, wait_step(w, &err));
 	if (w->ended)
 		proc_put(w->ended);
@@ -133,7 +141,7 @@ SYSCALL4(wait4, int, pid, uva_t, status, unsigned, options, uva_t, rusage)
 		return -ESRCH;
 	if (w.id == 0)
 		w.id = -proc_current()->pgid;
-	w.options |= WEXITED;
+	w.options |= WEXITED; /* wait4 has no flag for it */
 	err = do_wait(&w);
 	if (err <= 0)
 		return err;

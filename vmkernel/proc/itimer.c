@@ -29,8 +29,9 @@ static void alarm_next(struct proc *p, ns_t pause)
 }
 
 /*
- * An interval goes on when its signal is taken (itimer_taken()): a short one costs its own
- * process's time only.
+ * In the timer's context. An interval goes on only when its signal is taken (itimer_taken()), so
+ * that a very short one costs the time of its own process and not interrupts. Where the signal is
+ * ignored nothing takes it: then the timer goes on by itself, not faster than IGNORED_PAUSE.
  */
 static void alarm_fire(struct timer *timer)
 {
@@ -47,6 +48,7 @@ static void alarm_fire(struct timer *timer)
 
 void itimer_taken(struct proc *p)
 {
+	/* cpu < 0: the timer is not set. A set one was set anew by setitimer meanwhile. */
 	if (p->alarm_interval && p->alarm.cpu < 0)
 		alarm_next(p, 0);
 }
@@ -71,6 +73,7 @@ static void cpu_poll_fire(struct timer *timer)
 	uint64_t flags = spin_lock_irq(&proc_lock);
 	ns_t now = cpu_time_locked(p);
 
+	/* Late by up to CPU_POLL: intervals are counted from now, they do not pile up. */
 	for (unsigned i = 0; i < 2; i++) {
 		if (!p->cpu_deadline[i] || now < p->cpu_deadline[i])
 			continue;
@@ -93,6 +96,7 @@ void itimers_stop(struct proc *p)
 	uint64_t flags = spin_lock_irq(&proc_lock);
 
 	p->alarm_interval = p->cpu_deadline[0] = p->cpu_deadline[1] = 0;
+	/* Without the lock: the callbacks take it, and we wait for a running one. */
 	spin_unlock_irq(&proc_lock, flags);
 	timer_cancel_sync(&p->alarm);
 	timer_cancel_sync(&p->cpu_poll);
@@ -146,7 +150,7 @@ static bool timeval_ok(const int64_t tv[2])
 	return tv[0] >= 0 && tv[1] >= 0 && tv[1] < 1000000;
 }
 
-/* Centuries are enough. */
+/* Seconds are cut at 272 years, so that nanoseconds do not overflow. */
 static ns_t from_timeval(const int64_t tv[2])
 {
 	return (ns_t)MIN(tv[0], 1ll << 33) * NS_PER_S + (ns_t)tv[1] * NS_PER_US;
