@@ -170,7 +170,6 @@ void proc_release_parts(struct proc *p); /* takes proc_lock */
 void proc_main(void *thread) __noreturn; /* what a new thread's world runs */
 void proc_unpublish_thread(struct uthread *t);
 void proc_unpublish(struct proc *p);
-bool pgrp_orphaned_locked(int pgid, const struct proc *except);
 
 /* exit.c */
 /*
