@@ -65,12 +65,12 @@ $(GUEST): $(wildcard tests/guest/*.[chS])
 		-Wl,-Ttext-segment=0x200000,-e,start32,--build-id=none,-z,noexecstack,--no-warn-rwx-segments
 
 .PHONY: soak
-soak: $(VENV)/project $(ISO) $(GUEST) ## long versions of the tests
+soak: $(VENV)/project $(ISO) $(TEST_ISO) $(GUEST) ## long versions of the tests
 	@$(ASAN) TEPUI_SOAK=1 $(PYTEST) -q -n $(JOBS) -m 'slow or soak' --timeout 7200 tests/unit
 	@TEPUI_SOAK=1 $(PYTEST) -q -n $(JOBS) -m 'slow or soak' --timeout 7200 tests/system
 
 .PHONY: system
-system: $(VENV)/project $(ISO) $(GUEST) ## system tests in QEMU and Bochs
+system: $(VENV)/project $(ISO) $(TEST_ISO) $(GUEST) ## system tests in QEMU and Bochs
 	@$(PYTEST) -q -n $(JOBS) -m 'not soak' tests/system
 
 # One boot, once the vmkernel knows how to become ready.
@@ -79,5 +79,5 @@ smoke: $(ISO) $(VENV)/project
 	@if grep -q 'ready in' $(IMAGE); then $(PYTEST) -q -m smoke tests/system; fi
 
 .PHONY: bench
-bench: $(ISO) $(VENV)/project $(GUEST) ## figures under -icount: build/bench.json
+bench: $(ISO) $(TEST_ISO) $(VENV)/project $(GUEST) ## figures under -icount: build/bench.json
 	@$(BIN)/python -m tests.bench.run

@@ -18,8 +18,9 @@ from elftools.elf.elffile import ELFFile
 
 from tepui.iso import image
 from tepui.shell.vm import image as vm_image
+from tepui.shell.vm.devices import Device, DeviceKind
 from tepui.shell.vm.memory import MIB
-from tepui.shell.vm.spec import Device, DeviceKind, Flags, VmSpec
+from tepui.shell.vm.spec import Flags, VmSpec
 from tests.bench import kvm, linux, userworld
 from tests.bench.targets import GOALS, KVM, SHARE, THIRDS, Goal
 from tests.system.machine import ROOT, Config, Machine
@@ -114,9 +115,9 @@ def image_figures() -> list[Figure]:
 
 def measure(name: str, arguments: tuple[str, ...] = ()) -> list[Figure]:
     """Boots the vmkernel alone on a machine with these devices, to measure itself."""
-    options = f"bench={name} tsc=reliable watchdog=0"
+    options = f"bench={name} init=none tsc=reliable watchdog=0"
     iso = LOGS / "bench.iso"
-    image.build(iso, ROOT / "build/vmkernel.elf", {})
+    image.build(iso, ROOT / "build/test/vmkernel.elf", {})
     config = Config(cpus=1, memory=1024, icount=0, options=options, arguments=arguments, iso=iso)
     with Machine(config, LOGS / name) as machine:
         machine.console.expect(r"bench: done", 600)

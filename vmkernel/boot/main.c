@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The boot order of the vmkernel, on one screen. */
 #include "acpi/acpi.h"
-#include "test/devtest.h"
 #include "early/multiboot.h"
-#include "test/panictest.h"
-#include "test/selftest.h"
+#include "boot/vmimage.h"
 #include "boot/watchdog.h"
 #include "mm/mm.h"
 #include "sched/sched.h"
@@ -35,6 +33,14 @@
 
 #define LOG_MODULE "vmkernel"
 
+static void run_hooks(enum boot_stage stage)
+{
+	SECTION_FOR_EACH(struct boot_hook, hook, boot_hooks) {
+		if (hook->stage == stage)
+			hook->run();
+	}
+}
+
 static void init_devices(void)
 {
 	for (unsigned i = 0; i < acpi_info.segments; i++) {
@@ -45,8 +51,6 @@ static void init_devices(void)
 	}
 	pci_scan();
 	pci_attach();
-	nictest_run(); /* before the switches take the NICs */
-	bench_drivers_take();
 }
 
 /* The rest of the boot, in a world: it may sleep. */
@@ -59,6 +63,7 @@ static void init_main(void *arg)
 	ps2_init();
 	random_init();
 	init_devices();
+	run_hooks(BOOT_DEVICES);
 	net_init();
 	fs_init();
 	ipstack_init();
@@ -68,11 +73,9 @@ static void init_main(void *arg)
 	log_info("ready in %llu ms, %u CPUs, %llu MiB",
 	         (unsigned long long)(time_now() / NS_PER_MS), cpu_count(),
 	         (unsigned long long)(t.total_pages * PAGE_SIZE / MiB));
-	selftest_run();
-	bench_run();
-	disktest_run();
 	vmm_init();
-	panictest();
+	vmimage_start();
+	run_hooks(BOOT_READY);
 }
 
 static void start_init_world(void)

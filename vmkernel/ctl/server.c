@@ -38,8 +38,8 @@ struct ctl_conn {
 	struct mutex send;
 	bool missed; /* an event came while a reply was on its way: CTL_EVENT says so after it */
 	struct ctl_header head;
-	uint8_t request[CTL_PAYLOAD_MAX];
-	uint8_t reply[CTL_PAYLOAD_MAX];
+	uint8_t request[CTL_PAYLOAD_MAX] __aligned(8); /* both hold structures of the ABI */
+	uint8_t reply[CTL_PAYLOAD_MAX] __aligned(8);
 };
 
 struct event {

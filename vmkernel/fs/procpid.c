@@ -6,6 +6,7 @@
  */
 #include "fs/procfs.h"
 #include "proc/proc.h"
+#include "vmk/fdtable.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
 

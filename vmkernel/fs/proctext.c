@@ -4,6 +4,7 @@
 #include "mm/aspace.h"
 #include "sched/world.h"
 #include "proc/proc.h"
+#include "vmk/fdtable.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
 #include "vmk/tty.h"

@@ -4,6 +4,7 @@
 #include "proc/proc.h"
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
+#include "vmk/fdtable.h"
 #include "vmk/layout.h"
 #include "vmk/string.h"
 #include "x86/cpu.h"
@@ -64,6 +65,7 @@ static int copy_process(struct proc *p, struct proc *parent, const struct clone_
 {
 	int err = 0;
 
+	p->exe = parent->exe ? file_get(parent->exe) : NULL;
 	if (c->flags & CLONE_VM)
 		p->as = aspace_get(parent->as);
 	else

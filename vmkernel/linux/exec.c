@@ -5,6 +5,7 @@
 #include "proc/proc.h"
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
+#include "vmk/fdtable.h"
 #include "vmk/layout.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"

@@ -5,6 +5,7 @@
  */
 #include "linux/syscall.h"
 #include "proc/proc.h"
+#include "vmk/cpu.h"
 #include "vmk/errno.h"
 #include "vmk/layout.h"
 #include "vmk/log.h"
@@ -17,10 +18,30 @@
 
 STAT(syscalls_unknown, "user.syscalls_unknown", "system calls that gave ENOSYS");
 
+#define RFLAGS_NT BIT(14)
+
+extern const char syscall_entry[]; /* syscall_entry.S */
+
 static long (*table[SYSCALLS_MAX])(const uint64_t a[6]);
 static uint32_t unknown[SYSCALLS_MAX];
 
 bool syscall_dispatch(struct trap_frame *f); /* called by syscall_entry.S */
+
+/* Where SYSCALL enters on this CPU. Spec: AMD APM 2 6.1.1, Intel SDM 2B SYSCALL, SYSRET. */
+static void cpu_setup(void *arg __maybe_unused)
+{
+	/* SYSCALL takes CS from bits 47:32 and SS from 8 above; SYSRET adds 16 and 8 to 63:48. */
+	wrmsr(MSR_STAR, (uint64_t)SEL_USER_CODE32 << 48 | (uint64_t)SEL_KERNEL_CODE << 32);
+	wrmsr(MSR_LSTAR, (uintptr_t)syscall_entry);
+	/*
+	 * Cleared on entry: interrupts stay off until the stack and GS are the kernel's; TF would
+	 * single-step the entry; the C ABI wants DF clear; AC would open user memory under SMAP;
+	 * NT makes an IRET fault.
+	 */
+	wrmsr(MSR_FMASK, RFLAGS_IF | RFLAGS_TF | RFLAGS_DF | RFLAGS_AC | RFLAGS_NT);
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
+	gdt_set_cpu(this_cpu());
+}
 
 void syscall_init(void)
 {
@@ -28,6 +49,7 @@ void syscall_init(void)
 		ASSERT(e->nr < SYSCALLS_MAX && !table[e->nr]);
 		table[e->nr] = e->fn;
 	}
+	cpu_call_all(cpu_setup, NULL);
 }
 
 static long syscall_missing(uint64_t nr)

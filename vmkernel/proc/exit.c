@@ -6,7 +6,6 @@
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
 #include "vmk/log.h"
-#include "vmk/tty.h"
 
 #define LOG_MODULE "user"
 
@@ -193,26 +192,21 @@ static void release_orphaned_group(struct proc *p)
 static void proc_release_resources(struct proc *p)
 {
 	struct aspace *as = p->as;
-	struct fdtable *files = p->files;
-	struct fsctx *fs = p->fs;
-	struct file *exe = p->exe;
 	uint64_t flags;
 
 	itimers_stop(p);
-	/* First nobody finds them any more (/proc/PID), then they go. */
+	/*
+	 * The pointer goes under the lock before the memory does: /proc/PID takes its reference
+	 * under the same lock. The CPU leaves the page tables before they can be freed.
+	 */
 	flags = spin_lock_irq(&proc_lock);
-	p->files = NULL;
-	p->fs = NULL;
-	p->exe = NULL;
 	p->as = NULL;
 	p->dead.minflt += as->faults - MIN(as->faults, as->major);
 	p->dead.majflt += as->major;
 	p->dead.maxrss = MAX(p->dead.maxrss, as->resident_max);
 	aspace_switch(NULL);
 	spin_unlock_irq(&proc_lock, flags);
-	fdtable_put(files);
-	fsctx_put(fs);
-	file_put(exe);
+	proc_release_parts(p);
 	aspace_put(as);
 	proc_vfork_done(p);
 }
@@ -227,8 +221,12 @@ static void proc_end(struct proc *p)
 	if (p->pid == 1)
 		log_err("the first process ended with status %#x", status);
 	proc_release_resources(p);
-	if (leader)
-		tty_session_end(p->sid);
+	if (leader) {
+		SECTION_FOR_EACH(struct proc_part, part, proc_parts) {
+			if (part->session_end)
+				part->session_end(p->sid);
+		}
+	}
 	flags = spin_lock_irq(&proc_lock);
 	give_away_children(p);
 	signal_flush(&p->pending, ~0ull);

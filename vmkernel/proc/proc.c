@@ -45,7 +45,6 @@ static void inherit(struct proc *p, struct proc *parent)
 	memcpy(p->limits, parent->limits, sizeof(p->limits));
 	memcpy(p->comm, parent->comm, sizeof(p->comm));
 	memcpy(p->actions, parent->actions, sizeof(p->actions));
-	p->exe = parent->exe ? file_get(parent->exe) : NULL;
 	p->arg_start = parent->arg_start;
 	p->arg_end = parent->arg_end;
 	p->env_start = parent->env_start;
@@ -89,16 +88,44 @@ void proc_get(struct proc *p)
 	__atomic_add_fetch(&p->refs, 1, __ATOMIC_RELAXED);
 }
 
+static void *detach(struct proc *p, const struct proc_part *part)
+{
+	void **member = (void **)((uint8_t *)p + part->member), *attached;
+
+	if (!part->member)
+		return NULL;
+	attached = *member;
+	*member = NULL;
+	return attached;
+}
+
+void proc_release_parts(struct proc *p)
+{
+	SECTION_FOR_EACH(struct proc_part, part, proc_parts) {
+		/* Readers (/proc/PID) take their reference under the lock: none after this. */
+		uint64_t flags = spin_lock_irq(&proc_lock);
+		void *attached = detach(p, part);
+
+		spin_unlock_irq(&proc_lock, flags);
+		if (attached)
+			part->release(attached);
+	}
+}
+
 void proc_put(struct proc *p)
 {
 	if (__atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL))
 		return;
-	if (p->exe)
-		file_put(p->exe);
-	if (p->fs)
-		fsctx_put(p->fs);
-	if (p->files)
-		fdtable_put(p->files);
+	/*
+	 * exit.c has released the parts of a process that ran, so that this may be called under
+	 * proc_lock for a zombie. Parts are left when clone failed half-way.
+	 */
+	SECTION_FOR_EACH(struct proc_part, part, proc_parts) {
+		void *attached = detach(p, part);
+
+		if (attached)
+			part->release(attached);
+	}
 	if (p->as)
 		aspace_put(p->as);
 	kfree(p);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * User threads on the CPU: what is switched with them (address space, FPU, FS and GS base), how
- * SYSCALL is set up, and what their exceptions become. Spec: AMD APM 2 6.1.1, Intel SDM 3A 6.15.
+ * User threads on the CPU: what is switched with them (address space, FPU, FS and GS base), and
+ * what their exceptions become. Spec: Intel SDM 3A 6.15.
  */
 #include "mm/aspace.h"
 #include "proc/proc.h"
-#include "linux/syscall.h"
 #include "vmk/layout.h"
 #include "vmk/log.h"
 #include "vmk/random.h"
@@ -18,13 +17,8 @@
 
 #define LOG_MODULE "user"
 
-enum { MSR_STAR = 0xc0000081, MSR_LSTAR = 0xc0000082, MSR_FMASK = 0xc0000084 };
-#define RFLAGS_NT BIT(14)
-
 STAT(user_faults, "user.page_faults", "page faults of userworlds");
 STAT(user_oom, "user.out_of_memory", "userworlds ended because memory was gone");
-
-extern const char syscall_entry[]; /* syscall_entry.S */
 
 static void save_bases(struct uthread *t)
 {
@@ -187,19 +181,4 @@ void user_traps_init(void)
 		trap_set_handler(vectors[i], user_exception);
 	trap_set_handler(VEC_PF, page_fault);
 	trap_hooks.user_return = user_return;
-}
-
-static void cpu_setup(void *arg __maybe_unused)
-{
-	/* SYSRET adds 16 for CS and 8 for SS to what stands here. */
-	wrmsr(MSR_STAR, (uint64_t)SEL_USER_CODE32 << 48 | (uint64_t)SEL_KERNEL_CODE << 32);
-	wrmsr(MSR_LSTAR, (uintptr_t)syscall_entry);
-	wrmsr(MSR_FMASK, RFLAGS_IF | RFLAGS_TF | RFLAGS_DF | RFLAGS_AC | RFLAGS_NT);
-	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
-	gdt_set_cpu(this_cpu());
-}
-
-void user_cpu_init(void)
-{
-	cpu_call_all(cpu_setup, NULL);
 }
