@@ -231,7 +231,9 @@ static __noinline struct magazine *magazine_new(struct slab_cache *c)
 	/* A magazine for the cache of magazines would need one of its own. */
 	if (c == &magazines || c == &caches)
 		return NULL;
-	/* Without memory for one, the cache works under its lock alone, and tries again next time. */
+	/*
+	 * Without memory for one, the cache works under its lock alone, and tries again next time.
+	 */
 	m = take_slow(&magazines, NULL);
 	if (m)
 		m->count = 0;
