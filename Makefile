@@ -27,7 +27,7 @@ include iso/workshop/iso.mk
 include iso/workshop/check.mk
 
 .PHONY: quick
-quick: $(VENV)/project python-lint image hcl/hcl.json ## the check before every landing: build, lint, fast tests
+quick: $(VENV)/project python-lint image test-image hcl/hcl.json ## before every landing: build, lint, fast tests
 	@$(ASAN) $(PYTEST) -q -n $(JOBS) -m 'not slow and not soak' --hypothesis-profile quick tests/unit
 	@$(MAKE) --no-print-directory smoke
 

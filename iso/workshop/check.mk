@@ -40,7 +40,7 @@ format-all: ## lay out every C file
 	@clang-format -i $(C_FILES)
 
 .PHONY: unit
-unit: $(VENV)/project image hcl/hcl.json ## unit tests on the host
+unit: $(VENV)/project image test-image hcl/hcl.json ## unit tests on the host
 	@$(ASAN) $(PYTEST) -q -n $(JOBS) -m 'not soak' tests/unit
 
 # What a fresh machine calls: packages first, then everything else in a make of its own.
