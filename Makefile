@@ -16,7 +16,7 @@ JOBS ?= 2
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo '  DEBUG=1 builds with checks into build/debug; YES=1 installs packages without asking'
 
 include iso/workshop/image.mk

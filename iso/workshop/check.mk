@@ -81,3 +81,8 @@ smoke: $(ISO) $(VENV)/project
 .PHONY: bench
 bench: $(ISO) $(TEST_ISO) $(VENV)/project $(GUEST) ## figures under -icount: build/bench.json
 	@$(BIN)/python -m tests.bench.run
+
+# make bench-compare OLD.json: the file is a goal too, which there is nothing to do for.
+.PHONY: bench-compare
+bench-compare: $(VENV)/project ## OLD.json: what changed since that run of make bench
+	@$(BIN)/python -m tests.bench.compare $(filter %.json,$(MAKECMDGOALS))
