@@ -89,7 +89,7 @@ static bool parse_id(const char **s, uint16_t *id)
 }
 
 /* hcl.block=VVVV:DDDD[,VVVV:DDDD...] */
-bool hcl_option_blocks(const char *list, uint16_t vendor, uint16_t device)
+static bool hcl_option_blocks(const char *list, uint16_t vendor, uint16_t device)
 {
 	while (*list) {
 		uint16_t v, d;

@@ -92,6 +92,8 @@ static unsigned depth_of(const struct pci_dev *p)
 	return n;
 }
 
+static unsigned pci_scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent);
+
 static unsigned scan_below(struct pci_dev *bridge)
 {
 	if (bridge->secondary <= bridge->bus || bridge->subordinate < bridge->secondary ||
@@ -125,7 +127,8 @@ static unsigned scan_function(struct pci_dev *at, struct pci_dev *parent, bool *
 	return found;
 }
 
-unsigned pci_scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent)
+/* Functions on one bus and below, appended to the list of all; returns how many are new. */
+static unsigned pci_scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent)
 {
 	unsigned found = 0;
 	uint8_t *window = pci_ecam_bus(segment, bus);

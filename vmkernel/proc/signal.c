@@ -172,7 +172,7 @@ void signal_send_locked(struct proc *p, struct uthread *t, int sig, const struct
 	waitq_wake_all(&p->signal_waitq);
 }
 
-void proc_signal(struct proc *p, int sig, const struct siginfo *info)
+static void proc_signal(struct proc *p, int sig, const struct siginfo *info)
 {
 	uint64_t flags = spin_lock_irq(&proc_lock);
 
@@ -180,7 +180,7 @@ void proc_signal(struct proc *p, int sig, const struct siginfo *info)
 	spin_unlock_irq(&proc_lock, flags);
 }
 
-void uthread_signal(struct uthread *t, int sig, const struct siginfo *info)
+static void uthread_signal(struct uthread *t, int sig, const struct siginfo *info)
 {
 	uint64_t flags = spin_lock_irq(&proc_lock);
 

@@ -130,18 +130,11 @@ struct proc;
 struct uthread;
 
 /* To a process, all processes of a group or one thread; info NULL: from the kernel. */
-void proc_signal(struct proc *p, int sig, const struct siginfo *info);
 int pgrp_signal(int pgid, int sig, const struct siginfo *info); /* -ESRCH when there is none */
-void uthread_signal(struct uthread *t, int sig, const struct siginfo *info);
 /* A fault of the current thread: delivered even when it is blocked or ignored (then it kills). */
 void uthread_fault_signal(int sig, int code, uint64_t addr);
 /*
  * Takes one pending signal out of set for the current thread: its number or 0. signalfd, sigwait.
  */
 int signal_dequeue(uint64_t set, struct siginfo *info);
-/*
- * A mask for the length of one call (ppoll, pselect6, rt_sigsuspend): the old one returns after it,
- * behind the handlers that it let in. 0 or -EFAULT, -EINVAL; nothing when mask is 0.
- */
-int __must_check signal_mask_temporarily(uva_t mask, uint64_t size);
 #endif

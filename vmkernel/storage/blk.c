@@ -17,7 +17,7 @@ STAT(retries, "blk.retries", "requests tried again");
 STAT(timeouts, "blk.timeouts", "requests that passed their deadline");
 STAT(refused, "blk.refused", "requests that were wrong in themselves");
 
-struct blk_queue *blk_queue_here(struct blk_dev *disk)
+static struct blk_queue *blk_queue_here(struct blk_dev *disk)
 {
 	return &disk->queue[cpu_id() % disk->limits.queues];
 }
@@ -47,7 +47,8 @@ static int check(const struct blk_req *r, const struct blk_dev *d, const struct 
 	return sum == r->len ? 0 : -EINVAL;
 }
 
-bool blk_fits(const struct blk_req *r, const struct blk_limits *l)
+/* Does r fit into one command? */
+static bool blk_fits(const struct blk_req *r, const struct blk_limits *l)
 {
 	if (r->op == BLK_FLUSH)
 		return true;

@@ -39,9 +39,6 @@ void blk_account(struct blk_queue *q, const struct blk_req *r, int status, ns_t 
 void blk_enqueue(struct blk_req *r, struct blk_queue *q);
 /* Ends r with status from the queue's bottom half, as done promises. */
 void blk_refuse(struct blk_req *r, struct blk_queue *q, int status);
-struct blk_queue *blk_queue_here(struct blk_dev *disk);
-/* Does r fit into one command? */
-bool blk_fits(const struct blk_req *r, const struct blk_limits *l);
 /* Carries r out as several smaller requests and copies where a piece fits no command. */
 void blk_split(struct blk_req *r, struct blk_queue *q);
 

@@ -45,7 +45,7 @@ void trap_set_interrupt(unsigned vector, void (*fn)(struct trap_frame *f))
 	store_release(&interrupts[vector], fn);
 }
 
-bool trap_fixup(struct trap_frame *f)
+static bool trap_fixup(struct trap_frame *f)
 {
 	SECTION_FOR_EACH(struct extable_entry, e, extable)
 		if (e->from == f->rip) {

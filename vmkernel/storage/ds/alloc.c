@@ -98,7 +98,7 @@ put_s1:
 	return err;
 }
 
-int ds_block_refs(struct ds *ds, uint64_t block, unsigned *refs)
+static int ds_block_refs(struct ds *ds, uint64_t block, unsigned *refs)
 {
 	struct ds_page *p;
 	int err;
@@ -120,7 +120,7 @@ int ds_block_refs(struct ds *ds, uint64_t block, unsigned *refs)
 int ds_block_ref(struct ds *ds, uint64_t block, int change)
 {
 	struct ds_page *p;
-	unsigned old;
+	unsigned old = 0;
 	int err = ds_block_refs(ds, block, &old);
 
 	if (err)

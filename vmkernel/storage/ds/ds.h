@@ -106,7 +106,6 @@ int __must_check ds_block_reserve(struct ds *ds, uint64_t *block); /* -ENOSPC */
 void ds_block_unreserve(struct ds *ds, uint64_t block);
 int __must_check ds_block_take(struct ds *ds, uint64_t block);
 int __must_check ds_block_ref(struct ds *ds, uint64_t block, int change); /* frees at 0 */
-int __must_check ds_block_refs(struct ds *ds, uint64_t block, unsigned *refs);
 void ds_freed_release(struct ds *ds); /* after a commit: durable ones may be used again */
 void ds_busy_init(struct ds *ds);
 void ds_busy_drop(struct ds *ds); /* at unmount */
@@ -141,7 +140,6 @@ int __must_check ds_index_get(struct ds *ds, uint64_t root, unsigned height, uin
 int __must_check ds_index_set(struct ds *ds, struct ds_page *ino_page, uint64_t i, uint64_t child);
 
 /* dir.c: names. Directories are pages of type INODE with a bucket table. */
-uint64_t ds_hash(const char *name, size_t len);
 int __must_check ds_dir_find(struct ds *ds, uint64_t dir, const char *name, uint64_t *inode);
 int __must_check ds_dir_add(struct ds *ds, uint64_t dir, const char *name, uint64_t inode,
                             uint8_t type);
