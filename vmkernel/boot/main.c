@@ -47,7 +47,9 @@ static void init_devices(void)
 			log_warn("PCI segment %u: its description is unusable", s->segment);
 	}
 	pci_scan();
+	pci_hotplug_init();
 	pci_attach();
+	pci_hotplug_start();
 	nictest_run(); /* before the switches take the NICs */
 	bench_drivers_take();
 }

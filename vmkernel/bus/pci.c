@@ -115,10 +115,8 @@ static unsigned scan_function(struct pci_dev *at, struct pci_dev *parent, bool *
 		*multi = p->header & PCI_HEADER_MULTI;
 	unsigned found = 1;
 
-	if ((p->header & PCI_HEADER_TYPE) == PCI_HEADER_BRIDGE) {
+	if ((p->header & PCI_HEADER_TYPE) == PCI_HEADER_BRIDGE)
 		found += scan_below(p);
-		pci_hotplug_add(p);
-	}
 	return found;
 }
 
@@ -221,12 +219,10 @@ void pci_attach(void)
 	list_for_each_safe(p, next, &functions, link)
 		if (!p->dev.driver)
 			driver_attach(&p->dev);
-	pci_hotplug_start();
 }
 
 void pci_shutdown(void)
 {
-	pci_hotplug_stop();
 	struct pci_dev *p, *next;
 
 	list_for_each_safe(p, next, &functions, link)

@@ -17,8 +17,4 @@ unsigned pci_scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent);
 void pci_forget(struct pci_dev *p);
 /* D0, decoding off, bus mastering off, INTx off: the state that probe finds and remove leaves. */
 void pci_quiesce(struct pci_dev *p);
-/* Watches a slot that announces hot plug. */
-void pci_hotplug_add(struct pci_dev *bridge);
-void pci_hotplug_start(void);
-void pci_hotplug_stop(void);
 #endif

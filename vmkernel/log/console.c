@@ -15,6 +15,7 @@ enum {
 	SCREEN_STEP = 128 /* drawn once: a screen that scrolls draws everything */
 };
 
+bool log_panicking;
 static struct console *consoles;
 static void (*input)(enum console_place place, const char *text, size_t len);
 static struct log_lock output_lock;

@@ -37,7 +37,6 @@ static uint8_t ring[RING_SIZE] __aligned(8);
 static uint64_t head, tail;
 static uint64_t next_seq = 1;
 static const struct log_clock *clock;
-bool log_panicking;
 
 static ns_t now(void)
 {

@@ -23,6 +23,7 @@
 
 enum { LEVEL_4K, LEVEL_2M, LEVEL_1G, LEVEL_TOP };
 
+pa_t paging_kernel_root;
 bool paging_has_huge;
 static pa_t (*table_alloc)(void);
 static void (*table_free)(pa_t);

@@ -28,7 +28,6 @@ STAT(irq_unexpected, "irq.unexpected", "interrupts on a vector that nobody handl
 extern const char trap_stubs[];           /* trap.S */
 void trap_dispatch(struct trap_frame *f); /* called there */
 
-struct trap_hooks trap_hooks;
 static trap_handler handlers[VEC_EXCEPTIONS];
 static void (*interrupts[256])(struct trap_frame *f);
 static struct gate idt[256] __aligned(PAGE_SIZE);

@@ -66,8 +66,16 @@ int __must_check pci_irq_attach(struct pci_dev *p, unsigned i, int cpu, irq_hand
 void pci_irq_teardown(struct pci_dev *p);
 
 void pci_for_each(void (*fn)(struct pci_dev *p, void *arg), void *arg);
-void pci_scan(void);   /* boot: find everything */
-void pci_attach(void); /* boot: bind through the HCL; a world */
-/* before power off and reset: takes every driver off its device; a world */
+
+/*
+ * All in a world, one after another: boot scans, finds the slots that announce hot plug, attaches
+ * drivers through the HCL and then has the slots watched. Before power off and reset the watching
+ * stops, and every driver is taken off its device.
+ */
+void pci_scan(void);
+void pci_hotplug_init(void);
+void pci_attach(void);
+void pci_hotplug_start(void);
+void pci_hotplug_stop(void);
 void pci_shutdown(void);
 #endif
