@@ -28,13 +28,17 @@ static const char *const exception_name[VEC_EXCEPTIONS] = {
 	[VEC_AC] = "#AC alignment check",
 };
 
-static void show_address(uint64_t at)
+/*
+ * after: 1 for a return address. The call that it follows may be its function's last instruction,
+ * as calls that never return are, and then it is the next function's first byte.
+ */
+static void show_address(uint64_t at, unsigned after)
 {
 	uint64_t offset = 0;
-	const char *name = ksym_lookup(at, &offset);
+	const char *name = ksym_lookup(at - after, &offset);
 
 	panic_print("  [%016llx] %s+%#llx\n", (unsigned long long)at, name != NULL ? name : "?",
-	            (unsigned long long)offset);
+	            (unsigned long long)(offset + after));
 }
 
 /* Both words of a frame are in mapped kernel memory. */
@@ -53,13 +57,13 @@ static void panic_backtrace(const struct panic_info *info)
 
 	panic_print("Backtrace for cpu%u:\n", cpu_id());
 	if (info->frame != NULL)
-		show_address(info->frame->rip);
+		show_address(info->frame->rip, 0);
 	for (int i = 0; i < BACKTRACE_MAX && frame_readable(rbp); i++) {
 		const uint64_t *frame = (const uint64_t *)rbp;
 
 		if (frame[1] == 0)
 			break;
-		show_address(frame[1]);
+		show_address(frame[1], 1);
 		/* Callers lie higher on the stack; anything else is a broken chain or a circle. */
 		if (frame[0] <= rbp)
 			break;
