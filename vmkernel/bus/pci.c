@@ -43,6 +43,7 @@ static void read_header(struct pci_dev *p)
 	p->header = (uint8_t)pci_read(p, PCI_HEADER, 1);
 	p->irq_line = (uint8_t)pci_read(p, PCI_IRQ_LINE, 1);
 	p->irq_pin = (uint8_t)pci_read(p, PCI_IRQ_PIN, 1);
+	/* Offsets of capabilities do not change: looked up once. 0: it has none. */
 	p->cap_pm = (uint16_t)pci_cap_find(p, PCI_CAP_PM, 0);
 	p->cap_msi = (uint16_t)pci_cap_find(p, PCI_CAP_MSI, 0);
 	p->cap_msix = (uint16_t)pci_cap_find(p, PCI_CAP_MSIX, 0);

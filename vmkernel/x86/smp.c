@@ -80,10 +80,7 @@ static void check_tscs(unsigned count)
 {
 	ns_t deadline = this_cpu()->clock_deadline;
 
-	/*
-	 * A TSC that is trusted without calling itself invariant is so by an option: not to be
-	 * argued with.
-	 */
+	/* Trusted all the same: by option tsc=reliable, or for want of another clock. */
 	if (!cpu_features.invariant_tsc)
 		return;
 	for (unsigned id = 1; id < count && time_tsc_reliable(); id++) {
@@ -102,6 +99,7 @@ static void check_tscs(unsigned count)
 void ap_entry(struct percpu *p)
 {
 	gdt_load(p);
+	/* A fault can be shown from here on; the log's and the locks' CPU number is behind GS. */
 	trap_init_cpu();
 	cpu_init_control();
 	paging_init_cpu();

@@ -57,12 +57,12 @@ void pci_set_master(struct pci_dev *p, bool on);
 int __must_check pci_reset_function(struct pci_dev *p);
 
 /*
- * Interrupt messages: up to want vectors (MSI-X, else 1 by MSI, else INTx). Returns how many there
- * are, or -errno. Each is then given its handler; vector i should go to CPU cpu (-1: any). Teardown
- * waits for running handlers. INTx follows the interrupt-line register on PIIX and ICH chipsets;
- * elsewhere the handler is called every millisecond.
+ * Interrupt messages: up to `most` vectors (MSI-X, else 1 by MSI, else INTx). Returns how many
+ * there are, or -errno. Each is then given its handler; vector i should go to CPU cpu (-1: any).
+ * Teardown waits for running handlers. INTx follows the interrupt-line register on PIIX and ICH
+ * chipsets; elsewhere the handler is called every millisecond.
  */
-int __must_check pci_irq_setup(struct pci_dev *p, unsigned want);
+int __must_check pci_irq_setup(struct pci_dev *p, unsigned most);
 int __must_check pci_irq_attach(struct pci_dev *p, unsigned i, int cpu, irq_handler fn, void *arg);
 void pci_irq_teardown(struct pci_dev *p);
 
