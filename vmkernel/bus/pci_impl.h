@@ -15,8 +15,4 @@ void pci_bars_probe(struct pci_dev *p);
 void pci_forget(struct pci_dev *p);
 /* D0, decoding off, bus mastering off, INTx off: the state that probe finds and remove leaves. */
 void pci_quiesce(struct pci_dev *p);
-/* Watches a slot that announces hot plug. */
-void pci_hotplug_add(struct pci_dev *bridge);
-void pci_hotplug_start(void);
-void pci_hotplug_stop(void);
 #endif

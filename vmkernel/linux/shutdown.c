@@ -44,6 +44,7 @@ static void shutdown_world(void *arg)
 	logfile_flush();
 	dsfs_freeze();
 	log_info("datastores are at rest");
+	pci_hotplug_stop();
 	pci_shutdown();
 	power(reboot);
 }
