@@ -78,7 +78,8 @@ static void replace_range(struct inode *i, const struct flk *want, bool unlock,
 
 static int try_lock(struct inode *i, const struct flk *want, bool unlock)
 {
-	struct flk *spare[2] = { kmalloc(sizeof(struct flk)), kmalloc(sizeof(struct flk)) };
+	struct flk *spare[2] = { kmalloc_charged(sizeof(struct flk)),
+		                 kmalloc_charged(sizeof(struct flk)) };
 	int err = 0;
 
 	if (!spare[0] || !spare[1]) {

@@ -23,7 +23,7 @@ int socket_register(unsigned family, int (*create)(struct socket *s))
 
 static struct socket *socket_new(unsigned family, unsigned type, unsigned protocol)
 {
-	struct socket *s = kzalloc(sizeof(*s));
+	struct socket *s = kzalloc_charged(sizeof(*s));
 
 	if (!s)
 		return NULL;
