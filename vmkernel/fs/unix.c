@@ -9,7 +9,7 @@ enum { BACKLOG_MAX = 4096 };
 
 struct usock *unix_new(uint16_t type)
 {
-	struct usock *u = kzalloc(sizeof(*u));
+	struct usock *u = kzalloc_charged(sizeof(*u));
 
 	if (!u)
 		return NULL;
@@ -84,7 +84,7 @@ static void unix_close(struct usock *u)
 	peer = u->peer;
 	u->peer = NULL;
 	list_splice_back(&queue, &u->queue);
-	u->queued = 0;
+	u->queued = u->charged = 0;
 	mutex_unlock(&u->lock);
 	unix_unbind(u);
 	if (peer && u->type != SOCK_DGRAM) {

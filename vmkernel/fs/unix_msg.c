@@ -7,7 +7,9 @@
 #include "vmk/mm.h"
 #include "vmk/string.h"
 
-enum { PIECE = 32768, DGRAM_MAX = 1 << 20, OVERHEAD = 128 };
+/* PIECE: a full piece with its header, and the account in front of it, fills 32 KiB. */
+enum { PIECE = 32768 - 256, DGRAM_MAX = 1 << 20 };
+STATIC_ASSERT(sizeof(struct umsg) <= 256);
 
 struct waitq unix_changed;
 
@@ -21,7 +23,7 @@ void umsg_free(struct umsg *m)
 
 size_t unix_room(const struct usock *to, const struct usock *from)
 {
-	size_t limit = from->s ? from->s->sndbuf : PIECE, used = READ_ONCE(to->queued);
+	size_t limit = from->s ? from->s->sndbuf : PIECE, used = READ_ONCE(to->charged);
 
 	return used < limit ? limit - used : 0;
 }
@@ -30,13 +32,14 @@ size_t unix_room(const struct usock *to, const struct usock *from)
 static int umsg_new(struct sock_msg *m, size_t n, bool first, const struct usock *from,
                     struct umsg **out)
 {
-	struct umsg *um = kmalloc(sizeof(*um) + n);
+	struct umsg *um = kmalloc_charged(sizeof(*um) + n);
 
 	if (!um)
-		return -ENOMEM;
+		return -ENOBUFS;
 	memset(um, 0, sizeof(*um));
 	list_init(&um->link);
 	um->len = n;
+	um->size = kmalloc_size(um);
 	um->cred = m->has_cred ? m->cred : unix_cred();
 	um->from = from->addr;
 	if (uio_read(m->u, um->data, n)) {
@@ -44,7 +47,7 @@ static int umsg_new(struct sock_msg *m, size_t n, bool first, const struct usock
 		return -EFAULT;
 	}
 	if (first && m->nfds) {
-		um->fds = kcalloc(m->nfds, sizeof(*um->fds));
+		um->fds = kcalloc_charged(m->nfds, sizeof(*um->fds));
 		if (!um->fds) {
 			kfree(um);
 			return -ENOMEM;
@@ -67,12 +70,12 @@ static int deliver(struct usock *to, struct usock *from, struct umsg *um)
 		err = to->type == SOCK_DGRAM ? -ECONNREFUSED : -EPIPE;
 	else if (to->rd_shut)
 		err = -EPIPE;
-	else if (stream ? !unix_room(to, from)
-	                : to->queued && unix_room(to, from) < um->len + OVERHEAD)
+	else if (stream ? !unix_room(to, from) : to->charged && unix_room(to, from) < um->size)
 		err = -EAGAIN;
 	if (!err) {
 		list_push_back(&to->queue, &um->link);
-		to->queued += um->len + (stream ? 0 : OVERHEAD);
+		to->queued += um->len;
+		to->charged += um->size;
 		if (to->s)
 			waitq_wake_all(&to->s->wait);
 	}
@@ -80,11 +83,11 @@ static int deliver(struct usock *to, struct usock *from, struct umsg *um)
 	return err;
 }
 
-static bool can_send(struct usock *to, const struct usock *from, size_t n)
+static bool can_send(struct usock *to, const struct usock *from, size_t size)
 {
 	return READ_ONCE(to->closed) || READ_ONCE(to->rd_shut) || READ_ONCE(from->wr_shut) ||
-	       !READ_ONCE(to->queued) ||
-	       unix_room(to, from) >= (to->type == SOCK_STREAM ? 1 : n + OVERHEAD);
+	       !READ_ONCE(to->charged) ||
+	       unix_room(to, from) >= (to->type == SOCK_STREAM ? 1 : size);
 }
 
 /* One message; *sent files are the receiver's from then on. */
@@ -101,7 +104,7 @@ static int send_one(struct socket *s, struct usock *to, struct sock_msg *m, size
 	       !(m->flags & MSG_DONTWAIT)) {
 		struct waitq *q = to->type == SOCK_DGRAM ? &unix_changed : &s->wait;
 
-		err = wait_event_intr_until(q, can_send(to, u, n), deadline);
+		err = wait_event_intr_until(q, can_send(to, u, um->size), deadline);
 		if (err) {
 			err = err == -ETIMEDOUT ? -EAGAIN : s->snd_timeout ? -EINTR : -ERESTARTSYS;
 			break;
@@ -211,6 +214,7 @@ static ssize_t recv_stream(struct socket *s, struct usock *u, struct sock_msg *m
 			u->queued -= n;
 			if (um->off == um->len) {
 				list_remove(&um->link);
+				u->charged -= um->size;
 				umsg_free(um);
 			}
 		}
@@ -237,7 +241,8 @@ static ssize_t recv_message(struct socket *s, struct usock *u, struct sock_msg *
 
 	if (!(m->flags & MSG_PEEK)) {
 		list_remove(&um->link);
-		u->queued -= um->len + OVERHEAD;
+		u->queued -= um->len;
+		u->charged -= um->size;
 		umsg_free(um);
 	}
 	return r;
