@@ -208,7 +208,7 @@ static int item_add(struct epoll *ep, struct file *f, int fd, const struct epoll
 
 		ep->wait.lock.rank = (uint16_t)MAX(ep->wait.lock.rank, inner->wait.lock.rank + 1);
 	}
-	it = kzalloc(sizeof(*it));
+	it = kzalloc_charged(sizeof(*it));
 	if (!it)
 		return -ENOMEM;
 	*it = (struct epitem){
@@ -338,7 +338,7 @@ static const struct file_ops epoll_ops = { .name = "eventpoll",
 
 int epoll_create_file(uint32_t flags, struct file **out)
 {
-	struct epoll *ep = kzalloc(sizeof(*ep));
+	struct epoll *ep = kzalloc_charged(sizeof(*ep));
 	int err;
 
 	if (!ep)

@@ -15,7 +15,7 @@ enum { BACKLOG_MAX = 4096 };
 
 static struct usock *unix_new(uint16_t type)
 {
-	struct usock *u = kzalloc(sizeof(*u));
+	struct usock *u = kzalloc_charged(sizeof(*u));
 
 	if (!u)
 		return NULL;
@@ -98,7 +98,7 @@ static void unix_close(struct usock *u)
 	u->peer = NULL;
 	/* Freed below: releasing a file may close a socket, which takes locks of other ends. */
 	list_splice_back(&queue, &u->queue);
-	u->queued = 0;
+	u->queued = u->charged = 0;
 	mutex_unlock(&u->lock);
 	unix_unbind(u);
 	if (peer && u->type != SOCK_DGRAM) {

@@ -18,6 +18,7 @@ struct umsg {
 	struct ucred cred;
 	struct sockaddr_any from; /* datagrams */
 	size_t off, len;          /* off: already read (streams) */
+	size_t size;              /* that it takes in memory: what counts against the queue */
 	uint8_t data[];
 };
 
@@ -31,7 +32,8 @@ struct usock {
 	bool peer_gone;        /* streams: the other end was closed */
 	bool closed;           /* its own socket is gone; lives on in references */
 	struct list queue;     /* umsg */
-	size_t queued;         /* bytes in queue */
+	size_t queued;         /* bytes in queue, as FIONREAD tells them */
+	size_t charged;        /* umsg.size of all in queue: the bound is a sender's SO_SNDBUF */
 	/* Listening. */
 	struct list pending; /* usock.in_pending, with a reference each */
 	struct list in_pending;

@@ -8,10 +8,11 @@
 #include "vmk/string.h"
 
 enum {
-	PIECE = 32768,       /* bytes of a stream in one allocation */
+	/* Bytes of a stream in one allocation: with its header and the account in front, 32 KiB. */
+	PIECE = 32768 - 256,
 	DGRAM_MAX = 1 << 20, /* bytes of a message that must stay in one */
-	OVERHEAD = 128,      /* a message is charged so, that empty ones fill a queue too */
 };
+STATIC_ASSERT(sizeof(struct umsg) <= 256);
 
 struct waitq unix_changed;
 
@@ -26,7 +27,7 @@ void umsg_free(struct umsg *m)
 size_t unix_room(const struct usock *to, const struct usock *from)
 {
 	/* As on Linux the sender's SO_SNDBUF is the bound, not the receiver's. */
-	size_t limit = from->s ? from->s->sndbuf : PIECE, used = READ_ONCE(to->queued);
+	size_t limit = from->s ? from->s->sndbuf : PIECE, used = READ_ONCE(to->charged);
 
 	return used < limit ? limit - used : 0;
 }
@@ -35,13 +36,14 @@ size_t unix_room(const struct usock *to, const struct usock *from)
 static int umsg_new(struct sock_msg *m, size_t n, bool first, const struct usock *from,
                     struct umsg **out)
 {
-	struct umsg *um = kmalloc(sizeof(*um) + n);
+	struct umsg *um = kmalloc_charged(sizeof(*um) + n);
 
 	if (!um)
-		return -ENOMEM;
+		return -ENOBUFS;
 	memset(um, 0, sizeof(*um));
 	list_init(&um->link);
 	um->len = n;
+	um->size = kmalloc_size(um);
 	/*
 	 * SCM_CREDENTIALS was checked by the caller; without it the kernel vouches for the sender.
 	 */
@@ -53,7 +55,7 @@ static int umsg_new(struct sock_msg *m, size_t n, bool first, const struct usock
 	}
 	/* Files travel with the first byte, so the first piece alone carries them. */
 	if (first && m->nfds) {
-		um->fds = kcalloc(m->nfds, sizeof(*um->fds));
+		um->fds = kcalloc_charged(m->nfds, sizeof(*um->fds));
 		if (!um->fds) {
 			kfree(um);
 			return -ENOMEM;
@@ -80,12 +82,12 @@ static int deliver(struct usock *to, struct usock *from, struct umsg *um)
 	 * A stream piece goes in when there is any room; a message only as a whole, or into an
 	 * empty queue.
 	 */
-	else if (stream ? !unix_room(to, from)
-	                : to->queued && unix_room(to, from) < um->len + OVERHEAD)
+	else if (stream ? !unix_room(to, from) : to->charged && unix_room(to, from) < um->size)
 		err = -EAGAIN;
 	if (!err) {
 		list_push_back(&to->queue, &um->link);
-		to->queued += um->len + (stream ? 0 : OVERHEAD);
+		to->queued += um->len;
+		to->charged += um->size;
 		if (to->s)
 			waitq_wake_all(&to->s->wait);
 	}
@@ -97,11 +99,11 @@ static int deliver(struct usock *to, struct usock *from, struct umsg *um)
  * The condition of a sleeping sender, without locks: deliver() decides again. A receiver that is
  * gone ends the wait too.
  */
-static bool can_send(struct usock *to, const struct usock *from, size_t n)
+static bool can_send(struct usock *to, const struct usock *from, size_t size)
 {
 	return READ_ONCE(to->closed) || READ_ONCE(to->rd_shut) || READ_ONCE(from->wr_shut) ||
-	       !READ_ONCE(to->queued) ||
-	       unix_room(to, from) >= (to->type == SOCK_STREAM ? 1 : n + OVERHEAD);
+	       !READ_ONCE(to->charged) ||
+	       unix_room(to, from) >= (to->type == SOCK_STREAM ? 1 : size);
 }
 
 /* One message; *sent files are the receiver's from then on. */
@@ -122,7 +124,7 @@ static int send_one(struct socket *s, struct usock *to, struct sock_msg *m, size
 		 */
 		struct waitq *q = to->type == SOCK_DGRAM ? &unix_changed : &s->wait;
 
-		err = wait_event_intr_until(q, can_send(to, u, n), deadline);
+		err = wait_event_intr_until(q, can_send(to, u, um->size), deadline);
 		if (err) {
 			err = err == -ETIMEDOUT ? -EAGAIN : s->snd_timeout ? -EINTR : -ERESTARTSYS;
 			break;
@@ -243,6 +245,7 @@ static ssize_t recv_stream(struct socket *s, struct usock *u, struct sock_msg *m
 			u->queued -= n;
 			if (um->off == um->len) {
 				list_remove(&um->link);
+				u->charged -= um->size;
 				umsg_free(um);
 			}
 		}
@@ -273,7 +276,8 @@ static ssize_t recv_message(struct socket *s, struct usock *u, struct sock_msg *
 
 	if (!(m->flags & MSG_PEEK)) {
 		list_remove(&um->link);
-		u->queued -= um->len + OVERHEAD;
+		u->queued -= um->len;
+		u->charged -= um->size;
 		umsg_free(um);
 	}
 	return got;

@@ -342,10 +342,10 @@ static int nl_create(struct socket *s)
 {
 	if (s->protocol != NETLINK_ROUTE)
 		return -EPROTONOSUPPORT;
-	struct nl *n = kzalloc(sizeof(*n));
+	struct nl *n = kzalloc_charged(sizeof(*n));
 
 	if (n)
-		n->buf = kmalloc(BUFFER);
+		n->buf = kmalloc_charged(BUFFER);
 	if (!n || !n->buf) {
 		kfree(n);
 		return -ENOBUFS;

@@ -155,6 +155,7 @@ static int set_ids(uint32_t cur[3], const uint32_t to[3])
 	for (unsigned i = 0; i < 3; i++)
 		if (to[i] != ID_KEEP)
 			cur[i] = to[i];
+	proc_account_move(proc_current());
 	return 0;
 }
 

@@ -80,6 +80,10 @@ int proc_create(struct proc *parent, struct proc **out)
 		inherit(p, parent);
 	else
 		limits_default(p);
+	if (proc_account_open(p)) {
+		proc_put(p);
+		return -ENOMEM;
+	}
 	*out = p;
 	return 0;
 }
@@ -129,6 +133,7 @@ void proc_put(struct proc *p)
 	}
 	if (p->as)
 		aspace_put(p->as);
+	proc_account_close(p);
 	kfree(p);
 }
 
@@ -174,6 +179,7 @@ int uthread_create(struct proc *p, void (*fn)(void *thread), struct uthread **ou
 		                   .kind = WORLD_USER,
 		                   .cpu = -1,
 		                   .hooks = &uthread_hooks,
+		                   .account = p->account,
 		                   .fn = fn,
 		                   .arg = t };
 

@@ -68,6 +68,8 @@ struct proc {
 	uint32_t groups[GROUPS_MAX];
 	unsigned group_count;
 	struct rlimit limits[RLIMITS];
+	struct mem_account *account; /* own; proc/account.c */
+	struct user *user;           /* own; whose account it is below */
 	char comm[COMM_LEN];
 	uint64_t arg_start, arg_end, env_start, env_end, start_stack, brk_start, brk; /* own */
 	int nice;
@@ -162,6 +164,10 @@ bool proc_is_root(void); /* the current process has euid 0 */
 
 /* proc.c: a process without threads, in no list yet; a thread in proc with a world in state NEW. */
 int __must_check proc_create(struct proc *parent, struct proc **out);
+/* The account of its kernel memory: proc/account.c. 0 or -ENOMEM. */
+int __must_check proc_account_open(struct proc *p);
+void proc_account_close(struct proc *p);
+void proc_account_move(struct proc *p); /* by the process itself, which has changed its user */
 int __must_check uthread_create(struct proc *p, void (*fn)(void *thread), struct uthread **out);
 void uthread_discard(struct uthread *t); /* behind its world's last reference */
 /* Enters ids and lists; counts against the limits. proc_lock is held. 0 or -EAGAIN. */

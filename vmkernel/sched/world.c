@@ -99,6 +99,7 @@ int world_create(const struct world_attr *attr, struct world **out)
 	}
 	init(w, attr->name, attr->kind);
 	w->hooks = attr->hooks;
+	w->account = attr->account;
 	w->fn = attr->fn;
 	w->arg = attr->arg;
 	w->pinned = attr->cpu;
@@ -239,6 +240,31 @@ void world_set_name(struct world *w, const char *name)
 void *world_arg(const struct world *w)
 {
 	return w->arg;
+}
+
+struct mem_account *world_account(const struct world *w)
+{
+	return w->account;
+}
+
+void world_set_account(struct world *w, struct mem_account *a)
+{
+	w->account = a;
+}
+
+void world_use_reserve(bool on)
+{
+	struct world *me = world_current();
+
+	ASSERT(on || me->reserve);
+	me->reserve += on ? 1 : -1u;
+}
+
+bool world_uses_reserve(void)
+{
+	struct world *me = world_current();
+
+	return me && me->reserve;
 }
 
 bool world_interrupted(const struct world *w)

@@ -123,7 +123,7 @@ static int bounce(struct split *s, struct child *c)
 {
 	struct blk_req *r = &c->req;
 
-	c->bounce = page_alloc(ORDER_4K, FRAME_DMA, 0);
+	c->bounce = page_alloc(ORDER_4K, FRAME_DMA, ALLOC_RESERVE);
 	if (c->bounce == PA_NONE)
 		return -ENOMEM;
 	/*

@@ -81,17 +81,25 @@ int blk_rw_buf(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf, si
 {
 	unsigned order = len > PAGE_SIZE ? 4 : 0;
 	size_t window = (size_t)PAGE_SIZE << order;
-	pa_t pa = page_alloc(order, FRAME_DMA, 0);
+	pa_t pa;
 	int err = 0;
 
 	if (op != BLK_READ && op != BLK_WRITE)
 		err = -EINVAL;
+	/*
+	 * The datastore's journal is written here: with memory exhausted by others it must still
+	 * become durable. What drivers allocate on the way counts as well.
+	 */
+	world_use_reserve(true);
+	pa = page_alloc(order, FRAME_DMA, 0);
 	if (pa == PA_NONE)
-		return -ENOMEM;
+		err = -ENOMEM;
 	for (size_t done = 0, step; !err && done < len; done += step) {
 		step = MIN(len - done, window);
 		err = rw_window(d, op, offset + done, (uint8_t *)buf + done, step, pa);
 	}
-	page_free(pa, order);
+	if (pa != PA_NONE)
+		page_free(pa, order);
+	world_use_reserve(false);
 	return err;
 }
