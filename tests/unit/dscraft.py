@@ -201,6 +201,13 @@ class Crafted:
         self.store(head, page)
         return True
 
+    def put(self, page: int, *fields: tuple[int, str, int]) -> None:
+        """Sets fields of a page: offset, struct's code, value."""
+        data = self.load(page)
+        for at, code, value in fields:
+            struct.pack_into(f"<{code}", data, at, value)
+        self.store(data, page)
+
     def craft(self) -> None:
         for _ in range(self.rng.choice([1, 1, 1, 2, 2, 3, 6])):
             if self.rng.random() > 0.25 or not self.change_record():
@@ -381,8 +388,10 @@ class Use:
         self.disk.destroy()
 
 
-def failures(bases: list[Base], seeds: range) -> Iterator[str]:
-    """Uses the images of `seeds`, each in a child process's hands; what went wrong with which."""
+def failures(
+    bases: list[Base], seeds: range, craft: Callable[[Crafted], None] = Crafted.craft
+) -> Iterator[str]:
+    """Uses the images of `seeds` in a child process; what went wrong with which."""
     left = list(seeds)
     while left:
         reading, writing = os.pipe()
@@ -395,7 +404,7 @@ def failures(bases: list[Base], seeds: range) -> Iterator[str]:
             for seed in left:
                 signal.alarm(PATIENCE)
                 image = Crafted(bases[seed % len(bases)], seed)
-                image.craft()
+                craft(image)
                 os.write(writing, f"{MARK}{'; '.join(image.log)}\n".encode())
                 try:
                     Use(image).run()
