@@ -117,6 +117,8 @@ class Checker:
         """A directory's buckets and names; returns what lies below."""
         below, names = [], Counter[bytes]()
         slots = dict(self.volume.children(inode))
+        if inode.buckets > layout.BUCKETS_MAX:
+            raise DamageError(f"{path}: {inode.buckets} buckets")
         if set(slots) != set(range(inode.buckets)):
             self.bad(f"{path}: {len(slots)} buckets, the inode says {inode.buckets}")
         for first in slots.values():

@@ -152,7 +152,7 @@ class Volume:
                 if child:
                     yield from walk(child, height - 1, base + i * span)
 
-        if inode.height > 4:
+        if inode.height > layout.HEIGHT_MAX:
             raise DamageError(f"inode {inode.head.page} has a tree of {inode.height} levels")
         if inode.root:
             yield from walk(inode.root, inode.height, 0)
@@ -179,10 +179,12 @@ class Volume:
 
     def chain(self, page: int) -> Iterator[tuple[int, Any]]:
         """(page, bucket) of a bucket and its overflow pages; a loop is damage."""
-        seen = set()
+        seen = set[int]()
         while page:
             if page in seen:
                 raise DamageError(f"the chain of buckets at page {page} is a loop")
+            if len(seen) == layout.CHAIN_MAX:
+                raise DamageError(f"the chain of buckets at page {page} is too long")
             seen.add(page)
             bucket = layout.Bucket.parse(self.page(page, Type.BUCKET))
             if bucket.used > PAGE - 48:

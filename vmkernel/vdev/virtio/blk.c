@@ -188,6 +188,7 @@ static struct vblk_request *next(struct vblk *b, unsigned queue)
 		return NULL;
 	}
 	memset(&q->r, 0, sizeof(q->r));
+	q->r.blk.owner = d->vm;
 	q->b = b;
 	q->queue = (uint16_t)queue;
 	q->pinned = false;
