@@ -332,6 +332,7 @@ static void started(struct virtio *d)
 {
 	struct vnet *n = container_of(d, struct vnet, d);
 	uint32_t caps = PORT_VOLATILE;
+	uint64_t flags;
 
 	/* 5.1.3.1: TSO towards the guest needs that it can finish checksums. */
 	if (d->features & VIRTIO_NET_F_GUEST_CSUM) {
@@ -340,8 +341,11 @@ static void started(struct virtio *d)
 		caps |= d->features & VIRTIO_NET_F_GUEST_TSO6 ? PORT_TSO6 : 0;
 	}
 	port_set_caps(n->port, caps);
-	for (unsigned i = 0; i < n->pairs; i++) /* buffers are looked for when packets come */
+	/* Buffers are looked for when packets come: no kicks for them. */
+	flags = spin_lock_irq(&d->lock);
+	for (unsigned i = 0; i < n->pairs; i++)
 		vqueue_kicks(&d->queue[2 * i], false);
+	spin_unlock_irq(&d->lock, flags);
 }
 
 static void reset(struct virtio *d)

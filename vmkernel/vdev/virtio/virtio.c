@@ -283,18 +283,17 @@ static uint64_t memory_read(struct io_range *r, uint64_t off, unsigned size)
 	struct virtio *d = r->dev;
 	uint64_t flags = spin_lock_irq(&d->lock), v = 0;
 	unsigned at = off % AREA_SIZE;
-	bool lower = false;
 
 	switch (off - at) {
 	case AREA_COMMON: v = common_read(d, at); break;
 	case AREA_ISR:
 		/*
-		 * Reading acknowledges and lowers INTx; outside of our lock, for the bus's
-		 * comes before.
+		 * Reading acknowledges and lowers INTx; both under the lock, or a cause that comes
+		 * between them would have its bit set and its line low.
 		 */
 		v = d->isr;
 		d->isr = 0;
-		lower = true;
+		vpci_set_intx(&d->pci, false);
 		break;
 	case AREA_DEVICE:
 		if (at + size <= d->config_len)
@@ -303,8 +302,6 @@ static uint64_t memory_read(struct io_range *r, uint64_t off, unsigned size)
 	default: break;
 	}
 	spin_unlock_irq(&d->lock, flags);
-	if (lower)
-		vpci_set_intx(&d->pci, false);
 	return v;
 }
 
