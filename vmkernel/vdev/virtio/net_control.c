@@ -80,6 +80,8 @@ void vnet_control(struct vnet *n)
 		if (ch.promisc)
 			port_set_promisc(n->port, ch.on);
 	}
+	if (more)
+		virtio_again(d, vnet_control_queue(n));
 }
 
 /*
