@@ -69,6 +69,7 @@ static void queue_bottom(struct bottom *b)
 	for (unsigned done = 0; done < BOTTOM_BUDGET; done += VBLK_BATCH)
 		if (queue_poll(q) < VBLK_BATCH)
 			return;
+	/* The budget is used up: other bottom halves come first, then this one again. */
 	bottom_raise(b);
 }
 
@@ -97,12 +98,20 @@ static unsigned describe(struct vblk_queue *q, struct vblk_slot *s, const struct
 			return 0;
 		buf[n++] = (struct virtq_buf){ iova, r->sg[i].len };
 	}
+	/*
+	 * What the device reads comes first, what it writes last, 2.7.4.2: a write's data are the
+	 * former's.
+	 */
 	if (r->op == BLK_WRITE)
 		*out = n;
 	buf[n++] = (struct virtq_buf){ at + offsetof(struct vblk_slot, status), 1 };
 	return n;
 }
 
+/*
+ * Puts a request into the ring; the lock is held. -EBUSY: no slot or no descriptors, blk.c waits
+ * for a completion.
+ */
 static int start(struct vblk_queue *q, struct blk_req *r)
 {
 	static const uint8_t type[BLK_OPS] = { [BLK_READ] = VIRTIO_BLK_T_IN,
@@ -121,6 +130,7 @@ static int start(struct vblk_queue *q, struct blk_req *r)
 	s->header = (struct virtio_blk_req){ .type = type[r->op],
 		                             .sector = ranged ? r->pos >> VIRTIO_BLK_SECTOR_SHIFT
 		                                              : 0 };
+	/* No status of the specification: a device that does not write one fails the request. */
 	s->status = 0xff;
 	unsigned n = describe(q, s, r, buf, &out);
 
@@ -130,9 +140,11 @@ static int start(struct vblk_queue *q, struct blk_req *r)
 
 	if (err)
 		return err;
+	/* Only after the ring took it: a request that was refused belongs to blk.c. */
 	s->req = r;
 	s->late = false;
 	q->free_count--;
+	/* Under the lock: two submitters would otherwise lose each other's index. */
 	virtq_kick(&q->vq);
 	return 0;
 }
@@ -183,7 +195,12 @@ static unsigned queue_poll(struct vblk_queue *q)
 			done[n].status = READ_ONCE(s->status);
 			done[n++].req = slot_free(q, s);
 		}
+		/*
+	 * Asking for the next interrupt and looking again closes the gap in which one could be
+	 * missed.
+	 */
 	} while (n < VBLK_BATCH && q->live && virtq_irq_after(&q->vq, 1));
+	/* Nothing more comes out of this ring. */
 	bool broken = q->live && q->vq.broken;
 
 	spin_unlock_irq(&q->lock, flags);
@@ -215,6 +232,7 @@ static void queue_cancel(struct vblk_queue *q, int status)
 		struct blk_req *r = s->req ? slot_free(q, s) : NULL;
 
 		spin_unlock_irq(&q->lock, flags);
+		/* Without the lock: the end may submit, to a queue that is not live. */
 		if (r)
 			end_request(q, r, late && status == BLK_AGAIN ? -ETIMEDOUT : status);
 	}
@@ -240,8 +258,10 @@ static void vblk_timeout(struct blk_dev *d, struct blk_req *r)
 {
 	struct vblk *b = d->drvdata;
 
+	/* r may have ended and be another's memory: it is only compared. */
 	if (!mark_late(b, r))
 		return;
+	/* A completion whose interrupt was lost looks like a time-out. */
 	for (unsigned n = 0; n < b->queues; n++)
 		while (queue_poll(&b->queue[n]) == VBLK_BATCH)
 			;
@@ -305,6 +325,7 @@ static int device_start(struct vblk *b)
 static void die(struct vblk *b)
 {
 	b->dead = true;
+	/* Before the requests end: their owners reuse the pages. */
 	pci_set_master(b->virtio.pci, false);
 	queues_stop(b);
 	for (unsigned i = 0; i < b->queues; i++)
@@ -312,6 +333,10 @@ static void die(struct vblk *b)
 	blk_kick(b->blk);
 }
 
+/*
+ * Takes the device back to the start. Requests that were in flight are tried again, but for what
+ * was late; a device that does not come back ends everything with -ENODEV.
+ */
 static void reset_work(struct work *w)
 {
 	struct vblk *b = container_of(w, struct vblk, reset);
@@ -327,12 +352,15 @@ static void reset_work(struct work *w)
 	queues_stop(b);
 	uint64_t features = b->virtio.features;
 
+	/* After this the device touches no memory: rings may be freed, requests ended. */
 	virtio_reset(&b->virtio);
 	virtio_close(&b->virtio);
 	int err = virtio_negotiate(&b->virtio, VBLK_WANTED);
 
+	/* blk.c knows the limits of the first negotiation. */
 	if (!err && b->virtio.features != features)
 		err = -EIO;
+	/* Before device_start: the new rings must not find old slots taken. */
 	for (unsigned i = 0; i < b->queues; i++)
 		queue_cancel(&b->queue[i], BLK_AGAIN);
 	if (!err)
@@ -346,6 +374,10 @@ static void reset_work(struct work *w)
 	blk_kick(b->blk);
 }
 
+/*
+ * Slots of each queue, which live as long as the device; rings are made anew at each reset
+ * (device_start).
+ */
 static int queues_alloc(struct vblk *b)
 {
 	struct virtio *v = &b->virtio;
@@ -446,6 +478,7 @@ static void release(struct vblk *b)
 	kfree(b);
 }
 
+/* A device that fails half way is reset and cut off from memory before its memory is freed. */
 static int vblk_probe(struct device *dev)
 {
 	struct vblk *b = kzalloc(sizeof(*b));
@@ -483,6 +516,7 @@ static void vblk_remove(struct device *dev)
 
 	WRITE_ONCE(b->removing, true);
 	work_flush(&b->reset);
+	/* What is in flight will not come back by itself, and blk_unregister waits for it. */
 	if (dev->gone || virtio_status(&b->virtio) == 0xff)
 		die(b);
 	blk_unregister(b->blk);

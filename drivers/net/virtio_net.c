@@ -45,6 +45,7 @@ static int control(struct vnet *n, uint8_t class, uint8_t command, uint32_t len)
 		return -EOPNOTSUPP;
 	c->class = class;
 	c->command = command;
+	/* No answer of the specification, so that one which was not written counts as a refusal. */
 	c->ack = 0xff;
 	int err = virtq_add(&n->ctrl, buf, 2, 1, c);
 
@@ -53,6 +54,10 @@ static int control(struct vnet *n, uint8_t class, uint8_t command, uint32_t len)
 	virtq_kick(&n->ctrl);
 	/* The queue has no interrupt: commands are rare and answered at once. */
 	while (!virtq_get(&n->ctrl, &written)) {
+		/*
+		 * The chain stays with the device; an answer that comes later would be taken for
+		 * the next command's.
+		 */
 		if (n->ctrl.broken || time_now() >= deadline)
 			return -ETIMEDOUT;
 		world_sleep_until(time_now() + NS_PER_MS / 10);
@@ -175,6 +180,7 @@ static void pair_live(struct vnet_rx *rx, struct vnet_tx *tx, bool live)
 	/* A frame that came before this asked for its interrupt in vain. */
 	if (live && virtq_irq_after(&rx->vq, 1))
 		bottom_raise(&rx->bottom);
+	/* One lock at a time; senders and receivers look at their own `live`. */
 	spin_unlock_irq(&rx->lock, flags);
 	flags = spin_lock_irq(&tx->lock);
 	tx->live = live;
@@ -224,6 +230,7 @@ static void device_stop(struct vnet *n)
 {
 	for (unsigned i = 0; i < n->pairs; i++)
 		pair_live(&n->rx[i], &n->tx[i], false);
+	/* Only now do the pages in the rings belong to us again. */
 	virtio_reset(&n->virtio);
 	pci_set_master(n->virtio.pci, false);
 	for (unsigned i = 0; i < n->pairs; i++) {
@@ -258,6 +265,7 @@ static int restart(struct vnet *n)
 	device_stop(n);
 	int err = n->resets > VNET_RESETS_MAX ? -EIO : negotiate(n);
 
+	/* Those above were told of the first set: offloads that vanish would break packets. */
 	if (!err && n->virtio.features != before)
 		err = -EPROTO;
 	if (!err)
@@ -303,6 +311,7 @@ static int pairs_alloc(struct vnet *n)
 	if (2 * most >= VIRTIO_QUEUES_MAX) /* the control queue would be out of reach */
 		most = 1;
 	n->pairs = MAX(1u, MIN(MIN(most, cpu_count()), (unsigned)VNET_PAIRS_MAX));
+	/* A pair for each CPU, if the device has as many. */
 	n->rx = kcalloc(n->pairs, sizeof(*n->rx));
 	n->tx = kcalloc(n->pairs, sizeof(*n->tx));
 	n->command = dma_alloc(dev, sizeof(*n->command), &n->command_iova);
@@ -339,6 +348,7 @@ static void release(struct vnet *n)
 	kfree(n);
 }
 
+/* What the uplink can do, from the features that were agreed. */
 static void describe(struct vnet *n)
 {
 	static const struct {
@@ -351,6 +361,10 @@ static void describe(struct vnet *n)
 	struct virtio *v = &n->virtio;
 	struct uplink *u = &n->up;
 	unsigned most = v->features & VIRTIO_NET_F_MRG_RXBUF
+	                        /*
+	 * A frame over several buffers needs mergeable ones; else it must fit the page behind its
+	 * header.
+	 */
 	                        ? 9000
 	                        : PAGE_SIZE - (unsigned)sizeof(struct virtio_net_hdr) - 18;
 
@@ -392,6 +406,10 @@ static int start(struct vnet *n)
 	return device_start(n);
 }
 
+/*
+ * On an error the device is stopped before its rings are freed. A control queue's memory tells
+ * whether there is one.
+ */
 static int vnet_probe(struct device *dev)
 {
 	struct vnet *n = kzalloc(sizeof(*n));

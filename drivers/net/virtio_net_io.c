@@ -73,7 +73,8 @@ static pa_t rx_exchange(struct vnet_rx *q, pa_t page)
 	if (fresh != PA_NONE)
 		page_free(fresh, ORDER_4K);
 	stat_inc(rx_nobuf);
-	q->dev->up.stats.rx_no_buffer++;
+	q->dev->up.errors.rx_no_buffer++;
+	/* The ring has room: the chain of this page was just taken. */
 	if (rx_post(q, page))
 		page_free(page, ORDER_4K);
 	return PA_NONE;
@@ -107,7 +108,7 @@ static bool rx_header(struct pkt *p, const struct virtio_net_hdr *h)
 static void rx_drop(struct vnet_rx *q, struct pkt *p)
 {
 	stat_inc(rx_bad);
-	q->dev->up.stats.rx_errors++;
+	q->dev->up.errors.rx++;
 	if (p)
 		pkt_done(p);
 }
@@ -138,6 +139,7 @@ static struct pkt *rx_next(struct vnet_rx *q, bool *more)
 	if (!token)
 		return NULL;
 	struct virtio_net_hdr h = *(struct virtio_net_hdr *)pa_to_va(token_page(token));
+	/* Copied once: the device could change it between the checks. */
 	unsigned buffers = n->header_len == sizeof(h) && n->virtio.features & VIRTIO_NET_F_MRG_RXBUF
 	                           ? h.num_buffers
 	                           : 1;
@@ -185,6 +187,7 @@ void vnet_rx_bottom(struct bottom *b)
 	struct vnet_rx *q = container_of(b, struct vnet_rx, bottom);
 	bool again = true;
 
+	/* A hint only: an interrupt that comes nevertheless finds nothing to do. */
 	virtq_irq_off(&q->vq);
 	for (unsigned done = 0; done < BOTTOM_BUDGET && again; done += VNET_BATCH)
 		again = rx_batch(q) == VNET_BATCH;
@@ -253,6 +256,10 @@ static void tx_header(struct virtio_net_hdr *h, const struct pkt *p)
 	}
 }
 
+/*
+ * Header and pages as one chain; the lock is held. -EBUSY: the ring is full and the packet is still
+ * the caller's.
+ */
 static int tx_post(struct vnet_tx *q, struct pkt *p)
 {
 	struct vnet *n = q->dev;
@@ -275,6 +282,9 @@ static int tx_post(struct vnet_tx *q, struct pkt *p)
 
 	if (unlikely(err))
 		return err;
+	/*
+	 * The time-out of a stuck ring counts from the moment that the device had something to do.
+	 */
 	if (!q->inflight)
 		q->moved = time_now();
 	q->free = q->next[i];
@@ -283,6 +293,10 @@ static int tx_post(struct vnet_tx *q, struct pkt *p)
 	return 0;
 }
 
+/*
+ * Sends one packet. Finished ones are released here, so that an interrupt is needed only when
+ * nothing more is sent.
+ */
 int vnet_xmit(struct uplink *u, unsigned qi, struct pkt *p)
 {
 	struct vnet *n = u->drvdata;
@@ -295,22 +309,32 @@ int vnet_xmit(struct uplink *u, unsigned qi, struct pkt *p)
 
 	if (likely(!err)) {
 		uplink_sent(u, p);
+		/*
+		 * Three quarters of what is under way; true: they have finished meanwhile and no
+		 * interrupt will tell.
+		 */
 		if (virtq_irq_after(&q->vq, q->inflight - q->inflight / 4u))
 			bottom_raise(&q->bottom);
 		virtq_kick(&q->vq);
 	} else {
 		stat_inc(tx_full);
 		u->stats.tx_dropped++;
+		/* The ring is full and nothing has come back for long: only a reset helps. */
 		stuck = q->live && (q->vq.broken || time_now() - q->moved > VNET_SEND_TIMEOUT);
 	}
 	spin_unlock_irq(&q->lock, flags);
 	if (unlikely(stuck))
 		vnet_stuck(n);
+	/* Without the lock: the owner may send again from here. */
 	for (unsigned i = 0; i < finished; i++)
 		pkt_done(done[i]);
 	return err;
 }
 
+/*
+ * Releases what has finished. The loop ends when the next interrupt is asked for and nothing came
+ * in between.
+ */
 void vnet_tx_bottom(struct bottom *b)
 {
 	struct vnet_tx *q = container_of(b, struct vnet_tx, bottom);

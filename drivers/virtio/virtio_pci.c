@@ -27,6 +27,7 @@ static uint8_t *map_structure(struct pci_dev *p, unsigned cap, uint32_t least, u
 	uint32_t off = pci_read(p, cap + VIRTIO_PCI_CAP(cap.offset), 4);
 
 	*len = pci_read(p, cap + VIRTIO_PCI_CAP(cap.length), 4);
+	/* The device wrote these numbers: nothing outside of its BAR is mapped. */
 	if (bar >= PCI_BARS || *len < least || (uint64_t)off + *len > p->bar[bar].len)
 		return NULL;
 	uint8_t *va = pci_map_bar(p, bar);
@@ -114,6 +115,7 @@ void virtio_reset(struct virtio *v)
 
 	if (err)
 		log_warn("%s: reset: error %d", v->pci->dev.name, -err);
+	/* It may still write to the rings: without bus mastering it cannot. */
 	if (err == -ETIMEDOUT)
 		pci_set_master(v->pci, false);
 }
@@ -153,12 +155,14 @@ int virtio_negotiate(struct virtio *v, uint64_t wanted)
 	uint64_t offered = offered_features(v);
 
 	v->features = offered & (wanted | VIRTIO_F_VERSION_1);
+	/* 6.1: a modern driver must not go on with a device that does not offer it. */
 	if (!v->legacy && !(v->features & VIRTIO_F_VERSION_1))
 		return -EIO;
 	accept_features(v);
 	if (v->legacy)
 		return 0;
 	set_status(v, VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK);
+	/* 3.1.1, step 6: reads back as 0 when the device does not take this set of features. */
 	return virtio_status(v) & VIRTIO_FEATURES_OK ? 0 : -EIO;
 }
 
@@ -207,6 +211,7 @@ int virtio_irqs(struct virtio *v, unsigned queues)
 	if (n < 0)
 		return n;
 	v->vectors = (unsigned)n;
+	/* 4.1.4.10: with MSI-X two more registers stand in front of the device's configuration. */
 	if (v->pci->cap_msix)
 		v->config_offset = VIRTIO_LEGACY_CONFIG_WITH_MSIX;
 	return 0;
@@ -294,6 +299,7 @@ int virtio_irqs_attach(struct virtio *v)
 	int err = pci_irq_attach(v->pci, 0, -1, v->vectors <= v->queues ? shared_irq : config_irq,
 	                         v);
 
+	/* Vector 0 is the configuration's; with too few vectors it is everybody's. */
 	if (!err)
 		err = assign_vector(v, VIRTIO_PCI_COMMON(config_msix_vector),
 		                    VIRTIO_LEGACY_CONFIG_MSIX_VECTOR, 0);
@@ -334,6 +340,7 @@ static int alloc_ring(struct virtq *q, bool indirect)
 	size_t used = ALIGN_UP(avail + sizeof(struct virtq_avail) + 2u * q->size + 2,
 	                       (size_t)VIRTQ_LEGACY_ALIGN);
 
+	/* avail_event behind the used ring takes the last two bytes. */
 	q->memory_size = used + sizeof(struct virtq_used) +
 	                 q->size * sizeof(struct virtq_used_elem) + 2;
 	q->memory = dma_alloc(dev, q->memory_size, &q->iova);
@@ -346,6 +353,7 @@ static int alloc_ring(struct virtq *q, bool indirect)
 	q->used = (void *)((uint8_t *)q->memory + used);
 	q->used_event = &q->avail->ring[q->size];
 	q->avail_event = (volatile uint16_t *)&q->used->ring[q->size];
+	/* The free list; the device looks at `next` only where the flag says so. */
 	for (unsigned i = 0; i < q->size; i++)
 		q->desc[i].next = (uint16_t)(i + 1);
 	q->free_count = q->size;
@@ -381,6 +389,10 @@ static void publish_modern(struct virtio *v, struct virtq *q)
 	mmio_write16(v->common + VIRTIO_PCI_COMMON(queue_enable), 1);
 }
 
+/*
+ * 4.1.5.1.3: size, memory, vector, addresses, and only then the queue is enabled. On an error
+ * virtio_close frees what there is.
+ */
 int virtq_create(struct virtio *v, struct virtq *q, unsigned index, unsigned size, bool indirect)
 {
 	if (index >= VIRTIO_QUEUES_MAX)
@@ -395,6 +407,7 @@ int virtq_create(struct virtio *v, struct virtq *q, unsigned index, unsigned siz
 		return n;
 	q->size = (uint16_t)n;
 	q->vector = (uint16_t)(bottom && v->vectors > index + 1 ? index + 1 : 0);
+	/* From here on virtio_close knows it. */
 	v->queue[index] = q;
 	v->queues = MAX(v->queues, index + 1);
 	int err = alloc_ring(q, indirect && v->features & VIRTIO_F_INDIRECT_DESC);

@@ -58,6 +58,7 @@ static unsigned fill_direct(struct virtq *q, unsigned head, const struct virtq_b
 		if (i + 1 < count)
 			at = d->next;
 	}
+	/* desc.next of the last one still leads to the rest of the free list. */
 	q->free_head = q->desc[at].next;
 	return count;
 }
@@ -67,20 +68,27 @@ int virtq_add(struct virtq *q, const struct virtq_buf *buf, unsigned out, unsign
 	unsigned count = out + in, head = q->free_head;
 	bool indirect = q->indirect && count > 1 && (count > DIRECT_MOST || count > q->free_count);
 
+	/* The rings hold nonsense until the device is reset. */
 	if (unlikely(q->broken))
 		return -ENODEV;
 	if (unlikely(!count ||
 	             (indirect ? count > VIRTQ_INDIRECT || !q->free_count : count > q->free_count)))
 		return -EBUSY;
+	/*
+	 * A table costs one descriptor of the ring whatever the chain's length, but the device has
+	 * to fetch it: short chains go in directly.
+	 */
 	if (indirect) {
 		q->free_head = q->desc[head].next;
 		q->free_count -= fill_indirect(q, head, buf, out, count);
 	} else {
 		q->free_count -= fill_direct(q, head, buf, out, count);
 	}
+	/* The token names the chain until virtq_get; it is never NULL. */
 	q->token[head] = token;
 	q->avail->ring[q->avail_idx & (q->size - 1)] = (uint16_t)head;
 	q->avail_idx++;
+	/* Descriptors and ring entry before the index that publishes them, 2.7.13. */
 	dma_wmb();
 	WRITE_ONCE(q->avail->idx, q->avail_idx);
 	return 0;
@@ -96,6 +104,7 @@ void virtq_kick(struct virtq *q)
 		return;
 	q->kicked = to;
 	__sync_synchronize(); /* our index before its event: else both sides may sleep */
+	/* Whether avail_event lies in [from, to), in arithmetic modulo 2^16. */
 	if (q->dev->features & VIRTIO_F_EVENT_IDX)
 		wanted = (uint16_t)(to - *q->avail_event - 1) < (uint16_t)(to - from);
 	else
@@ -126,12 +135,14 @@ void *virtq_get(struct virtq *q, uint32_t *len)
 {
 	if (q->used_idx == READ_ONCE(q->used->idx) || q->broken)
 		return NULL;
+	/* The entry is read after the index that published it. */
 	dma_rmb();
 	volatile struct virtq_used_elem *e = &q->used->ring[q->used_idx & (q->size - 1)];
 	uint32_t id = e->id;
 
 	*len = e->len;
 	q->used_idx++;
+	/* The device decides which chain ends: an id that is not ours must not index anything. */
 	if (unlikely(id >= q->size || !q->token[id])) {
 		stat_inc(stray);
 		log_err("%s: queue %u: used entry for unknown chain %u: the queue stops",
@@ -150,6 +161,7 @@ void *virtq_reclaim(struct virtq *q)
 	for (unsigned head = 0; head < q->size; head++) {
 		void *token = q->token[head];
 
+		/* In no order: the caller ends or repeats them all. */
 		if (!token)
 			continue;
 		free_chain(q, head);

@@ -16,17 +16,21 @@ static uint8_t class_of[CLASS_MAX / STEP + 1]; /* by size in steps, rounded up *
 
 void heap_init(void)
 {
-	unsigned class = 0;
+	unsigned index = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
 		caches[i] = slab_create("kmalloc", sizes[i], IS_POW2(sizes[i]) ? sizes[i] : STEP);
 		if (!caches[i])
 			panic("no memory for the heap");
 	}
+	/*
+	 * The smallest class that holds so many steps, so that kmalloc() looks up and does not
+	 * search.
+	 */
 	for (unsigned step = 0; step < ARRAY_SIZE(class_of); step++) {
-		if (step * STEP > sizes[class])
-			class ++;
-		class_of[step] = (uint8_t) class;
+		if (step * STEP > sizes[index])
+			index++;
+		class_of[step] = (uint8_t)index;
 	}
 }
 
@@ -36,6 +40,7 @@ void *kmalloc(size_t size)
 
 	if (likely(size <= CLASS_MAX))
 		return slab_alloc(caches[class_of[(size + STEP - 1) / STEP]]);
+	/* A size near 2^64 would wrap to a small one when it is rounded up to pages. */
 	if (size > (size_t)PAGE_SIZE << ORDER_MAX)
 		return NULL;
 	pa = page_alloc(log2_ceil(DIV_UP(size, (size_t)PAGE_SIZE)), FRAME_KERNEL, 0);
@@ -64,6 +69,7 @@ void kfree(void *p)
 
 	if (!p)
 		return;
+	/* The frame tells where p came from: a slab's cache, or a block of pages. */
 	f = frame_of(va_to_pa(p));
 	ASSERT(f);
 	if (likely(f->owner == FRAME_SLAB)) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Between the files that make up the run queues. */
+/* What runq.c, balance.c and world.c share. The queues themselves: sched/world.h. */
 #ifndef SCHED_RUNQ_H
 #define SCHED_RUNQ_H
 #include "sched/world.h"
@@ -14,6 +14,4 @@ unsigned balance_place(unsigned last);
 int64_t balance_reference(void);
 
 void world_init_idle(struct world *w, unsigned cpu);
-/* The bookkeeping of debug locks; 0 or -ENOMEM. */
-int __must_check lock_init_cpu(unsigned cpu);
 #endif

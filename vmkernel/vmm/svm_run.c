@@ -92,7 +92,8 @@ void svm_window(struct vcpu *v, bool irq, bool nmi)
 
 	/*
 	 * An interrupt is on its way and another one waits behind it, for instance one of the local
-	 * APIC's and one of the PIC's. V_IRQ becomes the window, so the first one moves to EVENTINJ.
+	 * APIC's and one of the PIC's. V_IRQ becomes the window, so the first one moves to
+	 * EVENTINJ.
 	 */
 	if (unlikely(irq && s->irq)) {
 		s->irq = false;
@@ -110,7 +111,9 @@ void svm_window(struct vcpu *v, bool irq, bool nmi)
 		c->int_control |= SVM_V_IRQ;
 		c->intercept3 |= SVM_I3_VINTR;
 		c->intercept_cr |= SVM_CR8_WRITE;
-		/* Without a window V_IRQ goes, unless it is an interrupt that is to be delivered. */
+		/*
+		 * Without a window V_IRQ goes, unless it is an interrupt that is to be delivered.
+		 */
 	} else if (!s->irq) {
 		c->int_control &= ~SVM_V_IRQ;
 	}
@@ -208,7 +211,9 @@ static void special_exit(struct vcpu *v, const struct vmcb *c, struct vm_exit *e
 	switch (c->exit_code) {
 	case SVM_EXIT_IOIO:
 		e->kind = EXIT_IO;
-		/* EXITINFO2 is the address of the next instruction, on every processor (15.10.2). */
+		/*
+		 * EXITINFO2 is the address of the next instruction, on every processor (15.10.2).
+		 */
 		e->len = (uint8_t)(c->exit_info2 - v->rip);
 		e->io.port = (uint16_t)GET(SVM_IO_PORT, info);
 		e->io.size = (uint8_t)GET(SVM_IO_SIZE, info);
@@ -307,7 +312,9 @@ void svm_run(struct vcpu *v, struct vm_exit *e)
 	v->int_shadow = c->int_shadow & SVM_INT_SHADOW;
 	if (unlikely((c->int_control & SVM_V_TPR) != tpr))
 		v->apic.tpr = (uint32_t)(c->int_control & SVM_V_TPR) << 4;
-	/* Before events are queued again below: this run's injection is over, whatever came of it. */
+	/*
+	 * Before events are queued again below: this run's injection is over, whatever came of it.
+	 */
 	c->event_inject = 0;
 	if (s->irq)
 		keep_irq(v, s);

@@ -2,8 +2,8 @@
 /*
  * Registers that no VMCB holds, switched with the vCPU's world: x87 to AVX by XSAVE (eagerly, so
  * that nothing of another world is ever left to guess at), XCR0, DR0-3, TSC_AUX. The kernel uses
- * none of them, so exits leave them alone. Where a CPU runs another VM than before, an IBPB is issued:
- * branch predictions of the one do not steer the other. Interrupts off.
+ * none of them, so exits leave them alone. Where a CPU runs another VM than before, an IBPB is
+ * issued: branch predictions of the one do not steer the other. Interrupts off.
  * Spec: AMD APM 2, 15.5.1, 3.2.9 (PRED_CMD); Intel SDM 1, 13.
  */
 #include "vmk/cpu.h"

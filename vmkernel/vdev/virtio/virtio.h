@@ -94,8 +94,8 @@ void virtio_broken(struct virtio *d);
 /* Interrupts as the driver wants them. Under lock. */
 void virtio_signal(struct virtio *d, struct vqueue *q);
 /*
- * Gives a chain back and tells the driver. written: bytes, or -EPROTO when its memory was not there,
- * which breaks the device. Under lock.
+ * Gives a chain back and tells the driver. written: bytes, or -EPROTO when its memory was not
+ * there, which breaks the device. Under lock.
  */
 void virtio_give(struct virtio *d, struct vqueue *q, uint16_t head, int64_t written);
 /*
