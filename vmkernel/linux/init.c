@@ -61,6 +61,10 @@ static int start_first(void)
 	if (err)
 		return err;
 	str_copy(p->comm, "init", COMM_LEN);
+	/*
+	 * Nothing of ring 3 runs yet. execve happens in the new thread itself (first_main()), since
+	 * it replaces the program of the current process.
+	 */
 	if ((err = fdtable_create(&p->files)) || (err = fsctx_create(&p->fs)) ||
 	    (err = aspace_create(&p->as)))
 		goto put;
@@ -74,6 +78,7 @@ static int start_first(void)
 		world_start(t->world);
 		return 0;
 	}
+	/* The world never started, so its hook does not discard the thread. */
 	world_put(t->world);
 	uthread_discard(t);
 put:

@@ -45,6 +45,7 @@ static int set_pgid_locked(struct proc *p, int pgid)
 {
 	struct proc *me = proc_current(), *leader;
 
+	/* setpgid(2), in the order of its errors. */
 	if (!p || (p != me && p->parent != me))
 		return -ESRCH;
 	if (p->sid != me->sid || p->sid == p->pid)
@@ -58,6 +59,7 @@ static int set_pgid_locked(struct proc *p, int pgid)
 		if (leader ? leader->sid != me->sid || leader->pgid != pgid : pgid != p->pgid)
 			return -EPERM;
 	}
+	/* The number of a group stays taken while it has members: ids.c. */
 	ids_use_group(p->pgid, -1);
 	p->pgid = pgid;
 	ids_use_group(pgid, 1);
@@ -117,6 +119,7 @@ SYSCALL0(setsid)
 	int search = p->pid;
 	uint64_t flags;
 
+	/* A group's number may outlive its leader: then its pid must not lead a second one. */
 	proc_for_each(in_group, &search);
 	if (!search)
 		return -EPERM;
@@ -321,15 +324,15 @@ SYSCALL2(setrlimit, unsigned, which, uva_t, updated)
 SYSCALL4(prlimit64, int, pid, unsigned, which, uva_t, updated, uva_t, old)
 {
 	struct proc *p = pid ? proc_find(pid) : proc_current();
-	long r;
+	long err;
 
 	if (!p)
 		return -ESRCH;
-	r = !pid || p == proc_current() || proc_is_root() ? do_limit(p, which, updated, old)
-	                                                  : -EPERM;
+	err = !pid || p == proc_current() || proc_is_root() ? do_limit(p, which, updated, old)
+	                                                    : -EPERM;
 	if (pid)
 		proc_put(p);
-	return r;
+	return err;
 }
 
 enum { PRIO_PROCESS, PRIO_PGRP, PRIO_USER, NICE_MIN = -20, NICE_MAX = 19 };

@@ -126,6 +126,7 @@ static long do_accept(struct file *f, struct socket *s, uva_t addr, uva_t len, u
 
 	if (flags & ~(unsigned)(O_CLOEXEC | O_NONBLOCK))
 		return -EINVAL;
+	/* A connection that is taken and then fails to be delivered is closed, as on Linux. */
 	err = socket_accept(s, file_nonblock(f), flags & O_NONBLOCK, &fresh);
 	if (err)
 		return err;

@@ -108,17 +108,17 @@ static bool wait_step(struct wait_request *w, int *r)
 static int do_wait(struct wait_request *w)
 {
 	struct proc *p = proc_current();
-	int err = 0, e;
+	int err = 0, wait_err;
 
 	/*
 	 * The condition has the effect: wait_step() runs again after each wake until it finds a
 	 * child. proc_notify_parent() wakes under proc_lock, so a change between look and sleep is
-	 * seen. A child that was found before a signal came counts: e is then 0.
+	 * seen. A child that was found before a signal came counts: the wait then gives 0.
 	 */
-	e = wait_event_interruptible(&p->child_waitq, wait_step(w, &err));
+	wait_err = wait_event_interruptible(&p->child_waitq, wait_step(w, &err));
 	if (w->ended)
 		proc_put(w->ended);
-	return e == -EINTR ? -ERESTARTSYS : err;
+	return wait_err == -EINTR ? -ERESTARTSYS : err;
 }
 
 static int put_usage(uva_t to, const struct usage *u)
