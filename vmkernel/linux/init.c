@@ -2,6 +2,7 @@
 /* Boot of the userworlds: tables, traps, the first process with its console. */
 #include "mm/aspace.h"
 #include "proc/futex.h"
+#include "linux/exec.h"
 #include "linux/init.h"
 #include "proc/proc.h"
 #include "linux/syscall.h"

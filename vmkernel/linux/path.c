@@ -8,7 +8,8 @@
 #include "vmk/string.h"
 #include "vmk/syscall.h"
 
-int path_from_user(uva_t p, char **out)
+/* A path from user memory; kfree it. -EFAULT, -ENAMETOOLONG, -ENOMEM. */
+static int path_from_user(uva_t p, char **out)
 {
 	char *s = kmalloc(PATH_MAX);
 	ssize_t n;
@@ -25,7 +26,8 @@ int path_from_user(uva_t p, char **out)
 	return 0;
 }
 
-int path_base(int dirfd, const char *path, struct dentry **out)
+/* The directory that dirfd means for path: NULL for the working directory; with a reference. */
+static int path_base(int dirfd, const char *path, struct dentry **out)
 {
 	struct file *f;
 	int err = 0;

@@ -7,7 +7,7 @@
 #include "fs/eventfd.h"
 #include "fs/poll.h"
 #include "linux/path.h"
-#include "proc/proc.h"
+#include "linux/signal.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
 #include "vmk/syscall.h"
@@ -65,7 +65,7 @@ static void items_put(struct poll_item *items, unsigned n)
 }
 
 /* RDNORM and WRNORM say the same as IN and OUT. */
-static unsigned want_bits(int16_t events)
+static unsigned asked_bits(int16_t events)
 {
 	unsigned e = (uint16_t)events;
 
@@ -94,7 +94,7 @@ static long poll_fds(uva_t ufds, uint64_t n, ns_t deadline)
 	err = !fds || !items ? -ENOMEM : copy_from_user(fds, ufds, n * sizeof(*fds));
 	for (uint64_t i = 0; !err && i < n; i++) {
 		items[i].f = fds[i].fd >= 0 ? fd_get(fds[i].fd) : NULL;
-		items[i].want = want_bits(fds[i].events);
+		items[i].want = asked_bits(fds[i].events);
 		fds[i].revents = fds[i].fd >= 0 && !items[i].f ? POLLNVAL : 0;
 		bad += fds[i].revents != 0;
 	}
@@ -121,28 +121,13 @@ SYSCALL3(poll, uva_t, fds, unsigned, count, int, ms)
 	return poll_fds(fds, count, ms < 0 ? NS_NEVER : ms ? from_now((ns_t)ms * NS_PER_MS) : 0);
 }
 
-/* The mask of ppoll, pselect6 and epoll_pwait; size must be 8. */
-static int temp_mask(uva_t mask, uint64_t size)
-{
-	uint64_t m;
-
-	if (!mask)
-		return 0;
-	if (size != sizeof(m))
-		return -EINVAL;
-	if (copy_from_user(&m, mask, sizeof(m)))
-		return -EFAULT;
-	signal_temp_mask(m);
-	return 0;
-}
-
 SYSCALL5(ppoll, uva_t, fds, unsigned, count, uva_t, timeout, uva_t, mask, size_t, size)
 {
 	ns_t deadline;
 	long err = deadline_of(timeout, 1, &deadline);
 
 	if (!err)
-		err = temp_mask(mask, size);
+		err = signal_mask_temporarily(mask, size);
 	if (err)
 		return err;
 	err = poll_fds(fds, count, deadline);
@@ -264,7 +249,7 @@ SYSCALL6(pselect6, int, nfds, uva_t, in, uva_t, out, uva_t, except, uva_t, timeo
 	if (!err && sigmask && copy_from_user(&m, sigmask, sizeof(m)))
 		err = -EFAULT;
 	if (!err)
-		err = temp_mask(m.mask, m.size);
+		err = signal_mask_temporarily(m.mask, m.size);
 	if (err)
 		return err;
 	err = do_select(nfds, (const uva_t[]){ in, out, except }, deadline);
@@ -340,7 +325,7 @@ SYSCALL4(epoll_wait, int, epfd, uva_t, events, int, max, int, ms)
 
 SYSCALL6(epoll_pwait, int, epfd, uva_t, events, int, max, int, ms, uva_t, mask, size_t, size)
 {
-	int err = temp_mask(mask, size);
+	int err = signal_mask_temporarily(mask, size);
 
 	return err ? err : do_epoll_wait(epfd, events, max, ms_deadline(ms));
 }
@@ -352,7 +337,7 @@ SYSCALL6(epoll_pwait2, int, epfd, uva_t, events, int, max, uva_t, timeout, uva_t
 	int err = deadline_of(timeout, 1, &deadline);
 
 	if (!err)
-		err = temp_mask(mask, size);
+		err = signal_mask_temporarily(mask, size);
 	return err ? err : do_epoll_wait(epfd, events, max, deadline);
 }
 

@@ -3,7 +3,7 @@
  * Signal calls but for rt_sigreturn. Spec: sigaction(2), sigprocmask(2), kill(2), sigaltstack(2),
  * sigtimedwait(2).
  */
-#include "proc/proc.h"
+#include "linux/signal.h"
 #include "proc/signal_frame.h"
 #include "proc/timespec.h"
 #include "mm/usercopy.h"

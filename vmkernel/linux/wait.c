@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* exit, exit_group, wait4, waitid. Spec: wait(2), wait4(2), _exit(2). */
 #include "fs/linux.h"
-#include "proc/proc.h"
+#include "linux/signal.h"
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
 #include "vmk/string.h"
@@ -35,7 +35,7 @@ struct wait_request {
 	struct proc *ended; /* to be freed by the caller */
 };
 
-static bool wanted(const struct proc *c, const struct wait_request *w)
+static bool matches(const struct proc *c, const struct wait_request *w)
 {
 	int id = w->id;
 
@@ -93,7 +93,7 @@ static bool wait_step(struct wait_request *w, int *r)
 	bool any = false, found = false;
 
 	list_for_each(c, &parent->children, sibling) {
-		if (!wanted(c, w))
+		if (!matches(c, w))
 			continue;
 		any = true;
 		found = check_child(w, parent, c);

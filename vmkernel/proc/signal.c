@@ -172,22 +172,6 @@ void signal_send_locked(struct proc *p, struct uthread *t, int sig, const struct
 	waitq_wake_all(&p->signal_waitq);
 }
 
-void proc_signal(struct proc *p, int sig, const struct siginfo *info)
-{
-	uint64_t flags = spin_lock_irq(&proc_lock);
-
-	signal_send_locked(p, NULL, sig, info);
-	spin_unlock_irq(&proc_lock, flags);
-}
-
-void uthread_signal(struct uthread *t, int sig, const struct siginfo *info)
-{
-	uint64_t flags = spin_lock_irq(&proc_lock);
-
-	signal_send_locked(t->proc, t, sig, info);
-	spin_unlock_irq(&proc_lock, flags);
-}
-
 struct group_signal {
 	int pgid, sig, sent;
 	const struct siginfo *info;
@@ -302,13 +286,13 @@ int signal_pgrp(int pgid, int sig)
 
 int signal_pid(int pid, int sig)
 {
-	struct proc *p = proc_find(pid);
+	uint64_t flags = spin_lock_irq(&proc_lock);
+	struct proc *p = ids_proc(pid);
 
-	if (!p)
-		return -ESRCH;
-	proc_signal(p, sig, NULL);
-	proc_put(p);
-	return 0;
+	if (p)
+		signal_send_locked(p, NULL, sig, NULL);
+	spin_unlock_irq(&proc_lock, flags);
+	return p ? 0 : -ESRCH;
 }
 
 void signal_current(int sig)
@@ -317,8 +301,10 @@ void signal_current(int sig)
 	struct siginfo info = {
 		.signo = sig, .code = SI_USER, .pid = t->proc->pid, .uid = t->proc->cred.uid
 	};
+	uint64_t flags = spin_lock_irq(&proc_lock);
 
-	uthread_signal(t, sig, &info);
+	signal_send_locked(t->proc, t, sig, &info);
+	spin_unlock_irq(&proc_lock, flags);
 }
 
 bool signal_blocked_or_ignored(int sig)
