@@ -100,6 +100,7 @@ static long owner(struct file *f, int cmd, uint64_t arg)
 	struct owner_ex o = { .type = f->owner < 0 ? 2 : 1,
 		              .pid = f->owner < 0 ? -f->owner : f->owner };
 
+	/* Negative: a process group. Remembered only, no file sends SIGIO. */
 	switch (cmd) {
 	case F_GETOWN: return f->owner;
 	case F_SETOWN: f->owner = (int32_t)arg; return 0;
@@ -181,6 +182,7 @@ static long do_ioctl(struct file *f, int fd, unsigned cmd, uint64_t arg)
 {
 	if (f->flags & O_PATH)
 		return -EBADF;
+	/* What every file has; the rest is the file's own. */
 	switch (cmd) {
 	case FIOCLEX:
 	case FIONCLEX: return MIN(fdtable_cloexec(table(), fd, cmd == FIOCLEX), 0);

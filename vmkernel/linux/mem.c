@@ -228,6 +228,7 @@ SYSCALL3(mincore, uva_t, addr, uint64_t, len, uva_t, out)
 
 	if (!IS_ALIGNED(addr, PAGE_SIZE))
 		return -EINVAL;
+	/* A byte a page, by way of the stack: the answer may be out of date when it is read. */
 	while (done < pages) {
 		uint64_t n = MIN(pages - done, sizeof(vec));
 		int err = aspace_mincore(current_as(), addr + done * PAGE_SIZE, n, vec);

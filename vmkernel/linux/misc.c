@@ -358,6 +358,7 @@ SYSCALL3(reboot, int, magic1, int, magic2, uint32_t, cmd)
 		return -EPERM;
 	if (magic1 != MAGIC1 || magic2 != MAGIC2)
 		return -EINVAL;
+	/* LINUX_REBOOT_CMD_RESTART, POWER_OFF and HALT: a host that halts may as well be off. */
 	switch (cmd) {
 	case 0x01234567:
 	case 0x4321fedc:

@@ -176,7 +176,7 @@ static int call_new(struct file *f, uva_t hdr, unsigned flags, struct call **out
 	struct call *c = kzalloc(sizeof(*c));
 	int err;
 
-	*out = c;
+	*out = c; /* also with an error: the caller frees it */
 	if (!c)
 		return -ENOMEM;
 	if (copy_from_user(&c->h, hdr, sizeof(c->h)))
@@ -201,6 +201,7 @@ static long do_sendmsg(struct file *f, struct socket *s, uva_t hdr, unsigned fla
 
 	if (!err && c->h.name)
 		err = sockaddr_from_user(c->h.name, c->h.namelen, &c->m.addr);
+	/* Copied as a whole before it is split: ring 3 may change it meanwhile. */
 	if (!err && c->h.control && c->h.controllen) {
 		if (c->h.controllen > CONTROL_MAX)
 			err = -ENOBUFS;
@@ -277,6 +278,7 @@ static long do_recvmsg(struct file *f, struct socket *s, uva_t hdr, unsigned fla
 	struct call *c;
 	long err = call_new(f, hdr, flags, &c), finish_err;
 
+	/* With fds_max 0, as recvfrom has it, the socket closes what files come along. */
 	if (!err) {
 		c->m.fds_max = SOCK_FDS_MAX;
 		c->m.control_max = c->h.control

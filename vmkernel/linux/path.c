@@ -188,7 +188,7 @@ static long do_mknod(int dirfd, uva_t path, uint32_t mode, uint64_t rdev)
 {
 	uint32_t type = mode & S_IFMT;
 
-	if (!type)
+	if (!type) /* mknod(2): zero means a regular file */
 		type = S_IFREG;
 	if (type == S_IFDIR)
 		return -EPERM;
@@ -296,6 +296,7 @@ static long do_link(int old_fd, uva_t old, int dirfd, uva_t path, unsigned flags
 
 	if (flags & ~(unsigned)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
+	/* Unlike most calls link(2) does not follow a link at the end of `old`. */
 	err = path_dentry(old_fd, old,
 	                  (flags & AT_EMPTY_PATH) |
 	                          (flags & AT_SYMLINK_FOLLOW ? 0 : AT_SYMLINK_NOFOLLOW),

@@ -246,6 +246,7 @@ SYSCALL6(pselect6, int, nfds, uva_t, in, uva_t, out, uva_t, except, uva_t, timeo
 	ns_t deadline;
 	long err = deadline_of(timeout, 1, &deadline);
 
+	/* Six registers are not enough: the last one points to the mask and its size. */
 	if (!err && sigmask && copy_from_user(&m, sigmask, sizeof(m)))
 		err = -EFAULT;
 	if (!err)
@@ -411,6 +412,7 @@ static long timerfd_change(struct file *f, unsigned flags, uva_t in, uva_t old)
 
 	if (flags & ~(unsigned)(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET))
 		return -EINVAL;
+	/* timerfd_settime(2): old and updated may be the same memory. */
 	if (copy_from_user(&it, in, sizeof(it)))
 		return -EFAULT;
 	if (!to_ns(&it.value, &value) || !to_ns(&it.interval, &interval))

@@ -275,6 +275,7 @@ SYSCALL2(setgroups, unsigned, count, uva_t, from)
 		return -EPERM;
 	if (count > GROUPS_MAX)
 		return -EINVAL;
+	/* By way of a copy: a fault half-way must leave the old groups. */
 	if (copy_from_user(groups, from, count * 4))
 		return -EFAULT;
 	memcpy(p->groups, groups, count * 4);
@@ -352,6 +353,7 @@ static bool priority_each(struct proc *p, void *arg)
 	         : q->which == PRIO_PGRP  ? p->pgid
 	                                  : (int)p->cred.uid;
 
+	/* proc_lock is held by proc_for_each(). nice is remembered; shares are the host's matter. */
 	if (id != q->who || p->zombie)
 		return true;
 	q->found++;

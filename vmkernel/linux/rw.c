@@ -164,6 +164,7 @@ SYSCALL2(truncate, uva_t, path, uint64_t, size)
 		err = path_inode(AT_FDCWD, path, 0, &i);
 	if (err)
 		return err;
+	/* By path: the permission to write is asked for now, ftruncate has it from open. */
 	err = inode_type(i) == INODE_DIR    ? -EISDIR
 	      : inode_type(i) != INODE_FILE ? -EINVAL
 	                                    : inode_permission(i, MAY_WRITE);

@@ -58,6 +58,7 @@ SYSCALL4(rt_sigprocmask, int, how, uva_t, set_va, uva_t, old_va, size_t, size)
 	if (set_va) {
 		if (user_read(&set, set_va))
 			return -EFAULT;
+		/* Linux's order: a bad address is seen before a bad operation, and how only with a set. */
 		if ((unsigned)how > SIG_SETMASK)
 			return -EINVAL;
 		signal_set_mask(how == SIG_BLOCK     ? old | set
@@ -247,6 +248,7 @@ SYSCALL2(kill, int, pid, int, sig)
 		return signal_one(pid, sig, &k.info);
 	if (pid == (int)0x80000000)
 		return -ESRCH;
+	/* kill(2): of many, one that may be signalled is success. */
 	k.pgid = pid == -1 ? 0 : pid == 0 ? proc_current()->pgid : -pid;
 	proc_for_each(kill_each, &k);
 	return k.sent ? 0 : k.seen ? -EPERM : -ESRCH;
@@ -262,6 +264,7 @@ static long signal_thread(int tgid, int tid, int sig, const struct siginfo *info
 		return -EINVAL;
 	flags = spin_lock_irq(&proc_lock);
 	t = ids_thread(tid);
+	/* tgkill: the number may belong to a thread of another process by now. */
 	if (!t || (tgid > 0 && t->proc->pid != tgid))
 		err = -ESRCH;
 	else if (!may_signal(t->proc, sig))

@@ -30,6 +30,7 @@ int sockaddr_to_user(const struct sockaddr_any *a, uva_t p, uva_t len_p)
 		return -EFAULT;
 	if ((int32_t)room < 0)
 		return -EINVAL;
+	/* The address is cut to the room, the length tells the whole: getsockname(2). */
 	if (copy_to_user(p, a->bytes, MIN(room, MIN(a->len, (uint32_t)sizeof(a->bytes)))))
 		return -EFAULT;
 	return copy_to_user(len_p, &a->len, sizeof(a->len));
@@ -210,7 +211,7 @@ static long do_getsockopt(struct socket *s, int level, int name, uva_t to, uva_t
 		return -EFAULT;
 	if ((int32_t)len < 0)
 		return -EINVAL;
-	len = MIN(len, (uint32_t)OPT_MAX);
+	len = MIN(len, (uint32_t)OPT_MAX); /* no option is longer; len is also the result's */
 	val = kzalloc(OPT_MAX);
 	if (!val)
 		return -ENOMEM;

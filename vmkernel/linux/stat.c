@@ -346,6 +346,7 @@ static long set_timevals(int dirfd, uva_t path, uva_t tv, int64_t unit)
 		return set_times(dirfd, path, 0, NULL);
 	if (copy_from_user(t, tv, sizeof(t)))
 		return -EFAULT;
+	/* A struct timeval has a timespec's layout; UTIME_NOW and UTIME_OMIT are not in it. */
 	for (unsigned i = 0; i < 2; i++) {
 		if (t[i].nsec < 0 || t[i].nsec >= 1000000)
 			return -EINVAL;

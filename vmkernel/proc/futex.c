@@ -127,6 +127,7 @@ static int wake_key(struct futex_bucket *b, const struct futex_key *k, int max, 
 	struct futex_waiter *w, *n;
 	int woken = 0;
 
+	/* First in, first out. A waiter with another bitset keeps its place. */
 	list_for_each_safe(w, n, &b->waiters, link) {
 		if (woken >= max)
 			break;

@@ -35,6 +35,7 @@ static void limits_default(struct proc *p)
 	p->limits[RLIMIT_NICE] = p->limits[RLIMIT_RTPRIO] = (struct rlimit){ 0, 0 };
 }
 
+/* What fork(2) copies. Timers, pending signals and usage are not inherited; memory is clone's. */
 static void inherit(struct proc *p, struct proc *parent)
 {
 	p->pgid = parent->pgid;

@@ -357,6 +357,7 @@ bool signal_take(uint64_t mask, void *out)
 
 	if (!sig)
 		return false;
+	/* Members that do not belong to the signal are 0, as signalfd(2) says; addr is not told. */
 	*(struct signalfd_info *)out = (struct signalfd_info){
 		.signo = (uint32_t)sig,
 		.err = i.err,
