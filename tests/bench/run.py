@@ -18,8 +18,9 @@ from elftools.elf.elffile import ELFFile
 
 from tepui.iso import image
 from tepui.shell.vm import image as vm_image
+from tepui.shell.vm.devices import Device, DeviceKind
 from tepui.shell.vm.memory import MIB
-from tepui.shell.vm.spec import Device, DeviceKind, Flags, VmSpec
+from tepui.shell.vm.spec import Flags, VmSpec
 from tests.bench import kvm, linux, userworld
 from tests.bench.targets import GOALS, KVM, SHARE, THIRDS, Goal
 from tests.system.machine import ROOT, Config, Machine

@@ -9,6 +9,7 @@ import pytest
 
 from tepui.iso import image
 from tests.system.machine import ROOT, Machine
+from tests.system.test_every_operation import ask_everything
 
 Boot = Callable[..., Machine]
 
@@ -31,6 +32,10 @@ def test_selftests_pass_all_checks(boot: Boot, debug_iso: Path) -> None:
 
 def test_the_service_console_passes_all_checks(boot: Boot, debug_iso: Path) -> None:
     boot(iso=debug_iso, cpus=2, memory=1024).console.expect("login: ", 240)
+
+
+def test_every_operation_and_command_passes_all_checks(boot: Boot, debug_iso: Path) -> None:
+    ask_everything(boot, debug_iso)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from tests.unit import cunit
 SOURCES = [
     f"vmkernel/net/{name}.c"
     for name in ("capture", "config", "deliver", "offload", "port", "team", "vlan", "vswitch")
-] + ["vmkernel/lib/string.c"]
-HEADERS = ["vmk/vswitch.h", "vmk/file.h", "vmk/mm.h", "vmk/time.h"]
+] + ["vmkernel/ctl/capture_file.c", "vmkernel/lib/string.c"]
+HEADERS = ["vmk/vswitch.h", "vmk/file.h", "ctl/capture_file.h", "vmk/mm.h", "vmk/time.h"]
 
 CDEF = """
 struct uplink *test_uplink(const char *name, uint32_t caps, unsigned mtu,

@@ -2,6 +2,7 @@
 /* The boot order of the vmkernel, on one screen. */
 #include "acpi/acpi.h"
 #include "early/multiboot.h"
+#include "boot/vmimage.h"
 #include "boot/watchdog.h"
 #include "mm/mm.h"
 #include "sched/sched.h"
@@ -73,6 +74,7 @@ static void init_main(void *arg)
 	         (unsigned long long)(time_now() / NS_PER_MS), cpu_count(),
 	         (unsigned long long)(t.total_pages * PAGE_SIZE / MiB));
 	vmm_init();
+	vmimage_start();
 	run_hooks(BOOT_READY);
 }
 

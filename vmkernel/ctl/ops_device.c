@@ -7,32 +7,14 @@
 #include "vmk/string.h"
 
 struct walk {
-	uint32_t first, index;
+	uint32_t first;
 	struct ctl_device_pci *r;
-	const struct pci_dev *parent;
-	int parent_index;
 };
-
-static void find_parent(struct pci_dev *p, void *arg)
-{
-	struct walk *w = arg;
-
-	if (p == w->parent)
-		w->parent_index = (int)w->index;
-	w->index++;
-}
-
-static int parent_index(const struct pci_dev *p)
-{
-	struct walk w = { .parent = p->parent, .parent_index = -1 };
-
-	if (p->parent)
-		pci_for_each(find_parent, &w);
-	return w.parent_index;
-}
 
 static void fill_pci(struct pci_dev *p, void *arg)
 {
+	/* Read once: the hot-plug work may take the driver off while we look. */
+	const struct hcl_driver *driver = READ_ONCE(p->dev.driver);
 	struct walk *w = arg;
 	struct ctl_pci *o;
 
@@ -52,16 +34,16 @@ static void fill_pci(struct pci_dev *p, void *arg)
 	o->subdevice = p->subdevice;
 	o->class_code = p->class_code;
 	o->secondary = p->secondary;
-	o->parent = (int16_t)parent_index(p);
+	o->parent = p->parent ? (int16_t)p->parent->index : -1;
 	str_copy(o->vmk_name, p->dev.vmk_name, sizeof(o->vmk_name));
-	str_copy(o->driver, p->dev.driver ? p->dev.driver->name : "", sizeof(o->driver));
+	str_copy(o->driver, driver ? driver->name : "", sizeof(o->driver));
 	str_copy(o->reason, p->dev.reason ? p->dev.reason : "", sizeof(o->reason));
 }
 
 CTL_OP(CTL_DEVICE_PCI, device_pci, sizeof(struct ctl_page_req), 0, CTL_READ)
 {
 	const struct ctl_page_req *q = c->req;
-	struct walk w = { .first = q->first, .r = c->reply };
+	struct walk w = { q->first, c->reply };
 
 	pci_for_each(fill_pci, &w);
 	c->reply_len = offsetof(struct ctl_device_pci, pci) + w.r->page.count * sizeof(w.r->pci[0]);

@@ -69,7 +69,9 @@ void file_put(struct file *f)
 {
 	if (!f || __atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL))
 		return;
+	/* Before release: an item still polls the file through f->priv. */
 	epoll_file_gone(f);
+	/* flock and open-file-description locks belong to the open file. */
 	lock_release_owner(f->inode, f);
 	if (f->ops && f->ops->release)
 		f->ops->release(f);
@@ -89,10 +91,12 @@ ssize_t file_read(struct file *f, struct uio *u, uint64_t *pos)
 		return -EISDIR;
 	if (!f->ops->read)
 		return -EINVAL;
+	/* pread and pwrite: the caller's position, and pos_lock is not needed. */
 	if (pos)
 		return f->seekable ? f->ops->read(f, u, pos) : -ESPIPE;
 	if (!f->seekable)
 		return f->ops->read(f, u, &f->pos);
+	/* POSIX 2.9.7: reads through one open file are atomic in their position. */
 	mutex_lock(&f->pos_lock);
 	r = f->ops->read(f, u, &f->pos);
 	mutex_unlock(&f->pos_lock);
@@ -143,12 +147,17 @@ int64_t file_seek(struct file *f, int64_t off, int whence)
 	mutex_lock(&f->pos_lock);
 	r = 0;
 	size = whence >= SEEK_END ? seek_size(f) : 0;
+	/* Each case makes `off` absolute; -ENXIO and overflow leave the position as it was. */
 	switch (whence) {
 	case SEEK_SET: break;
 	case SEEK_CUR: r = add_overflow((int64_t)f->pos, off, &off) ? -EOVERFLOW : 0; break;
 	case SEEK_END: r = add_overflow((int64_t)size, off, &off) ? -EOVERFLOW : 0; break;
 	case SEEK_DATA:
 	case SEEK_HOLE:
+		/*
+		 * lseek(2): behind the end there is neither data nor hole; a file system without
+		 * `seek` is all data.
+		 */
 		r = off < 0 || (uint64_t)off >= size ? -ENXIO : 0;
 		if (!r && f->ops->seek)
 			r = f->ops->seek(f, (uint64_t)off, whence == SEEK_HOLE, (uint64_t *)&off);
@@ -200,6 +209,10 @@ int file_path(const struct file *f, char *buf, size_t size)
 	uint64_t ino = f->inode->st.ino;
 	int n;
 
+	/*
+	 * A dentry without a parent was never in the tree (O_TMPFILE, memfd): it has a name but no
+	 * path.
+	 */
 	if (f->dentry && !(f->dentry->deleted && !f->dentry->parent)) {
 		struct dentry *root = fsctx_root();
 

@@ -51,6 +51,7 @@ static long ask(struct poll_item *items, unsigned count, struct table_waiter *tw
 				waitq_add(q, &tw[i].w);
 			}
 		}
+		/* Asked after the waiter is in the queue: a change in between sets woken. */
 		items[i].ready = file_poll(items[i].f, &q) & (items[i].want | FPOLLERR | FPOLLHUP);
 		ready += items[i].ready != 0;
 	}
@@ -64,6 +65,7 @@ long poll_wait(struct poll_item *items, unsigned count, ns_t deadline)
 	long r = ask(items, count, NULL);
 	int w;
 
+	/* The usual case takes no memory and touches no queue. */
 	if (r || deadline == 0)
 		return r;
 	tw = kcalloc(MAX(count, 1u), sizeof(*tw));
@@ -76,6 +78,10 @@ long poll_wait(struct poll_item *items, unsigned count, ns_t deadline)
 		list_init(&tw[i].w.link);
 	}
 	r = ask(items, count, tw);
+	/*
+	 * woken is cleared before the files are asked, so that a change after the question ends the
+	 * next wait.
+	 */
 	while (!r) {
 		w = wait_event_intr_until(&t.wait, load_acquire(&t.woken), deadline);
 		WRITE_ONCE(t.woken, 0);
@@ -86,6 +92,7 @@ long poll_wait(struct poll_item *items, unsigned count, ns_t deadline)
 		}
 	}
 	for (unsigned i = 0; i < count; i++)
+		/* Wakes run under the queue's lock: after this none uses the table. */
 		if (tw[i].q)
 			waitq_remove(tw[i].q, &tw[i].w);
 	kfree(tw);

@@ -63,6 +63,7 @@ static void take(struct proc *p, int tid, struct snapshot *s)
 	struct uthread *t;
 
 	memset(s, 0, sizeof(*s));
+	/* Copied as a whole: the text is written without the lock, for it allocates. */
 	flags = spin_lock_irq(&proc_lock);
 	str_copy(s->comm, p->comm, COMM_LEN);
 	s->ppid = p->parent ? p->parent->pid : 0;
@@ -77,6 +78,7 @@ static void take(struct proc *p, int tid, struct snapshot *s)
 			continue;
 		if (tid)
 			str_copy(s->comm, t->comm, COMM_LEN);
+		/* A process runs when any of its threads does. */
 		if (s->state == 'S' &&
 		    (t->world->state == WORLD_RUNNING || t->world->state == WORLD_READY))
 			s->state = 'R';
@@ -107,6 +109,7 @@ void proctext_stat(struct text_buf *t, struct proc *p, int tid)
 	if (!s)
 		return;
 	take(p, tid, s);
+	/* Spec: proc(5), /proc/PID/stat, fields 1 to 52 in order; what is not kept here is 0. */
 	tty_session_info(s->sid, &tty, &tpgid);
 	text_printf(
 		t,
@@ -149,6 +152,7 @@ void proctext_status(struct text_buf *t, struct proc *p, int tid)
 	if (!s)
 		return;
 	take(p, tid, s);
+	/* Spec: proc(5), /proc/PID/status: the lines that ps, top and psutil look for. */
 	for (unsigned i = 0; i < ARRAY_SIZE(states); i++)
 		if (states[i].c == s->state)
 			state = states[i].name;
@@ -253,6 +257,10 @@ static void mount_note(struct dentry *root, void *arg)
 	struct mounts *m = arg;
 
 	if (m->count < ARRAY_SIZE(m->root)) {
+		/*
+		 * tree_lock is held, so the count is changed directly: dentry_get would take it
+		 * again.
+		 */
 		root->refs++;
 		m->root[m->count++] = root;
 	}

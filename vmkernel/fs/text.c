@@ -38,6 +38,7 @@ void text_printf(struct text_buf *t, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vmk_vsnprintf(t->p + t->len, t->size - t->len, fmt, ap);
 	va_end(ap);
+	/* It did not fit: the length is known now, so one more try suffices. */
 	if (t->len + (size_t)n >= t->size) {
 		if (!text_grow(t, t->len + (size_t)n + 1))
 			return;
@@ -73,6 +74,9 @@ static ssize_t text_file_read(struct file *f, struct uio *u, uint64_t *pos)
 	ssize_t r;
 
 	mutex_lock(&f->inode->lock); /* pread comes without pos_lock */
+	/*
+	 * A text is made at the begin of reading and stays the same until the reader begins anew.
+	 */
 	if (*pos == 0 || !tf->t.p) {
 		tf->t.len = 0;
 		tf->t.error = 0;

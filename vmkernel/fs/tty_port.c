@@ -100,6 +100,7 @@ void tty_port_input(struct tty_port *p, const char *s, size_t n)
 	struct port_tty *pt = p->tty ? p->tty->priv : NULL;
 	uint64_t flags;
 
+	/* The port has no terminal yet (boot): what is typed that early is lost. */
 	if (!pt)
 		return;
 	flags = spin_lock_irq(&pt->in_lock);
@@ -147,6 +148,7 @@ static int console_open(struct inode *i, struct file *f)
 {
 	if (!console)
 		return -ENXIO;
+	/* Opening the console never makes it the controlling terminal. */
 	f->flags |= O_NOCTTY;
 	return tty_open(console->tty, f);
 }
@@ -174,6 +176,7 @@ int tty_port_add(struct tty_port *p)
 	tty_setup(&pt->tty, &port_end, pt, p->rdev);
 	pt->tty.size = (struct winsize){ .rows = p->rows ? p->rows : 24,
 		                         .cols = p->cols ? p->cols : 80 };
+	/* Before the node exists: an open by name goes through it. */
 	p->tty = &pt->tty;
 	err = devfs_add(p->name, INODE_CHAR, 0620, p->rdev, port_open, p);
 	if (err) {
@@ -181,6 +184,7 @@ int tty_port_add(struct tty_port *p)
 		tty_put(&pt->tty);
 		return err;
 	}
+	/* Until one is selected the first port is the console. */
 	if (!console)
 		console = p;
 	log_info("%s: %u x %u", p->name, pt->tty.size.cols, pt->tty.size.rows);

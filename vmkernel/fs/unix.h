@@ -25,11 +25,13 @@ struct usock {
 	struct mutex lock;
 	uint32_t refs; /* atomic */
 	uint16_t type;
-	struct socket *s;   /* NULL: not accepted yet, or closed */
-	struct usock *peer; /* connected to, with a reference */
-	bool rd_shut, wr_shut, peer_gone, closed;
-	struct list queue; /* umsg */
-	size_t queued;     /* bytes in queue */
+	struct socket *s;      /* NULL: not accepted yet, or closed */
+	struct usock *peer;    /* connected to, with a reference */
+	bool rd_shut, wr_shut; /* shutdown, by either end */
+	bool peer_gone;        /* streams: the other end was closed */
+	bool closed;           /* its own socket is gone; lives on in references */
+	struct list queue;     /* umsg */
+	size_t queued;         /* bytes in queue */
 	/* Listening. */
 	struct list pending; /* usock.in_pending, with a reference each */
 	struct list in_pending;

@@ -12,6 +12,7 @@ int unix_listen_kernel(const char *path, uint32_t mode, unsigned backlog, struct
 	size_t n = strlen(path);
 	int err;
 
+	/* sun_path has 108 bytes with its 0. */
 	if (n + 3 > sizeof(a.bytes) || n > 107)
 		return -ENAMETOOLONG;
 	a.family = AF_UNIX;
@@ -20,6 +21,7 @@ int unix_listen_kernel(const char *path, uint32_t mode, unsigned backlog, struct
 	err = socket_create(AF_UNIX, SOCK_STREAM, 0, &s);
 	if (!err)
 		err = socket_file(s, 0, out);
+	/* socket_file owns the socket, failure included. */
 	if (err)
 		return err;
 	err = unix_bind(s->priv, &a, mode);
@@ -52,6 +54,7 @@ int socket_send_kernel(struct file *f, const void *buf, size_t n, struct file **
 
 		uio_init_kernel(&u, (char *)(uintptr_t)buf + done, n - done);
 		m.u = &u;
+		/* The files go with the first piece: after it m.nfds is 0. */
 		r = s->ops->send(s, &m);
 		if (r < 0)
 			return r == -ERESTARTSYS ? -EINTR : (int)r;

@@ -7,7 +7,11 @@
 #include "vmk/mm.h"
 #include "vmk/string.h"
 
-enum { PIECE = 32768, DGRAM_MAX = 1 << 20, OVERHEAD = 128 };
+enum {
+	PIECE = 32768,       /* bytes of a stream in one allocation */
+	DGRAM_MAX = 1 << 20, /* bytes of a message that must stay in one */
+	OVERHEAD = 128,      /* a message is charged so, that empty ones fill a queue too */
+};
 
 struct waitq unix_changed;
 
@@ -21,6 +25,7 @@ void umsg_free(struct umsg *m)
 
 size_t unix_room(const struct usock *to, const struct usock *from)
 {
+	/* As on Linux the sender's SO_SNDBUF is the bound, not the receiver's. */
 	size_t limit = from->s ? from->s->sndbuf : PIECE, used = READ_ONCE(to->queued);
 
 	return used < limit ? limit - used : 0;
@@ -37,12 +42,16 @@ static int umsg_new(struct sock_msg *m, size_t n, bool first, const struct usock
 	memset(um, 0, sizeof(*um));
 	list_init(&um->link);
 	um->len = n;
+	/*
+	 * SCM_CREDENTIALS was checked by the caller; without it the kernel vouches for the sender.
+	 */
 	um->cred = m->has_cred ? m->cred : unix_cred();
 	um->from = from->addr;
 	if (uio_read(m->u, um->data, n)) {
 		kfree(um);
 		return -EFAULT;
 	}
+	/* Files travel with the first byte, so the first piece alone carries them. */
 	if (first && m->nfds) {
 		um->fds = kcalloc(m->nfds, sizeof(*um->fds));
 		if (!um->fds) {
@@ -67,6 +76,10 @@ static int deliver(struct usock *to, struct usock *from, struct umsg *um)
 		err = to->type == SOCK_DGRAM ? -ECONNREFUSED : -EPIPE;
 	else if (to->rd_shut)
 		err = -EPIPE;
+	/*
+	 * A stream piece goes in when there is any room; a message only as a whole, or into an
+	 * empty queue.
+	 */
 	else if (stream ? !unix_room(to, from)
 	                : to->queued && unix_room(to, from) < um->len + OVERHEAD)
 		err = -EAGAIN;
@@ -80,6 +93,10 @@ static int deliver(struct usock *to, struct usock *from, struct umsg *um)
 	return err;
 }
 
+/*
+ * The condition of a sleeping sender, without locks: deliver() decides again. A receiver that is
+ * gone ends the wait too.
+ */
 static bool can_send(struct usock *to, const struct usock *from, size_t n)
 {
 	return READ_ONCE(to->closed) || READ_ONCE(to->rd_shut) || READ_ONCE(from->wr_shut) ||
@@ -99,6 +116,10 @@ static int send_one(struct socket *s, struct usock *to, struct sock_msg *m, size
 		return err;
 	while ((err = u->wr_shut ? -EPIPE : deliver(to, u, um)) == -EAGAIN &&
 	       !(m->flags & MSG_DONTWAIT)) {
+		/*
+		 * A stream's reader wakes its peer; a datagram's receiver does not know its
+		 * senders.
+		 */
 		struct waitq *q = to->type == SOCK_DGRAM ? &unix_changed : &s->wait;
 
 		err = wait_event_intr_until(q, can_send(to, u, n), deadline);
@@ -123,6 +144,7 @@ static ssize_t send_stream(struct socket *s, struct usock *to, struct sock_msg *
 
 	while (m->u->left) {
 		size_t n = MIN(m->u->left, (size_t)PIECE);
+		/* One deadline for all pieces: SO_SNDTIMEO bounds the call. */
 		int err = send_one(s, to, m, n, done == 0, deadline);
 
 		if (err)
@@ -147,13 +169,12 @@ ssize_t unix_send(struct socket *s, struct sock_msg *m)
 	else
 		to = unix_peer(u);
 	if (!r && !to)
-		r = u->peer_gone                            ? -EPIPE
-		    : s->type == SOCK_DGRAM && !m->addr.len ? -ENOTCONN
-		                                            : -ENOTCONN;
+		r = u->peer_gone ? -EPIPE : -ENOTCONN;
 	if (!r && (u->wr_shut || (u->peer_gone && s->type != SOCK_DGRAM)))
 		r = -EPIPE;
 	if (!r && s->type == SOCK_STREAM)
 		r = send_stream(s, to, m);
+	/* It could never fit, however long the sender waits. */
 	else if (!r && n > MIN((size_t)DGRAM_MAX, (size_t)s->sndbuf))
 		r = -EMSGSIZE;
 	else if (!r)
@@ -172,12 +193,17 @@ static void give_extras(struct socket *s, struct sock_msg *m, struct umsg *um, b
 	m->has_cred = s->pass_cred;
 	m->cred = um->cred;
 	for (unsigned i = 0; i < take; i++)
+		/*
+		 * A peek gives references of its own: the message keeps its files for the next
+		 * reader.
+		 */
 		m->fds[i] = peek ? file_get(um->fds[i]) : um->fds[i];
 	m->nfds = take;
 	if (take < um->nfds)
 		m->flags_out |= MSG_CTRUNC;
 	if (peek)
 		return;
+	/* No room for them in the reader's control buffer: they are closed, as unix(7) says. */
 	for (unsigned i = take; i < um->nfds; i++)
 		file_put(um->fds[i]);
 	um->nfds = 0;
@@ -199,14 +225,20 @@ static ssize_t recv_stream(struct socket *s, struct usock *u, struct sock_msg *m
 	list_for_each_safe(um, next, &u->queue, link) {
 		size_t n = MIN(um->len - um->off, m->u->left);
 
+		/*
+		 * Control data belongs to one read: a piece with files, or of another sender under
+		 * SO_PASSCRED, begins the next.
+		 */
 		if ((done || !fresh) && !joins(s, um, &m->cred))
 			break;
 		if (uio_write(m->u, um->data + um->off, n))
 			return done ? done : -EFAULT;
+		/* Only a read's first piece: its files came with its first byte. */
 		if (!done && fresh)
 			give_extras(s, m, um, peek);
 		done += (ssize_t)n;
 		if (!peek) {
+			/* A sender that waits is woken by recv_some, outside of this lock. */
 			um->off += n;
 			u->queued -= n;
 			if (um->off == um->len) {
@@ -233,6 +265,10 @@ static ssize_t recv_message(struct socket *s, struct usock *u, struct sock_msg *
 	if (u->type == SOCK_SEQPACKET)
 		m->flags_out |= MSG_EOR;
 	give_extras(s, m, um, m->flags & MSG_PEEK);
+	/*
+	 * recv(2): with MSG_TRUNC asked for, the whole length; the rest of the message is lost
+	 * either way.
+	 */
 	ssize_t r = (ssize_t)(m->flags & MSG_TRUNC ? um->len : n);
 
 	if (!(m->flags & MSG_PEEK)) {
@@ -252,6 +288,7 @@ static ssize_t recv_some(struct socket *s, struct sock_msg *m, bool fresh, bool 
 	mutex_lock(&u->lock);
 	if (!list_empty(&u->queue)) {
 		r = u->type == SOCK_STREAM ? recv_stream(s, u, m, fresh) : recv_message(s, u, m);
+		/* Woken after u->lock is released: two ends' locks are never held together. */
 		peer = u->peer ? unix_get(u->peer) : NULL;
 	} else if (s->error) {
 		r = -__atomic_exchange_n(&s->error, 0, __ATOMIC_RELAXED);
@@ -268,6 +305,7 @@ static ssize_t recv_some(struct socket *s, struct sock_msg *m, bool fresh, bool 
 		unix_wake(peer);
 		unix_put(peer);
 	}
+	/* Its senders are not known: all who wait for any queue look again. */
 	if (u->type == SOCK_DGRAM)
 		waitq_wake_all(&unix_changed);
 	return r;
@@ -287,11 +325,16 @@ ssize_t unix_recv(struct socket *s, struct sock_msg *m)
 	if (!m->u->left && s->type == SOCK_STREAM)
 		return 0;
 	for (;;) {
+		/*
+		 * After the first bytes only MSG_WAITALL goes round again, and then pieces must
+		 * join.
+		 */
 		r = recv_some(s, m, done == 0, &end);
 		if (r > 0)
 			done += r;
 		if (end || (r < 0 && r != -EAGAIN) || (r >= 0 && s->type != SOCK_STREAM))
 			break;
+		/* r == 0 after bytes: what waits does not join them (a file, another sender). */
 		if (done &&
 		    (!(m->flags & MSG_WAITALL) || !m->u->left || (m->flags & MSG_PEEK) || r == 0))
 			break;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Inside of vmkernel/fs/ and for the file system calls of vmkernel/user/: names in use, path walks,
- * and the operations on paths that both calls and the kernel use.
+ * Inside of fs/ and for the system calls on files (linux/): names in use, path walks, and the
+ * operations on paths that both calls and the kernel use.
  *
  * A dentry exists while somebody uses the name (an open file, a working directory, a child's
  * dentry), so two users of one name share it, and renames and mounts are seen by all. tree_lock

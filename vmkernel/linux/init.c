@@ -4,6 +4,7 @@
 #include "proc/futex.h"
 #include "linux/exec.h"
 #include "linux/init.h"
+#include "vmk/tty.h"
 #include "proc/proc.h"
 #include "linux/syscall.h"
 #include "vmk/boot.h"

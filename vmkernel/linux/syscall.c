@@ -19,7 +19,6 @@
 
 STAT(syscalls_unknown, "user.syscalls_unknown", "system calls that gave ENOSYS");
 
-enum { MSR_STAR = 0xc0000081, MSR_LSTAR = 0xc0000082, MSR_FMASK = 0xc0000084 };
 #define RFLAGS_NT BIT(14)
 
 extern const char syscall_entry[]; /* syscall_entry.S */

@@ -55,13 +55,17 @@ static void out(const char *fmt, ...)
 	console_emit(text, MIN((size_t)n, sizeof(text) - 1));
 }
 
-static void show_address(uint64_t at)
+/*
+ * after: 1 for a return address. The call that it follows may be its function's last instruction,
+ * as calls that never return are, and then it is the next function's first byte.
+ */
+static void show_address(uint64_t at, unsigned after)
 {
 	uint64_t offset = 0;
-	const char *name = ksym_lookup(at, &offset);
+	const char *name = ksym_lookup(at - after, &offset);
 
 	out("  [%016llx] %s+%#llx\n", (unsigned long long)at, name != NULL ? name : "?",
-	    (unsigned long long)offset);
+	    (unsigned long long)(offset + after));
 }
 
 /* Both words of a frame are in mapped kernel memory. */
@@ -77,13 +81,13 @@ static bool frame_readable(uint64_t rbp)
 static void backtrace(uint64_t rip, uint64_t rbp)
 {
 	if (rip != 0)
-		show_address(rip);
+		show_address(rip, 0);
 	for (int i = 0; i < BACKTRACE_MAX && frame_readable(rbp); i++) {
 		const uint64_t *frame = (const uint64_t *)rbp;
 
 		if (frame[1] == 0)
 			break;
-		show_address(frame[1]);
+		show_address(frame[1], 1);
 		if (frame[0] <= rbp)
 			break; /* stacks are walked upwards only */
 		rbp = frame[0];

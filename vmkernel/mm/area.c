@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The tree of areas of an address space. The owner's lock guards it. */
+/* The tree of areas of an address space. The address space's mutex guards it. */
 #include "mm/area.h"
 
 static struct area *area_of(struct tree_node *n)
@@ -15,7 +15,7 @@ static int area_cmp(const struct tree_node *a, const struct tree_node *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Monotone: areas that end above the key come last. */
+/* For tree_lower(): areas that end at or below the key come first, so it finds the next one. */
 static int area_side(const struct tree_node *n, const void *key)
 {
 	return tree_entry(n, const struct area, node)->end > *(const uva_t *)key ? 1 : -1;
@@ -65,13 +65,11 @@ uva_t area_gap(const struct area_tree *t, uint64_t len, uva_t below)
 
 	if (top < t->low || len > top - t->low)
 		return 0;
-	/*
-	 * The area that reaches above top (or starts there) bounds nothing below unless it
-	 * overlaps.
-	 */
+	/* The first area that ends above top - 1 matters only if it overlaps what is below top. */
 	a = area_find_from(t, top - 1);
 	if (a && area_low_end(a) < top)
 		top = area_low_end(a);
+	/* Downwards from gap to gap, each bounded above by the area last seen. */
 	a = a ? area_prev(a) : area_of(tree_max(&t->tree));
 	for (; a && a->end > t->low; a = area_prev(a)) {
 		if (top >= a->end && top - a->end >= len)

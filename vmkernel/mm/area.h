@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The areas of an address space: disjoint page-aligned ranges with one protection and one backing
- * each, in a balanced tree by address. Pure bookkeeping; mm/aspace.c keeps the page tables in step.
- * The owner's lock guards it; bounds of areas that map an object also change under its map_lock.
+ * each, in a balanced tree by address. Pure bookkeeping; mm/aspace*.c keep the page tables in step.
+ * The owner's lock guards it; bounds of areas that map an object change under its map_lock as well.
  */
 #ifndef MM_AREA_H
 #define MM_AREA_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Address spaces: creation, copy at fork, loading into CR3, translation shoot-down. A CPU keeps the
- * last one loaded while kernel worlds run, so the last reference first takes it away from the CPUs.
- * Locks: mm/aspace.h.
+ * last one loaded while kernel worlds run (a switch back to the same process costs no TLB), so
+ * aspace_put() first unloads it from the CPUs. Locks: mm/aspace.h.
  */
 #include "mm/aspace.h"
 #include "mm/aspace_priv.h"
@@ -14,8 +14,8 @@
 
 enum {
 	USER_LOW = 0x10000,    /* nothing below: null pointers with an offset */
-	FLUSH_SINGLE_MAX = 32, /* pages; above, the whole TLB goes */
-	ZAP_BATCH = 64,
+	FLUSH_SINGLE_MAX = 32, /* pages; for more, the whole TLB is flushed */
+	ZAP_BATCH = 64,        /* pages for one shoot-down; their addresses are on the stack */
 };
 
 static struct aspace *loaded[CPUS_MAX]; /* written by its CPU only, interrupts off */
@@ -45,6 +45,7 @@ void user_page_put(pa_t pa)
 {
 	struct frame *f = frame_of(pa);
 
+	/* Outside of memory (a device's) there is nothing to hold. */
 	if (!f)
 		return;
 	if (f->owner != FRAME_USER)
@@ -97,7 +98,7 @@ void aspace_switch(struct aspace *as)
 
 	if (old == as)
 		return;
-	/* On before the load and off after it: a shoot-down in between reaches this CPU. */
+	/* Set before the load and cleared after it: a shoot-down in between reaches this CPU. */
 	if (as)
 		cpu_bit(as, cpu, true);
 	loaded[cpu] = as;
@@ -106,12 +107,17 @@ void aspace_switch(struct aspace *as)
 		cpu_bit(old, cpu, false);
 }
 
+/* On each CPU that has it loaded: the kernel's own tables instead. */
 static void leave_here(void *arg)
 {
 	if (loaded[cpu_id()] == arg)
 		aspace_switch(NULL);
 }
 
+/*
+ * Calls fn on every CPU that has as loaded. One that loads it later read its tables after the
+ * caller's change: cpu_bit() and the load of the bits here are both sequentially consistent.
+ */
 static void call_loaded(struct aspace *as, void (*fn)(void *), void *arg)
 {
 	for (unsigned w = 0; w < ARRAY_SIZE(as->cpus); w++) {
@@ -132,6 +138,7 @@ static void flush_here(void *arg)
 {
 	const struct flush *f = arg;
 
+	/* A load of CR3 since the call was sent has flushed all: no PCIDs, and no global pages here. */
 	if (loaded[cpu_id()] != f->as)
 		return;
 	if (f->len > FLUSH_SINGLE_MAX * PAGE_SIZE)
@@ -154,6 +161,10 @@ void aspace_zap(struct aspace *as, va_t va, va_t end)
 	struct paging_leaf leaf;
 	unsigned n;
 
+	/*
+	 * In batches: the pages may be reused only after every TLB has lost them, and one shoot-down
+	 * for a batch is what makes unmapping cheap.
+	 */
 	do {
 		va_t first = va, at;
 
@@ -183,6 +194,7 @@ void aspace_put(struct aspace *as)
 
 	if (__atomic_sub_fetch(&as->refs, 1, __ATOMIC_ACQ_REL))
 		return;
+	/* Nobody uses it any more, but kernel worlds may run with its tables loaded. */
 	call_loaded(as, leave_here, as);
 	while ((n = tree_min(&as->areas.tree))) {
 		struct area *a = tree_entry(n, struct area, node);
@@ -196,7 +208,11 @@ void aspace_put(struct aspace *as)
 	kfree(as);
 }
 
-/* Shares or (when DMA goes on in it) copies one private page; pt_lock of the parent is held. */
+/*
+ * Shares one private page with the child: both then map it read-only, and the first write copies
+ * it. A pinned page is copied now, because a device may write to it, and what it writes must appear
+ * in the parent. The parent's pt_lock is held.
+ */
 static int fork_page(struct aspace *parent, struct aspace *child, const struct area *a, va_t at,
                      const struct paging_leaf *leaf)
 {
@@ -206,6 +222,7 @@ static int fork_page(struct aspace *parent, struct aspace *child, const struct a
 
 	if (!f || f->owner != FRAME_USER)
 		return 0; /* a page of a file: the child faults it in */
+	/* A pin for writing is taken under the parent's lock, which is held: none can appear. */
 	if (__atomic_load_n(&f->pins, __ATOMIC_ACQUIRE)) {
 		pa = user_page_new(FRAME_USER, false);
 		if (pa == PA_NONE)
@@ -230,6 +247,7 @@ drop:
 	return err;
 }
 
+/* Copies one area and, if it is private, its present pages. Both spaces' locks are ours. */
 static int fork_area(struct aspace *parent, struct aspace *child, struct area *a)
 {
 	struct area *copy = area_alloc();
@@ -246,6 +264,7 @@ static int fork_area(struct aspace *parent, struct aspace *child, struct area *a
 		area_attach(copy);
 	}
 	area_insert(&child->areas, copy);
+	/* The child finds shared pages in the object, by its own faults. */
 	if (a->flags & AREA_SHARED)
 		return 0;
 	spin_lock(&parent->pt_lock);
@@ -273,7 +292,10 @@ int aspace_fork(struct aspace *parent, struct aspace **out)
 		if (!(a->flags & AREA_DONTFORK) && !(a->obj && a->obj->no_fork))
 			err = fork_area(parent, child, a);
 	}
-	/* The parent's pages have become read-only. */
+	/*
+	 * The parent's pages have become read-only; before its lock is released no other thread can
+	 * go on writing to a shared one through an old translation. After an error too.
+	 */
 	aspace_flush(parent, 0, USER_END);
 	mutex_unlock(&parent->lock);
 	child->resident_max = child->resident;

@@ -26,8 +26,8 @@ struct aspace {
 };
 
 /*
- * Only the reserve is left, which the kernel keeps for itself (a sixteenth, 32 MiB at most): what
- * userworlds ask for is refused then.
+ * Only the reserve is left that the kernel keeps for itself (a sixteenth of memory, 32 MiB at
+ * most): what userworlds ask for is refused then.
  */
 bool user_memory_low(void);
 
@@ -61,10 +61,6 @@ int __must_check aspace_brk(struct aspace *as, uva_t start, uva_t old_end, uva_t
 enum fault_result { FAULT_OK, FAULT_MAPERR, FAULT_ACCERR, FAULT_BUS, FAULT_NOMEM };
 /* Makes va accessible; access is AREA_READ, AREA_WRITE or AREA_EXEC. May sleep. */
 enum fault_result aspace_fault(struct aspace *as, uva_t va, unsigned access);
-/*
- * The page under va with a pin for DMA (write: private to this space first); 0 or -EFAULT/-ENOMEM.
- */
-int __must_check aspace_pin(struct aspace *as, uva_t va, bool write, pa_t *out);
 /*
  * The identity of the memory under va for shared futexes: *obj NULL means private to as.
  * Takes a reference on *obj.

@@ -10,7 +10,10 @@
 #include "vmk/string.h"
 #include "x86/paging.h"
 
-/* The area for va, a stack grown down to it if it may. as->lock is held. */
+/*
+ * The area that holds va. An area that grows down is extended to it, within the limits of stack
+ * and address space. as->lock is held.
+ */
 static struct area *fault_area(struct aspace *as, uva_t va)
 {
 	struct area *a = area_find_from(&as->areas, va);
@@ -25,7 +28,10 @@ static struct area *fault_area(struct aspace *as, uva_t va)
 	return a;
 }
 
-/* Puts pa where old (or nothing, PA_NONE) is; takes the caller's hold on pa. */
+/*
+ * Maps pa at va in place of `old` (PA_NONE: of nothing). Takes over the caller's reference or pin
+ * on pa, on failure too.
+ */
 static enum fault_result install(struct aspace *as, const struct area *a, uva_t va, pa_t pa,
                                  bool writable, pa_t old)
 {
@@ -35,7 +41,7 @@ static enum fault_result install(struct aspace *as, const struct area *a, uva_t 
 	if (old != PA_NONE) {
 		struct paging_leaf leaf;
 
-		/* memobj_unmap() may have been quicker. */
+		/* memobj_unmap() needs no as->lock and may have unmapped and released it before. */
 		if (!paging_lookup(as->root, va, &leaf) || leaf.pa != old)
 			old = PA_NONE;
 		else if (paging_unmap(as->root, va, PAGE_SIZE))
@@ -45,6 +51,7 @@ static enum fault_result install(struct aspace *as, const struct area *a, uva_t 
 	if (!err && old == PA_NONE && ++as->resident > as->resident_max)
 		as->resident_max = as->resident;
 	spin_unlock(&as->pt_lock);
+	/* Released only when no other thread reads it through an old translation. */
 	if (old != PA_NONE) {
 		aspace_flush(as, va, PAGE_SIZE);
 		user_page_put(old);
@@ -66,8 +73,8 @@ static enum fault_result install_copy(struct aspace *as, const struct area *a, u
 }
 
 /*
- * A page of the area's object; o->lock is held until it is mapped, so that unmapping cannot miss
- * it.
+ * Maps the object's page, or a private copy of it at a write. o->lock is held from asking for the
+ * page until it is mapped: memobj_unmap(), under the same lock, cannot come in between and miss it.
  */
 static enum fault_result fault_object(struct aspace *as, const struct area *a, uva_t va, bool write,
                                       pa_t old)
@@ -75,27 +82,28 @@ static enum fault_result fault_object(struct aspace *as, const struct area *a, u
 	struct memobj *o = a->obj;
 	uint64_t index = a->obj_page + ((va - a->start) >> PAGE_SHIFT);
 	bool shared = a->flags & AREA_SHARED;
-	enum fault_result r = FAULT_BUS;
+	enum fault_result result = FAULT_BUS;
 	pa_t pa = PA_NONE;
 
 	mutex_lock(&o->lock);
+	/* Beyond the end of the object (a truncated file) there is no page: SIGBUS. */
 	if (!o->revoked && index < o->pages)
 		pa = o->ops->page(o, index, shared && write);
 	if (pa == PA_NONE)
 		goto out;
 	as->major++;
 	if (write && !shared) {
-		r = install_copy(as, a, va, pa, old);
+		result = install_copy(as, a, va, pa, old);
 		user_page_put(pa);
 	} else {
-		r = install(as, a, va, pa, shared && write, old);
+		result = install(as, a, va, pa, shared && write, old);
 	}
 out:
 	mutex_unlock(&o->lock);
-	return r;
+	return result;
 }
 
-/* Something is mapped that does not allow the write. */
+/* A write to a page that is mapped read-only, in an area that allows writing. */
 static enum fault_result fault_write_present(struct aspace *as, const struct area *a, uva_t va,
                                              const struct paging_leaf *leaf)
 {
@@ -104,6 +112,10 @@ static enum fault_result fault_write_present(struct aspace *as, const struct are
 
 	if (a->flags & AREA_SHARED)
 		return fault_object(as, a, va, true, leaf->pa);
+	/*
+	 * Copied if another address space shares it, or if it is the object's own. With one reference
+	 * it stays ours: only a fork of this space could share it, which as->lock keeps out.
+	 */
 	if (!mine || __atomic_load_n(&f->refs, __ATOMIC_ACQUIRE) > 1)
 		return install_copy(as, a, va, leaf->pa, leaf->pa);
 	spin_lock(&as->pt_lock);
@@ -131,8 +143,9 @@ static enum fault_result fault_locked(struct aspace *as, uva_t va, unsigned acce
 	spin_lock(&as->pt_lock);
 	present = paging_lookup(as->root, va, &leaf);
 	spin_unlock(&as->pt_lock);
+	/* Another thread resolved it before us; this CPU may still hold the old translation. */
 	if (present && (!write || leaf.flags & PG_WRITE)) {
-		tlb_flush_page(va); /* another thread was here first */
+		tlb_flush_page(va);
 		return FAULT_OK;
 	}
 	if (present)
@@ -145,23 +158,26 @@ static enum fault_result fault_locked(struct aspace *as, uva_t va, unsigned acce
 
 enum fault_result aspace_fault(struct aspace *as, uva_t va, unsigned access)
 {
-	enum fault_result r;
+	enum fault_result result;
 
 	if (va >= USER_END)
 		return FAULT_MAPERR;
 	mutex_lock(&as->lock);
-	r = fault_locked(as, va, access);
+	result = fault_locked(as, va, access);
 	mutex_unlock(&as->lock);
-	return r;
+	return result;
 }
 
-/* Faults va in and looks at what is there, under both locks, until both agree. */
+/*
+ * Looks the page up and pins it under one hold of pt_lock. If it is not there as needed, faults it
+ * in and looks again: memobj_unmap() may have taken it away in between.
+ */
 static int pin_locked(struct aspace *as, uva_t va, bool write, pa_t *out)
 {
 	struct paging_leaf leaf;
 
 	for (;;) {
-		enum fault_result f;
+		enum fault_result result;
 		bool ok;
 
 		spin_lock(&as->pt_lock);
@@ -174,13 +190,16 @@ static int pin_locked(struct aspace *as, uva_t va, bool write, pa_t *out)
 			*out = leaf.pa;
 			return 0;
 		}
-		f = fault_locked(as, va, write ? AREA_WRITE : AREA_READ);
-		if (f != FAULT_OK)
-			return f == FAULT_NOMEM ? -ENOMEM : -EFAULT;
+		result = fault_locked(as, va, write ? AREA_WRITE : AREA_READ);
+		if (result != FAULT_OK)
+			return result == FAULT_NOMEM ? -ENOMEM : -EFAULT;
 	}
 }
 
-int aspace_pin(struct aspace *as, uva_t va, bool write, pa_t *out)
+/*
+ * The page under va with a pin (write: private to this space first); 0 or -EFAULT/-ENOMEM.
+ */
+static int pin_page(struct aspace *as, uva_t va, bool write, pa_t *out)
 {
 	int err;
 
@@ -199,7 +218,7 @@ ssize_t aspace_access(struct aspace *as, uva_t va, void *buf, size_t n, bool wri
 	while (done < n) {
 		size_t piece = MIN(n - done, PAGE_SIZE - (va & (PAGE_SIZE - 1)));
 		pa_t pa;
-		int err = aspace_pin(as, va, write, &pa);
+		int err = pin_page(as, va, write, &pa);
 
 		if (err)
 			return done ? (ssize_t)done : err;
@@ -243,6 +262,7 @@ int aspace_mincore(struct aspace *as, uva_t va, uint64_t pages, uint8_t *out)
 		if (!a)
 			err = -ENOMEM;
 		else
+			/* An object's page is in memory whether or not it is mapped here. */
 			out[i] = a->obj || paging_lookup(as->root, va, &leaf);
 	}
 	spin_unlock(&as->pt_lock);

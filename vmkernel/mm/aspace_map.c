@@ -15,7 +15,7 @@ struct area *area_alloc(void)
 	struct area *a;
 
 	if (!c) {
-		/* Made by the first user_init(), before a second world can come here. */
+		/* By the first userworld, before there is a second thread that could come here. */
 		c = slab_create("area", sizeof(struct area), 8);
 		if (!c)
 			return NULL;
@@ -65,7 +65,8 @@ void area_resize_locked(struct aspace *as, struct area *a, uva_t start, uva_t en
 		spin_unlock(&o->map_lock);
 }
 
-int aspace_split_at(struct aspace *as, uva_t va)
+/* Splits the area that crosses va, if there is one, there. 0 or -ENOMEM. as->lock is held. */
+static int split_at(struct aspace *as, uva_t va)
 {
 	struct area *a = area_find(&as->areas, va), *upper;
 	struct memobj *o;
@@ -83,7 +84,7 @@ int aspace_split_at(struct aspace *as, uva_t va)
 		return 0;
 	}
 	memobj_get(o);
-	/* Both halves appear at once for memobj_unmap(). */
+	/* In one step for memobj_unmap(), which must not miss the upper half. */
 	spin_lock(&o->map_lock);
 	area_split(&as->areas, a, va, upper);
 	list_push_back(&o->mappings, &upper->mapping);
@@ -91,17 +92,26 @@ int aspace_split_at(struct aspace *as, uva_t va)
 	return 0;
 }
 
+/* Joins next, which directly follows a, to it. */
 static void absorb(struct aspace *as, struct area *a, struct area *next)
 {
+	struct memobj *o = a->obj; /* next's as well */
 	uva_t end = next->end;
 
-	area_detach(next);
+	/* In one step for memobj_unmap(): in between, next's pages would belong to no area. */
+	if (o) {
+		spin_lock(&o->map_lock);
+		list_remove(&next->mapping);
+	}
 	area_remove(&as->areas, next);
-	area_resize_locked(as, a, a->start, end);
+	area_resize(&as->areas, a, a->start, end);
+	if (o)
+		spin_unlock(&o->map_lock);
 	area_free(next);
 }
 
-void aspace_merge(struct aspace *as, struct area *a)
+/* Joins a with its neighbours where they fit; a may be freed. */
+static void merge(struct aspace *as, struct area *a)
 {
 	struct area *prev = area_prev(a), *next = area_next(a);
 
@@ -129,14 +139,15 @@ static bool range_ok(const struct aspace *as, uva_t va, uint64_t len)
 	return va >= as->areas.low && len <= as->areas.high && va <= as->areas.high - len;
 }
 
-int aspace_unmap_locked(struct aspace *as, uva_t va, uint64_t len)
+static int unmap_locked(struct aspace *as, uva_t va, uint64_t len)
 {
 	struct area *a;
 	int err;
 
-	if ((err = aspace_split_at(as, va)) || (err = aspace_split_at(as, va + len)))
+	if ((err = split_at(as, va)) || (err = split_at(as, va + len)))
 		return err;
 	while ((a = area_find_from(&as->areas, va)) && a->start < va + len) {
+		/* Out of the tree first: a fault of another thread finds nothing to map again. */
 		area_detach(a);
 		area_remove(&as->areas, a);
 		aspace_zap(as, a->start, a->end);
@@ -157,17 +168,22 @@ static int64_t place(struct aspace *as, uva_t hint, uint64_t len, unsigned flags
 			return hint < t->low ? -EPERM : -ENOMEM;
 		if (flags & AREA_FIXED_NOREPLACE)
 			return area_range_free(t, hint, hint + len) ? (int64_t)hint : -EEXIST;
-		err = aspace_unmap_locked(as, hint, len);
+		err = unmap_locked(as, hint, len);
 		return err ? err : (int64_t)hint;
 	}
 	if (hint && range_ok(as, hint, len) && area_range_free(t, hint, hint + len))
 		return (int64_t)hint;
+	/* Below the stack if there is room, otherwise anywhere. */
 	va = area_gap(t, len, as->mmap_top);
 	if (!va)
 		va = area_gap(t, len, t->high);
 	return va ? (int64_t)va : -ENOMEM;
 }
 
+/*
+ * Whether so many more pages may be mapped: RLIMIT_AS, the number of areas, and for private
+ * writable memory no more than there is RAM, since nothing swaps.
+ */
 static bool within_limits(const struct aspace *as, uint64_t pages, unsigned flags)
 {
 	struct mm_totals t;
@@ -187,9 +203,14 @@ int64_t aspace_map(struct aspace *as, uva_t hint, uint64_t len, unsigned flags, 
 	struct area *a;
 	int64_t va;
 
+	/* A length near 2^64 has wrapped to 0 here. */
 	len = ALIGN_UP(len, PAGE_SIZE);
 	if (!len || len > USER_END)
 		return len ? -ENOMEM : -EINVAL;
+	/* Growing down would take an object's pages from before the one that was asked for. */
+	if (obj && flags & AREA_GROWSDOWN)
+		return -EINVAL;
+	/* First, so that nothing has been unmapped for AREA_FIXED when memory is short. */
 	a = area_alloc();
 	if (!a)
 		return -ENOMEM;
@@ -211,7 +232,7 @@ int64_t aspace_map(struct aspace *as, uva_t hint, uint64_t len, unsigned flags, 
 		area_attach(a);
 	}
 	area_insert(&as->areas, a);
-	aspace_merge(as, a);
+	merge(as, a);
 	mutex_unlock(&as->lock);
 	return va;
 }
@@ -224,12 +245,16 @@ int aspace_unmap(struct aspace *as, uva_t va, uint64_t len)
 	if (!IS_ALIGNED(va, PAGE_SIZE) || !len || !range_ok(as, va, len))
 		return -EINVAL;
 	mutex_lock(&as->lock);
-	err = aspace_unmap_locked(as, va, len);
+	err = unmap_locked(as, va, len);
 	mutex_unlock(&as->lock);
 	return err;
 }
 
-/* Pages of a keep what they hold: only exclusive ones may become writable at once. */
+/*
+ * Applies a's new protection to its present pages. A page that was not writable stays so, since it
+ * may be shared (copy-on-write, or an object that wants to know of writes): the next write faults
+ * and decides.
+ */
 static void protect_pages(struct aspace *as, struct area *a)
 {
 	struct paging_leaf leaf;
@@ -255,7 +280,10 @@ int aspace_protect(struct aspace *as, uva_t va, uint64_t len, unsigned prot)
 	if (!range_ok(as, va, len))
 		return -ENOMEM;
 	mutex_lock(&as->lock);
-	/* All of it must be mapped, and what is a read-only file's must stay so. */
+	/*
+	 * Checked completely before anything changes: all of the range is mapped, and mappings of
+	 * read-only files stay read-only.
+	 */
 	for (a = area_find(&as->areas, va), err = a ? 0 : -ENOMEM; !err && at < end;
 	     a = area_next(a)) {
 		if (!a || a->start > at)
@@ -265,7 +293,7 @@ int aspace_protect(struct aspace *as, uva_t va, uint64_t len, unsigned prot)
 		else
 			at = a->end;
 	}
-	if (err || (err = aspace_split_at(as, va)) || (err = aspace_split_at(as, end)))
+	if (err || (err = split_at(as, va)) || (err = split_at(as, end)))
 		goto out;
 	for (a = area_find(&as->areas, va); a && a->start < end; a = area_next(a)) {
 		if ((a->flags & AREA_PROT) == prot)
@@ -273,11 +301,11 @@ int aspace_protect(struct aspace *as, uva_t va, uint64_t len, unsigned prot)
 		area_set_flags(&as->areas, a, (a->flags & ~(unsigned)AREA_PROT) | prot);
 		protect_pages(as, a);
 	}
-	/* From the end, since merging frees the later area. */
+	/* From the end, since merging may free the area itself, but not the one before it. */
 	for (a = area_find_from(&as->areas, end - 1); a && a->end > va;) {
 		struct area *prev = area_prev(a);
 
-		aspace_merge(as, a);
+		merge(as, a);
 		a = prev;
 	}
 out:
@@ -285,7 +313,10 @@ out:
 	return err;
 }
 
-/* Hands the pages of [from, from+len) over to `to`, whose tables are empty there. */
+/*
+ * Moves the translations of [from, from+len) to `to`, where nothing is mapped. Under one hold of
+ * pt_lock: memobj_unmap() finds each page at one of the two places.
+ */
 static int move_pages(struct aspace *as, const struct area *dst, uva_t from, uint64_t len, uva_t to)
 {
 	struct paging_leaf leaf;
@@ -304,6 +335,7 @@ static int move_pages(struct aspace *as, const struct area *dst, uva_t from, uin
 	return err;
 }
 
+/* mremap to another address: `a`, of old_len bytes, becomes an area of len bytes at `to`. */
 static int64_t move_area(struct aspace *as, struct area *a, uint64_t old_len, uint64_t len,
                          unsigned flags, uva_t to)
 {
@@ -321,6 +353,7 @@ static int64_t move_area(struct aspace *as, struct area *a, uint64_t old_len, ui
 	}
 	*b = *a;
 	list_init(&b->mapping);
+	/* b is there before the pages: memobj_unmap() looks at a, then at b, which is behind it. */
 	b->start = (uva_t)va;
 	b->end = b->start + len;
 	if (b->obj) {
@@ -330,52 +363,58 @@ static int64_t move_area(struct aspace *as, struct area *a, uint64_t old_len, ui
 	area_insert(&as->areas, b);
 	err = move_pages(as, b, from, MIN(old_len, len), b->start);
 	if (err) {
-		/* No memory for tables: what has moved goes back, where the tables still are. */
+		/* No memory for tables. What has moved goes back, for which the tables still exist. */
 		if (move_pages(as, a, b->start, len, from))
 			__builtin_unreachable();
-		err = aspace_unmap_locked(as, b->start, len) ? -EFAULT : -ENOMEM;
+		err = unmap_locked(as, b->start, len) ? -EFAULT : -ENOMEM;
 		return err;
 	}
-	err = aspace_unmap_locked(as, from, old_len);
+	err = unmap_locked(as, from, old_len);
 	return err ? err : va;
 }
 
+/*
+ * Shrinks in place; grows in place if there is room and the caller left the address open; moves
+ * otherwise. The caller has checked that the two ranges of a fixed move do not overlap.
+ */
 int64_t aspace_remap(struct aspace *as, uva_t va, uint64_t old_len, uint64_t len, bool may_move,
                      bool fixed, uva_t to)
 {
 	struct area *a;
-	int64_t r;
+	int64_t addr;
 
 	mutex_lock(&as->lock);
 	a = area_find(&as->areas, va);
 	if (!a || old_len > a->end - va) {
-		r = -EFAULT;
+		addr = -EFAULT;
 		goto out;
 	}
 	if (!fixed && len <= old_len) {
-		r = len < old_len ? aspace_unmap_locked(as, va + len, old_len - len) : 0;
-		r = r ? r : (int64_t)va;
+		addr = len < old_len ? unmap_locked(as, va + len, old_len - len) : 0;
+		addr = addr ? addr : (int64_t)va;
 		goto out;
 	}
-	r = -ENOMEM;
+	addr = -ENOMEM;
 	if (len > old_len && !within_limits(as, (len - old_len) >> PAGE_SHIFT, a->flags))
 		goto out;
+	/* In place if the old range ends its area and the room after it is free. */
 	if (!fixed && va + old_len == a->end && range_ok(as, va, len) &&
 	    area_range_free(&as->areas, a->end, va + len)) {
 		area_resize_locked(as, a, a->start, va + len);
-		aspace_merge(as, a);
-		r = (int64_t)va;
+		merge(as, a);
+		addr = (int64_t)va;
 	} else if (may_move) {
-		if ((r = aspace_split_at(as, va)) || (r = aspace_split_at(as, va + old_len)))
+		if ((addr = split_at(as, va)) || (addr = split_at(as, va + old_len)))
 			goto out;
 		a = area_find(&as->areas, va);
-		r = move_area(as, a, old_len, len, fixed ? AREA_FIXED : 0, to);
+		addr = move_area(as, a, old_len, len, fixed ? AREA_FIXED : 0, to);
 	}
 out:
 	mutex_unlock(&as->lock);
-	return r;
+	return addr;
 }
 
+/* The areas stay: the next access finds zeros, or the object's page again. */
 int aspace_discard(struct aspace *as, uva_t va, uint64_t len)
 {
 	uva_t at = va, end = va + len;
@@ -385,8 +424,9 @@ int aspace_discard(struct aspace *as, uva_t va, uint64_t len)
 		return -ENOMEM;
 	mutex_lock(&as->lock);
 	for (struct area *a = area_find_from(&as->areas, va); at < end; a = area_next(a)) {
+		/* A hole is an error, but what is mapped is discarded all the same, as on Linux. */
 		if (!a || a->start > at)
-			err = -ENOMEM; /* goes on with what is there, as Linux does */
+			err = -ENOMEM;
 		if (!a || a->start >= end)
 			break;
 		aspace_zap(as, MAX(a->start, va), MIN(a->end, end));
@@ -413,7 +453,7 @@ bool aspace_mapped(struct aspace *as, uva_t va, uint64_t len)
 int aspace_brk(struct aspace *as, uva_t start, uva_t old_end, uva_t new_end)
 {
 	uva_t from = ALIGN_UP(old_end, PAGE_SIZE), to = ALIGN_UP(new_end, PAGE_SIZE);
-	int64_t r;
+	int64_t addr;
 
 	if (new_end < start)
 		return -EINVAL;
@@ -421,9 +461,9 @@ int aspace_brk(struct aspace *as, uva_t start, uva_t old_end, uva_t new_end)
 		return 0;
 	if (to < from)
 		return aspace_unmap(as, to, from - to);
-	r = aspace_map(as, from, to - from,
-	               AREA_READ | AREA_WRITE | AREA_HEAP | AREA_FIXED_NOREPLACE, NULL, 0);
-	return r < 0 ? -ENOMEM : 0;
+	addr = aspace_map(as, from, to - from,
+	                  AREA_READ | AREA_WRITE | AREA_HEAP | AREA_FIXED_NOREPLACE, NULL, 0);
+	return addr < 0 ? -ENOMEM : 0;
 }
 
 void aspace_for_each(struct aspace *as, void (*fn)(const struct area *a, void *arg), void *arg)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Shared by mm/aspace*.c only. */
+/* What mm/aspace*.c and mm/memobj.c share. */
 #ifndef MM_ASPACE_PRIV_H
 #define MM_ASPACE_PRIV_H
 #include "mm/aspace.h"
@@ -24,9 +24,4 @@ void area_attach(struct area *a);
 void area_detach(struct area *a);
 /* Bounds under map_lock. */
 void area_resize_locked(struct aspace *as, struct area *a, uva_t start, uva_t end);
-/* Splits so that no area crosses va. -ENOMEM. as->lock is held. */
-int __must_check aspace_split_at(struct aspace *as, uva_t va);
-/* Joins a with its neighbours where they fit. */
-void aspace_merge(struct aspace *as, struct area *a);
-int __must_check aspace_unmap_locked(struct aspace *as, uva_t va, uint64_t len);
 #endif

@@ -15,6 +15,7 @@ void buddy_init(struct buddy *b, unsigned node)
 			b->zone[z].head[o] = PFN_NONE;
 }
 
+/* Puts a block on the free list of its order. The link's second word is the previous block. */
 static void push(struct buddy_zone *z, uint32_t pfn, unsigned order)
 {
 	struct frame *f = pfn_frame(pfn);
@@ -56,8 +57,10 @@ void buddy_give(struct buddy *b, uint32_t pfn, unsigned order)
 		uint32_t other = pfn ^ (1u << order);
 		struct frame *f = pfn_frame(other);
 
+		/* Below a section's size the buddy lies in the same section, whose table exists. */
 		if (order >= SECTION_ORDER && !section_present(other))
 			break;
+		/* Only the head of a free block carries its order: a part of a larger one has no flag. */
 		if (!(f->flags & FRAME_HEAD) || f->order != order || f->node != b->node ||
 		    pfn_zone(other) != zone)
 			break;
@@ -76,6 +79,7 @@ uint32_t buddy_take(struct buddy *b, enum zone zone, unsigned order)
 
 	if (!fit)
 		return PFN_NONE;
+	/* The smallest order with a block; the upper halves that are split off stay free. */
 	o = order + (unsigned)__builtin_ctz(fit);
 	pfn = z->head[o];
 	unlink(z, pfn, o);
@@ -92,6 +96,7 @@ unsigned buddy_order_at(uint64_t pfn, uint64_t end)
 		                           4 * GiB >> PAGE_SHIFT };
 	unsigned order = pfn ? (unsigned)__builtin_ctzll(pfn) : ORDER_MAX;
 
+	/* Limited by the alignment of pfn, the next zone, and the length. */
 	for (unsigned i = 0; i < ARRAY_SIZE(limits); i++)
 		if (pfn < limits[i] && end > limits[i])
 			end = limits[i];

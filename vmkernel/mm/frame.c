@@ -15,6 +15,7 @@ void frame_section_add(uint64_t pfn)
 {
 	uint64_t s = pfn >> SECTION_ORDER, first = s << SECTION_ORDER;
 
+	/* All absent: what is memory is accounted by phys_add(), the rest of a section never is. */
 	for (uint64_t i = 0; i < 1u << SECTION_ORDER; i++)
 		*pfn_frame(first + i) = (struct frame){ .owner = FRAME_RESERVED,
 			                                .flags = FRAME_ABSENT };
@@ -53,6 +54,7 @@ void frame_unpin(pa_t pa)
 
 	ASSERT(f && (f->pins & ~PINS_FREED));
 	left = __atomic_sub_fetch(&f->pins, 1, __ATOMIC_ACQ_REL);
+	/* The owner has freed the page before: the last pin frees it in its place. */
 	if (left == PINS_FREED) {
 		f->pins = 0;
 		page_free(ALIGN_DOWN(pa, PAGE_SIZE), 0);

@@ -16,7 +16,7 @@ static uint8_t class_of[CLASS_MAX / STEP + 1]; /* by size in steps, rounded up *
 
 void heap_init(void)
 {
-	unsigned class = 0;
+	unsigned index = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
 		caches[i] = slab_create("kmalloc", sizes[i], IS_POW2(sizes[i]) ? sizes[i] : STEP);
@@ -24,9 +24,9 @@ void heap_init(void)
 			panic("no memory for the heap");
 	}
 	for (unsigned step = 0; step < ARRAY_SIZE(class_of); step++) {
-		if (step * STEP > sizes[class])
-			class ++;
-		class_of[step] = (uint8_t) class;
+		if (step * STEP > sizes[index])
+			index++;
+		class_of[step] = (uint8_t)index;
 	}
 }
 
@@ -64,6 +64,7 @@ void kfree(void *p)
 
 	if (!p)
 		return;
+	/* The frame tells where p came from: a slab's cache, or a block of pages. */
 	f = frame_of(va_to_pa(p));
 	ASSERT(f);
 	if (likely(f->owner == FRAME_SLAB)) {

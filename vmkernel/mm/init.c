@@ -13,8 +13,9 @@
 
 enum { SECTION_TABLE = sizeof(struct frame) << SECTION_ORDER };
 
-static uint64_t accounted; /* page frames below are in the table, in order */
+static uint64_t accounted; /* page frames below this are accounted: phys_add() in rising order */
 
+/* The page frame of pa; memory above PFN_MAX is not used. */
 static uint64_t clip(pa_t pa)
 {
 	return MIN(pa >> PAGE_SHIFT, (uint64_t)PFN_MAX);
@@ -36,6 +37,7 @@ static void map_sections(uint64_t s, uint64_t count, unsigned node)
 		frame_section_add((s + i) << SECTION_ORDER);
 }
 
+/* Maps the frame table for every section that holds RAM. */
 static void map_table(void)
 {
 	enum { BATCH = LARGE_SIZE / SECTION_TABLE };
@@ -47,6 +49,10 @@ static void map_table(void)
 
 		if (r->type != BOOT_RAM)
 			continue;
+		/*
+		 * Four sections at a time share a 2 MiB page of the table, if none of them is there:
+		 * ranges may meet within a section, which is then mapped already.
+		 */
 		while (s < end) {
 			uint64_t count = IS_ALIGNED(s, (uint64_t)BATCH) && end - s >= BATCH ? BATCH
 			                                                                    : 1;
@@ -69,6 +75,7 @@ static void account_until(uint64_t pfn)
 		uint64_t first = MAX(clip(r->base), accounted),
 			 end = MIN(clip(r->base + r->len), pfn);
 
+		/* FRAME_KERNEL until name_owners() knows better. */
 		if (r->type == BOOT_RAM && first < end)
 			phys_add(first, end, r->node, FRAME_KERNEL);
 	}
@@ -101,6 +108,7 @@ static void name_owners(void)
 {
 	struct paging_leaf leaf;
 
+	/* Anything else that boot memory gave out stays FRAME_KERNEL, page tables included. */
 	name_owner(boot_info.image_base, boot_info.image_len, FRAME_IMAGE);
 	for (unsigned i = 0; i < boot_info.modules; i++) {
 		const struct boot_module *m = &boot_info.module[i];
@@ -129,6 +137,11 @@ void mm_init(void)
 	unsigned nodes = 1;
 	struct mm_totals t;
 
+	/*
+	 * The order matters: the table's own memory still comes from boot memory, whose free ranges
+	 * are read out after that; whatever RAM is in none of them is in use, and only then can the
+	 * owners of what boot reserved be named. Slabs come before the heap, which is made of them.
+	 */
 	for (unsigned i = 0; i < boot_info.ranges; i++)
 		nodes = MAX(nodes, boot_info.range[i].node + 1);
 	ASSERT(nodes <= NODES_MAX);

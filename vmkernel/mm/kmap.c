@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The kmap area: device registers, vmalloc and stacks, each range with an unmapped guard page on
- * either side. lock guards the books and the kernel's page tables in this area. A freed range is
- * reused only after all CPUs have forgotten its translations.
+ * either side. `lock` guards the free and the used ranges and the kernel's page tables in this
+ * area. A freed range is reused only after the shoot-down, when no TLB has its translations.
  */
 #include "mm/mm.h"
 #include "mm/vrange.h"
@@ -14,13 +14,14 @@
 #include "x86/paging.h"
 
 enum { STACK_SIZE = 16 * 1024, STACKS_KEPT = 64 };
-enum kind { KIND_DEVICE, KIND_PAGES, KIND_VMALLOC };
+enum kind { KIND_DEVICE, KIND_VMALLOC };
 
 /*
- * A range in use, its first mapped address the key. Reused as the record of the free range later.
+ * A range in use, in the tree `used` by its start. When it is freed, the same record becomes the
+ * one of the free range, so that freeing needs no memory.
  */
 struct mapping {
-	struct vrange range; /* guards included while free; by_addr links it while in use */
+	struct vrange range; /* with both guard pages; by_addr links it, free or in use */
 	va_t va;
 	uint64_t len;
 	enum kind kind;
@@ -31,14 +32,15 @@ static struct vspace space;
 static struct tree used; /* by range.start */
 static struct slab_cache *records;
 
+/* Stacks of worlds that have ended, for the next ones; lock. */
 static struct {
 	void *top[STACKS_KEPT];
 	unsigned count;
-} kept = { .count = 0 };
+} stack_pool = { .count = 0 };
 
 STAT(maps, "mm.kmap.maps", "ranges mapped");
 STAT(unmaps, "mm.kmap.unmaps", "ranges unmapped, each with a TLB shoot-down");
-STAT(fails, "mm.kmap.failures", "mappings that failed for want of memory");
+STAT(fails, "mm.kmap.failures", "mappings that failed for lack of memory");
 
 static int by_start(const struct tree_node *a, const struct tree_node *b)
 {
@@ -71,18 +73,13 @@ void kmap_init(void)
 	(void)vspace_give(&space, &m->range, spare);
 }
 
-bool kmap_contains(const void *p)
-{
-	return (uintptr_t)p - KMAP_BASE < KMAP_SIZE;
-}
-
 static void record_free(struct vrange *r)
 {
 	if (r)
 		slab_free(records, container_of(r, struct mapping, range));
 }
 
-/* An unmapped range of len bytes between guard pages, in the books; NULL. */
+/* Takes an unmapped range of len bytes between two guard pages; NULL when there is none. */
 static struct mapping *reserve(uint64_t len, enum kind kind)
 {
 	struct mapping *m = slab_alloc(records);
@@ -107,7 +104,7 @@ static struct mapping *reserve(uint64_t len, enum kind kind)
 	return m;
 }
 
-/* Back into the books of free ranges; nothing is mapped in it and no TLB knows it. */
+/* Makes the range free again. Nothing is mapped in it, and no TLB has a translation of it. */
 static void unreserve(struct mapping *m)
 {
 	struct vrange *spare[2] = { NULL, NULL };
@@ -128,13 +125,18 @@ static int map(va_t va, pa_t pa, uint64_t len, unsigned flags)
 	return err;
 }
 
-/* Unmaps and forgets; vmalloc's pages are freed once nobody can reach them. */
+/*
+ * Unmaps the range and frees it. m is out of `used` already, so nobody else works on it. The order
+ * is: clear the tables, shoot down, and only then free pages and range, since until then a CPU may
+ * reach them through an old translation.
+ */
 static void unmap(struct mapping *m)
 {
 	struct paging_leaf leaf;
 	struct list pages = LIST_INIT(pages);
 	uint64_t irq;
 
+	/* The pages are linked through their own first bytes: freeing needs no memory. */
 	for (uint64_t at = 0; m->kind == KIND_VMALLOC && at < m->len; at += PAGE_SIZE)
 		if (paging_lookup(paging_kernel_root, m->va + at, &leaf))
 			list_push_back(&pages, pa_to_va(leaf.pa));
@@ -153,6 +155,7 @@ static void unmap(struct mapping *m)
 	stat_inc(unmaps);
 }
 
+/* Undoes a mapping that was made in part; NULL. */
 static void *fail(struct mapping *m)
 {
 	uint64_t irq = spin_lock_irq(&lock);
@@ -177,22 +180,6 @@ void *kmap_device(pa_t pa, size_t len, enum kmap_cache cache)
 		return fail(m);
 	stat_inc(maps);
 	return (char *)m->va + offset;
-}
-
-void *kmap_pages(const pa_t *pages, size_t count, enum kmap_prot prot)
-{
-	static const unsigned flags[] = {
-		[KMAP_RO] = 0, [KMAP_RW] = PG_WRITE, [KMAP_RX] = PG_EXEC
-	};
-	struct mapping *m = reserve(count * PAGE_SIZE, KIND_PAGES);
-
-	if (!m)
-		return NULL;
-	for (size_t i = 0; i < count; i++)
-		if (map(m->va + i * PAGE_SIZE, pages[i], PAGE_SIZE, flags[prot]))
-			return fail(m);
-	stat_inc(maps);
-	return (void *)m->va;
 }
 
 /* Zeroed pages under [va, va + len); false when memory ends. */
@@ -243,6 +230,7 @@ void kunmap(void *va)
 	m = n ? tree_entry(n, struct mapping, range.by_addr) : NULL;
 	if (!m || m->range.start != start)
 		panic("kunmap of %p, which is not mapped", va);
+	/* Under the lock that found it, so that a second kunmap() of the address panics above. */
 	tree_remove(&used, &m->range.by_addr);
 	spin_unlock_irq(&lock, irq);
 	unmap(m);
@@ -253,11 +241,14 @@ void vfree(void *p)
 	kunmap(p);
 }
 
-/* Stacks are kept for the next world: no page-table work and no shoot-down in its life. */
+/*
+ * A stack from the pool costs no change of the page tables and no shoot-down. It is not cleared:
+ * its guard page is what protects, and only the kernel has used it.
+ */
 void *kstack_alloc(void)
 {
 	uint64_t flags = spin_lock_irq(&lock);
-	char *top = kept.count ? kept.top[--kept.count] : NULL;
+	char *top = stack_pool.count ? stack_pool.top[--stack_pool.count] : NULL;
 
 	spin_unlock_irq(&lock, flags);
 	if (top)
@@ -269,10 +260,10 @@ void *kstack_alloc(void)
 void kstack_free(void *top)
 {
 	uint64_t flags = spin_lock_irq(&lock);
-	bool keep = kept.count < STACKS_KEPT;
+	bool keep = stack_pool.count < STACKS_KEPT;
 
 	if (keep)
-		kept.top[kept.count++] = top;
+		stack_pool.top[stack_pool.count++] = top;
 	spin_unlock_irq(&lock, flags);
 	if (!keep)
 		kunmap((char *)top - STACK_SIZE);

@@ -7,6 +7,7 @@
 #include "mm/aspace.h"
 #include "mm/aspace_priv.h"
 #include "vmk/errno.h"
+#include "vmk/log.h"
 
 void memobj_init(struct memobj *o, const struct memobj_ops *ops, uint64_t pages)
 {
@@ -32,6 +33,11 @@ void memobj_unmap(struct memobj *o, uint64_t first, uint64_t count)
 {
 	struct area *a;
 
+	/*
+	 * o->lock keeps faults out: fault_object() maps a page under it, so none appears behind us.
+	 * map_lock keeps areas and their bounds as they are.
+	 */
+	ASSERT(mutex_held(&o->lock));
 	spin_lock(&o->map_lock);
 	list_for_each(a, &o->mappings, mapping) {
 		uint64_t from = MAX(first, a->obj_page);
@@ -66,6 +72,7 @@ static pa_t anon_page(struct memobj *o, uint64_t index, bool write __maybe_unuse
 	pa_t **chunk = &an->chunk[index / CHUNK];
 	pa_t *slot;
 
+	/* o->lock is held, so nobody else fills the chunk or the slot. */
 	if (!*chunk && !(*chunk = kzalloc(PAGE_SIZE)))
 		return PA_NONE;
 	slot = &(*chunk)[index % CHUNK];
@@ -84,6 +91,7 @@ static void anon_release(struct memobj *o)
 {
 	struct anon *an = o->priv;
 
+	/* A page that a device or another holder has pinned goes with its last pin. */
 	for (uint64_t c = 0; c < an->chunks; c++) {
 		if (!an->chunk[c])
 			continue;
@@ -103,6 +111,7 @@ int memobj_create_anon(uint64_t pages, struct memobj **out)
 	struct mm_totals t;
 	struct anon *an;
 
+	/* More can never be filled, and bounds the table of chunks. */
 	mm_totals(&t);
 	if (pages > t.total_pages)
 		return -ENOMEM;

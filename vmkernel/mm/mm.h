@@ -13,8 +13,6 @@ void mm_init(void);
 /* Slab pages by pointer; kfree() tells them apart by their frame's owner. */
 void slab_init(void);
 void slab_free_any(void *p);
-size_t slab_object_size(const void *p);
 void heap_init(void);
 void kmap_init(void);
-bool kmap_contains(const void *p);
 #endif

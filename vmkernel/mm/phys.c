@@ -27,8 +27,7 @@ struct node {
 	struct spinlock lock;
 	struct buddy buddy;
 	int64_t pages[FRAME_OWNERS];
-	uint8_t order[NODES_MAX]; /* all nodes, the nearest first */
-	uint8_t distance[NODES_MAX];
+	uint8_t order[NODES_MAX]; /* all nodes in the order to try them: itself first */
 } __aligned(CACHE_LINE);
 
 static struct pcp pcps[CPUS_MAX];
@@ -40,18 +39,6 @@ STAT(refill, "mm.page.cache_refills", "batches moved from a buddy into a CPU's c
 STAT(drain, "mm.page.cache_drains", "batches moved from a CPU's cache into a buddy");
 STAT(remote, "mm.page.remote", "blocks taken from a node other than the one asked for");
 STAT(deferred, "mm.page.deferred_frees", "pages freed while they were pinned");
-
-static void sort_by_distance(struct node *n)
-{
-	for (unsigned i = 1; i < node_count; i++)
-		for (unsigned j = i; j && n->distance[n->order[j]] < n->distance[n->order[j - 1]];
-		     j--) {
-			uint8_t swap = n->order[j];
-
-			n->order[j] = n->order[j - 1];
-			n->order[j - 1] = swap;
-		}
-}
 
 void phys_init(unsigned count)
 {
@@ -66,20 +53,13 @@ void phys_init(unsigned count)
 		*n = (struct node){ 0 };
 		spin_init(&n->lock, "node", RANK_FRAME + 1);
 		buddy_init(&n->buddy, i);
-		for (unsigned k = 0; k < count; k++) {
-			n->order[k] = k;
-			n->distance[k] = k == i ? 10 : 20;
-		}
-		sort_by_distance(n);
+		n->order[0] = (uint8_t)i;
+		for (unsigned k = 0; k + 1 < count; k++)
+			n->order[k + 1] = (uint8_t)(k < i ? k : k + 1);
 	}
 }
 
-void phys_set_distance(unsigned from, unsigned to, uint8_t distance)
-{
-	nodes[from].distance[to] = distance;
-	sort_by_distance(&nodes[from]);
-}
-
+/* Cuts [pfn, end) into the largest blocks that alignment and zones allow. */
 static void give_range(struct node *n, uint64_t pfn, uint64_t end)
 {
 	while (pfn < end) {
@@ -128,6 +108,7 @@ static uint32_t node_take(struct node *n, unsigned order, enum frame_owner owner
 
 	for (int z = first; z >= last && pfn == PFN_NONE; z--)
 		pfn = buddy_take(&n->buddy, (enum zone)z, order);
+	/* Under the lock that took it off the free list: mm_node_totals() sees both or neither. */
 	if (pfn != PFN_NONE) {
 		n->pages[FRAME_FREE] -= 1ll << order;
 		n->pages[owner] += 1ll << order;
@@ -150,6 +131,7 @@ static uint32_t take_near(unsigned order, enum frame_owner owner, unsigned flags
 	          : flags & ALLOC_LOW32 ? ZONE_LOW32
 	                                : ZONE_HIGH;
 
+	/* The first round over all nodes: remote memory is better than the last low memory. */
 	for (unsigned r = 0; r < ARRAY_SIZE(rounds); r++)
 		for (unsigned i = 0; i < node_count; i++) {
 			unsigned id = nodes[near].order[i];
@@ -178,7 +160,10 @@ static __noinline struct pcp *attach_pcp(void)
 	return c;
 }
 
-/* This CPU's cache, locked; interrupts off. */
+/*
+ * This CPU's cache, locked; interrupts are off. The lock is there for phys_drain() and
+ * mm_node_totals(), which look at other CPUs' caches; it is almost never contended.
+ */
 static inline struct pcp *lock_pcp(void)
 {
 #ifdef VMK_HOST
@@ -212,6 +197,7 @@ static __noinline bool pcp_refill(struct pcp *c)
 			pfn = buddy_take(&n->buddy, (enum zone)z, 0);
 		if (pfn == PFN_NONE)
 			break;
+		/* From the node's FRAME_FREE to the cache's count, with both locks held. */
 		pfn_frame(pfn)->owner = FRAME_CACHE;
 		c->pfn[c->count++] = pfn;
 		n->pages[FRAME_FREE]--;
@@ -256,6 +242,7 @@ static __noinline pa_t alloc_slow(unsigned order, enum frame_owner owner, unsign
 	if (order > ORDER_MAX || near >= node_count)
 		return PA_NONE;
 	pfn = take_near(order, owner, flags, near);
+	/* Single pages in the caches may be what keeps a large block from merging. */
 	if (pfn == PFN_NONE) {
 		phys_drain();
 		pfn = take_near(order, owner, flags, near);
@@ -286,6 +273,7 @@ static __noinline pa_t alloc_more(unsigned order, enum frame_owner owner, unsign
 			memset(pa_to_va(pa), 0, PAGE_SIZE);
 		return pa;
 	}
+	/* It may have been filled since the caller looked: interrupts were on. */
 	irq = irq_save();
 	c = lock_pcp();
 	filled = c->count || pcp_refill(c);
@@ -307,6 +295,7 @@ pa_t page_alloc(unsigned order, enum frame_owner owner, unsigned flags)
 		unlock_pcp(c, irq);
 		return alloc_more(order, owner, flags);
 	}
+	/* The cache's share of the owner counts moves under its lock; a share may be negative. */
 	pfn = c->pfn[--c->count];
 	c->pages[owner]++;
 	frame_set(pfn_frame(pfn), owner, 0, c->node);
@@ -328,6 +317,7 @@ static void node_give(uint32_t pfn, unsigned order)
 	enum frame_owner owner = f->owner;
 	uint64_t flags;
 
+	/* Every frame, not only the first. Without the lock: the block is ours until it is given. */
 	frame_block_set(pfn, order, FRAME_FREE, f->node);
 	flags = spin_lock_irq(&n->lock);
 	n->pages[owner] -= 1ll << order;
@@ -341,6 +331,10 @@ static bool free_deferred(struct frame *f)
 {
 	if (likely(!__atomic_load_n(&f->pins, __ATOMIC_ACQUIRE)))
 		return false;
+	/*
+	 * Marked in one step with reading the count: either a pin is still there and its frame_unpin()
+	 * finds the mark, or the last one went before and nobody else will free the page.
+	 */
 	if (!(__atomic_fetch_or(&f->pins, PINS_FREED, __ATOMIC_ACQ_REL) & ~PINS_FREED)) {
 		f->pins = 0;
 		return false;
@@ -362,15 +356,18 @@ static void free_block(uint32_t pfn, unsigned order)
 	uint32_t end = pfn + (1u << order);
 
 	ASSERT(!(pfn & ((1u << order) - 1)));
+	/* A pin cannot appear: frame_pin() needs a page that somebody still holds. */
 	if (first_pinned(pfn, end) == end) {
 		node_give(pfn, order);
 		return;
 	}
+	/* The block falls apart: its pages come back one by one, and merge again. */
 	for (; pfn < end; pfn++)
 		if (!free_deferred(pfn_frame(pfn)))
 			node_give(pfn, 0);
 }
 
+/* The rest of page_free(): blocks, pinned pages, and what does not belong into this cache. */
 static __noinline void free_more(pa_t pa, unsigned order)
 {
 	uint32_t pfn = pa >> PAGE_SHIFT;
@@ -387,11 +384,13 @@ static __noinline void free_more(pa_t pa, unsigned order)
 		return;
 	irq = irq_save();
 	c = lock_pcp();
+	/* Caches hold pages of their own node; scarce low memory goes back to the buddy at once. */
 	if (f->node != c->node || pa < 16 * MiB) {
 		unlock_pcp(c, irq);
 		node_give(pfn, 0);
 		return;
 	}
+	/* Half is left, so that neither the next frees nor the next allocations need the node. */
 	if (c->count == PCP_MAX)
 		pcp_drain(c, &nodes[f->node], PCP_BATCH);
 	unlock_pcp(c, irq);
@@ -418,6 +417,7 @@ void page_free(pa_t pa, unsigned order)
 		free_more(pa, 0);
 		return;
 	}
+	/* Without frame_set(): page_alloc() writes the whole frame when it gives the page out. */
 	c->pages[owner]--;
 	f->owner = FRAME_CACHE;
 	c->pfn[c->count++] = pfn;
@@ -436,6 +436,11 @@ void mm_node_totals(unsigned node, struct mm_totals *t)
 	unsigned cpus = cpu_count();
 	int64_t sum[FRAME_OWNERS];
 
+	/*
+	 * All locks that guard shares of this node's counts, at once: pages move between owners
+	 * under one of them, so the sums add up. The order is by CPU, then the node. CPU n's cache
+	 * holds pages of its own node only, so the others need not be locked.
+	 */
 	for (unsigned i = 0; i < cpus; i++)
 		if (cpu_node(i) == node)
 			spin_lock_raw(&pcps[i].lock);
@@ -470,6 +475,7 @@ void mm_totals(struct mm_totals *t)
 	}
 }
 
+#ifdef VMK_HOST
 uint64_t phys_free_blocks(unsigned node, unsigned order)
 {
 	struct node *n = &nodes[node];
@@ -482,3 +488,4 @@ uint64_t phys_free_blocks(unsigned node, unsigned order)
 	spin_unlock_irq(&n->lock, flags);
 	return count;
 }
+#endif

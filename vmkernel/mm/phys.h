@@ -8,9 +8,8 @@
 #include "mm/frame.h"
 #include "vmk/boot.h"
 
-/* Nodes count from 0; distance as in the SLIT, 10 = local. Before any phys_add(). */
+/* Nodes count from 0. Before any phys_add(). */
 void phys_init(unsigned nodes);
-void phys_set_distance(unsigned from, unsigned to, uint8_t distance);
 /*
  * Accounts page frames [pfn, end) of a section that is present, to owner; FRAME_FREE makes them
  * available. Before other CPUs run.
@@ -22,6 +21,8 @@ void phys_add(uint64_t pfn, uint64_t end, unsigned node, enum frame_owner owner)
 void phys_move(uint64_t pfn, uint64_t end, enum frame_owner owner);
 /* Gives the cached pages of every CPU back to the buddies. */
 void phys_drain(void);
+#ifdef VMK_HOST
 /* The count of free blocks of an order, all zones of the node. */
 uint64_t phys_free_blocks(unsigned node, unsigned order);
+#endif
 #endif

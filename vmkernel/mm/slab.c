@@ -47,6 +47,7 @@ STAT(refills, "mm.slab.refills", "magazines filled from slabs");
 static void cache_init(struct slab_cache *c, const char *name, size_t size, size_t align)
 {
 	align = MAX(align, (size_t)16);
+	/* slab_of() finds the header by aligning down to the block, so no object spans blocks. */
 	ASSERT(IS_POW2(align) && align <= PAGE_SIZE);
 	*c = (struct slab_cache){ .name = name,
 		                  .size = (uint32_t)ALIGN_UP(MAX(size, (size_t)16), align) };
@@ -55,6 +56,7 @@ static void cache_init(struct slab_cache *c, const char *name, size_t size, size
 	list_init(&c->full);
 	list_init(&c->empty);
 	c->first = (uint32_t)ALIGN_UP(sizeof(struct slab), align);
+	/* The smallest block that holds SLAB_OBJECTS, so header and remainder waste little of it. */
 	while (((size_t)PAGE_SIZE << c->order) < c->first + (size_t)c->size * SLAB_OBJECTS)
 		c->order++;
 	c->total = (uint32_t)((((size_t)PAGE_SIZE << c->order) - c->first) / c->size);
@@ -131,6 +133,7 @@ static void *take(struct slab_cache *c)
 	struct slab *s = list_first(&c->partial, struct slab, link);
 	void **object;
 
+	/* Partial slabs first, so that empty ones stay empty and can be given back. */
 	if (!s) {
 		s = list_first(&c->empty, struct slab, link);
 		if (!s)
@@ -154,6 +157,7 @@ static struct slab *give(struct slab_cache *c, void *p)
 	s->free = p;
 	s->used--;
 	list_remove(&s->link);
+	/* A few empty slabs are kept: a use that goes up and down by one makes none each time. */
 	if (s->used) {
 		list_push_front(&c->partial, &s->link);
 		return NULL;
@@ -165,7 +169,10 @@ static struct slab *give(struct slab_cache *c, void *p)
 	return NULL;
 }
 
-/* Half a magazine and one more; interrupts off. NULL when there is no memory. */
+/*
+ * One object, and half a magazine for the next calls: the same number can then be allocated or
+ * freed before the lock is taken again. Interrupts off. NULL when there is no memory.
+ */
 static __noinline void *take_slow(struct slab_cache *c, struct magazine *m)
 {
 	void *object;
@@ -175,6 +182,7 @@ static __noinline void *take_slow(struct slab_cache *c, struct magazine *m)
 	while (!object) {
 		struct slab *s;
 
+		/* Unlocked while the slab is built; others may use it up before we lock again. */
 		spin_unlock(&c->lock);
 		s = slab_new(c);
 		if (!s) {
@@ -198,6 +206,7 @@ static __noinline void *take_slow(struct slab_cache *c, struct magazine *m)
 	return object;
 }
 
+/* Gives one object back to its slab; pages go back to the frames without the lock. */
 static void give_slow(struct slab_cache *c, void *p)
 {
 	struct slab *s;
@@ -216,6 +225,7 @@ static __noinline struct magazine *magazine_new(struct slab_cache *c)
 {
 	struct magazine *m;
 
+	/* A magazine for the cache of magazines would need one of its own. */
 	if (c == &magazines || c == &caches)
 		return NULL;
 	m = take_slow(&magazines, NULL);
@@ -227,6 +237,7 @@ static __noinline struct magazine *magazine_new(struct slab_cache *c)
 
 void *slab_alloc(struct slab_cache *c)
 {
+	/* With interrupts off nobody else touches this CPU's magazine: no lock. */
 	uint64_t flags = irq_save();
 	struct magazine *m = c->magazine[cpu_id()];
 	void *p;
@@ -256,6 +267,7 @@ static void give_back(struct slab_cache *c, void *p)
 	if (likely(m && m->count < MAGAZINE)) {
 		m->object[m->count++] = p;
 	} else {
+		/* Full: half of it goes, so the next calls find room as well as objects. */
 		for (unsigned i = 0; m && i < MAGAZINE / 2; i++)
 			give_slow(c, m->object[--m->count]);
 		give_slow(c, p);
@@ -274,9 +286,4 @@ void slab_free(struct slab_cache *c, void *p)
 void slab_free_any(void *p)
 {
 	give_back(slab_of(p)->cache, p);
-}
-
-size_t slab_object_size(const void *p)
-{
-	return slab_of(p)->cache->size;
 }

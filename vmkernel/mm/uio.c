@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Checked copies to and from user memory, scattered buffers, pins for DMA. No locks of its own. */
+/*
+ * Checked copies to and from user memory, and scattered buffers. A copy goes to the address space
+ * that CR3 holds, which for a userworld's thread is its process's; kernel worlds must not call
+ * these. No locks of its own; a page fault inside a copy takes aspace->lock.
+ */
 #include "vmk/uio.h"
-#include "mm/aspace.h"
-#include "proc/proc.h"
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
 #include "vmk/layout.h"
@@ -10,10 +12,13 @@
 
 /* usercopy.S */
 int user_copy(void *dst, const void *src, size_t n);
-int user_clear(void *dst, size_t n);
 int user_load32(const uint32_t *src, uint32_t *out);
 int user_cmpxchg32(uint32_t *p, uint32_t *expected, uint32_t desired);
 
+/*
+ * The whole range lies in the user half. Without this check the instructions in usercopy.S, which
+ * run in ring 0, would copy kernel memory.
+ */
 static bool user_range(uva_t va, size_t n)
 {
 	return n <= USER_END && va <= USER_END - n;
@@ -34,11 +39,6 @@ int copy_to_user(uva_t dst, const void *src, size_t n)
 	return user_range(dst, n) ? user_copy(user_ptr(dst), src, n) : -EFAULT;
 }
 
-int clear_user(uva_t dst, size_t n)
-{
-	return user_range(dst, n) ? user_clear(user_ptr(dst), n) : -EFAULT;
-}
-
 int user_read32(uva_t src, uint32_t *out)
 {
 	return user_range(src, 4) && src % 4 == 0 ? user_load32(user_ptr(src), out) : -EFAULT;
@@ -56,7 +56,10 @@ ssize_t copy_string_from_user(char *dst, uva_t src, size_t size)
 	size_t done = 0;
 
 	while (done < size) {
-		/* Never past the page that holds the end: the next one need not exist. */
+		/*
+		 * Pieces end at multiples of PIECE, hence at page boundaries: the page after the one
+		 * that holds the terminating 0 need not be mapped.
+		 */
 		size_t room = MIN(PIECE - (src + done) % PIECE, size - done);
 		const char *end;
 		int err = copy_from_user(dst + done, src + done, room);
@@ -92,6 +95,7 @@ void uio_init_kernel(struct uio *u, void *base, size_t len)
 
 void uio_advance(struct uio *u, size_t n)
 {
+	/* n counts from the start of the first piece; >= drops empty pieces as well. */
 	u->left -= n;
 	n += u->skip;
 	while (u->count && n >= u->vec->len) {
@@ -102,7 +106,10 @@ void uio_advance(struct uio *u, size_t n)
 	u->skip = n;
 }
 
-/* One direction of uio_read and uio_write: piece by piece, then all at once forward. */
+/*
+ * Copies piece by piece and advances at the end, so that a fault in a later piece leaves u where it
+ * was and the caller may try again.
+ */
 static int uio_copy(struct uio *u, void *buf, size_t n, bool to_pieces)
 {
 	const struct uio_vec *v = u->vec;
@@ -137,49 +144,4 @@ int uio_read(struct uio *u, void *dst, size_t n)
 int uio_write(struct uio *u, const void *src, size_t n)
 {
 	return uio_copy(u, (void *)(uintptr_t)src, n, true);
-}
-
-/* The machine address under one byte, with a pin. */
-static int pin_one(const struct uio *u, uint64_t at, bool write, pa_t *pa)
-{
-	if (!u->kernel)
-		return aspace_pin(proc_current()->as, at, write, pa);
-	*pa = va_to_pa(user_ptr(at));
-	frame_pin(*pa);
-	return 0;
-}
-
-int uio_pin(struct uio *u, size_t n, bool write, struct sg *sg, unsigned max)
-{
-	unsigned used = 0;
-
-	while (n) {
-		uint64_t at = u->vec->base + u->skip;
-		size_t piece = MIN(MIN(n, u->vec->len - u->skip), PAGE_SIZE - at % PAGE_SIZE);
-		pa_t pa;
-		int err;
-
-		if (!piece) { /* an empty element */
-			uio_advance(u, 0);
-			continue;
-		}
-		err = used < max ? pin_one(u, at, write, &pa) : -E2BIG;
-		if (err) {
-			uio_unpin(sg, used, false);
-			return err;
-		}
-		sg[used].pa = pa;
-		sg[used++].len = (uint32_t)piece;
-		uio_advance(u, piece);
-		n -= piece;
-	}
-	return (int)used;
-}
-
-/* User pages are not written back anywhere, so there is no dirty state to keep. */
-void uio_unpin(const struct sg *sg, unsigned count, bool write __maybe_unused)
-{
-	for (unsigned i = 0; i < count; i++)
-		if (frame_of(sg[i].pa))
-			frame_unpin(sg[i].pa);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The only instructions of the kernel that touch user memory. A page fault that cannot be resolved ends the
- * function with -EFAULT through the exception table. Callers have checked that addresses lie below USER_END.
+ * The only instructions of the kernel that touch user memory. A page fault that cannot be resolved
+ * ends the function with -EFAULT through the exception table. Callers have checked that addresses
+ * lie below USER_END.
  */
 #include "x86/smap.h"
 
@@ -25,17 +26,6 @@ user_copy:
 	EXTABLE(1b, 9f)
 	EXTABLE(2b, 9f)
 
-/* int user_clear(void *dst, size_t n) */
-	.globl user_clear
-user_clear:
-	mov	%rsi, %rcx
-	xor	%eax, %eax
-	SMAP_STAC
-3:	rep stosb
-	SMAP_CLAC
-	ret
-	EXTABLE(3b, 9f)
-
 /* int user_load32(const uint32_t *src, uint32_t *out): one access */
 	.globl user_load32
 user_load32:
@@ -47,7 +37,10 @@ user_load32:
 	ret
 	EXTABLE(4b, 9f)
 
-/* int user_cmpxchg32(uint32_t *p, uint32_t *expected, uint32_t desired): *expected is what was there */
+/*
+ * int user_cmpxchg32(uint32_t *p, uint32_t *expected, uint32_t desired)
+ * *expected becomes the value that was there.
+ */
 	.globl user_cmpxchg32
 user_cmpxchg32:
 	mov	(%rsi), %eax

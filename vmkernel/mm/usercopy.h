@@ -3,8 +3,8 @@
  * Single words in user memory, for futexes and what the C library shares with the kernel. See
  * vmk/uio.h.
  */
-#ifndef USER_USERCOPY_H
-#define USER_USERCOPY_H
+#ifndef MM_USERCOPY_H
+#define MM_USERCOPY_H
 #include "vmk/uio.h"
 
 /* One atomic access to a naturally aligned word. 0 or -EFAULT. */

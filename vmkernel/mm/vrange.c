@@ -22,9 +22,9 @@ static int cmp_size(const struct tree_node *a, const struct tree_node *b)
 
 static int side_of_size(const struct tree_node *n, const void *key)
 {
-	uint64_t len = tree_entry(n, struct vrange, by_size)->len, want = *(const uint64_t *)key;
+	uint64_t len = tree_entry(n, struct vrange, by_size)->len, least = *(const uint64_t *)key;
 
-	return len < want ? -1 : len > want;
+	return len < least ? -1 : len > least;
 }
 
 void vspace_init(struct vspace *s)
@@ -53,7 +53,8 @@ unsigned vspace_give(struct vspace *s, struct vrange *r, struct vrange *spare[2]
 	if (other && other->start + other->len == r->start) {
 		tree_remove(&s->by_addr, &other->by_addr);
 		tree_remove(&s->by_size, &other->by_size);
-		r->start = other->start; /* nothing lies between, so the order stands */
+		r->start =
+			other->start; /* a key of by_addr: nothing lies between, the order holds */
 		r->len += other->len;
 		spare[spares++] = other;
 	}
@@ -70,6 +71,7 @@ va_t vspace_take(struct vspace *s, uint64_t len, struct vrange **empty)
 	*empty = NULL;
 	if (!n)
 		return 0;
+	/* Best fit, from the front: large ranges stay whole for large requests. */
 	r = tree_entry(n, struct vrange, by_size);
 	start = r->start;
 	tree_remove(&s->by_size, &r->by_size);
@@ -78,6 +80,7 @@ va_t vspace_take(struct vspace *s, uint64_t len, struct vrange **empty)
 		*empty = r;
 		return start;
 	}
+	/* In place in by_addr, where the neighbours' order does not change. */
 	r->start += len;
 	r->len -= len;
 	tree_insert(&s->by_size, &r->by_size);

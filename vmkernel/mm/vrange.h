@@ -18,8 +18,8 @@ struct vspace {
 
 void vspace_init(struct vspace *s);
 /*
- * Gives [start, start + r's len) back; r becomes part of the books or comes back in *spare (up to
- * two), for the caller to free.
+ * Makes r's range free and merges it with its neighbours. r becomes the record of the result; the
+ * records of merged neighbours, up to two, come back in spare for the caller to free. Their number.
  */
 unsigned vspace_give(struct vspace *s, struct vrange *r, struct vrange *spare[2]);
 /*

@@ -63,7 +63,7 @@ struct port {
 	char client[NET_NAME_MAX];
 	const struct port_ops *ops;
 	void *arg;
-	struct port_stats stats;
+	struct ctl_net_counters stats; /* added to atomically, read without a lock */
 	/* Packets on their way to the client; lock guards them and scheduled. */
 	struct spinlock lock;
 	struct pkt **queue; /* ring of PORT_QUEUE references: a packet may be in several */

@@ -35,8 +35,12 @@ void team_update(struct vswitch *vs)
 		return;
 	log_info("%s: uplink %s", vs->name, best ? best->name : "none");
 	store_release(&vs->active, best);
+	/* After it no CPU still sends through the old uplink. */
 	net_synchronize();
 	if (best && team_notify)
+		/*
+		 * The vmk NICs announce their addresses, so that the outside learns the new path.
+		 */
 		team_notify();
 }
 
@@ -86,9 +90,11 @@ void team_release(struct vswitch *vs, unsigned slot)
 		return;
 	vs->uplink[slot].nic = NULL;
 	u->admin_up = false;
+	/* The standby takes over before the NIC goes down. */
 	team_update(vs);
 	(void)u->ops->set_up(u, false); /* a NIC that went away cannot answer, and need not */
 	store_release(&u->owner, NULL);
+	/* Receivers that saw the owner are done after this. */
 	net_synchronize();
 }
 
@@ -104,6 +110,7 @@ void vswitch_nic_added(struct uplink *u)
 	if (!started)
 		return; /* team_init() looks at all that are there by then */
 	mutex_lock(&net_config);
+	/* A switch that names it has the first claim. */
 	list_for_each(vs, &vswitches, link)
 		for (unsigned i = 0; i < vs->uplinks; i++)
 			if (strcmp(vs->uplink[i].name, u->name) == 0 && !vs->uplink[i].nic)

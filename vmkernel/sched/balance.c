@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Spreading worlds over CPUs. Each CPU pulls, from the CPU whose virtual time is furthest behind
- * its own: its worlds get less than theirs. A CPU without work takes what waits longest anywhere.
- * Another queue is only tried, never waited for, so two CPUs that pull from each other cannot
- * deadlock. All queues are measured against the mean of their virtual times: a queue that was empty
- * starts there, and not at a neighbour's, whose worlds may be behind.
+ * Spreading worlds over CPUs. Each CPU pulls worlds from the CPU whose virtual time is furthest
+ * behind its own, that is, whose worlds get less service than their rates promise. A CPU without
+ * work pulls from the CPU where most worlds wait. A CPU holds its own queue's lock meanwhile and
+ * only tries the other's, so two CPUs that pull from each other cannot deadlock. All queues are
+ * measured against the mean of their virtual times: a queue that was empty starts there and not at
+ * a neighbour's time, which may be behind.
  */
 #include "sched/runq.h"
 #include "vmk/stat.h"
@@ -12,13 +13,17 @@
 
 #define BALANCE_PERIOD    (2 * NS_PER_MS)
 #define BALANCE_TOLERANCE ((int64_t)SHARE_SLICE) /* of virtual time */
-#define BALANCE_REACH     ((int64_t)NS_PER_S)
+#define BALANCE_REACH     ((int64_t)NS_PER_S)    /* differences beyond this are forgotten */
 
 enum { MOVES = 2 };
 
-/* atomic; whoever clears a bit has that CPU's attention */
+/*
+ * CPUs that have nothing to run; atomic. Whoever clears a bit gives that CPU a world or asks it to
+ * pull, so that two wakers do not choose the same CPU.
+ */
 static uint64_t idle_cpus[CPUS_MAX / 64];
-static int64_t reference; /* the mean; written by whoever looked round last */
+/* The mean of the virtual times. Written by each CPU that surveys, without a lock: any is good. */
+static int64_t reference;
 
 STAT(pulled, "sched.pulled", "worlds that a CPU took over from a slower one");
 STAT(stolen, "sched.stolen", "worlds that an idle CPU took over");
@@ -43,6 +48,7 @@ unsigned balance_place(unsigned last)
 {
 	int found = -1;
 
+	/* Where its caches may still be warm; then a CPU of the same node; then any. */
 	if (claim_idle(last))
 		return last;
 	for (unsigned i = 0; i < CPUS_MAX / 64; i++)
@@ -55,6 +61,7 @@ unsigned balance_place(unsigned last)
 				goto out;
 		}
 out:
+	/* Another waker may have claimed it first: then the world waits where it ran last. */
 	return found >= 0 && claim_idle((unsigned)found) ? (unsigned)found : last;
 }
 
@@ -68,6 +75,7 @@ static bool pull(struct runq *rq, struct runq *from, bool any, ns_t now)
 	if (e) {
 		struct world *w = container_of(e, struct world, share);
 
+		/* w->cpu, which names the lock that guards w, changes under both locks. */
 		rq->share.common = READ_ONCE(reference);
 		share_remove(&from->share, e);
 		WRITE_ONCE(from->waiting, from->share.waiting.count);
@@ -79,7 +87,7 @@ static bool pull(struct runq *rq, struct runq *from, bool any, ns_t now)
 	return e != NULL;
 }
 
-/* Up to MOVES worlds, each small enough to leave the other no emptier than this one. */
+/* Up to MOVES worlds. share_candidate() sees to it that `from` does not become the emptier queue. */
 static void pull_some(struct runq *rq, struct runq *from, ns_t now)
 {
 	for (unsigned i = 0; i < MOVES && pull(rq, from, false, now); i++)
@@ -87,7 +95,8 @@ static void pull_some(struct runq *rq, struct runq *from, ns_t now)
 }
 
 /*
- * r's virtual time now: it goes on while its world runs, though r publishes it at decisions only.
+ * An estimate of r's virtual time now, without its lock: r publishes its time at each decision, and
+ * since then it has advanced by the elapsed time over the sum of rates.
  */
 static int64_t clock_of(const struct runq *r, ns_t now)
 {
@@ -99,9 +108,9 @@ static int64_t clock_of(const struct runq *r, ns_t now)
 }
 
 /*
- * Looks round: the CPU with waiting worlds whose virtual time is least; for an idle CPU, the one
- * with the most of them. Sets the reference to the mean of the virtual times, each by the rates it
- * serves.
+ * One look at all queues, without their locks: a wrong choice costs a failed pull. Returns the CPU
+ * with waiting worlds whose virtual time is least; for an idle CPU, the one with most of them. Sets
+ * the reference to the mean of the virtual times, weighted with the sums of rates.
  */
 static struct runq *survey(const struct runq *rq, bool idle, ns_t now)
 {
@@ -116,6 +125,7 @@ static struct runq *survey(const struct runq *rq, bool idle, ns_t now)
 			continue;
 		weight = r == rq ? (int64_t)rq->share.rates : READ_ONCE(r->rates);
 		ahead = (r == rq ? share_time(&rq->share) : clock_of(r, now)) - base;
+		/* Clipped: one queue that is far off (it was idle long) does not shift the mean. */
 		rates += weight;
 		moments += weight * MAX(MIN(ahead, BALANCE_REACH), -BALANCE_REACH) / RATE_ONE;
 		if (r == rq || !READ_ONCE(r->waiting))
@@ -131,7 +141,7 @@ static struct runq *survey(const struct runq *rq, bool idle, ns_t now)
 
 /*
  * Asks another CPU to pull: an idle one, or one that runs its only world without interruption and
- * so does not look round by itself.
+ * so makes no decisions at which it would balance.
  */
 static void call_for_help(ns_t now)
 {
@@ -162,6 +172,7 @@ void balance(struct runq *rq, ns_t now)
 	rq->balance_at = now + BALANCE_PERIOD;
 	from = survey(rq, idle, now);
 	if (idle) {
+		/* What it pulls is measured against the mean, not against the time it went idle. */
 		share_align(&rq->share, READ_ONCE(reference), 0);
 		if (from && pull(rq, from, true, now))
 			stat_inc(stolen);
@@ -171,6 +182,7 @@ void balance(struct runq *rq, ns_t now)
 		call_for_help(now);
 	if (!from)
 		return;
+	/* A difference that pulling could not even out (pinned worlds) must not grow without bound. */
 	if (share_time(&rq->share) - clock_of(from, now) > BALANCE_REACH)
 		share_align(&rq->share, clock_of(from, now), BALANCE_REACH);
 	if (share_time(&rq->share) - clock_of(from, now) > BALANCE_TOLERANCE)

@@ -43,6 +43,7 @@ void bottom_raise(struct bottom *b)
 	uint64_t flags;
 	struct percpu *p;
 
+	/* Whoever set it first puts it into its own CPU's list, so it is in one list at most. */
 	if (__atomic_exchange_n(&b->pending, 1, __ATOMIC_ACQ_REL))
 		return;
 	flags = irq_save();
@@ -63,15 +64,25 @@ void bottom_run(void)
 	p->in_bottom = 1;
 	p->preempt_count++;
 	for (unsigned pass = 0; p->bottom_pending && pass < PASSES_MAX; pass++) {
+		/*
+		 * A batch of its own: one that raises itself again (its budget is spent) waits for
+		 * the next pass, after all others.
+		 */
 		list_init(&batch);
 		list_splice_back(&batch, queue);
 		p->bottom_pending = 0;
 		while (!list_empty(&batch)) {
 			struct bottom *b = list_first(&batch, struct bottom, link);
 
+			/*
+			 * running before pending is cleared: bottom_flush() sees one or the other.
+			 * pending is clear before fn starts: a raise from now on means another run,
+			 * since fn may have looked at its work already.
+			 */
 			list_remove(&b->link);
 			(void)__atomic_fetch_add(&b->running, 1, __ATOMIC_ACQ_REL);
 			store_release(&b->pending, 0);
+			/* preempt_count keeps the scheduler out while interrupts are on. */
 			irq_restore(RFLAGS_IF);
 			b->fn(b);
 			(void)__atomic_fetch_sub(&b->running, 1, __ATOMIC_RELEASE);
@@ -81,6 +92,7 @@ void bottom_run(void)
 	}
 	p->preempt_count--;
 	p->in_bottom = 0;
+	/* The rest comes back as an interrupt: a world that waits for the CPU gets a turn before. */
 	if (p->bottom_pending) {
 		stat_inc(again);
 		cpu_resched(p->id);

@@ -17,13 +17,14 @@ struct fill_node {
 	struct list children;        /* of a group */
 	struct share_entity *entity; /* of a world; NULL: a group */
 	uint32_t shares, min, max;   /* rates; max RATE_NO_MAX: none */
-	/* Scratch of a pass. */
-	uint32_t demand; /* of a world: the smoothed part of its time that it wanted to run */
-	uint32_t want;   /* at most this: of maximum and demand */
-	uint32_t need;   /* at least this */
+	/* From pass to pass. */
+	uint32_t demand; /* of a world: the part of its time that it was ready or ran; smoothed */
+	ns_t busy_seen;  /* entity->busy at the last pass; NS_NEVER: there was none */
 	uint32_t rate;   /* the result */
-	bool frozen;
-	ns_t busy_seen;
+	/* Scratch of a pass. */
+	uint32_t ceiling; /* no use for more: the lesser of maximum and demand */
+	uint32_t floor;   /* guaranteed: the minimum, as far as there is demand for it */
+	bool frozen;      /* at one of these bounds, whatever the level is */
 };
 
 void fill_node_init(struct fill_node *n, struct share_entity *entity, uint32_t shares, uint32_t min,

@@ -2,7 +2,7 @@
 /*
  * Groups: a tree in which CPU time is shared out, level by level. groups_lock guards the tree and
  * its settings. The passes of fill.c run on whichever CPU switches worlds when one is due; their
- * distance grows with the number of nodes, so they never cost more than about two percent of a CPU.
+ * period grows with the number of nodes, so they never cost more than about two percent of a CPU.
  */
 #include "sched/world.h"
 #include "vmk/errno.h"
@@ -42,9 +42,10 @@ static struct group system_group = {
 	.name = "system",
 };
 static uint32_t next_id = 2;
-static ns_t fill_last;
+static ns_t fill_last; /* groups_lock */
+/* Read without the lock by every switch of worlds: a stale value delays a pass by one switch. */
 ns_t group_fill_due;
-uint32_t group_fills;
+uint32_t group_fills; /* released after a pass's results are written */
 
 STAT(fills, "sched.fills", "passes that computed entitlements");
 
@@ -99,6 +100,10 @@ int group_create(struct group *parent, const char *name, const struct sched_para
 
 	if (!parent)
 		parent = &root;
+	/*
+	 * Without the lock: the caller keeps parent alive, and a group never moves. The bound is
+	 * that of the recursion in fill.c.
+	 */
 	for (const struct fill_node *n = &parent->fill; n; n = n->parent)
 		depth++;
 	if (depth >= DEPTH_MAX || check(p))
@@ -184,7 +189,7 @@ static uint32_t percent_of(uint32_t rate)
 	return (uint32_t)(((uint64_t)rate * 100 + RATE_ONE / 2) / RATE_ONE);
 }
 
-/* Returns what all worlds below have used. */
+/* Visits g and the groups in it, innermost first; returns what all worlds below have used. */
 static ns_t visit(const struct group *g, group_fn *fn, void *arg)
 {
 	const struct fill_node *n;
@@ -252,6 +257,10 @@ void group_refill(ns_t now)
 {
 	unsigned count;
 
+	/*
+	 * A change of the tree makes a pass due at once, but there is at most one a millisecond. The
+	 * lock is only tried: its holder is in a pass, or changes the tree and makes another one due.
+	 */
 	if (now < READ_ONCE(fill_last) + NS_PER_MS || !spin_trylock(&groups_lock))
 		return;
 	count = fill_pass(&root.fill, (uint64_t)cpu_count() * RATE_ONE, now, now - fill_last);

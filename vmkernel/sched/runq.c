@@ -24,7 +24,10 @@ static struct runq *this_runq(void)
 	return this_cpu()->sched;
 }
 
-/* The run queue that w belongs to, locked; interrupts off. */
+/*
+ * The run queue that w belongs to, locked; interrupts off. w->cpu may change until the lock of the
+ * queue that it names is held, so it is read again under it.
+ */
 static struct runq *lock_world(struct world *w)
 {
 	for (;;) {
@@ -49,6 +52,7 @@ static void ask_resched(unsigned cpu)
 /* Under the lock of rq, which w belongs to. */
 static void insert(struct runq *rq, struct world *w, ns_t now)
 {
+	/* An idle queue's time stood still; published so that surveys do not see the old one. */
 	if (!rq->share.count) {
 		share_align(&rq->share, balance_reference(), 0);
 		WRITE_ONCE(rq->clock, share_time(&rq->share));
@@ -71,6 +75,7 @@ void sched_enqueue(struct world *w)
 	uint64_t flags = irq_save();
 	struct runq *rq;
 
+	/* No lock yet: w is NEW and in no queue, so only its creator touches it. */
 	w->cpu = w->pinned >= 0 ? (uint32_t)w->pinned : balance_place(w->cpu);
 	rq = lock_world(w);
 	w->state = WORLD_READY;
@@ -86,6 +91,10 @@ void world_wake(struct world *w)
 	unsigned cpu;
 	ns_t now;
 
+	/*
+	 * A world between sched_sleep_begin() and the switch still RUNS: clearing `sleeping` makes
+	 * its schedule() return at once, so the wake-up is not lost.
+	 */
 	w->sleeping = false;
 	if (w->state != WORLD_WAITING) {
 		spin_unlock_irq(&rq->lock, flags);
@@ -97,6 +106,10 @@ void world_wake(struct world *w)
 	w->since = now;
 	w->state = WORLD_READY;
 	cpu = w->pinned >= 0 ? w->cpu : balance_place(w->cpu);
+	/*
+	 * Between the two locks w is READY but in no queue: other wakers see the state and return,
+	 * and balancing moves only worlds that are in a queue.
+	 */
 	if (cpu != w->cpu) {
 		w->times.migrations++;
 		w->cpu = cpu;
@@ -111,6 +124,7 @@ void world_kick(struct world *w)
 {
 	uint32_t cpu = READ_ONCE(w->cpu);
 
+	/* Without the lock: if w moves meanwhile, the switch itself takes it through the kernel. */
 	__atomic_fetch_add(&w->times.kicks, 1, __ATOMIC_RELAXED);
 	if (cpu != cpu_id() && READ_ONCE(percpu[cpu]->current) == w) {
 		cpu_resched(cpu);
@@ -121,6 +135,7 @@ void world_kick(struct world *w)
 void world_interrupt(struct world *w, bool on)
 {
 	WRITE_ONCE(w->interrupted, on);
+	/* Pairs with wait_sleep(): it announces the sleep first and reads `interrupted` then. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (on) {
 		world_wake(w);
@@ -135,7 +150,9 @@ static void finish_switch(void)
 	struct world *left = rq->left, *me = percpu_read(current);
 	bool dead = left->state == WORLD_DEAD;
 
+	/* From here on another CPU may run `left`, whose registers are saved; look at it before. */
 	spin_unlock(&rq->lock);
+	/* Its stack is no longer in use, which only the world after it can know. */
 	if (dead)
 		world_reap(left);
 	if (me->hooks && me->hooks->switch_in)
@@ -155,9 +172,11 @@ static void switch_to(struct runq *rq, struct world *prev, struct world *next)
 	p->world_id = next->id;
 	percpu_set_stack((uint64_t)next->stack);
 	world_switch(prev, next);
+	/* On prev's stack again, after another switch and perhaps on another CPU: rq is stale. */
 	finish_switch();
 }
 
+/* Charges prev for its time and puts it back into the queue, or leaves it out (SHARE_SLEEP). */
 static void stop_current(struct runq *rq, struct world *prev, enum share_leave how, ns_t now)
 {
 	prev->times.used += now - prev->since;
@@ -172,11 +191,13 @@ static void stop_current(struct runq *rq, struct world *prev, enum share_leave h
 		prev->state = how == SHARE_SLEEP ? WORLD_WAITING : WORLD_READY;
 }
 
+/* Chooses who runs next, publishes the queue's state for other CPUs and arms the next decision. */
 static struct world *pick(struct runq *rq, ns_t now)
 {
 	struct share_entity *e;
 	struct world *w = rq->idle;
 
+	/* prev, if it is ready, is in the queue already: balancing may give it to another CPU. */
 	if (unlikely(now >= rq->balance_at || !rq->share.count))
 		balance(rq, now);
 	if (rq->fills != load_acquire(&group_fills)) {
@@ -208,11 +229,14 @@ static void schedule(enum share_leave how)
 	struct world *prev = p->current, *next;
 	ns_t now = time_now();
 
+	/* Before the run queue's lock: the lock of the groups has the lower rank. */
 	if (unlikely(now >= READ_ONCE(group_fill_due)))
 		group_refill(now);
 	spin_lock(&rq->lock);
+	/* Each spin lock counts as one, this one too. */
 	if (p->preempt_count != 1)
 		panic("world %s switches with %u locks held", prev->name, p->preempt_count - 1);
+	/* Woken since it announced the sleep; a dead world has no wake-up to wait for. */
 	if (how == SHARE_SLEEP && prev->state == WORLD_RUNNING && !prev->sleeping) {
 		spin_unlock(&rq->lock);
 		return;
@@ -230,6 +254,7 @@ void sched_first(void)
 {
 	struct world *me;
 
+	/* Interrupts are off, and the lock that the world before took is held. */
 	finish_switch();
 	cpu_sti();
 	me = world_current();
@@ -239,6 +264,7 @@ void sched_first(void)
 
 void sched_leave(void)
 {
+	/* Not restored: this world does not come back, and the next one has its own flags. */
 	(void)irq_save();
 	world_current()->state = WORLD_DEAD;
 	schedule(SHARE_SLEEP);
@@ -249,6 +275,7 @@ void sched_preempt(void)
 {
 	struct percpu *p = this_cpu();
 
+	/* The end of whichever holds it off looks at need_resched again. */
 	if (p->preempt_count || p->irq_nesting || p->in_bottom || !p->current)
 		return;
 	stat_inc(preempted);
@@ -323,6 +350,7 @@ void sched_run(void)
 
 	p->need_resched = 1;
 	for (;;) {
+		/* cpu_sti_halt() lets interrupts in with the halt: one after the test ends it. */
 		cpu_cli();
 		if (READ_ONCE(p->need_resched))
 			schedule(SHARE_READY);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Between the files that make up the run queues. */
+/* What runq.c, balance.c and world.c share. The queues themselves: sched/world.h. */
 #ifndef SCHED_RUNQ_H
 #define SCHED_RUNQ_H
 #include "sched/world.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What boot/main.c calls to bring the scheduler up, and what it puts into trap_hooks. */
+/* What boot/main.c calls to start the scheduler, and the functions that it puts into trap_hooks. */
 #ifndef SCHED_SCHED_H
 #define SCHED_SCHED_H
 #include "sched/bottom.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The policy of one CPU's queue. */
+/* The policy of one CPU's queue; the model and its terms are explained in sched/share.h. */
 #include "sched/share.h"
 
 enum {
@@ -42,6 +42,7 @@ void share_entity_init(struct share_entity *e, uint32_t rate)
 		                    .fresh = true };
 }
 
+/* V, in the queue's count; of an empty queue, what it was when the last entity left. */
 static int64_t average(const struct share_queue *q)
 {
 	return q->rates ? q->base + q->moments / (int64_t)q->rates : q->base;
@@ -54,6 +55,7 @@ int64_t share_time(const struct share_queue *q)
 
 static void sums_add(struct share_queue *q, const struct share_entity *e)
 {
+	/* The first entity defines the queue's time: its own moment is 0. */
 	if (!q->rates)
 		q->base = e->node.start;
 	q->rates += e->rate;
@@ -63,18 +65,22 @@ static void sums_add(struct share_queue *q, const struct share_entity *e)
 
 static void sums_remove(struct share_queue *q, const struct share_entity *e)
 {
-	int64_t time = average(q);
+	int64_t time = average(q); /* before e leaves: it may be the last */
 
 	q->rates -= e->rate;
 	q->moments -= (int64_t)e->rate * (e->node.start - q->base);
 	q->count--;
+	/* An empty queue keeps its time. */
 	if (!q->rates) {
 		q->base = time;
 		q->moments = 0;
 	}
 }
 
-/* Keeps moments small: they are exact again afterwards, so this costs no fairness. */
+/*
+ * Moves base to the average. base * rates + moments, and with it V, stays exactly the same: the
+ * remainder of the division stays in moments, which are smaller than rates afterwards.
+ */
 static void rebase(struct share_queue *q)
 {
 	int64_t step = q->rates ? q->moments / (int64_t)q->rates : 0;
@@ -84,34 +90,39 @@ static void rebase(struct share_queue *q)
 }
 
 /*
- * A deadline one request away at the entitled rate, but no later than a round of everyone's slices:
- * so small shares wait for a bounded time once they are eligible.
+ * The deadline of e's request: one request later at its rate, but not later than the queue needs
+ * for a slice of each of `count` entities. The second bound limits how long an entity with a small
+ * rate waits once it is eligible. count includes e, whether or not it is in the sums yet.
  */
 static void set_deadline(const struct share_queue *q, struct share_entity *e, unsigned count)
 {
 	uint64_t slices = (uint64_t)count * SHARE_SLICE;
+	/* Service at the queue's sum of rates, in virtual time; a sum below a CPU idles the rest. */
 	int64_t round = (int64_t)((slices << 20) / MAX(q->rates, (uint64_t)RATE_ONE));
 
 	e->node.deadline = e->node.start + MIN(in_virtual(e->rate, e->left), round);
 }
 
 /*
- * What it may use in a row: its part of a round of `count` slices, so that small rates come round
- * as often as large ones and no error is larger than a world's own part.
+ * Starts a request: what e may use without interruption. It is e's part of a round of `count`
+ * slices, so that entities with small rates run as often as those with large ones, and the
+ * difference between entitled and given service never exceeds an entity's own part. count includes
+ * e.
  */
 static void new_request(const struct share_queue *q, struct share_entity *e, unsigned count)
 {
 	uint64_t part = (uint64_t)e->rate * count * SHARE_SLICE >> 20;
 
+	/* Below a burst the switches would cost more than the work between them. */
 	e->left = (int64_t)MIN(MAX(part, SHARE_BURST), (uint64_t)e->request);
 	set_deadline(q, e, count);
 }
 
 /*
- * Takes over an entitlement that changed, while e is in no sum: what it lags behind stays the same
- * service.
+ * Applies a changed rate while e is not in the queue's sums. Its distance from the average is
+ * rescaled so that its lag, the service owed to it, is unchanged.
  */
-static void take_rate(const struct share_queue *q, struct share_entity *e)
+static void apply_rate(const struct share_queue *q, struct share_entity *e)
 {
 	uint32_t updated = MAX(READ_ONCE(e->new_rate), 1u);
 	int64_t time;
@@ -123,8 +134,10 @@ static void take_rate(const struct share_queue *q, struct share_entity *e)
 	e->rate = updated;
 }
 
+/* Makes e, which is in no sum, wait: for its turn, or for the end of its cap. */
 static void wait_in(struct share_queue *q, struct share_entity *e, ns_t now)
 {
+	/* Before the test: an empty queue takes its time from e even if e is capped at once. */
 	sums_add(q, e);
 	if (e->release > now) {
 		sums_remove(q, e);
@@ -138,15 +151,16 @@ static void wait_in(struct share_queue *q, struct share_entity *e, ns_t now)
 }
 
 /*
- * Puts e in, with what it is ahead or behind limited to some slices of service: against this
- * queue's time, or the mean of all where that is less, for a queue that serves small rates only
- * runs far ahead of the rest.
+ * Adds e, whose start is in the queue's count, and limits its credit or debt to so many slices of
+ * service. The reference is this queue's average or the mean of all queues, whichever is less: a
+ * queue whose rates are small is far ahead of the others, and a world that was measured against it
+ * would wait until the others have caught up.
  */
 static void enter(struct share_queue *q, struct share_entity *e, unsigned slices, ns_t now)
 {
 	int64_t time = MIN(average(q), q->common - q->shift), lag;
 
-	take_rate(q, e);
+	apply_rate(q, e);
 	lag = in_virtual(e->rate, slices * (int64_t)SHARE_SLICE);
 	if (e->fresh)
 		e->node.start = time;
@@ -161,10 +175,11 @@ void share_insert(struct share_queue *q, struct share_entity *e, ns_t now)
 {
 	unsigned slices = MOVE_SLICES;
 
+	/* It slept, or is new: what it did not use meanwhile is not saved up. */
 	if (e->busy_since == NS_NEVER) {
 		slices = SLEEP_SLICES;
 		e->busy_since = now;
-		/* Of what it was allowed and slept through it keeps one slice. */
+		/* The same for the limit in real time: at most one slice of unused allowance. */
 		if (e->release)
 			e->release = MAX(e->release, now - MIN(now, SHARE_SLICE));
 	}
@@ -197,10 +212,15 @@ void share_charge(struct share_queue *q, ns_t dt, ns_t now)
 	struct share_entity *e = q->running;
 	int64_t step = in_virtual(e->rate, (int64_t)dt);
 
+	/* e is in the sums but not in the tree, so its start, the tree's key, may change. */
 	e->node.start += step;
 	q->moments += (int64_t)e->rate * step;
 	e->left -= (int64_t)dt;
 	e->burst = (uint32_t)MIN(e->burst + dt, (uint64_t)SHARE_SLICE);
+	/*
+	 * release is the time by which what was used has been earned at the limit: each ns used
+	 * moves it by 1/limit. 0 means that no limit applied so far.
+	 */
 	if (e->limit < RATE_ONE) {
 		if (!e->release)
 			e->release = now - dt;
@@ -213,14 +233,19 @@ void share_charge(struct share_queue *q, ns_t dt, ns_t now)
 void share_stop(struct share_queue *q, enum share_leave how, ns_t now)
 {
 	struct share_entity *e = q->running;
-	bool moves = how == SHARE_SLEEP || e->release > now || READ_ONCE(e->new_rate) != e->rate;
+	/* Whether e leaves the sums: the usual preemption only puts it back into the tree. */
+	bool leaves = how == SHARE_SLEEP || e->release > now || READ_ONCE(e->new_rate) != e->rate;
 
 	q->running = NULL;
-	if (moves) {
+	if (leaves) {
 		sums_remove(q, e);
-		take_rate(q, e);
+		apply_rate(q, e);
 	}
 	if (how == SHARE_SLEEP) {
+		/*
+		 * The request follows the length of its bursts (a quarter of the new one): a world
+		 * that sleeps a lot has near deadlines and runs soon after it wakes.
+		 */
 		e->request = (e->request * 3 + MAX(e->burst, (uint32_t)SHARE_BURST)) / 4;
 		e->burst = 0;
 		e->node.start += q->shift;
@@ -229,11 +254,13 @@ void share_stop(struct share_queue *q, enum share_leave how, ns_t now)
 		e->where = SHARE_OUT;
 		return;
 	}
+	/* A whole slice without sleeping: it computes, and full slices save switches. */
 	if (e->burst == SHARE_SLICE)
 		e->request = SHARE_SLICE;
+	/* Its deadline moves back with the new request; its virtual time it has paid for. */
 	if (e->left <= 0 || how == SHARE_YIELD)
-		new_request(q, e, q->count + moves);
-	if (moves) {
+		new_request(q, e, q->count + leaves);
+	if (leaves) {
 		wait_in(q, e, now);
 		return;
 	}
@@ -248,18 +275,20 @@ void share_refresh(struct share_queue *q)
 	for (; n; n = next) {
 		struct share_entity *e = tl_share(n);
 
+		/* First: e may move. If it moves forward and is met again, its rate is current. */
 		next = tl_next(n);
 		if (READ_ONCE(e->new_rate) == e->rate)
 			continue;
 		tl_remove(&q->waiting, n);
 		sums_remove(q, e);
-		take_rate(q, e);
+		apply_rate(q, e);
 		new_request(q, e, q->count + 1);
 		sums_add(q, e);
 		tl_insert(&q->waiting, n);
 	}
 }
 
+/* Entities whose cap has ended wait for their turn again. */
 static void release_capped(struct share_queue *q, ns_t now)
 {
 	struct tree_node *n;
@@ -284,9 +313,11 @@ struct share_entity *share_pick(struct share_queue *q, ns_t now)
 		release_capped(q, now);
 	if (!q->waiting.root)
 		return NULL;
+	/* Now base is the average, and eligible means start <= base. */
 	rebase(q);
 	n = tl_earliest(&q->waiting, q->base);
-	if (!n) /* rounding: the average lies below all */
+	/* Some start is at or below the exact average; the rounded one may lie below all of them. */
+	if (!n)
 		n = tl_first(&q->waiting);
 	tl_remove(&q->waiting, n);
 	e = tl_share(n);
@@ -301,10 +332,13 @@ ns_t share_next(const struct share_queue *q, ns_t now)
 	struct tree_node *n = tree_min(&q->capped);
 	const struct share_entity *e = q->running;
 
+	/* Alone it needs no end of its request. The minimum keeps the rate of interrupts bounded. */
 	if (e && q->waiting.root)
 		next = now + (ns_t)MAX(e->left, (int64_t)SHARE_BURST / 4);
+	/* A limited one is charged at least every slice, even alone: that is when it is capped. */
 	if (e && e->limit < RATE_ONE)
 		next = MIN(next, now + SHARE_SLICE);
+	/* A capped one must be released, even on an idle CPU. */
 	if (n)
 		next = MIN(next, tree_entry(n, struct share_entity, capped)->release);
 	return next;
@@ -313,7 +347,11 @@ ns_t share_next(const struct share_queue *q, ns_t now)
 struct share_entity *share_candidate(const struct share_queue *from, const struct share_queue *q,
                                      bool any)
 {
-	/* Excess of rates there over here, and what the difference of virtual times is worth. */
+	/*
+	 * The rate that may move without `from` becoming the emptier queue: the excess of its rates,
+	 * and the difference of the virtual times, which balancing evens out within SHARE_HORIZON.
+	 * Both factors lose 6 bits so that the product fits.
+	 */
 	int64_t ahead = share_time(q) - share_time(from);
 	int64_t room = (int64_t)(from->rates - q->rates) +
 	               ahead * (int64_t)(from->rates >> 6) / (int64_t)(SHARE_HORIZON >> 6);

@@ -2,10 +2,18 @@
 /*
  * Who runs next on one CPU. Pure decisions: no hardware, no locks, no clock of its own; the run
  * queue's lock guards a queue and its entities. Model: earliest eligible virtual deadline first
- * (Stoica, Abdel-Wahab 1995). An entity's rate is what it is entitled to (fill.h computes it), in
- * 2^-20 of a CPU; its virtual time advances by used/rate, so among entities that get what they are
- * entitled to all virtual times advance alike. It may run (is eligible) while its virtual time is
- * not ahead of the queue's average.
+ * (EEVDF; Stoica, Abdel-Wahab 1995). An entity's rate is what it is entitled to (fill.h computes
+ * it), in 2^-20 of a CPU; its virtual time advances by used/rate, so the virtual times of entities
+ * that get what they are entitled to advance alike. An entity is eligible to run while its virtual
+ * time is not ahead of the queue's average.
+ *
+ * The average is V = sum(rate * start) / sum(rate) over the waiting and the running entities. It is
+ * kept as V = base + moments / rates, with moments = sum(rate * (start - base)), so that the
+ * products stay small. An entity's lag, (V - start) * rate, is the service that the queue owes it.
+ *
+ * Two counts of virtual time: each queue counts its own, and `shift` turns it into the common count
+ * that queues are compared by. The start of an entity is in the queue's count while it is part of
+ * the sums, and in the common count otherwise (SHARE_OUT, SHARE_CAPPED).
  */
 #ifndef SCHED_SHARE_H
 #define SCHED_SHARE_H
@@ -25,13 +33,18 @@ struct share_entity {
 	bool pinned;             /* balancing leaves it alone */
 	bool fresh;              /* was never in a queue: starts without credit or debt */
 	uint32_t rate;           /* in the queue's sums; >= 1 */
-	uint32_t new_rate;       /* taken over when it stops, waits or enters; fill.c writes it */
-	uint32_t limit;          /* hard limit in real time, RATE_ONE: none; fill.c */
-	int64_t left;            /* ns of the current request */
-	uint32_t request;        /* ns: the length of its bursts between sleeps, at most a slice */
-	uint32_t burst;          /* ns used since it last slept */
-	ns_t release;            /* with a limit: when it may run again */
-	ns_t busy, busy_since;   /* time that it wanted to run; since when, NS_NEVER: asleep */
+	/*
+	 * fill.c writes these two without the queue's lock: any read may see another value. new_rate
+	 * is applied when the entity stops, is refreshed or enters a queue.
+	 */
+	uint32_t new_rate;
+	uint32_t limit;   /* hard limit in real time; RATE_ONE: none */
+	int64_t left;     /* ns of the current request */
+	uint32_t request; /* ns: the length of its bursts between sleeps, at most a slice */
+	uint32_t burst;   /* ns used since it last slept */
+	ns_t release;     /* with a limit: when it may run again */
+	/* Time ready or running in all; since when it is that, NS_NEVER: it sleeps. */
+	ns_t busy, busy_since;
 };
 
 struct share_queue {
@@ -69,7 +82,7 @@ void share_charge(struct share_queue *q, ns_t dt, ns_t now);
 /* The running entity leaves the CPU: ready for more, giving up its request (yield), or asleep. */
 enum share_leave { SHARE_READY, SHARE_YIELD, SHARE_SLEEP };
 void share_stop(struct share_queue *q, enum share_leave how, ns_t now);
-/* Entitlements have changed: takes over those of waiting entities. O(n), as fill_pass() was. */
+/* Entitlements have changed: applies those of waiting entities. O(n), as fill_pass() was. */
 void share_refresh(struct share_queue *q);
 /* Chooses and starts the next entity; NULL: idle. Nothing is running. */
 struct share_entity *share_pick(struct share_queue *q, ns_t now);
@@ -78,15 +91,16 @@ struct share_entity *share_pick(struct share_queue *q, ns_t now);
  */
 ns_t share_next(const struct share_queue *q, ns_t now);
 /*
- * The waiting entity that should move from the slower queue to q, or NULL: the largest of those
- * looked at that still evens out the sums of rates and the distance of the virtual times. any: q is
- * idle and takes what it can.
+ * The waiting entity that should move from the slower queue to q, or NULL: of the first
+ * CANDIDATES, the one with the largest rate that still brings the sums of rates and the virtual
+ * times closer together. any: q is idle, the first that is not pinned will do.
  */
 struct share_entity *share_candidate(const struct share_queue *from, const struct share_queue *q,
                                      bool any);
 /*
- * Brings q's virtual time within reach of the common one. What happened longer ago than that is no
- * debt of another CPU's worlds; a queue that was empty starts with reach 0.
+ * Changes q's shift so that its share_time() is at most `reach` from `time`. An older difference is
+ * forgotten: worlds that arrived later are not made to pay for it. A queue that was empty is
+ * aligned with reach 0.
  */
 void share_align(struct share_queue *q, int64_t time, int64_t reach);
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Worlds that wait for a CPU, ordered by virtual time, each subtree knowing its earliest deadline:
- * a treap (Seidel, Aragon 1996), all operations O(log n) expected. The owner's lock guards it. Keys
- * change only outside of it.
+ * a treap (Seidel, Aragon 1996), all operations O(log n) expected. The owner's lock guards it. The
+ * start and the deadline of a node change only while the node is not in the tree.
  */
 #ifndef SCHED_TIMELINE_H
 #define SCHED_TIMELINE_H

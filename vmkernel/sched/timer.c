@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Timers: one queue a CPU, a tree by deadline, run in the CPU's bottom half. The CPU's clock event
- * is armed for the earlier of the first timer and the end of the running world's slice; it is never
- * moved later before it has come, so a switch of worlds costs no register access. timer_queue.lock
- * guards the queue and the fields of its timers; timer.cpu changes under the lock of the queue that
- * it names (or from -1 under the one that it is to name).
+ * is armed for the earlier of the first timer and the end of the running world's slice. It is only
+ * moved to an earlier time: an event that came too early rearms it, which costs less than a write
+ * of the device at each switch of worlds. timer_queue.lock guards the queue and the fields of its
+ * timers; timer.cpu changes under the lock of the queue that it names (or from -1 under the one
+ * that it is to name). Who arms a timer serializes timer_set() on it: two at once would each put it
+ * into a tree.
  */
 #include "sched/timerq.h"
 #include "vmk/cpu.h"
@@ -68,6 +70,10 @@ static void run_timers(struct bottom *b)
 			bottom_raise(b);
 			break;
 		}
+		/*
+		 * Idle before fn runs, since fn may arm it again; running under the same lock, so
+		 * that timer_cancel_sync() finds it in the queue or running, never in between.
+		 */
 		tree_remove(&q->tree, &t->node);
 		t->cpu = -1;
 		WRITE_ONCE(q->running, t);
@@ -87,13 +93,14 @@ void timer_interrupt(void)
 	ns_t now = time_now();
 
 	stat_inc(events);
+	/* The event has come, so the device is not armed for anything. */
 	q->armed = NS_NEVER;
 	if (q->slice_end <= now) {
 		q->slice_end = NS_NEVER;
 		this_cpu()->need_resched = 1;
 	}
 	arm(q, q->slice_end);
-	bottom_raise(&q->bottom); /* arms the first timer's */
+	bottom_raise(&q->bottom); /* runs what is due, then arms for the first that is not */
 }
 
 void timer_slice_end(ns_t deadline)
@@ -130,6 +137,7 @@ bool timer_cancel(struct timer *t)
 	int cpu;
 
 	while ((cpu = READ_ONCE(t->cpu)) >= 0) {
+		/* It may fire and be armed on another CPU before the lock is held: then look again. */
 		struct timer_queue *q = queues[cpu];
 		uint64_t flags = spin_lock_irq(&q->lock);
 		bool mine = t->cpu == cpu;
@@ -151,6 +159,7 @@ void timer_set(struct timer *t, ns_t deadline)
 	uint64_t flags;
 
 	timer_cancel(t);
+	/* Off before this CPU's queue is chosen: it has to be this CPU that arms its own event. */
 	flags = irq_save();
 	q = this_cpu()->timer;
 	spin_lock(&q->lock);
@@ -165,6 +174,7 @@ void timer_set(struct timer *t, ns_t deadline)
 
 void timer_cancel_sync(struct timer *t)
 {
+	/* Until it is idle after its function has ended: the function may have armed it again. */
 	do {
 		timer_cancel(t);
 		for (unsigned i = 0; i < cpu_count(); i++)

@@ -38,7 +38,8 @@ static void wake(struct waitq *q, bool all)
 	struct waiter *w, *next;
 
 	/*
-	 * A waiter enters the queue before it tests its condition; the waker made that true before.
+	 * Pairs with the order in a wait: a waiter enters the queue and then tests its condition. We
+	 * made the condition true before; so either it sees that, or we see it in the list here.
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (list_empty(&q->waiters))
@@ -51,6 +52,7 @@ static void wake(struct waitq *q, bool all)
 		}
 		if (!w->world)
 			continue;
+		/* Under the lock: once it is released, the waiter on the world's stack may be gone. */
 		list_remove(&w->link);
 		world_wake(w->world);
 		if (all)
@@ -79,8 +81,10 @@ void wait_prepare(struct waitq *q, struct waiter *w)
 		w->fn = NULL;
 		list_init(&w->link);
 	}
+	/* Before it is in the queue: a wake from then on clears the announcement. */
 	sched_sleep_begin();
 	flags = spin_lock_irq(&q->lock);
+	/* The wake that ended the last sleep has taken it out; a deadline or a signal has not. */
 	if (list_empty(&w->link))
 		list_push_back(&q->waiters, &w->link);
 	spin_unlock_irq(&q->lock, flags);
@@ -90,6 +94,7 @@ int wait_sleep(ns_t deadline, bool interruptible)
 {
 	struct world *me = world_current();
 
+	/* After the announcement, so an interruption that is not seen here ends the sleep. */
 	if (interruptible && world_interrupted(me))
 		return -EINTR;
 	if (deadline == NS_NEVER) {
@@ -99,6 +104,7 @@ int wait_sleep(ns_t deadline, bool interruptible)
 			return -ETIMEDOUT;
 		timer_set(&me->timer, deadline);
 		sched_sleep();
+		/* If its function still runs it wakes this world once more: one needless test. */
 		timer_cancel(&me->timer);
 		if (time_now() >= deadline)
 			return -ETIMEDOUT;
@@ -119,7 +125,11 @@ void mutex_init(struct mutex *m, const char *name)
 	list_init(&m->waiters);
 }
 
-/* Unlocking hands the mutex to the world that waited longest, so nobody overtakes it. */
+/*
+ * Unlocking hands the mutex over to the world that waited longest: a world that locks and unlocks
+ * in a loop cannot keep the others out. m->lock is taken with interrupts on, since only worlds take
+ * mutexes.
+ */
 void mutex_lock(struct mutex *m)
 {
 	struct world *me = world_current();
@@ -135,6 +145,7 @@ void mutex_lock(struct mutex *m)
 		panic("mutex %s locked twice", m->lock.name);
 	list_push_back(&m->waiters, &w.link);
 	spin_unlock(&m->lock);
+	/* In a loop: a world may also be woken for another reason, such as a signal. */
 	for (;;) {
 		sched_sleep_begin();
 		if (load_acquire(&m->owner) == me)
@@ -142,7 +153,10 @@ void mutex_lock(struct mutex *m)
 		sched_sleep();
 	}
 	sched_sleep_end();
-	/* The waker may still be inside the lock with our world and waiter in hand. */
+	/*
+	 * mutex_unlock() stores the owner before it wakes, and w is on this stack: wait until it has
+	 * left the lock, and does not use w any more.
+	 */
 	spin_lock(&m->lock);
 	spin_unlock(&m->lock);
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Work worlds: one queue for all, served by as many worlds as are needed so that work that sleeps
- * does not hold up the rest. A worker that takes the last free place starts another one before it
- * runs the item. lock guards the queue and the counts; work.pending is 1 from queueing until just
- * before fn. An item that runs stays in the queue until it has returned: its worker looks at the
- * queue next.
+ * does not delay the rest. A worker that was the last idle one starts another before it runs its
+ * item. `lock` guards the queue and the counts; work.pending is 1 from queueing until just before
+ * fn. An item that is queued while it runs stays in the queue until its function has returned: the
+ * worker that ran it looks at the queue next.
  */
 #include "sched/sched.h"
 #include "vmk/log.h"
@@ -24,7 +24,7 @@ static bool used[WORKERS_MAX];
 static struct waitq more = { SPINLOCK_INIT("work", RANK_WAIT), LIST_INIT(more.waiters) };
 static struct waitq done = { SPINLOCK_INIT("work done", RANK_WAIT), LIST_INIT(done.waiters) };
 
-static struct work *running[WORKERS_MAX]; /* by worker */
+static struct work *running[WORKERS_MAX]; /* by worker; lock */
 
 STAT(items, "sched.work.items", "work items run");
 STAT(starts, "sched.work.worlds", "work worlds started");
@@ -50,6 +50,7 @@ void work_queue(struct work *w)
 
 static int start_worker(void);
 
+/* Under lock. Compares the address only: the function may have freed the item. */
 static bool is_running(const struct work *w)
 {
 	for (unsigned i = 0; i < WORKERS_MAX; i++)
@@ -78,6 +79,7 @@ static bool take(unsigned me, bool *grow)
 	struct work *w = first_ready();
 
 	if (w) {
+		/* Running before it is no longer pending: busy() sees one or the other. */
 		list_remove(&w->link);
 		running[me] = w;
 		idle--;
@@ -134,6 +136,7 @@ static void unclaim_worker(unsigned me)
 	spin_unlock_irq(&lock, flags);
 }
 
+/* Starts another worker unless there are WORKERS_MAX; more work than that waits. 0 or -ENOMEM. */
 static int start_worker(void)
 {
 	unsigned me = claim_worker();

@@ -2,6 +2,10 @@
 /*
  * The life of worlds: creation, identity, end. worlds_lock guards the tree of ids and the list of
  * the dead.
+ *
+ * A world has one reference for its creator and, from world_start() on, one of its own, which ends
+ * in reap(). It leaves the tree of ids in world_exit() while it still runs; the world that runs
+ * after it on its CPU passes it to the reaper, because nobody can free the stack that it runs on.
  */
 #include "sched/runq.h"
 #include "vmk/errno.h"
@@ -64,12 +68,13 @@ void world_init_idle(struct world *w, unsigned cpu)
 	w->stack = (void *)percpu[cpu]->kernel_rsp;
 }
 
-/* A number that no living world has. */
+/* Gives w a number that no living world has, and puts it into the tree. */
 static void publish(struct world *w)
 {
 	uint64_t flags = spin_lock_irq(&worlds_lock);
 	struct tree_node *n;
 
+	/* After 2^32 worlds the count starts again, past the numbers that are still in use. */
 	do {
 		if (++last_id == 0)
 			last_id = 1;
@@ -100,8 +105,8 @@ int world_create(const struct world_attr *attr, struct world **out)
 	w->share.pinned = attr->cpu >= 0;
 	w->cpu = attr->cpu >= 0 ? (uint32_t)attr->cpu : cpu_id();
 	/*
-	 * As world_switch() leaves a stack: six registers, the address to go on at; then that one's
-	 * caller: none.
+	 * The stack as world_switch() leaves one: six saved registers, then the address to return to.
+	 * The 0 above is the return address of sched_first(), where a backtrace ends.
 	 */
 	sp = w->stack;
 	*--sp = 0;
@@ -141,7 +146,8 @@ void world_put(struct world *w)
 {
 	if (__atomic_sub_fetch(&w->refs, 1, __ATOMIC_ACQ_REL))
 		return;
-	if (w->state == WORLD_NEW) { /* never started */
+	/* Never started: what world_exit() and reap() would have done. */
+	if (w->state == WORLD_NEW) {
 		withdraw(w);
 		kstack_free(w->stack);
 	}
@@ -167,6 +173,7 @@ void world_exit(void)
 	struct world *me = world_current();
 
 	withdraw(me);
+	/* A wait's timer function that still runs on another CPU uses this world. */
 	timer_cancel_sync(&me->timer);
 	sched_leave();
 }
@@ -181,6 +188,7 @@ void world_reap(struct world *w)
 
 static void reap(struct work *work)
 {
+	/* In a work world, since giving a stack back may sleep for the shoot-down. */
 	for (;;) {
 		uint64_t flags = spin_lock_irq(&worlds_lock);
 		struct world *w = list_first(&dead, struct world, reap);
@@ -251,6 +259,7 @@ void world_times_get(const struct world *w, struct world_times *t)
 {
 	ns_t now = time_now(), in_state = now - MIN(now, READ_ONCE(w->since));
 
+	/* Without the run queue's lock: a switch meanwhile may count the last stretch twice. */
 	*t = w->times;
 	if (w->state == WORLD_RUNNING)
 		t->used += in_state;

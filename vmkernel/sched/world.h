@@ -54,8 +54,9 @@ struct runq {
 extern struct runq *runqs[CPUS_MAX];
 
 /*
- * The steps of a sleep: announce, test the condition, sleep until world_wake(); end when it came
- * true before.
+ * The steps of a sleep: announce it, test the condition, sleep until world_wake(). A wake between
+ * the announcement and the sleep makes the sleep return at once. sched_sleep_end() withdraws the
+ * announcement when the test found the condition true.
  */
 void sched_sleep_begin(void);
 void sched_sleep(void);

@@ -50,6 +50,17 @@ static void assertion(void)
 	ASSERT(READ_ONCE(one) == 2);
 }
 
+static struct spinlock again = SPINLOCK_INIT("again", RANK_LEAF);
+
+static void relock(void)
+{
+	uint64_t flags = spin_lock_irq(&again);
+
+	spin_lock(&again);
+	spin_unlock(&again);
+	spin_unlock_irq(&again, flags);
+}
+
 /* Debug builds refuse these two. */
 static void lockorder(void)
 {
@@ -76,7 +87,7 @@ static const struct {
 	{ "pagefault", pagefault },     { "stackoverflow", stackoverflow },
 	{ "doublefault", doublefault }, { "hang", hang },
 	{ "assert", assertion },        { "lockorder", lockorder },
-	{ "undefined", undefined },
+	{ "undefined", undefined },     { "relock", relock },
 };
 
 static void panictest(void)

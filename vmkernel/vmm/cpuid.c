@@ -17,7 +17,6 @@ enum {
 	KVM_CLOCK_STABLE = 1 << 24
 };
 #define F(n)         (1u << (n))
-#define CR4_OSX      BIT(18)
 #define PASS         0xffffffffu
 #define ECX1_OSXSAVE F(27)
 
@@ -212,7 +211,7 @@ static bool osxsave(struct vcpu *v)
 	struct vcpu_context c;
 
 	v->ops->context(v, &c);
-	return c.cr4 & CR4_OSX;
+	return c.cr4 & CR4_OSXSAVE;
 }
 
 void cpuid_exit(struct vcpu *v)

@@ -4,6 +4,8 @@
  * only; a single operand is where the nested page fault was.
  */
 #include "vmm/emul_mem.h"
+#include "hw/exception.h"
+#include "hw/msr.h"
 #include "vmk/errno.h"
 #include "vmk/stat.h"
 #include "vmk/string.h"
@@ -12,13 +14,9 @@
 #include "vmm/vm_priv.h"
 #include "x86/insn.h"
 
-enum {
-	STRING_MAX = 256,
-	VECTOR_PF = 14
-}; /* iterations of a REP before interrupts get their turn */
+enum { STRING_MAX = 256 }; /* iterations of a REP before interrupts get their turn */
 #define SEG_LONG BIT(9)
 #define SEG_DB   BIT(10)
-#define EFER_LMA BIT(10)
 
 STAT(full, "vm.emul.full", "instructions that the fast decoder did not know");
 STAT(unknown, "vm.emul.unknown", "instructions that could not be emulated");
@@ -154,7 +152,7 @@ static bool string_access(struct vcpu *v, const struct vcpu_context *c, gva_t at
 	}
 	if (gva_translate(v->gmem, c, at, access, v->rflags & RFLAGS_AC, &gpa, &error)) {
 		v->ops->set_cr2(v, at);
-		vcpu_exception(v, VECTOR_PF, true, error);
+		vcpu_exception(v, VEC_PF, true, error);
 		return false;
 	}
 	if (write) {

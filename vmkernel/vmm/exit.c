@@ -2,6 +2,7 @@
 /*
  * What the guest came back with: one small handler a kind. On the vCPU's world, interrupts on.
  */
+#include "hw/exception.h"
 #include "vmk/errno.h"
 #include "vmk/log.h"
 #include "vmk/stat.h"
@@ -11,7 +12,8 @@
 #include "vmm/vm_priv.h"
 
 #define LOG_MODULE "vmm"
-enum { VECTOR_UD = 6, VECTOR_GP = 13, KVM_ENOSYS = 1000 };
+
+enum { KVM_ENOSYS = 1000 }; /* what KVM answers to an unknown hypercall, negative */
 
 STAT(hypercalls, "vm.exit.hypercalls", "VMMCALL of guests: there are none, all are refused");
 STAT(gp, "vm.exit.gp", "general-protection faults that an MSR or XSETBV earned");
@@ -81,7 +83,7 @@ static void msr(struct vcpu *v, const struct vm_exit *e)
 
 	if (e->msr.write ? !msr_write(v, index, value) : !msr_read(v, index, &value)) {
 		stat_inc(gp);
-		vcpu_exception(v, VECTOR_GP, true, 0);
+		vcpu_exception(v, VEC_GP, true, 0);
 		return;
 	}
 	if (!e->msr.write) {
@@ -114,7 +116,7 @@ static void xsetbv(struct vcpu *v, const struct vm_exit *e)
 
 	if ((uint32_t)v->gpr[GPR_RCX] != 0 || !vcpu_set_xcr0(v, value)) {
 		stat_inc(gp);
-		vcpu_exception(v, VECTOR_GP, true, 0);
+		vcpu_exception(v, VEC_GP, true, 0);
 		return;
 	}
 	vcpu_skip(v, e->len);
@@ -133,7 +135,7 @@ static void pause(struct vcpu *v, const struct vm_exit *e)
 
 static void undefined(struct vcpu *v, const struct vm_exit *e)
 {
-	vcpu_exception(v, VECTOR_UD, false, 0);
+	vcpu_exception(v, VEC_UD, false, 0);
 }
 
 static void shutdown(struct vcpu *v, const struct vm_exit *e)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A guest's own page tables: none, 32-bit, PAE, 4 levels. */
 #include "vmm/gva.h"
+#include "hw/msr.h"
 #include "vmk/errno.h"
 #include "x86/insn.h"
 
@@ -12,11 +13,6 @@
 #define PTE_PS   BIT(7)
 #define PTE_NX   BIT(63)
 #define PTE_ADDR BITS(51, 12)
-#define CR0_PG   BIT(31)
-#define CR4_PSE  BIT(4)
-#define CR4_PAE  BIT(5)
-#define EFER_LMA BIT(10)
-enum { ERROR_PRESENT = 1, ERROR_RESERVED = 8 };
 
 struct walk {
 	unsigned levels, index_bits, entry_size;
@@ -102,7 +98,7 @@ static int walk(struct gmem *g, const struct vcpu_context *c, gva_t gva, unsigne
 		if (!(pae_root && level == 2)) /* those four have no rights */
 			rights = (rights & e & (PTE_W | PTE_U)) | ((rights | e) & PTE_NX);
 		if (can_be_leaf && (level == 0 || (e & PTE_PS))) {
-			*error |= ERROR_PRESENT;
+			*error |= PF_PRESENT;
 			if (!allowed(c, rights, access, ac))
 				return -EFAULT;
 			bits = PTE_A | (access & GVA_WRITE ? PTE_D : 0);

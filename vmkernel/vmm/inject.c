@@ -3,6 +3,7 @@
  * What the guest is to see at its next entry, in the order of priority: an event that is under way,
  * an NMI, an interrupt of the local APIC or, through LINT0, of the PIC.
  */
+#include "hw/exception.h"
 #include "vmk/stat.h"
 #include "vmm/vm_priv.h"
 #include "x86/insn.h"
@@ -63,7 +64,7 @@ void inject_events(struct vcpu *v)
 		busy = true;
 		__atomic_store_n(&v->nmi, 0, __ATOMIC_RELAXED);
 		v->nmi_masked = true;
-		v->ops->inject(v, HVM_NMI, 2, false, 0);
+		v->ops->inject(v, HVM_NMI, VEC_NMI, false, 0);
 	}
 	irq = inject_interrupt(v, busy);
 	v->ops->window(v, irq, v->nmi_masked);

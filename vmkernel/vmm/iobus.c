@@ -10,8 +10,6 @@
 #include "vmk/stat.h"
 #include "vmk/string.h"
 
-enum { PORTS = 65536 };
-
 STAT(ports_unclaimed, "vm.io.ports_unclaimed", "accesses to ports that no device claims");
 STAT(mmio_unclaimed, "vm.io.mmio_unclaimed", "accesses to memory that no device claims");
 
@@ -19,7 +17,7 @@ int iobus_init(struct iobus *b)
 {
 	memset(b, 0, sizeof(*b));
 	spin_init(&b->lock, "iobus", RANK_VLAPIC);
-	b->port_map = vmalloc(PORTS);
+	b->port_map = vmalloc(IOBUS_PORTS);
 	return b->port_map ? 0 : -ENOMEM;
 }
 
@@ -33,7 +31,7 @@ int iobus_add_ports(struct iobus *b, struct io_range *r)
 	int err = -ENOSPC;
 	unsigned slot;
 
-	if (!r->len || r->base >= PORTS || r->len > PORTS - r->base)
+	if (!r->len || r->base >= IOBUS_PORTS || r->len > IOBUS_PORTS - r->base)
 		return -EINVAL;
 	spin_lock(&b->lock);
 	for (uint64_t p = r->base; p < r->base + r->len; p++) {

@@ -4,6 +4,8 @@
  * guest is in svm_run.c. Spec: AMD APM 2, chapter 15, appendix B.
  */
 #include "vmm/svm.h"
+#include "hw/exception.h"
+#include "hw/msr.h"
 #include "vmk/errno.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
@@ -22,10 +24,7 @@ enum {
 	MSRPM_BANK = 0x800,
 	MSRPM_MSRS = 0x2000
 };
-enum { VECTOR_DB = 1, VECTOR_AC = 17, VECTOR_MC = 18, PAUSE_COUNT = 3000, PAUSE_THRESHOLD = 128 };
-#define EFER_SVME   BIT(12)
-#define EFER_LMA    BIT(10)
-#define EFER_FFXSR  BIT(14)
+enum { PAUSE_COUNT = 3000, PAUSE_THRESHOLD = 128 };
 #define EFER_GUEST  (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_FFXSR)
 #define PAT_DEFAULT 0x0007040600070406
 #define NPT_TABLE   (BIT(0) | BIT(1) | BIT(2) | BIT(5))
@@ -38,10 +37,8 @@ static struct svm_cpu svm_cpus[CPUS_MAX];
 
 /* The guest has these for itself: VMLOAD and VMSAVE switch them, or the VMCB does. */
 static const uint32_t msr_passed[] = {
-	0x174,       0x175,       0x176, /* SYSENTER */
-	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
-	0xc0000081,  0xc0000082,  0xc0000083,
-	0xc0000084, /* STAR, LSTAR, CSTAR, SFMASK */
+	MSR_SYSENTER_CS,    MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_FS_BASE, MSR_GS_BASE,
+	MSR_KERNEL_GS_BASE, MSR_STAR,         MSR_LSTAR,        MSR_CSTAR,   MSR_FMASK,
 };
 
 /* Two bits a register, read and write, in three banks (15.11). */
@@ -110,7 +107,7 @@ static const struct npt_format *svm_format(void)
 
 static void vmcb_init(const struct vcpu *v, struct vmcb *c)
 {
-	c->intercept_exception = BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC);
+	c->intercept_exception = BIT(VEC_DB) | BIT(VEC_AC) | BIT(VEC_MC);
 	c->intercept3 = SVM_I3_INTR | SVM_I3_NMI | SVM_I3_RDPMC | SVM_I3_CPUID | SVM_I3_INVD |
 	                SVM_I3_HLT | SVM_I3_INVLPGA | SVM_I3_IOIO | SVM_I3_MSR | SVM_I3_SHUTDOWN;
 	c->intercept4 = SVM_I4_VMRUN | SVM_I4_VMMCALL | SVM_I4_VMLOAD | SVM_I4_VMSAVE |
@@ -198,7 +195,7 @@ static int efer_write(struct svm *s, uint64_t value)
 {
 	struct vmcb *c = s->vmcb;
 
-	if ((value & ~EFER_GUEST) || ((value ^ c->efer) & EFER_LME && c->cr0 & BIT(31)))
+	if ((value & ~EFER_GUEST) || ((value ^ c->efer) & EFER_LME && c->cr0 & CR0_PG))
 		return -EINVAL;
 	c->efer = (value & ~EFER_LMA) | (c->efer & EFER_LMA) | EFER_SVME;
 	svm_dirty(s, SVM_CLEAN_CR);
@@ -236,7 +233,7 @@ static int svm_msr(struct vcpu *v, uint32_t index, bool write, uint64_t *value)
 		c->g_pat = *value;
 		svm_dirty(s, SVM_CLEAN_NP);
 		return 0;
-	case 0x10: /* TSC: an offset of this vCPU's own from now on */
+	case MSR_TSC: /* an offset of this vCPU's own from now on */
 		if (!write) {
 			*value = rdtsc() + c->tsc_offset;
 			return 0;

@@ -5,6 +5,7 @@
  * Spec: AMD APM 2, 15.5 to 15.21, appendix C (exit codes).
  */
 #include "vmm/svm.h"
+#include "hw/exception.h"
 #include "vmk/stat.h"
 #include "vmk/string.h"
 #include "vmm/vm_priv.h"
@@ -13,7 +14,7 @@
 STAT(asid_flushes, "vm.svm.asid_flushes", "full TLB flushes because a CPU's ASIDs were used up");
 STAT(asid_new, "vm.svm.asids", "ASIDs handed out");
 
-enum { KIND_SPECIAL = EXIT_KINDS, CODES = 0x90, VECTOR_MC = 18, VECTOR_BP = 3, VECTOR_OF = 4 };
+enum { KIND_SPECIAL = EXIT_KINDS, CODES = 0x90 };
 
 /*
  * Exits that need no more than their kind and the length of their instruction without prefixes; 0
@@ -136,7 +137,7 @@ static void keep_event(struct vcpu *v, uint64_t info)
 	unsigned type = GET(SVM_EVENT_TYPE, info), vector = GET(SVM_EVENT_VECTOR, info);
 
 	if (type == SVM_EVENT_SOFT ||
-	    (type == SVM_EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF)))
+	    (type == SVM_EVENT_EXCEPTION && (vector == VEC_BP || vector == VEC_OF)))
 		return;
 	v->event = (struct vcpu_event){
 		.valid = true,
@@ -173,10 +174,10 @@ static void exception_exit(const struct vmcb *c, unsigned vector, struct vm_exit
 {
 	e->kind = EXIT_REFLECT;
 	e->exception.vector = (uint8_t)vector;
-	e->exception.has_error = vector == 17;
+	e->exception.has_error = vector == VEC_AC;
 	e->exception.error = (uint32_t)c->exit_info1;
-	if (vector == VECTOR_MC) { /* it is the host's: raised again there */
-		__asm__ volatile("int $18");
+	if (vector == VEC_MC) { /* it is the host's: raised again there */
+		__asm__ volatile("int %0" ::"i"(VEC_MC));
 		e->kind = EXIT_NONE;
 	}
 }

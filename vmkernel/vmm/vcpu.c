@@ -18,7 +18,6 @@ enum { OPCODE_HLT = 0xf4 };
 #define SEG_DATA16 0x093
 #define SEG_LDT    0x082
 #define SEG_TSS16  0x083
-#define CR0_ET     BIT(4)
 
 static void kick(struct gmem_cpu *c)
 {

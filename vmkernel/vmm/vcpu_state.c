@@ -23,7 +23,6 @@ enum {
 	FPU_XMM = 160,
 	FPU_XSTATE_BV = 512
 };
-enum { MSR_PRED_CMD = 0x49, PRED_CMD_IBPB = 1 };
 #define XCR0_X87    BIT(0)
 #define XCR0_SSE    BIT(1)
 #define XCR0_AVX    BIT(2)

@@ -4,17 +4,13 @@
  * Spec: Intel SDM 3A 11.
  */
 #include "vmm/vlapic.h"
+#include "hw/msr.h"
 #include "vmk/string.h"
 #include "vmm/vlapic_timer.h"
 
 enum { LVT_CMCI, LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVTS };
-enum {
-	VERSION = 0x14,
-	ESR_SEND_VECTOR = 1 << 5,
-	ESR_RECEIVE_VECTOR = 1 << 6,
-	ESR_REGISTER = 1 << 7
-};
-#define VERSION_VALUE (VERSION | (LVTS - 1) << 16)
+enum { VERSION = 0x14 };
+#define VERSION_VALUE (VERSION | PUT(APIC_VERSION_MAX_LVT, LVTS - 1))
 
 /* The bits that software may set. */
 static const uint32_t lvt_writable[LVTS] = {
@@ -88,7 +84,7 @@ void vlapic_post(struct vlapic *a, uint8_t vector, bool level)
 	uint64_t bit = BIT(vector & 63);
 
 	if (unlikely(vector < 16)) {
-		__atomic_fetch_or(&a->esr_pending, ESR_RECEIVE_VECTOR, __ATOMIC_RELAXED);
+		__atomic_fetch_or(&a->esr_pending, APIC_ESR_RECEIVE_VECTOR, __ATOMIC_RELAXED);
 		return;
 	}
 	if (level)
@@ -138,7 +134,7 @@ uint32_t vlapic_read(struct vlapic *a, unsigned reg)
 		return a->lvt[lvt];
 	switch (reg) {
 	case APIC_ID: return vlapic_x2apic(a) ? a->id : a->id << 24;
-	case APIC_VERSION: return VERSION_VALUE;
+	case APIC_VERSION: return (uint32_t)VERSION_VALUE;
 	case APIC_TPR: return a->tpr;
 	case APIC_PPR: return ppr(a);
 	case APIC_LDR: return a->ldr;
@@ -153,7 +149,7 @@ uint32_t vlapic_read(struct vlapic *a, unsigned reg)
 	case APIC_TIMER_INIT: return a->timer_init;
 	case APIC_TIMER_COUNT: return vlapic_timer_count(a);
 	case APIC_TIMER_DIVIDE: return a->timer_divide;
-	default: a->esr_pending |= ESR_REGISTER; return 0;
+	default: a->esr_pending |= APIC_ESR_REGISTER; return 0;
 	}
 }
 
@@ -181,7 +177,7 @@ static void send(struct vlapic *a, uint64_t icr)
 	unsigned mode = GET(APIC_ICR_MODE, icr);
 
 	if (mode <= APIC_LOWEST && GET(APIC_ICR_VECTOR, icr) < 16) {
-		a->esr_pending |= ESR_SEND_VECTOR;
+		a->esr_pending |= APIC_ESR_SEND_VECTOR;
 		return;
 	}
 	a->env->ipi(a, icr);
@@ -203,7 +199,7 @@ void vlapic_write(struct vlapic *a, unsigned reg, uint32_t v)
 	case APIC_SVR: svr_write(a, v); break;
 	case APIC_ESR: a->esr = __atomic_exchange_n(&a->esr_pending, 0, __ATOMIC_RELAXED); break;
 	case APIC_ICR:
-		a->icr = (a->icr & BITS(63, 32)) | (v & ~BIT(12));
+		a->icr = (a->icr & BITS(63, 32)) | (v & ~APIC_ICR_PENDING);
 		/* xAPIC: the destination is in the top byte. */
 		send(a, (a->icr & BITS(31, 0)) | a->icr >> 56 << 32);
 		break;
@@ -211,13 +207,13 @@ void vlapic_write(struct vlapic *a, unsigned reg, uint32_t v)
 	case APIC_TIMER_INIT: vlapic_timer_start(a, v); break;
 	case APIC_TIMER_DIVIDE: a->timer_divide = v & 0xb; break;
 	case APIC_ID: /* read-only here, as on newer processors */ break;
-	default: a->esr_pending |= ESR_REGISTER;
+	default: a->esr_pending |= APIC_ESR_REGISTER;
 	}
 }
 
 bool vlapic_msr_read(struct vlapic *a, uint32_t msr, uint64_t *v)
 {
-	unsigned reg = (msr - 0x800) << 4;
+	unsigned reg = (msr - MSR_X2APIC) << 4;
 
 	if (!vlapic_x2apic(a) || reg == APIC_DFR || reg == APIC_ICR2 || reg == APIC_EOI ||
 	    reg > APIC_SELF_IPI)
@@ -228,17 +224,17 @@ bool vlapic_msr_read(struct vlapic *a, uint32_t msr, uint64_t *v)
 
 bool vlapic_msr_write(struct vlapic *a, uint32_t msr, uint64_t v)
 {
-	unsigned reg = (msr - 0x800) << 4;
+	unsigned reg = (msr - MSR_X2APIC) << 4;
 
 	if (!vlapic_x2apic(a) || reg > APIC_SELF_IPI)
 		return false;
 	switch (reg) {
 	case APIC_ICR:
-		a->icr = v & ~BIT(12);
+		a->icr = v & ~APIC_ICR_PENDING;
 		send(a, a->icr);
 		return true;
 	case APIC_SELF_IPI:
-		send(a, PUT(APIC_ICR_SHORT, 1) | APIC_ICR_ASSERT | (v & 0xff));
+		send(a, PUT(APIC_ICR_SHORT, APIC_SHORT_SELF) | APIC_ICR_ASSERT | (v & 0xff));
 		return true;
 	case APIC_TPR:
 	case APIC_SVR:

@@ -46,6 +46,19 @@ static bool config_valid(const struct vm_config *c)
 	       c->name[0] && c->memory && IS_ALIGNED(c->memory, (uint64_t)LARGE_SIZE);
 }
 
+/* There is one kind of board so far; its row is the first. */
+static int board_create(struct vm *vm)
+{
+	SECTION_FOR_EACH(struct board_class, c, boards) {
+		int err = c->create(vm, &vm->board);
+
+		if (!err)
+			vm->board->class = c;
+		return err;
+	}
+	return -ENODEV;
+}
+
 /* Everything but the handle and the list; whatever exists is torn down by teardown(). */
 static int build(struct vm *vm)
 {
@@ -67,7 +80,7 @@ static int build(struct vm *vm)
 	cpuid_build(vm);
 	err = vm_intr_init(vm);
 	if (!err)
-		err = vplatform_init(&vm->platform, vm);
+		err = board_create(vm);
 	while (!err && vm->cpus < vm->config.cpus) {
 		err = vcpu_create(vm, vm->cpus, &vm->vcpu[vm->cpus]);
 		vm->cpus += !err;
@@ -85,7 +98,8 @@ static void teardown(struct vm *vm)
 	}
 	while (vm->cpus)
 		vcpu_destroy(vm->vcpu[--vm->cpus]);
-	vplatform_destroy(&vm->platform);
+	if (vm->board)
+		vm->board->class->destroy(vm->board);
 	if (vm->gmem)
 		gmem_destroy(vm->gmem);
 	if (vm->io.port_map)
@@ -144,7 +158,7 @@ int vm_add_device(struct vm *vm, const struct vm_device *d, uint32_t *slot)
 	SECTION_FOR_EACH(struct vdev_class, c, vdevs) {
 		if (c->kind != d->kind)
 			continue;
-		err = c->create(vm, &vm->platform.pci, d, &updated);
+		err = c->create(vm, vm->board->pci, d, &updated);
 		if (err)
 			break;
 		updated->class = c;
@@ -213,7 +227,7 @@ void vm_stop(struct vm *vm, enum vm_state state, const char *reason)
 		wait_event(&vm->waitq, !__atomic_load_n(&vm->alive, __ATOMIC_SEQ_CST));
 		list_for_each(d, &vm->devices, link)
 			d->class->stop(d);
-		vplatform_stop(&vm->platform);
+		vm->board->class->stop(vm->board);
 		set_state(vm, state, reason);
 	}
 	mutex_unlock(&vm->lock);

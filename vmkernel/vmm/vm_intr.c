@@ -17,7 +17,6 @@ STAT(refused, "vm.intr.refused", "messages with a mode that is not modelled");
 #define MSI_DATA_VECTOR BITS(7, 0)
 #define MSI_DATA_MODE   BITS(10, 8)
 #define MSI_DATA_LEVEL  BIT(15)
-enum { SHORT_NONE, SHORT_SELF, SHORT_ALL, SHORT_OTHERS };
 
 static void deliver_to(struct vcpu *v, const struct apic_message *m)
 {
@@ -85,14 +84,14 @@ static void send_ipi(struct vlapic *a, uint64_t icr)
 	if (m.mode == APIC_INIT && (icr & APIC_ICR_LEVEL) && !(icr & APIC_ICR_ASSERT))
 		return;
 	stat_inc(ipis);
-	if (shorthand == SHORT_NONE) {
+	if (shorthand == APIC_SHORT_NONE) {
 		vm_deliver(vm, &m);
 		return;
 	}
 	for (uint32_t i = 0; i < vm->cpus; i++) {
 		bool me = vm->vcpu[i] == self;
 
-		if (shorthand == SHORT_ALL || me == (shorthand == SHORT_SELF))
+		if (shorthand == APIC_SHORT_ALL || me == (shorthand == APIC_SHORT_SELF))
 			deliver_to(vm->vcpu[i], &m);
 	}
 }

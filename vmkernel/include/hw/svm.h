@@ -2,13 +2,8 @@
 /* AMD SVM as the manual lays it out. Spec: AMD APM 2 rev. 3.40, chapter 15 and appendices B, C. */
 #ifndef HW_SVM_H
 #define HW_SVM_H
+#include "hw/msr.h"
 #include "vmk/types.h"
-
-enum {
-	MSR_VM_CR = 0xc0010114,
-	MSR_VM_HSAVE_PA = 0xc0010117,
-};
-#define VM_CR_SVMDIS BIT(4)
 
 /* CPUID 8000000A EDX. */
 #define SVM_FEATURE_NP           BIT(0)

@@ -24,7 +24,7 @@ struct io_range {
 	bool mapped;  /* iobus.c */
 };
 
-enum { IOBUS_PORT_RANGES = 128, IOBUS_MMIO_RANGES = 128 };
+enum { IOBUS_PORTS = 65536, IOBUS_PORT_RANGES = 128, IOBUS_MMIO_RANGES = 128 };
 
 struct iobus {
 	struct spinlock lock;
@@ -32,7 +32,7 @@ struct iobus {
 	unsigned mmio_count;
 	struct io_range *mmio[IOBUS_MMIO_RANGES]; /* by base */
 	struct io_range *port[IOBUS_PORT_RANGES]; /* [0] stays NULL */
-	uint8_t *port_map;                        /* 65536: index into port[] */
+	uint8_t *port_map;                        /* IOBUS_PORTS of them: index into port[] */
 };
 
 int __must_check iobus_init(struct iobus *b); /* -ENOMEM */

@@ -2,8 +2,9 @@
 /*
  * Locks. A spin lock disables preemption while it is held; a lock that an interrupt handler or a
  * bottom half also takes is taken with spin_lock_irq everywhere else. Ranks are acquired in rising
- * order; debug builds check that. Nothing sleeps under a spin lock. Mutexes sleep (worlds only),
- * outside every spin lock. On the host both are checked no-ops.
+ * order; debug builds check that. To wait for a spin lock that the same CPU holds, or a mutex that
+ * the same world holds, is a panic in every build. Nothing sleeps under a spin lock. Mutexes sleep
+ * (worlds only), outside every spin lock. On the host both are checked no-ops.
  */
 #ifndef VMK_LOCK_H
 #define VMK_LOCK_H
@@ -34,7 +35,7 @@ enum lock_rank {
 struct spinlock {
 	uint32_t next, serving; /* ticket lock */
 	uint16_t rank;
-	int16_t cpu; /* holder, -1 when free; debug */
+	int16_t cpu; /* holder; -1: free, or taken raw */
 	const char *name;
 };
 #define SPINLOCK_INIT(n, r)                         \

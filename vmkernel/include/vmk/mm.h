@@ -30,8 +30,8 @@ enum frame_owner {
 };
 
 /*
- * 16 bytes a frame. A page with pins is never reused: frame_free with pins outstanding marks it,
- * the last unpin frees it.
+ * 16 bytes a frame. A page with pins is never reused: page_free() with pins outstanding marks it,
+ * and the last frame_unpin() frees it.
  */
 struct frame {
 	uint8_t owner; /* enum frame_owner */
@@ -90,10 +90,8 @@ void *__must_check slab_alloc(struct slab_cache *c);
 void slab_free(struct slab_cache *c, void *p);
 
 /* Kernel mappings in the kmap area. Big, virtually contiguous memory with guard pages. */
-enum kmap_prot { KMAP_RO, KMAP_RW, KMAP_RX };
 enum kmap_cache { KMAP_WB, KMAP_WC, KMAP_UC };
 void *__must_check kmap_device(pa_t pa, size_t len, enum kmap_cache cache); /* registers */
-void *__must_check kmap_pages(const pa_t *pages, size_t count, enum kmap_prot prot);
 void kunmap(void *va);                   /* whatever kmap_* returned; TLB shoot-down included */
 void *__must_check vmalloc(size_t size); /* zeroed, RW */
 void vfree(void *p);

@@ -39,8 +39,9 @@ void clockevent_set(ns_t deadline);
 
 /*
  * A one-shot timer, owned by the caller. Arm, re-arm and cancel from any context of rank below
- * RANK_TIMER. fn may re-arm. timer_cancel returns true when it prevented fn; timer_cancel_sync also
- * waits until a running fn has returned (not from fn itself).
+ * RANK_TIMER. The owner's lock serializes timer_set() on one timer, fn's own included: two at the
+ * same time would corrupt the queues. fn may re-arm. timer_cancel returns true when it prevented
+ * fn; timer_cancel_sync also waits until a running fn has returned (not from fn itself).
  */
 struct timer {
 	struct tree_node node;

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Memory that a read or a write goes to: user memory of the current process or kernel memory, in
- * one or several pieces; and the checked copies between the two worlds. Every user pointer passes
- * here.
+ * one or several pieces; and the checked copies between user and kernel memory. Every user pointer
+ * passes here.
  */
 #ifndef VMK_UIO_H
 #define VMK_UIO_H
-#include "vmk/dma.h"
+#include "vmk/types.h"
 
 /* 0 or -EFAULT; may sleep for a page (worlds only, no spin locks). */
 int __must_check copy_from_user(void *dst, uva_t src, size_t n);
 int __must_check copy_to_user(uva_t dst, const void *src, size_t n);
-int __must_check clear_user(uva_t dst, size_t n);
 /* Length without the 0, or -EFAULT, or -ENAMETOOLONG when size bytes hold no 0. */
 ssize_t __must_check copy_string_from_user(char *dst, uva_t src, size_t size);
 
@@ -36,10 +35,4 @@ void uio_init_vec(struct uio *u, const struct uio_vec *vec, unsigned count); /* 
 int __must_check uio_read(struct uio *u, void *dst, size_t n);        /* from the pieces */
 int __must_check uio_write(struct uio *u, const void *src, size_t n); /* to the pieces */
 void uio_advance(struct uio *u, size_t n);
-/*
- * Pins the pages under the next n bytes for DMA (write: the device writes to them); fills sg,
- * returns pieces or -errno. uio_unpin releases and, for write, marks them dirty.
- */
-int __must_check uio_pin(struct uio *u, size_t n, bool write, struct sg *sg, unsigned max);
-void uio_unpin(const struct sg *sg, unsigned count, bool write);
 #endif

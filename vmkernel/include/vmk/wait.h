@@ -14,8 +14,8 @@ struct waitq {
 };
 
 /*
- * A wait in progress. fn, when set, is called instead of waking world (poll and epoll use it; any
- * context, under the queue's lock).
+ * A wait in progress; usually on the waiting world's stack. fn, when set, is called at each wake
+ * instead of waking world (poll and epoll use it), in the waker's context, under the queue's lock.
  */
 struct waiter {
 	struct list link;
@@ -39,23 +39,24 @@ void wait_prepare(struct waitq *q, struct waiter *w);
 int wait_sleep(ns_t deadline, bool interruptible);
 void wait_finish(struct waitq *q, struct waiter *w);
 
-#define WAIT_LOOP_(q, cond, deadline, intr)                                              \
-	({                                                                               \
-		struct waiter w_ = { .world = NULL };                                    \
-		const ns_t deadline_ = (deadline); /* once: it may contain time_now() */ \
-		int r_ = 0;                                                              \
-		for (;;) {                                                               \
-			wait_prepare((q), &w_);                                          \
-			if (cond) {                                                      \
-				r_ = 0;                                                  \
-				break;                                                   \
-			}                                                                \
-			if (r_)                                                          \
-				break;                                                   \
-			r_ = wait_sleep(deadline_, (intr));                              \
-		}                                                                        \
-		wait_finish((q), &w_);                                                   \
-		r_;                                                                      \
+#define WAIT_LOOP_(q, cond, deadline, intr)                                                  \
+	({                                                                                   \
+		struct waiter w_ = { .world = NULL };                                        \
+		const ns_t deadline_ = (deadline); /* once: it may contain time_now() */     \
+		int err_ = 0;                                                                \
+		for (;;) {                                                                   \
+			wait_prepare((q), &w_);                                              \
+			/* Once more after a deadline or a signal: a true condition wins. */ \
+			if (cond) {                                                          \
+				err_ = 0;                                                    \
+				break;                                                       \
+			}                                                                    \
+			if (err_)                                                            \
+				break;                                                       \
+			err_ = wait_sleep(deadline_, (intr));                                \
+		}                                                                            \
+		wait_finish((q), &w_);                                                       \
+		err_;                                                                        \
 	})
 /* Each re-tests the condition after every wake; cond may have side effects only when true. */
 #define wait_event(q, cond)                ((void)WAIT_LOOP_(q, cond, NS_NEVER, false))

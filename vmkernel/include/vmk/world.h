@@ -66,7 +66,10 @@ enum world_state world_state(const struct world *w); /* at this moment */
 void world_set_name(struct world *w, const char *name);
 void *world_arg(const struct world *w);
 
-/* Makes a READY wait end; no effect on a world that runs. */
+/*
+ * Ends w's sleep, or the one that it has announced; otherwise no effect. Any context below
+ * RANK_RUNQ.
+ */
 void world_wake(struct world *w);
 /* Forces w through the kernel soon: an IPI to its CPU if it runs (a vCPU leaves the guest). */
 void world_kick(struct world *w);
@@ -77,7 +80,7 @@ void world_yield(void);
 void world_sleep_until(ns_t deadline);
 bool world_need_resched(void); /* this CPU wants to switch: long loops call world_yield */
 void world_times_get(const struct world *w, struct world_times *t);
-/* fn for every world, under the list's lock: fn must not sleep. */
+/* fn for every world, under the list's spin lock: fn must neither sleep nor look for a world. */
 void world_for_each(void (*fn)(struct world *w, void *arg), void *arg);
 
 int __must_check group_create(struct group *parent, const char *name, const struct sched_params *p,
@@ -92,7 +95,7 @@ struct group_info {
 	ns_t used; /* by all worlds below, those that have ended too */
 	const char *name;
 };
-/* fn for every group, after the groups in it, under the tree's lock: fn must not sleep. */
+/* For every group, after the groups in it, under the tree's spin lock: fn must not sleep or walk. */
 void group_for_each(void (*fn)(const struct group_info *g, void *arg), void *arg);
 /* 0, -ENOENT, or -EINVAL for the root and for values that contradict each other. */
 int __must_check group_set_by_id(uint32_t id, const struct sched_params *p);

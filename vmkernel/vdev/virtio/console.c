@@ -8,7 +8,7 @@
 #include "vmk/errno.h"
 #include "vmk/mm.h"
 
-enum { TYPE_CONSOLE = 3, CLASS_OTHER = 0x078000, RX = 0, TX = 1, PIECE = 64, STEP = 1024 };
+enum { CLASS_OTHER = 0x078000, RX = 0, TX = 1, PIECE = 64, STEP = 1024 };
 
 struct vcon {
 	struct virtio d;
@@ -50,9 +50,7 @@ static int transmit(struct vcon *v, struct vqueue *q)
 	if (v->sent < v->tx.read_bytes)
 		return 1;
 	v->sending = false;
-	if (vqueue_done(q, v->tx.head, 0))
-		return -EPROTO;
-	virtio_signal(&v->d, q);
+	virtio_give(&v->d, q, v->tx.head, 0);
 	return 1;
 }
 
@@ -71,9 +69,7 @@ static int receive(struct vcon *v, struct vqueue *q)
 			return -EPROTO;
 		n++;
 	}
-	if (vqueue_done(q, v->rx.head, n))
-		return -EPROTO;
-	virtio_signal(&v->d, q);
+	virtio_give(&v->d, q, v->rx.head, n);
 	return 1;
 }
 
@@ -114,7 +110,7 @@ static void notify(struct vconsole *c)
 }
 
 static const struct virtio_kind kind = {
-	.type = TYPE_CONSOLE,
+	.type = VIRTIO_ID_CONSOLE,
 	.class_code = CLASS_OTHER,
 	.kick = kick,
 	.reset = reset,

@@ -19,42 +19,12 @@ STAT(tx_copied, "vm.virtio_net.tx_copied", "packets in too many pieces: copied")
 STAT(rx_packets, "vm.virtio_net.rx", "packets that guests received");
 STAT(rx_full, "vm.virtio_net.rx_full", "packets dropped because the guest had no buffers");
 
-enum { TYPE_NET = 1, CLASS_ETHERNET = 0x020000 };
-enum {
-	HDR_NEEDS_CSUM = 1,
-	HDR_DATA_VALID = 2,
-	GSO_NONE = 0,
-	GSO_TCPV4 = 1,
-	GSO_TCPV6 = 4,
-	GSO_ECN = 0x80
-};
-enum { STATUS_LINK_UP = 1 };
-#define F_CSUM       BIT(0)
-#define F_GUEST_CSUM BIT(1)
-#define F_MAC        BIT(5)
-#define F_GUEST_TSO4 BIT(7)
-#define F_GUEST_TSO6 BIT(8)
-#define F_HOST_TSO4  BIT(11)
-#define F_HOST_TSO6  BIT(12)
-#define F_MRG_RXBUF  BIT(15)
-#define F_STATUS     BIT(16)
-#define F_CTRL_VQ    BIT(17)
-#define F_CTRL_RX    BIT(18)
-#define F_CTRL_MAC   BIT(23)
-#define FEATURES                                                                                   \
-	(F_CSUM | F_GUEST_CSUM | F_MAC | F_GUEST_TSO4 | F_GUEST_TSO6 | F_HOST_TSO4 | F_HOST_TSO6 | \
-	 F_MRG_RXBUF | F_STATUS | F_CTRL_VQ | F_CTRL_RX | F_CTRL_MAC)
-
-struct vnet_header {
-	uint8_t flags, gso_type;
-	uint16_t hdr_len, gso_size, csum_start, csum_offset, num_buffers;
-};
-ASSERT_SIZE(struct vnet_header, 12);
-
-struct vnet_config {
-	uint8_t mac[ETH_ALEN];
-	uint16_t status, max_pairs;
-};
+enum { CLASS_ETHERNET = 0x020000 };
+#define FEATURES                                                                      \
+	(VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_MAC |             \
+	 VIRTIO_NET_F_GUEST_TSO4 | VIRTIO_NET_F_GUEST_TSO6 | VIRTIO_NET_F_HOST_TSO4 | \
+	 VIRTIO_NET_F_HOST_TSO6 | VIRTIO_NET_F_MRG_RXBUF | VIRTIO_NET_F_STATUS |      \
+	 VIRTIO_NET_F_CTRL_VQ | VIRTIO_NET_F_CTRL_RX | VIRTIO_NET_F_CTRL_MAC_ADDR)
 
 /* A packet of the guest's own pages. */
 struct vnet_tx {
@@ -64,43 +34,38 @@ struct vnet_tx {
 	bool pinned;
 };
 
+/* The packet's last holder lets go; any context. */
 static void tx_release(struct pkt *p)
 {
 	struct vnet_tx *t = container_of(p, struct vnet_tx, p);
 	struct virtio *d = &t->n->d;
-	uint64_t flags;
+	unsigned queue = t->queue;
+	uint16_t head = t->head;
 
 	if (t->pinned)
 		gmem_unpin(d->gmem);
-	flags = spin_lock_irq(&d->lock);
-	if (!d->resetting) {
-		if (vqueue_done(&d->queue[t->queue], t->head, 0))
-			virtio_broken(d);
-		else
-			virtio_signal(d, &d->queue[t->queue]);
-	}
-	spin_unlock_irq(&d->lock, flags);
 	kfree(t);
-	virtio_put(d);
+	virtio_complete(d, queue, head, 0);
 }
 
 /* The header's wishes into the packet; false: they make no sense. */
-static bool tx_offloads(struct pkt *p, const struct vnet_header *h)
+static bool tx_offloads(struct pkt *p, const struct virtio_net_hdr *h)
 {
-	unsigned gso = h->gso_type & ~GSO_ECN;
+	unsigned gso = h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
 
-	if (h->flags & HDR_NEEDS_CSUM) {
+	if (h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
 		if ((uint32_t)h->csum_start + h->csum_offset + 2 > p->len)
 			return false;
 		p->flags |= PKT_CSUM_PARTIAL;
 		p->csum_start = h->csum_start;
 		p->csum_offset = h->csum_offset;
 	}
-	if (gso == GSO_NONE)
+	if (gso == VIRTIO_NET_HDR_GSO_NONE)
 		return true;
-	if (!h->gso_size || !(h->flags & HDR_NEEDS_CSUM) || (gso != GSO_TCPV4 && gso != GSO_TCPV6))
+	if (!h->gso_size || !(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
+	    (gso != VIRTIO_NET_HDR_GSO_TCPV4 && gso != VIRTIO_NET_HDR_GSO_TCPV6))
 		return false;
-	p->flags |= gso == GSO_TCPV4 ? PKT_TSO4 : PKT_TSO6;
+	p->flags |= gso == VIRTIO_NET_HDR_GSO_TCPV4 ? PKT_TSO4 : PKT_TSO6;
 	p->gso_size = h->gso_size;
 	p->hdr_len = h->hdr_len;
 	return true;
@@ -110,7 +75,7 @@ static bool tx_offloads(struct pkt *p, const struct vnet_header *h)
 static struct pkt *tx_copy(struct vnet *n, const struct vchain *c, uint32_t len)
 {
 	struct pkt *p = pkt_alloc(len);
-	uint32_t off = sizeof(struct vnet_header);
+	uint32_t off = sizeof(struct virtio_net_hdr);
 
 	for (unsigned i = 0; p && i < p->sg_count; i++) {
 		if (vchain_read(n->d.gmem, c, off, pa_to_va(p->sg[i].pa), p->sg[i].len) !=
@@ -127,7 +92,7 @@ static struct pkt *tx_copy(struct vnet *n, const struct vchain *c, uint32_t len)
 /* Sends one chain; it comes back at once, or when the packet's last holder lets go. */
 static void tx_one(struct vnet *n, unsigned queue, struct vnet_tx *t, const struct vchain *c)
 {
-	struct vnet_header h;
+	struct virtio_net_hdr h;
 	uint32_t len = c->read_bytes - (uint32_t)sizeof(h);
 	struct pkt *p = &t->p, *copy = NULL;
 	int pieces;
@@ -215,18 +180,19 @@ static void kick(struct virtio *d, unsigned queue)
 
 /* Receive: bottom half. */
 
-static void rx_header(const struct vnet *n, const struct pkt *p, struct vnet_header *h)
+static void rx_header(const struct vnet *n, const struct pkt *p, struct virtio_net_hdr *h)
 {
-	*h = (struct vnet_header){ .num_buffers = 1 };
-	if ((p->flags & PKT_CSUM_PARTIAL) && (n->d.features & F_GUEST_CSUM)) {
-		h->flags = HDR_NEEDS_CSUM;
+	*h = (struct virtio_net_hdr){ .num_buffers = 1 };
+	if ((p->flags & PKT_CSUM_PARTIAL) && (n->d.features & VIRTIO_NET_F_GUEST_CSUM)) {
+		h->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 		h->csum_start = p->csum_start;
 		h->csum_offset = p->csum_offset;
-	} else if ((p->flags & PKT_CSUM_VALID) && (n->d.features & F_GUEST_CSUM)) {
-		h->flags = HDR_DATA_VALID;
+	} else if ((p->flags & PKT_CSUM_VALID) && (n->d.features & VIRTIO_NET_F_GUEST_CSUM)) {
+		h->flags = VIRTIO_NET_HDR_F_DATA_VALID;
 	}
 	if (p->flags & (PKT_TSO4 | PKT_TSO6)) {
-		h->gso_type = p->flags & PKT_TSO4 ? GSO_TCPV4 : GSO_TCPV6;
+		h->gso_type = p->flags & PKT_TSO4 ? VIRTIO_NET_HDR_GSO_TCPV4
+		                                  : VIRTIO_NET_HDR_GSO_TCPV6;
 		h->gso_size = p->gso_size;
 		h->hdr_len = p->hdr_len;
 	}
@@ -259,8 +225,8 @@ static bool rx_copy(struct vnet *n, const struct vchain *c, uint32_t off, const 
 static int rx_one(struct vnet *n, struct vqueue *q, const struct pkt *p)
 {
 	struct virtio *d = &n->d;
-	bool merge = d->features & F_MRG_RXBUF;
-	struct vnet_header h;
+	bool merge = d->features & VIRTIO_NET_F_MRG_RXBUF;
+	struct virtio_net_hdr h;
 	uint32_t done = 0, head = sizeof(h);
 	uint16_t count = 0;
 
@@ -323,10 +289,11 @@ static void flush(void *arg)
 
 static void put_config(struct vnet *n, bool up)
 {
-	struct vnet_config c = { .status = up ? STATUS_LINK_UP : 0, .max_pairs = n->pairs };
+	struct virtio_net_config c = { .status = up ? VIRTIO_NET_S_LINK_UP : 0,
+		                       .max_virtqueue_pairs = n->pairs };
 
 	memcpy(c.mac, n->mac, sizeof(c.mac));
-	memcpy(n->d.config, &c, sizeof(c));
+	memcpy(n->d.config, &c, n->d.config_len);
 }
 
 static void link_changed(void *arg, bool up)
@@ -349,10 +316,10 @@ static void started(struct virtio *d)
 	struct vnet *n = container_of(d, struct vnet, d);
 	uint32_t caps = PORT_VOLATILE;
 
-	if (d->features & F_GUEST_CSUM) {
+	if (d->features & VIRTIO_NET_F_GUEST_CSUM) {
 		caps |= PORT_CSUM;
-		caps |= d->features & F_GUEST_TSO4 ? PORT_TSO4 : 0;
-		caps |= d->features & F_GUEST_TSO6 ? PORT_TSO6 : 0;
+		caps |= d->features & VIRTIO_NET_F_GUEST_TSO4 ? PORT_TSO4 : 0;
+		caps |= d->features & VIRTIO_NET_F_GUEST_TSO6 ? PORT_TSO6 : 0;
 	}
 	port_set_caps(n->port, caps);
 	for (unsigned i = 0; i < n->pairs; i++) /* buffers are looked for when packets come */
@@ -368,7 +335,7 @@ static void reset(struct virtio *d)
 }
 
 static const struct virtio_kind kind = {
-	.type = TYPE_NET,
+	.type = VIRTIO_ID_NET,
 	.class_code = CLASS_ETHERNET,
 	.kick = kick,
 	.started = started,
@@ -410,9 +377,9 @@ static int create(struct vm *vm, struct vpci_bus *bus, const struct vm_device *c
 	for (unsigned i = 0; i < n->pairs; i++)
 		mutex_init(&n->pair[i].tx_lock, "vnet-tx");
 	err = virtio_init(&n->d, vm, bus, cfg->slot, &kind,
-	                  FEATURES | (n->pairs > 1 ? VNET_F_MQ : 0), 2 * n->pairs + 1,
-	                  n->pairs > 1 ? sizeof(struct vnet_config)
-	                               : offsetof(struct vnet_config, max_pairs));
+	                  FEATURES | (n->pairs > 1 ? VIRTIO_NET_F_MQ : 0), 2 * n->pairs + 1,
+	                  n->pairs > 1 ? VIRTIO_NET_CONFIG(mtu)
+	                               : VIRTIO_NET_CONFIG(max_virtqueue_pairs));
 	if (err)
 		goto free;
 	choose_mac(n, vm, cfg, n->d.vdev.slot);

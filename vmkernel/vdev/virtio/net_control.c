@@ -7,22 +7,6 @@
 #include "vmk/errno.h"
 #include "vmk/string.h"
 
-enum {
-	CLASS_RX = 0,
-	CLASS_MAC = 1,
-	RX_PROMISC = 0,
-	RX_ALLMULTI = 1,
-	MAC_TABLE_SET = 0,
-	MAC_ADDR_SET = 1,
-	CLASS_MQ = 4,
-	MQ_PAIRS_SET = 0
-};
-enum { ACK_OK = 0, ACK_ERROR = 1 };
-
-struct command {
-	uint8_t class, command;
-};
-
 /* What is to be done once the device's lock is free. */
 struct wish {
 	bool mac, promisc, on;
@@ -31,40 +15,40 @@ struct wish {
 
 static uint8_t obey(struct vnet *n, const struct vchain *c, struct wish *w)
 {
-	struct command k;
+	struct virtio_net_ctrl k;
 	uint16_t pairs;
 	uint8_t on;
 
 	if (vchain_read(n->d.gmem, c, 0, &k, sizeof(k)) != sizeof(k))
-		return ACK_ERROR;
-	if (k.class == CLASS_RX && k.command == RX_PROMISC) {
+		return VIRTIO_NET_ERR;
+	if (k.class_id == VIRTIO_NET_CTRL_RX && k.command == VIRTIO_NET_CTRL_RX_PROMISC) {
 		if (vchain_read(n->d.gmem, c, sizeof(k), &on, 1) != 1)
-			return ACK_ERROR;
+			return VIRTIO_NET_ERR;
 		w->promisc = true;
 		w->on = on;
-		return ACK_OK;
+		return VIRTIO_NET_OK;
 	}
-	if (k.class == CLASS_MAC && k.command == MAC_ADDR_SET) {
+	if (k.class_id == VIRTIO_NET_CTRL_MAC && k.command == VIRTIO_NET_CTRL_MAC_ADDR_SET) {
 		if (vchain_read(n->d.gmem, c, sizeof(k), w->address, ETH_ALEN) != ETH_ALEN ||
 		    (w->address[0] & 1))
-			return ACK_ERROR;
+			return VIRTIO_NET_ERR;
 		w->mac = true;
 		memcpy(n->mac, w->address, ETH_ALEN);
 		memcpy(n->d.config, n->mac, ETH_ALEN);
-		return ACK_OK;
+		return VIRTIO_NET_OK;
 	}
-	if (k.class == CLASS_MQ && k.command == MQ_PAIRS_SET) {
+	if (k.class_id == VIRTIO_NET_CTRL_MQ && k.command == VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET) {
 		if (vchain_read(n->d.gmem, c, sizeof(k), &pairs, 2) != 2 || !pairs ||
-		    pairs > n->pairs || !(n->d.features & VNET_F_MQ))
-			return ACK_ERROR;
+		    pairs > n->pairs || !(n->d.features & VIRTIO_NET_F_MQ))
+			return VIRTIO_NET_ERR;
 		n->active = pairs;
-		return ACK_OK;
+		return VIRTIO_NET_OK;
 	}
 	/* The switch delivers all multicast; filters may be ignored. */
-	if ((k.class == CLASS_RX && k.command == RX_ALLMULTI) ||
-	    (k.class == CLASS_MAC && k.command == MAC_TABLE_SET))
-		return ACK_OK;
-	return ACK_ERROR;
+	if ((k.class_id == VIRTIO_NET_CTRL_RX && k.command == VIRTIO_NET_CTRL_RX_ALLMULTI) ||
+	    (k.class_id == VIRTIO_NET_CTRL_MAC && k.command == VIRTIO_NET_CTRL_MAC_TABLE_SET))
+		return VIRTIO_NET_OK;
+	return VIRTIO_NET_ERR;
 }
 
 void vnet_control(struct vnet *n)
@@ -82,12 +66,10 @@ void vnet_control(struct vnet *n)
 		more = got > 0;
 		if (more) {
 			ack = obey(n, &n->control, &w);
-			if (!n->control.write_bytes ||
-			    vchain_write(d->gmem, &n->control, 0, &ack, 1) != 1 ||
-			    vqueue_done(q, n->control.head, 1))
-				got = -EPROTO;
-			else
-				virtio_signal(d, q);
+			/* The answer is a byte; without room for it the chain is no command. */
+			virtio_give(d, q, n->control.head,
+			            vchain_write(d->gmem, &n->control, 0, &ack, 1) == 1 ? 1
+			                                                                : -EPROTO);
 		}
 		if (got < 0)
 			virtio_broken(d);

@@ -5,7 +5,7 @@
 #include "vmk/mm.h"
 #include "vmk/random.h"
 
-enum { TYPE_ENTROPY = 4, CLASS_OTHER = 0x00ff00, PIECE = 64, LIMIT = 4096 };
+enum { CLASS_OTHER = 0x00ff00, PIECE = 64, LIMIT = 4096 };
 
 /* Random bytes into a chain; written bytes or -EPROTO. */
 static int fill(struct virtio *d, const struct vchain *c)
@@ -38,14 +38,8 @@ static void kick(struct virtio *d, unsigned queue)
 		}
 		flags = spin_lock_irq(&d->lock);
 		got = virtio_live(d) ? vqueue_take(&d->queue[queue], c) : 0;
-		if (got > 0) {
-			int filled = fill(d, c);
-
-			if (filled < 0 || vqueue_done(&d->queue[queue], c->head, (uint32_t)filled))
-				got = -EPROTO;
-			else
-				virtio_signal(d, &d->queue[queue]);
-		}
+		if (got > 0)
+			virtio_give(d, &d->queue[queue], c->head, fill(d, c));
 		if (got < 0)
 			virtio_broken(d);
 		spin_unlock_irq(&d->lock, flags);
@@ -56,7 +50,7 @@ static void kick(struct virtio *d, unsigned queue)
 }
 
 static const struct virtio_kind kind = {
-	.type = TYPE_ENTROPY,
+	.type = VIRTIO_ID_ENTROPY,
 	.class_code = CLASS_OTHER,
 	.kick = kick,
 };

@@ -1,30 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A split virtqueue, the device's side. */
 #include "vdev/virtio/vqueue.h"
+#include "hw/virtio.h"
 #include "vmk/errno.h"
 #include "vmk/string.h"
 
 enum {
-	DESC_NEXT = 1,
-	DESC_WRITE = 2,
-	DESC_INDIRECT = 4,
-	AVAIL_NO_INTERRUPT = 1,
-	USED_NO_NOTIFY = 1
+	RING_FLAGS = offsetof(struct virtq_avail, flags),
+	RING_INDEX = offsetof(struct virtq_avail, idx),
+	RING_ENTRIES = offsetof(struct virtq_avail, ring),
+	USED_ENTRY = sizeof(struct virtq_used_elem),
+	DESC_SIZE = sizeof(struct virtq_desc)
 };
-enum { RING_FLAGS = 0, RING_INDEX = 2, RING_ENTRIES = 4, USED_ENTRY = 8, DESC_SIZE = 16 };
-
-struct descriptor {
-	uint64_t addr;
-	uint32_t len;
-	uint16_t flags, next;
-};
-ASSERT_SIZE(struct descriptor, DESC_SIZE);
+STATIC_ASSERT(offsetof(struct virtq_used, idx) == RING_INDEX);
+STATIC_ASSERT(offsetof(struct virtq_used, ring) == RING_ENTRIES);
 
 void vqueue_reset(struct vqueue *q)
 {
-	*q = (struct vqueue){
-		.gmem = q->gmem, .size_max = q->size_max, .size = q->size_max, .vector = 0xffff
-	};
+	*q = (struct vqueue){ .gmem = q->gmem,
+		              .size_max = q->size_max,
+		              .size = q->size_max,
+		              .vector = VIRTIO_MSI_NO_VECTOR };
 }
 
 static bool get16(struct vqueue *q, gpa_t gpa, uint16_t *v)
@@ -51,8 +47,9 @@ int vqueue_enable(struct vqueue *q)
 	gpa_t avail_end = q->avail + RING_ENTRIES + 2ull * q->size;
 	gpa_t used_end = q->used + RING_ENTRIES + (uint64_t)USED_ENTRY * q->size;
 
-	if (!q->size || q->size > q->size_max || !IS_POW2(q->size) || q->desc & 15 ||
-	    q->avail & 1 || q->used & 3)
+	if (!q->size || q->size > q->size_max || !IS_POW2(q->size) ||
+	    q->desc & (VIRTQ_DESC_ALIGN - 1) || q->avail & (VIRTQ_AVAIL_ALIGN - 1) ||
+	    q->used & (VIRTQ_USED_ALIGN - 1))
 		return -EINVAL;
 	/* Both ends of each; the middle is checked at every access. */
 	if (!get16(q, q->desc, &probe) ||
@@ -65,13 +62,13 @@ int vqueue_enable(struct vqueue *q)
 }
 
 /* Appends one descriptor's memory to the chain. */
-static bool append(struct vchain *c, const struct descriptor *d)
+static bool append(struct vchain *c, const struct virtq_desc *d)
 {
-	uint32_t *bytes = d->flags & DESC_WRITE ? &c->write_bytes : &c->read_bytes;
+	uint32_t *bytes = d->flags & VIRTQ_DESC_F_WRITE ? &c->write_bytes : &c->read_bytes;
 
 	if (c->count == VCHAIN_PIECES || add_overflow(*bytes, d->len, bytes))
 		return false;
-	if (!(d->flags & DESC_WRITE)) {
+	if (!(d->flags & VIRTQ_DESC_F_WRITE)) {
 		if (c->readable != c->count) /* readable behind writable */
 			return false;
 		c->readable++;
@@ -84,21 +81,21 @@ static bool append(struct vchain *c, const struct descriptor *d)
 static int follow(struct vqueue *q, struct vchain *c, gpa_t table, uint32_t n, uint32_t index,
                   bool nested)
 {
-	struct descriptor d;
+	struct virtq_desc d;
 
 	for (uint32_t steps = 0; steps < n; steps++) {
 		if (index >= n ||
 		    gmem_read(q->gmem, table + (uint64_t)DESC_SIZE * index, &d, sizeof(d)))
 			return -EPROTO;
-		if (d.flags & DESC_INDIRECT) {
-			if (nested || !q->indirect || (d.flags & DESC_NEXT) || !d.len ||
+		if (d.flags & VIRTQ_DESC_F_INDIRECT) {
+			if (nested || !q->indirect || (d.flags & VIRTQ_DESC_F_NEXT) || !d.len ||
 			    d.len % DESC_SIZE || d.len / DESC_SIZE > q->size)
 				return -EPROTO;
 			return follow(q, c, d.addr, d.len / DESC_SIZE, 0, true);
 		}
 		if (!append(c, &d))
 			return -EPROTO;
-		if (!(d.flags & DESC_NEXT))
+		if (!(d.flags & VIRTQ_DESC_F_NEXT))
 			return 0;
 		index = d.next;
 	}
@@ -131,9 +128,9 @@ int vqueue_next(struct vqueue *q, struct vchain *c)
 int vqueue_fill(struct vqueue *q, uint16_t offset, uint16_t head, uint32_t written)
 {
 	uint16_t at = (uint16_t)(q->next_used + offset) & (q->size - 1);
-	uint32_t entry[2] = { head, written };
+	struct virtq_used_elem entry = { head, written };
 
-	return gmem_write(q->gmem, q->used + RING_ENTRIES + (uint64_t)USED_ENTRY * at, entry,
+	return gmem_write(q->gmem, q->used + RING_ENTRIES + (uint64_t)USED_ENTRY * at, &entry,
 	                  sizeof(entry))
 	               ? -EPROTO
 	               : 0;
@@ -160,7 +157,8 @@ bool vqueue_wants_signal(struct vqueue *q)
 
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the index before what the driver wants */
 	if (!q->event_index)
-		return get16(q, q->avail + RING_FLAGS, &flags) && !(flags & AVAIL_NO_INTERRUPT);
+		return get16(q, q->avail + RING_FLAGS, &flags) &&
+		       !(flags & VIRTQ_AVAIL_F_NO_INTERRUPT);
 	if (!get16(q, q->avail + RING_ENTRIES + 2ull * q->size, &event))
 		return false;
 	q->signalled = q->next_used;
@@ -175,7 +173,7 @@ bool vqueue_kicks(struct vqueue *q, bool on)
 	if (!q->enabled)
 		return false;
 	if (!q->event_index)
-		put16(q, q->used + RING_FLAGS, on ? 0 : USED_NO_NOTIFY);
+		put16(q, q->used + RING_FLAGS, on ? 0 : VIRTQ_USED_F_NO_NOTIFY);
 	else if (on)
 		put16(q, q->used + RING_ENTRIES + (uint64_t)USED_ENTRY * q->size, q->next_avail);
 	if (!on)
