@@ -93,6 +93,7 @@ void user_init(void)
 	int err;
 
 	ids_init();
+	signals_init();
 	futex_init();
 	syscall_init();
 	user_traps_init();

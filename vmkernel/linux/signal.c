@@ -137,7 +137,7 @@ SYSCALL4(rt_sigtimedwait, uva_t, set_va, uva_t, info_va, uva_t, timeout, size_t,
 	 * The signals of the set are blocked, so they pend; every signal of the process wakes the
 	 * queue, and of the threads that wait one takes it.
 	 */
-	err = wait_event_intr_until(&p->signal_waitq, (sig = signal_dequeue(set, &info)) != 0,
+	err = wait_event_intr_until(p->signal_waitq, (sig = signal_dequeue(set, &info)) != 0,
 	                            deadline);
 	if (!sig) /* one of the set that was not blocked may have ended the wait */
 		sig = signal_dequeue(set, &info);

@@ -71,7 +71,7 @@ int proc_create(struct proc *parent, struct proc **out)
 	list_init(&p->sibling);
 	list_init(&p->threads);
 	waitq_init(&p->child_waitq, "child");
-	waitq_init(&p->signal_waitq, "signal");
+	p->signal_waitq = signal_waitq_pick();
 	waitq_init(&p->event_waitq, "proc");
 	signal_init(&p->pending);
 	itimers_init(p);

@@ -77,8 +77,8 @@ struct proc {
 
 	struct sigaction actions[NSIG];
 	struct sigset_pending pending;
-	struct waitq child_waitq;  /* a child changed state */
-	struct waitq signal_waitq; /* sigwait, signalfd: a signal has come */
+	struct waitq child_waitq;   /* a child changed state */
+	struct waitq *signal_waitq; /* sigwait, signalfd: a signal has come; signals_init() */
 	/* Its threads wait here for a continuation, execve for the others' end, a parent for the
 	 * end of vfork, a pidfd for the end of the process. */
 	struct waitq event_waitq;
@@ -197,7 +197,13 @@ struct linux_rusage {               /* struct rusage */
 ASSERT_SIZE(struct linux_rusage, 144);
 void usage_to_linux(const struct usage *u, struct linux_rusage *out);
 
-/* signal.c; proc_lock is held. */
+/*
+ * signal.c. signals_init() at boot. A process shares its queue with others: a waiter may be woken
+ * for nothing. The queues outlive processes, because epoll leaves waiters in them.
+ */
+void signals_init(void);
+struct waitq *signal_waitq_pick(void); /* for a new process */
+/* proc_lock is held. */
 void signal_init(struct sigset_pending *s);
 void signal_flush(struct sigset_pending *s, uint64_t set);
 void signal_recalc(struct uthread *t); /* after a change of masks or state */

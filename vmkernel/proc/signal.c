@@ -20,7 +20,27 @@ STAT(signals_lost, "user.signal_infos_lost",
 #define IGNORE_SET                                                              \
 	(1ull << (SIGCHLD - 1) | 1ull << (SIGCONT - 1) | 1ull << (SIGURG - 1) | \
 	 1ull << (SIGWINCH - 1))
-enum { QUEUE_MAX = 1024 };
+enum { QUEUE_MAX = 1024, WAITQS = 64 };
+
+/*
+ * Queues of those who wait for signals, each shared by some processes. They are not part of a
+ * process: an epoll set that watches a signalfd has its waiter in the queue of the process that
+ * added it, and may outlive that process.
+ */
+static struct waitq waitqs[WAITQS];
+
+void signals_init(void)
+{
+	for (unsigned i = 0; i < WAITQS; i++)
+		waitq_init(&waitqs[i], "signal");
+}
+
+struct waitq *signal_waitq_pick(void)
+{
+	static uint32_t last;
+
+	return &waitqs[__atomic_add_fetch(&last, 1, __ATOMIC_RELAXED) % WAITQS];
+}
 
 void signal_init(struct sigset_pending *s)
 {
@@ -169,7 +189,7 @@ void signal_send_locked(struct proc *p, struct uthread *t, int sig, const struct
 	/* to is NULL when all threads block it: signal_set_mask() finds it later. */
 	if (to)
 		signal_recalc(to);
-	waitq_wake_all(&p->signal_waitq);
+	waitq_wake_all(p->signal_waitq);
 }
 
 struct group_signal {
@@ -375,5 +395,5 @@ bool signal_take(uint64_t mask, void *out)
 
 struct waitq *signal_waitq(void)
 {
-	return &proc_current()->signal_waitq;
+	return proc_current()->signal_waitq;
 }

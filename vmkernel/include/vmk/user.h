@@ -45,7 +45,8 @@ void signal_temp_mask(uint64_t mask);
  */
 bool signal_pending(uint64_t mask);
 bool signal_take(uint64_t mask, void *info);
-struct waitq *signal_waitq(void); /* woken when a signal arrives for the process */
+/* Woken when a signal arrives for the process, also for nothing; it stays for ever. */
+struct waitq *signal_waitq(void);
 
 /* Boot: mounts the root image, starts /sbin/init with its console. */
 void user_init(void);
