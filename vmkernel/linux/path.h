@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the file system calls share: paths from user memory, the meaning of dirfd. */
-#ifndef USER_LINUX_PATH_H
-#define USER_LINUX_PATH_H
+#ifndef LINUX_PATH_H
+#define LINUX_PATH_H
 #include "fs/vfs.h"
 
 /* The inode of (dirfd, path), path "" being dirfd itself with AT_EMPTY_PATH; with a reference. */
