@@ -16,7 +16,7 @@ SOURCES = [
         *("block", "cpio", "dentry", "devmem", "devfs", "epoll", "eventfd", "fdtable", "file"),
         *("flock", "genfs", "text"),
         *("fsctx", "inode", "path", "pipe", "poll", "socket", "tmpfs", "tmpfs_data", "unix"),
-        *("unix_kernel", "unix_msg", "unix_name", "vfs"),
+        *("unix_gc", "unix_kernel", "unix_msg", "unix_name", "vfs"),
     )
 ] + ["vmkernel/lib/string.c", "vmkernel/lib/tree.c", "vmkernel/lib/printf.c"]
 HEADERS = ["fs/vfs.h", "fs/socket.h", "fs/epoll.h", "fs/cpio.h", "vmk/mm.h"]
@@ -34,7 +34,9 @@ int test_bind(struct file *f, const void *name, uint32_t len, int listen);
 int test_connect(struct file *f, const void *name, uint32_t len);
 int64_t test_send(struct file *f, const void *buf, size_t n, struct file *pass);
 int64_t test_recv(struct file *f, void *buf, size_t n, struct file **got);
+int64_t test_recv_bare(struct file *f, void *buf, size_t n);
 int test_shutdown(struct file *f, int how);
+uint64_t test_files_open(void);
 int test_epoll(struct file *ep, uint64_t (*out)[2], int max);
 int test_epoll_ctl(struct file *ep, int op, struct file *f, int fd, uint32_t events);
 void test_backing(const char *path, const void *data, uint64_t len);
@@ -53,6 +55,7 @@ CODE = r"""
 #include "vmk/log.h"
 #include "vmk/memobj.h"
 #include "vmk/random.h"
+#include "vmk/stat.h"
 #include "vmk/string.h"
 #include "seam.h"
 #include <stdlib.h>
@@ -310,6 +313,22 @@ int64_t test_recv(struct file *f, void *buf, size_t n, struct file **got)
 	uio_init_kernel(&u, buf, n);
 	r = socket_of(f)->ops->recv(socket_of(f), &m);
 	return r;
+}
+uint64_t test_files_open(void)
+{
+	SECTION_FOR_EACH(struct stat_entry, e, stats)
+		if (strcmp(e->name, "fs.files") == 0)
+			return *e->value;
+	return 0;
+}
+/* Without room for the file of the message. */
+int64_t test_recv_bare(struct file *f, void *buf, size_t n)
+{
+	struct uio u;
+	struct sock_msg m = { .u = &u, .flags = MSG_DONTWAIT };
+
+	uio_init_kernel(&u, buf, n);
+	return socket_of(f)->ops->recv(socket_of(f), &m);
 }
 int test_shutdown(struct file *f, int how)
 {

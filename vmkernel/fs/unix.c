@@ -28,6 +28,11 @@ static struct usock *unix_new(uint16_t type)
 	list_init(&u->pending);
 	list_init(&u->in_pending);
 	list_init(&u->by_name);
+	list_init(&u->carried);
+	list_init(&u->in_carriers);
+	list_init(&u->embryos);
+	list_init(&u->in_embryos);
+	list_init(&u->gc_link);
 	return u;
 }
 
@@ -39,18 +44,10 @@ struct usock *unix_get(struct usock *u)
 
 void unix_put(struct usock *u)
 {
-	struct umsg *m;
-
 	if (!u || __atomic_sub_fetch(&u->refs, 1, __ATOMIC_ACQ_REL))
 		return;
-	/*
-	 * unix_close emptied the queue; a datagram may have come between that and the last
-	 * reference.
-	 */
-	while ((m = list_first(&u->queue, struct umsg, link)) != NULL) {
-		list_remove(&m->link);
-		umsg_free(m);
-	}
+	ASSERT(list_empty(
+		&u->queue)); /* unix_close emptied it, and deliver() adds nothing after that */
 	kfree(u);
 }
 
@@ -87,7 +84,6 @@ struct usock *unix_peer(struct usock *u)
 static void unix_close(struct usock *u)
 {
 	struct usock *peer, *waiting;
-	struct umsg *m;
 	struct list queue;
 
 	list_init(&queue);
@@ -99,6 +95,7 @@ static void unix_close(struct usock *u)
 	/* Freed below: releasing a file may close a socket, which takes locks of other ends. */
 	list_splice_back(&queue, &u->queue);
 	u->queued = 0;
+	ufiles_leave_all(u);
 	mutex_unlock(&u->lock);
 	unix_unbind(u);
 	if (peer && u->type != SOCK_DGRAM) {
@@ -112,10 +109,7 @@ static void unix_close(struct usock *u)
 	if (peer)
 		unix_wake(peer);
 	unix_put(peer);
-	while ((m = list_first(&queue, struct umsg, link)) != NULL) {
-		list_remove(&m->link);
-		umsg_free(m); /* files in it may be sockets: no lock is held */
-	}
+	unix_free_queue(&queue);
 	/* Connections that nobody accepted end here; their clients see a closed peer. */
 	for (;;) {
 		mutex_lock(&u->lock);
@@ -125,6 +119,7 @@ static void unix_close(struct usock *u)
 		mutex_unlock(&u->lock);
 		if (!waiting)
 			break;
+		unix_embryo(waiting, NULL);
 		unix_close(waiting);
 		unix_put(waiting);
 	}
@@ -136,6 +131,9 @@ static void un_release(struct socket *s)
 {
 	unix_close(s->priv);
 	unix_put(s->priv);
+	/* What only this socket led to may now be garbage; the world that drops files asks once. */
+	if (!ufiles_dropping())
+		unix_collect(false);
 }
 
 static int un_bind(struct socket *s, const struct sockaddr_any *a)
@@ -176,6 +174,7 @@ static int enqueue(struct usock *l, struct usock *server)
 	} else {
 		list_push_back(&l->pending, &unix_get(server)->in_pending);
 		l->waiting++;
+		unix_embryo(server, l);
 		/* getpeername() of the client and SO_PEERCRED give what the listener had. */
 		server->addr = l->addr;
 		server->cred = l->cred;
@@ -292,6 +291,7 @@ static int un_accept(struct socket *s, struct socket *fresh, bool nonblock)
 			return err == -ETIMEDOUT ? -EAGAIN : s->rcv_timeout ? -EINTR : -ERESTARTSYS;
 		c = take_pending(l);
 	}
+	unix_embryo(c, NULL);
 	/* A client may wait for the room in the backlog. */
 	waitq_wake_all(&unix_changed);
 	/*
@@ -444,6 +444,7 @@ static int un_create(struct socket *s)
 void unix_init(void)
 {
 	unix_name_init();
+	unix_gc_init();
 	if (socket_register(AF_UNIX, un_create))
 		panic("AF_UNIX is registered twice");
 }
