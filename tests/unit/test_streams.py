@@ -7,6 +7,7 @@ import select
 import socket
 import threading
 from collections import deque
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -381,4 +382,50 @@ def test_epoll(files: Files, moves: list[Any]) -> None:
     files.close(*(end for pipe in pipes for end in pipe))
     assert files.epoll_wait(inner) == {}
     files.close(inner, outer)
+    assert files.lib.seam_heap_live == live
+
+
+@pytest.mark.parametrize("outermost_first", [True, False])
+def test_chains_of_epoll_sets_are_bounded_from_both_ends(
+    files: Files, outermost_first: bool
+) -> None:
+    live = files.lib.seam_heap_live
+    sets, (reader, writer) = [files.epoll() for _ in range(300)], files.pipe()
+    links = list(range(299)) if outermost_first else list(range(298, -1, -1))
+    made = set()
+    for n in links:
+        try:
+            files.epoll_ctl(sets[n], ADD, sets[n + 1], 1, select.EPOLLIN)
+            made.add(n)
+        except OSError as error:
+            assert error.errno == errno.ELOOP
+    longest = run = 0
+    for n in range(299):
+        run = run + 1 if n in made else 0
+        longest = max(longest, run)
+    assert longest == 4
+    # An event at the inner end of a chain is seen at its outer one.
+    outer = next(n for n in range(295) if {n, n + 1, n + 2, n + 3} <= made)
+    files.epoll_ctl(sets[outer + 4], ADD, reader, 2, select.EPOLLIN)
+    assert files.epoll_wait(sets[outer]) == {}
+    files.write(writer, b"x")
+    assert files.epoll_wait(sets[outer]) == {1: select.EPOLLIN}
+    files.close(reader, writer, *sets)
+    assert files.lib.seam_heap_live == live
+
+
+def test_a_set_with_many_paths_is_looked_at_once(files: Files) -> None:
+    """Four layers of sets, each of which watches all of the next under many keys."""
+    live = files.lib.seam_heap_live
+    layers = [[files.epoll() for _ in range(12)] for _ in range(4)]
+    for upper, lower in pairwise(layers):
+        for outer in upper:
+            for inner in lower:
+                for key in range(12):
+                    files.epoll_ctl(outer, ADD, inner, key, select.EPOLLIN)
+    top = files.epoll()
+    for outer in layers[0]:
+        files.epoll_ctl(top, ADD, outer, 1, select.EPOLLIN)
+    assert failing(files.epoll_ctl, layers[3][0], ADD, top, 1, select.EPOLLIN) == "ELOOP"
+    files.close(top, *(one for layer in layers for one in layer))
     assert files.lib.seam_heap_live == live
