@@ -32,6 +32,8 @@ int test_pair(int type, struct file **one, struct file **two);
 int test_accept(struct file *f, struct file **out);
 int test_bind(struct file *f, const void *name, uint32_t len, int listen);
 int test_connect(struct file *f, const void *name, uint32_t len);
+int test_connect_wait(struct file *f, const void *name, uint32_t len);
+extern void (*test_meanwhile)(void);
 int64_t test_send(struct file *f, const void *buf, size_t n, struct file *pass);
 int64_t test_recv(struct file *f, void *buf, size_t n, struct file **got);
 int64_t test_recv_bare(struct file *f, void *buf, size_t n);
@@ -95,9 +97,16 @@ struct proc *proc_current(void) { return (struct proc *)&ctx; }
 struct fsctx *proc_fsctx(struct proc *p) { return ctx; }
 struct fdtable *proc_fdtable(struct proc *p) { return NULL; }
 int proc_pid(const struct proc *p) { return 7; }
+/* What another thread does while a call looks at permissions. */
+void (*test_meanwhile)(void);
 const struct cred *cred_current(void)
 {
 	static const struct cred root;
+	void (*fn)(void) = test_meanwhile;
+
+	test_meanwhile = NULL;
+	if (fn)
+		fn();
 	return &root;
 }
 bool cred_in_group(uint32_t gid) { return gid == 0; }
@@ -285,6 +294,12 @@ int test_connect(struct file *f, const void *name, uint32_t len)
 	struct sockaddr_any a = address(name, len);
 
 	return socket_of(f)->ops->connect(socket_of(f), &a, true);
+}
+int test_connect_wait(struct file *f, const void *name, uint32_t len)
+{
+	struct sockaddr_any a = address(name, len);
+
+	return socket_of(f)->ops->connect(socket_of(f), &a, false);
 }
 int test_accept(struct file *f, struct file **out)
 {

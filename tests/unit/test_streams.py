@@ -171,6 +171,68 @@ def test_connections(files: Files, name: bytes) -> None:
     assert files.lib.seam_heap_live == live
 
 
+def test_two_threads_bind_one_socket(files: Files) -> None:
+    """The second comes while the first makes its node; one of them gives the socket its name."""
+    live = files.lib.seam_heap_live
+    out = files.ffi.new("struct file **")
+    results = []
+    for first, second in ((b"/one\0", b"/two\0"), (b"/one\0", b"\0two")):
+        files.check(files.lib.test_socket(socket.SOCK_DGRAM, out))
+        one = out[0]
+
+        @files.ffi.callback("void(void)")
+        def meanwhile(one: Any = one, second: bytes = second) -> None:
+            results.append(files.lib.test_bind(one, second, len(second), -1))
+
+        files.lib.test_meanwhile = meanwhile
+        results.append(files.lib.test_bind(one, first, len(first), -1))
+        files.close(one)
+        # No name leads to the socket that is gone.
+        files.check(files.lib.test_socket(socket.SOCK_DGRAM, out))
+        for name in (first, second):
+            assert files.lib.test_connect(out[0], name, len(name)) in (
+                -errno.ECONNREFUSED,
+                -errno.ENOENT,
+            )
+        files.close(out[0])
+        files.remove("/one")
+    assert results == [-errno.EINVAL, 0] * 2
+    assert files.lib.seam_heap_live == live
+
+
+def test_two_threads_connect_one_socket(files: Files) -> None:
+    """The second comes while the first waits for room in the listener's backlog."""
+    live = files.lib.seam_heap_live
+    out = files.ffi.new("struct file **")
+    name = b"\0busy"
+
+    def new() -> Any:
+        files.check(files.lib.test_socket(socket.SOCK_STREAM, out))
+        return out[0]
+
+    listener, one = new(), new()
+    files.check(files.lib.test_bind(listener, name, len(name), 1))
+    others = [new(), new()]
+    for other in others:
+        files.check(files.lib.test_connect(other, name, len(name)))
+    accepted, results = [], []
+
+    @files.ffi.callback("bool(uint64_t)")
+    def asleep(_: int) -> bool:
+        for _ in others:
+            files.check(files.lib.test_accept(listener, out))
+            accepted.append(out[0])
+        results.append(files.lib.test_connect(one, name, len(name)))
+        return True
+
+    files.lib.seam_sleep = asleep
+    results.append(files.lib.test_connect_wait(one, name, len(name)))
+    files.lib.seam_sleep = files.ffi.NULL
+    assert results == [-errno.EALREADY, 0]
+    files.close(listener, one, *others, *accepted)
+    assert files.lib.seam_heap_live == live
+
+
 def test_an_end_that_came_in_a_message_is_closed_by_its_peer(files: Files) -> None:
     """The reader has no room for the file, which is the reader's own peer."""
     live = files.lib.seam_heap_live

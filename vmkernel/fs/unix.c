@@ -150,7 +150,7 @@ static int un_listen(struct socket *s, unsigned backlog)
 		return -EOPNOTSUPP;
 	mutex_lock(&u->lock);
 	/* unix(7): listen needs a name; on a socket that listens already it changes the backlog. */
-	if (u->peer || (u->addr.len <= 2 && !s->listening)) {
+	if (u->peer || u->connecting || (u->addr.len <= 2 && !s->listening)) {
 		err = -EINVAL;
 	} else {
 		u->backlog = MIN(backlog, (unsigned)BACKLOG_MAX) + 1;
@@ -203,11 +203,15 @@ static int connect_stream(struct socket *s, struct usock *l, bool nonblock)
 	 */
 	server->peer = unix_get(u);
 	mutex_lock(&u->lock);
-	if (s->listening || u->peer)
-		err = s->listening ? -EINVAL : -EISCONN;
-	else
+	/* Waiting for room in the backlog sleeps: until it is over no other call may connect u. */
+	err = s->listening ? -EINVAL : u->peer ? -EISCONN : u->connecting ? -EALREADY : 0;
+	if (!err) {
 		u->cred = unix_cred();
+		u->connecting = true;
+	}
 	mutex_unlock(&u->lock);
+	if (err)
+		goto out;
 	/* A full backlog blocks the client until somebody accepts, as on Linux. */
 	while (!err && (err = enqueue(l, server)) == -EAGAIN && !nonblock) {
 		ns_t deadline = socket_deadline(s->snd_timeout);
@@ -218,20 +222,24 @@ static int connect_stream(struct socket *s, struct usock *l, bool nonblock)
 		if (err)
 			break;
 	}
-	if (err) {
-		/* server was never in a queue: nobody else refers to it. */
-		unix_put(server->peer);
-		server->peer = NULL;
-		unix_put(server);
-		return err;
-	}
 	mutex_lock(&u->lock);
+	u->connecting = false;
+	if (err) {
+		mutex_unlock(&u->lock);
+		goto out;
+	}
 	/* The queue holds a reference of its own; this one is now the client's. */
 	u->peer = server;
 	s->peer = server->cred;
 	mutex_unlock(&u->lock);
 	waitq_wake_all(&s->wait);
 	return 0;
+out:
+	/* server is in no queue: nobody else refers to it. */
+	unix_put(server->peer);
+	server->peer = NULL;
+	unix_put(server);
+	return err;
 }
 
 static int un_connect(struct socket *s, const struct sockaddr_any *a, bool nonblock)

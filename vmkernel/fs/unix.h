@@ -33,19 +33,20 @@ struct usock {
 	struct mutex lock;
 	uint32_t refs; /* atomic */
 	uint16_t type;
-	struct socket *s;      /* NULL: not accepted yet, or closed */
-	struct usock *peer;    /* connected to, with a reference */
-	bool rd_shut, wr_shut; /* shutdown, by either end */
-	bool peer_gone;        /* streams: the other end was closed */
-	bool closed;           /* its own socket is gone; lives on in references */
-	struct list queue;     /* umsg */
-	size_t queued;         /* bytes in queue */
+	struct socket *s;         /* NULL: not accepted yet, or closed */
+	struct usock *peer;       /* connected to, with a reference */
+	bool rd_shut, wr_shut;    /* shutdown, by either end */
+	bool peer_gone;           /* streams: the other end was closed */
+	bool closed;              /* its own socket is gone; lives on in references */
+	bool binding, connecting; /* a call is at it, which may sleep: another one is refused */
+	struct list queue;        /* umsg */
+	size_t queued;            /* bytes in queue */
 	/* Listening. */
 	struct list pending; /* usock.in_pending, with a reference each */
 	struct list in_pending;
 	unsigned backlog, waiting;
 	struct ucred cred; /* of who bound, connected or listened */
-	/* Its name. */
+	/* Its name; written under names_lock too, so either lock serves to read it. */
 	struct sockaddr_any addr;
 	struct inode *inode; /* bound in the file system; with a reference */
 	struct list by_name; /* abstract names */

@@ -49,8 +49,7 @@ size_t unix_room(const struct usock *to, const struct usock *from)
 }
 
 /* A message with n bytes of u and, if first, the files and credentials of m. */
-static int umsg_new(struct sock_msg *m, size_t n, bool first, const struct usock *from,
-                    struct umsg **out)
+static int umsg_new(struct sock_msg *m, size_t n, bool first, struct usock *from, struct umsg **out)
 {
 	struct umsg *um = kmalloc(sizeof(*um) + n);
 
@@ -63,7 +62,9 @@ static int umsg_new(struct sock_msg *m, size_t n, bool first, const struct usock
 	 * SCM_CREDENTIALS was checked by the caller; without it the kernel vouches for the sender.
 	 */
 	um->cred = m->has_cred ? m->cred : unix_cred();
+	mutex_lock(&from->lock);
 	um->from = from->addr;
+	mutex_unlock(&from->lock);
 	if (uio_read(m->u, um->data, n)) {
 		kfree(um);
 		return -EFAULT;
