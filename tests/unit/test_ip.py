@@ -443,6 +443,18 @@ def test_a_full_netlink_buffer_refuses_and_stays_readable(wire: Wire) -> None:
         netlink.close()
 
 
+@pytest.mark.parametrize("size", [0, 1, 3, 4])
+def test_icmpv6_has_a_place_for_its_checksum(wire: Wire, size: int) -> None:
+    raw = wire.a.socket(socket.AF_INET6, socket.SOCK_RAW, 58)
+    if size < 4:
+        with pytest.raises(OSError) as caught:
+            raw.send(bytes(size), ("::1", 0))
+        assert caught.value.errno == errno.EINVAL
+    else:
+        assert raw.send(bytes(size), ("::1", 0)) == size
+    raw.close()
+
+
 def test_proc_files_have_linux_shapes(wire: Wire) -> None:
     listener = wire.a.socket()
     listener.bind("0.0.0.0", 8080)
