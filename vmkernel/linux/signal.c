@@ -76,11 +76,7 @@ SYSCALL2(rt_sigpending, uva_t, out, size_t, size)
 	return size > SIGSET_SIZE ? -EINVAL : copy_to_user(out, &set, size);
 }
 
-/*
- * A mask for the length of one call (ppoll, pselect6, rt_sigsuspend): the old one returns after it,
- * behind the handlers that it let in. 0 or -EFAULT, -EINVAL; nothing when mask is 0.
- */
-static int signal_mask_temporarily(uva_t mask, uint64_t size)
+int signal_mask_temporarily(uva_t mask, uint64_t size)
 {
 	uint64_t set;
 

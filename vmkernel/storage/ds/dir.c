@@ -10,7 +10,7 @@
 #include "vmk/mm.h"
 #include "vmk/string.h"
 
-static uint64_t ds_hash(const char *name, size_t len)
+uint64_t ds_hash(const char *name, size_t len)
 {
 	uint64_t h = 0xcbf29ce484222325ull;
 

@@ -144,6 +144,7 @@ int __must_check ds_index_get(struct ds *ds, uint64_t root, unsigned height, uin
 int __must_check ds_index_set(struct ds *ds, struct ds_page *ino_page, uint64_t i, uint64_t child);
 
 /* dir.c: names. Directories are pages of type INODE with a bucket table. */
+uint64_t ds_hash(const char *name, size_t len);
 int __must_check ds_dir_find(struct ds *ds, uint64_t dir, const char *name, uint64_t *inode);
 int __must_check ds_dir_add(struct ds *ds, uint64_t dir, const char *name, uint64_t inode,
                             uint8_t type);
