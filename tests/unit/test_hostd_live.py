@@ -28,6 +28,8 @@ from tepui.shell.hostd.accounts import Accounts
 
 PASSWORD = "correct horse"
 TEPUI = str(Path(sys.executable).with_name("tepui"))
+#: hostd gives the host its name when it starts: here one that only hostd sees. Only root may.
+OWN_NAME = ("unshare", "--uts") if os.geteuid() == 0 else ()
 
 
 def free_port() -> int:
@@ -92,7 +94,7 @@ def hostd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostd]:
     (state / "home").mkdir()
     host = Hostd(free_port(), free_port(), state)
     Accounts(state / "accounts.json").set_password("root", PASSWORD)
-    line = [sys.executable, "-m", "tepui.shell.hostd.main", "--address", "127.0.0.1"]
+    line = [*OWN_NAME, sys.executable, "-m", "tepui.shell.hostd.main", "--address", "127.0.0.1"]
     line += [
         "--audit",
         str(state / "audit.log"),
