@@ -16,7 +16,8 @@ from tepui.shell.run import Context
 from tepui.shell.vm import control, disk, spec
 from tepui.shell.vm.devices import Device, DeviceKind
 from tepui.shell.vm.disk import Format
-from tepui.shell.vm.memory import MIB, VmError, size_of
+from tepui.shell.vm.errors import VmError
+from tepui.shell.vm.memory import MIB, size_of
 from tepui.shell.vm.service import VmInfo, VmService
 from tepui.shell.vm.spec import VmSpec
 

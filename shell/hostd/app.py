@@ -28,7 +28,7 @@ from starlette.routing import Route, WebSocketRoute
 from tepui.shell import tree
 from tepui.shell.client import Client
 from tepui.shell.command import Command, FailedError, Param, UsageError
-from tepui.shell.hostd.access import Access, Asker, OwnPagesOnly, RequestError
+from tepui.shell.hostd.access import Access, OwnPagesOnly, Requester, RequestError
 from tepui.shell.hostd.accounts import Account
 from tepui.shell.hostd.consoles import Consoles
 from tepui.shell.hostd.openapi import describe_api
@@ -101,27 +101,27 @@ class Api:
         name, password = body.get("account"), body.get("password")
         if not isinstance(name, str) or not isinstance(password, str) or len(body) != 2:
             raise RequestError(400, "account and password are needed, as text")
-        source = Asker.of(request.scope).source
+        source = Requester.of(request.scope).source
         account = await asyncio.to_thread(self.access.login, name, password, source)
         token = self.access.sessions.issue(account.name, account.salt)
         return JSONResponse({"token": token, "role": account.role})
 
     async def logout(self, request: Request) -> Response:
-        asker = Asker.of(request.scope)
-        account = self.access.who(asker)
-        self.access.sessions.revoke(asker.token)
-        self.access.audit.record("logout", "done", user=account.name, source=asker.source)
+        requester = Requester.of(request.scope)
+        account = self.access.who(requester)
+        self.access.sessions.revoke(requester.token)
+        self.access.audit.record("logout", "done", user=account.name, source=requester.source)
         return JSONResponse({})
 
     async def run(self, request: Request) -> Response:
-        asker = Asker.of(request.scope)
-        account = self.access.who(asker)
+        requester = Requester.of(request.scope)
+        account = self.access.who(requester)
         command = self.commands.get(request.path_params["path"])
         if command is None:
             raise RequestError(404, "no such command")
-        self.access.allow(account, command, asker.source)
+        self.access.allow(account, command, requester.source)
         values = arguments(command, await self.body(request))
-        context = self.context(account, asker.source)
+        context = self.context(account, requester.source)
         # Commands wait for the vmkernel: each has its own link, so that none waits for others.
         result = await asyncio.to_thread(call, command, context, values)
         return JSONResponse(result)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from construct import Array, Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, Padding, Struct
 
 from tepui.shell.vm import cpu
-from tepui.shell.vm.memory import MIB, Memory, VmError, low_size
+from tepui.shell.vm.errors import VmError
+from tepui.shell.vm.memory import MIB, Memory, low_size
 
 # Below 640 KiB, out of everybody's way.
 GDT, ZERO_PAGE, TABLES, COMMAND_LINE = 0x6000, 0x7000, 0x9000, 0x20000

@@ -22,7 +22,8 @@ from uuid import UUID, uuid4
 
 from tepui.shell.vm import devices
 from tepui.shell.vm.devices import Device, yes
-from tepui.shell.vm.memory import MIB, VmError
+from tepui.shell.vm.errors import VmError
+from tepui.shell.vm.memory import MIB
 
 LINE = re.compile(r'^\s*([\w.:/-]+)\s*=\s*"(.*)"\s*$')
 CPUS_MAX, SLOTS = 64, 28
