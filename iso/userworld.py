@@ -226,6 +226,7 @@ def build(
         trim(root)
         add_tepui(source, abi_module, grub, root)
         compile_python(root)
+        # Last of the programs: an applet is linked only where no package brings the program.
         add_busybox(root)
         for name in EMPTY:
             (root / name).mkdir(parents=True, exist_ok=True)

@@ -242,6 +242,7 @@ def create(
             kernel=Path(Path(kernel).name), initrd=Path(Path(initrd).name) if initrd else None,
             append=append, devices=tuple(parts),
         )  # fmt: skip
+        # Everything was checked before; what fails from here on leaves no folder behind.
         folder.mkdir()
         try:
             for f in files:

@@ -118,6 +118,8 @@ class Ssh:
                 except (asyncssh.BreakReceived, asyncssh.SignalReceived):
                     data = b"\x03"
                 await type_in(stream, data or EOT)
+                # The client's input has ended, its output has not: what the shell still prints is
+                # delivered before the session closes.
                 if not data:
                     await process.wait_closed()
                     return

@@ -124,6 +124,7 @@ def parse(text: str, folder: Path = Path()) -> VmSpec:
         r"displayname|numvcpus|memsize|uuid\.bios|tepui\..*|hypervisor\.cpuid\.v0|sched\.cpu\..*|"
         + devices.KEYS
     )
+    # Keys that this version does not know are kept and written back: VMware's files have many.
     digits = re.sub(r"[^0-9a-fA-F]", "", keys.get("uuid.bios", ""))
     return VmSpec(
         name=keys.get("displayname", ""),
