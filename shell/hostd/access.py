@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket
 from tepui.shell.audit import Audit
 from tepui.shell.command import Command
 from tepui.shell.hostd.accounts import ORDER, Account, Accounts
+from tepui.shell.hostd.gate import Connection
 from tepui.shell.hostd.tokens import ApiTokens, Tokens
 
 
@@ -31,18 +32,26 @@ def plain_address(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Where a request comes from and what it shows."""
+    """Where a request comes from, what it shows, and its connection, where the gate made one."""
 
     source: str
     token: str
+    connection: Connection | None = None
 
     @classmethod
     def of(cls, scope: Scope) -> "Requester":
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
         client = scope.get("client")
         return cls(
-            plain_address(client[0]) if client else "", token if scheme.lower() == "bearer" else ""
+            plain_address(client[0]) if client else "",
+            token if scheme.lower() == "bearer" else "",
+            scope.get("state", {}).get("connection"),
         )
+
+    def known_as(self, account: Account) -> None:
+        """From now on its connection is one of a client that has logged in."""
+        if self.connection:
+            self.connection.account = account.name
 
 
 class Access:
@@ -79,6 +88,7 @@ class Access:
             reason = "no valid token"
             self.audit.record("session", "refused", source=requester.source, reason=reason)
             raise RequestError(401, "the session has ended")
+        requester.known_as(account)
         limit = lasting.role if lasting else account.role
         return replace(account, role=min(account.role, limit, key=ORDER.index))
 
