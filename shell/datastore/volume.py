@@ -97,6 +97,7 @@ class Volume:
 
     def _read_journal(self) -> int:
         """Lays the journal's records over the pages; returns how many there are."""
+        # The two tails are written in turn, so one survives a torn write; the greater counter wins.
         tag, tail = self.super.uuid[:4], None
         for i in range(layout.TAILS):
             page = self.super.journal_page + i
@@ -108,6 +109,8 @@ class Volume:
             raise DamageError("both journal tails fail their check")
         ring = self.super.journal_pages - layout.TAILS
         position, sequence, count = tail.position, tail.sequence, 0
+        # The journal ends at the first record that is not whole: a stale one has another number,
+        # a torn one a wrong checksum, and a torn one was never acknowledged.
         while True:
             page = self.super.journal_page + layout.TAILS + position
             raw = self._ring(position, 1)
