@@ -85,7 +85,9 @@ void unix_free_queue(struct list *queue);
 void unix_take_files(struct usock *u, struct list *files);
 extern struct waitq unix_changed; /* somebody's queue has room, or a listener accepted or went */
 
-/* unix_gc.c. Copies the references, which pass over on success. -ETOOMANYREFS: too many in flight. */
+/*
+ * unix_gc.c. Copies the references, which pass over on success. -ETOOMANYREFS: too many in flight.
+ */
 int __must_check ufiles_new(struct file *const *fds, unsigned n, struct ufiles **out);
 void ufiles_cancel(struct ufiles *f); /* not sent: the references are the caller's again */
 /* Into and out of to's queue; to->lock is held. */

@@ -107,7 +107,9 @@ SYSCALL3(getrandom, uva_t, buf, size_t, count, unsigned, flags)
 		if (copy_to_user(buf + done, piece, n))
 			return done ? (long)done : -EFAULT;
 		done += n;
-		/* 2 GiB take a while; up to 256 bytes are never cut short, as random(4) promises. */
+		/*
+		 * 2 GiB take a while; up to 256 bytes are never cut short, as random(4) promises.
+		 */
 		if (world_interrupted(world_current()))
 			break;
 	}

@@ -354,7 +354,9 @@ static bool priority_each(struct proc *p, void *arg)
 	         : q->which == PRIO_PGRP  ? p->pgid
 	                                  : (int)p->cred.uid;
 
-	/* proc_lock is held by proc_for_each(). nice is remembered; shares are the host's matter. */
+	/*
+	 * proc_lock is held by proc_for_each(). nice is remembered; shares are the host's matter.
+	 */
 	if (id != q->who || p->zombie)
 		return true;
 	q->found++;

@@ -58,7 +58,10 @@ SYSCALL4(rt_sigprocmask, int, how, uva_t, set_va, uva_t, old_va, size_t, size)
 	if (set_va) {
 		if (user_read(&set, set_va))
 			return -EFAULT;
-		/* Linux's order: a bad address is seen before a bad operation, and how only with a set. */
+		/*
+		 * Linux's order: a bad address is seen before a bad operation, and how only with a
+		 * set.
+		 */
 		if ((unsigned)how > SIG_SETMASK)
 			return -EINVAL;
 		signal_set_mask(how == SIG_BLOCK     ? old | set
@@ -157,7 +160,9 @@ SYSCALL2(sigaltstack, uva_t, stack, uva_t, old_stack)
 		        t->altstack_size };
 	uint32_t mode;
 
-	/* Both are written by the thread itself only. stack and old_stack may be the same memory. */
+	/*
+	 * Both are written by the thread itself only. stack and old_stack may be the same memory.
+	 */
 	if (stack) {
 		if (user_read(&updated, stack))
 			return -EFAULT;

@@ -39,7 +39,9 @@ static int clock_read(int id, ns_t *t)
 	if (id >= 0)
 		return -EINVAL;
 	p = ~(id >> 3) ? proc_find(~(id >> 3)) : NULL;
-	/* Linux encodes ~id << 3 | kind, bit 2 for a thread's clock: include/linux/posix-timers.h. */
+	/*
+	 * Linux encodes ~id << 3 | kind, bit 2 for a thread's clock: include/linux/posix-timers.h.
+	 */
 	if (id & 4 || (~(id >> 3) && !p)) { /* a thread's: only this process's own */
 		if (p)
 			proc_put(p);

@@ -325,8 +325,8 @@ static struct blk_req *take_late(struct blk_queue *q, ns_t now)
 }
 
 /*
- * Requests wait, the driver has none, and nothing moves: after BLK_STALL they fail, a bounded number
- * a tick. The lock is held. True: the caller tries the driver once more.
+ * Requests wait, the driver has none, and nothing moves: after BLK_STALL they fail, a bounded
+ * number a tick. The lock is held. True: the caller tries the driver once more.
  */
 static bool stalled(struct blk_queue *q, ns_t now)
 {

@@ -197,7 +197,9 @@ void exit_handle(struct vcpu *v, const struct vm_exit *e)
 		[EXIT_REFLECT] = reflect,
 		[EXIT_INVALID] = invalid,
 	};
-	/* Kinds whose instructions are ring 0's. What the guest does not have is #UD in any ring. */
+	/*
+	 * Kinds whose instructions are ring 0's. What the guest does not have is #UD in any ring.
+	 */
 	static const bool privileged[EXIT_KINDS] = {
 		[EXIT_HLT] = true,    /* HLT */
 		[EXIT_MSR] = true,    /* RDMSR, WRMSR */

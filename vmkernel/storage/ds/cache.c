@@ -207,7 +207,9 @@ int ds_page_new(struct ds *ds, uint64_t page, enum ds_type type, struct ds_page 
 {
 	struct ds_page *p;
 
-	/* A page that was freed is forgotten: one that is here is in use, whatever its bitmap says. */
+	/*
+	 * A page that was freed is forgotten: one that is here is in use, whatever its bitmap says.
+	 */
 	if (lookup(ds, page))
 		return ds_damaged(ds, "page %lu is in use and was allocated", page);
 	p = insert(ds, page);

@@ -49,8 +49,7 @@ static struct ds_name *entry_at(struct ds_bucket *b, uint32_t off)
 	return (struct ds_name *)(b->data + off);
 }
 
-/* A walk along a chain has come to its `count`th page: more than DS_CHAIN_MAX is a loop. */
-static int chain_step(struct ds *ds, uint64_t page, unsigned count)
+int ds_dir_chain_step(struct ds *ds, uint64_t page, unsigned count)
 {
 	return count <= DS_CHAIN_MAX ? 0 : ds_damaged(ds, "directory page %lu is in a loop", page);
 }
@@ -66,8 +65,7 @@ static int inode_page(struct ds *ds, uint64_t dir, struct ds_page **out)
 	return err;
 }
 
-/* First page of a bucket that the table has: a missing one is damage. */
-static int bucket_page(struct ds *ds, const struct ds_inode *dir, uint64_t number, uint64_t *page)
+int ds_dir_bucket(struct ds *ds, const struct ds_inode *dir, uint64_t number, uint64_t *page)
 {
 	int err = ds_index_get(ds, dir->root, dir->height, number, page);
 
@@ -84,12 +82,12 @@ static int locate(struct ds *ds, const struct ds_inode *dir, const char *name, s
 
 	if (!dir->buckets)
 		return -ENOENT;
-	err = bucket_page(ds, dir, bucket_of(dir->buckets, hash), &page);
+	err = ds_dir_bucket(ds, dir, bucket_of(dir->buckets, hash), &page);
 	for (unsigned count = 1; err == 0 && page; count++) {
 		struct ds_page *p;
 		struct ds_bucket *b;
 
-		err = chain_step(ds, page, count);
+		err = ds_dir_chain_step(ds, page, count);
 		if (err == 0)
 			err = ds_page_get(ds, page, DS_BUCKET, &p);
 		if (err)
@@ -169,7 +167,7 @@ static int chain_add(struct ds *ds, uint64_t page, const struct ds_name *n, bool
 	int err;
 
 	for (unsigned count = 1;; count++) {
-		err = chain_step(ds, page, count);
+		err = ds_dir_chain_step(ds, page, count);
 		if (err == 0)
 			err = ds_page_get(ds, page, DS_BUCKET, &p);
 		if (err)
@@ -219,7 +217,7 @@ static ssize_t chain_take(struct ds *ds, uint64_t page, uint8_t *buf)
 		struct ds_page *p;
 		struct ds_bucket *b;
 		uint64_t here = next;
-		int err = chain_step(ds, here, count);
+		int err = ds_dir_chain_step(ds, here, count);
 
 		if (err == 0)
 			err = ds_page_get(ds, here, DS_BUCKET, &p);
@@ -267,7 +265,7 @@ static int split(struct ds *ds, struct ds_page *dp)
 	 */
 	err = ds_index_set(ds, dp, fresh, to);
 	if (err == 0)
-		err = bucket_page(ds, dir, old, &from);
+		err = ds_dir_bucket(ds, dir, old, &from);
 	if (err)
 		goto out;
 	/*
@@ -335,7 +333,7 @@ int ds_dir_add(struct ds *ds, uint64_t dir, const char *name, uint64_t inode, ui
 		err = ds_index_set(ds, dp, 0, page);
 		d->buckets = 1;
 	} else {
-		err = bucket_page(ds, d, bucket_of(d->buckets, e.n.hash), &page);
+		err = ds_dir_bucket(ds, d, bucket_of(d->buckets, e.n.hash), &page);
 	}
 	if (err == 0)
 		err = chain_add(ds, page, &e.n, &overflowed);
@@ -370,9 +368,9 @@ int ds_dir_room(struct ds *ds, uint64_t dir, const char *name)
 		return err;
 	d = dp->data;
 	if (d->buckets)
-		err = bucket_page(ds, d, bucket_of(d->buckets, ds_hash(name, len)), &page);
+		err = ds_dir_bucket(ds, d, bucket_of(d->buckets, ds_hash(name, len)), &page);
 	for (unsigned count = 1; err == 0 && page; count++) {
-		err = chain_step(ds, page, count);
+		err = ds_dir_chain_step(ds, page, count);
 		if (err == 0)
 			err = ds_page_get(ds, page, DS_BUCKET, &p);
 		if (err)
@@ -453,7 +451,7 @@ static int chain_next(struct ds *ds, uint64_t page, uint64_t from, struct ds_nam
 	for (unsigned count = 1; page; count++) {
 		struct ds_page *p;
 		struct ds_bucket *b;
-		int err = chain_step(ds, page, count);
+		int err = ds_dir_chain_step(ds, page, count);
 
 		if (err == 0)
 			err = ds_page_get(ds, page, DS_BUCKET, &p);
@@ -508,7 +506,7 @@ int ds_dir_walk(struct ds *ds, uint64_t dir, uint64_t *pos,
 		unsigned bits = bucket_bits(d->buckets, hash);
 		struct ds_name n;
 
-		err = bucket_page(ds, d, bucket_of(d->buckets, hash), &page);
+		err = ds_dir_bucket(ds, d, bucket_of(d->buckets, hash), &page);
 		if (err == 0)
 			err = chain_next(ds, page, *pos, &n, name);
 		if (err < 0)
@@ -527,85 +525,5 @@ int ds_dir_walk(struct ds *ds, uint64_t dir, uint64_t *pos,
 		*pos = (reverse(n.hash) >> 1) + 1;
 	}
 	ds_page_put(ds, dp);
-	return err;
-}
-
-/* Frees the index pages below and with `page`; every step leaves a tree that can be freed again. */
-static int free_index(struct ds *ds, uint64_t page, unsigned height)
-{
-	struct ds_page *p;
-	int err = ds_begin(ds);
-
-	if (err == 0)
-		err = ds_page_get(ds, page, DS_INDEX, &p);
-	if (err)
-		return err;
-	for (unsigned i = 0; i < DS_INDEX_PER && height > 1 && err == 0; i++) {
-		uint64_t *child = &((struct ds_index *)p->data)->child[i];
-
-		if (*child == 0)
-			continue;
-		/*
-		 * The recursion is as deep as the tree is high. Its ds_begin may commit in between:
-		 * child is cleared at once, so the tree on disk never points at a freed page.
-		 */
-		err = free_index(ds, *child, height - 1);
-		ds_page_dirty(ds, p);
-		*child = 0;
-	}
-	ds_page_put(ds, p);
-	return err ? err : ds_meta_free(ds, page);
-}
-
-static int free_chain(struct ds *ds, uint64_t page)
-{
-	for (unsigned count = 1; page; count++) {
-		struct ds_page *p;
-		uint64_t here = page;
-		int err = chain_step(ds, here, count);
-
-		if (err == 0)
-			err = ds_page_get(ds, here, DS_BUCKET, &p);
-		if (err)
-			return err;
-		page = ((struct ds_bucket *)p->data)->next;
-		ds_page_put(ds, p);
-		err = ds_meta_free(ds, here);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-int ds_dir_free(struct ds *ds, struct ds_page *ino_page)
-{
-	struct ds_inode *d = ino_page->data;
-	int err = 0;
-
-	while (d->buckets && err == 0) {
-		uint64_t page;
-
-		/*
-		 * One bucket a step, the last first, with buckets lowered in the same transaction:
-		 * at each commit the directory is a smaller, valid one, and the mount goes on from
-		 * there.
-		 */
-		err = ds_begin(ds);
-		if (err == 0)
-			err = bucket_page(ds, d, d->buckets - 1, &page);
-		if (err == 0)
-			err = free_chain(ds, page);
-		if (err == 0) {
-			ds_page_dirty(ds, ino_page);
-			d->buckets--;
-		}
-	}
-	if (err == 0 && d->height && d->root)
-		err = free_index(ds, d->root, d->height);
-	if (err == 0) {
-		ds_page_dirty(ds, ino_page);
-		d->root = 0;
-		d->height = 0;
-	}
 	return err;
 }

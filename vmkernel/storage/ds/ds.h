@@ -145,6 +145,11 @@ int __must_check ds_index_set(struct ds *ds, struct ds_page *ino_page, uint64_t 
 
 /* dir.c: names. Directories are pages of type INODE with a bucket table. */
 uint64_t ds_hash(const char *name, size_t len);
+/* A walk along a chain has come to its `count`th page: more than DS_CHAIN_MAX is a loop. */
+int __must_check ds_dir_chain_step(struct ds *ds, uint64_t page, unsigned count);
+/* First page of a bucket that the table has: a missing one is damage. */
+int __must_check ds_dir_bucket(struct ds *ds, const struct ds_inode *dir, uint64_t number,
+                               uint64_t *page);
 int __must_check ds_dir_find(struct ds *ds, uint64_t dir, const char *name, uint64_t *inode);
 int __must_check ds_dir_add(struct ds *ds, uint64_t dir, const char *name, uint64_t inode,
                             uint8_t type);

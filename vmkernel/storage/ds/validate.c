@@ -134,7 +134,9 @@ static const char *check_inode(const struct ds *ds, const struct ds_inode *ino)
 
 	if (ino->mode & ~(DS_MODE_TYPE | 07777u))
 		return "mode";
-	/* Only these are ever made: a device's node or a socket on a volume comes from elsewhere. */
+	/*
+	 * Only these are ever made: a device's node or a socket on a volume comes from elsewhere.
+	 */
 	if (type != DS_MODE_DIR && type != DS_MODE_FILE && type != DS_MODE_LINK)
 		return "type";
 	if (ino->flags & ~(uint32_t)(DS_INLINE | DS_TRUNCATING))

@@ -2,7 +2,8 @@
 /*
  * virtio block device on a virtual disk, or on a block device of the host's. A request is one
  * blk_req whose scatter list is the guest's own pages; the completion writes the status byte and
- * the used ring in the bottom half. The device's lock guards the queues and the free requests. Spec: VIRTIO 1.2, 5.2.
+ * the used ring in the bottom half. The device's lock guards the queues and the free requests.
+ * Spec: VIRTIO 1.2, 5.2.
  */
 #include "vdev/virtio/virtio.h"
 #include "vmk/blk.h"
