@@ -43,7 +43,6 @@ uint32_t pci_read(struct pci_dev *p, unsigned off, unsigned size); /* size 1, 2,
 void pci_write(struct pci_dev *p, unsigned off, unsigned size, uint32_t v);
 /* Next capability with the id after offset from (0: first); 0 when there is none. */
 unsigned pci_cap_find(struct pci_dev *p, uint8_t id, unsigned from);
-unsigned pci_ecap_find(struct pci_dev *p, uint16_t id);
 
 /* Turns on decoding and maps a memory BAR, uncached; NULL when it is not there. */
 void *__must_check pci_map_bar(struct pci_dev *p, unsigned bar);
