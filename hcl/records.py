@@ -38,7 +38,8 @@ def row_key(row: Row) -> str:
 
 def sources(tree: Path, declared: str) -> list[Path]:
     """A driver's files: those beside its declaration whose names begin with the declaring file's,
-    and every file of a folder of drivers/ that they include from (virtio/)."""
+    and every file of a folder of drivers/ that they include from (virtio/); and the layouts in
+    vmkernel/include/hw that all these include."""
     first = tree / declared
     found = set(first.parent.glob(f"{first.stem}*.[chS]"))
     for path in sorted(found):
@@ -46,6 +47,9 @@ def sources(tree: Path, declared: str) -> list[Path]:
             folder = tree / "drivers" / name
             if folder.is_dir() and folder != first.parent:
                 found |= set(folder.glob("*.[ch]"))
+    for path in sorted(found):
+        for name in re.findall(r'^#include "(hw/\w+\.h)"', path.read_text(), re.M):
+            found.add(tree / "vmkernel/include" / name)
     return sorted(found)
 
 

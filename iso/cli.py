@@ -51,6 +51,15 @@ def check_keys(path: Path) -> None:
             raise image.IsoError(f"{path}:{number}: not a public key as OpenSSH writes it")
 
 
+def check_built(option: str, path: Path) -> None:
+    """Raises IsoError where `path`, which `option` may name, is not there."""
+    if not path.is_file():
+        raise image.IsoError(
+            f"there is no {path}: run this in a tree that `make iso` has built, or name the file "
+            f"with {option}"
+        )
+
+
 def main(argv: Sequence[str]) -> int:
     """Exit status: 0, 1 for a failure, 2 for wrong usage."""
     arguments = parser().parse_args(argv)
@@ -65,6 +74,9 @@ def main(argv: Sequence[str]) -> int:
                 check_keys(arguments.ssh_key)
                 paths["ssh.keys"] = arguments.ssh_key
             kernel, options = arguments.kernel, arguments.options
+            check_built("--kernel", kernel)
+            for name in modules:
+                check_built(f"--module {name}=FILE", paths[name])
             beside = kernel.with_name("manifest.spdx.json")
             output = arguments.output
             manifest = arguments.manifest or (beside if beside.exists() else None)

@@ -31,6 +31,8 @@ GRUB_CFG = """\
 serial --unit=0 --speed=115200
 terminal_input console serial
 terminal_output console serial
+# Under UEFI nothing else loads a video driver, and without one there is no framebuffer.
+insmod all_video
 set entry={entry}
 set timeout=5
 set screen=1024x768,auto
@@ -44,6 +46,8 @@ function tepui {{
     multiboot2 /boot/vmkernel.elf $options $2 $3 $4
     module2 /boot/vmkernel.elf vmkernel
 {modules}    set gfxpayload=$1
+    # UEFI has no text screen: the framebuffer in any mode is what it has.
+    if [ "$grub_platform" = efi -a "$1" = text ]; then set gfxpayload=auto; fi
     boot
 }}
 menuentry "Install Tepui" --id install {{ tepui $screen $setup=install }}

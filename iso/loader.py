@@ -57,6 +57,8 @@ function tepui {{
     if multiboot2 ($disk,$part)/vmkernel.elf bootbank=$guid $unsure $options $3; then
         if module2 ($disk,$part)/userworld userworld; then
             set gfxpayload=$2
+            # UEFI has no text screen: the framebuffer in any mode is what it has.
+            if [ "$grub_platform" = efi -a "$2" = text ]; then set gfxpayload=auto; fi
             boot
         fi
     fi

@@ -63,7 +63,11 @@ EMPTY = (
     "root",
     "mnt",
     "etc/tepui",
+    "etc/shadow+",  # busybox writes its new shadow file under this name, and so it cannot
 )
+
+#: busybox's applets that read or write /etc/shadow, where no account's password is.
+NO_APPLETS = ("addgroup", "adduser", "chpasswd", "delgroup", "deluser", "passwd", "sulogin")
 
 #: Our commands: file in usr/bin -> "module:function" called with no arguments.
 COMMANDS = {
@@ -77,6 +81,7 @@ COMMANDS = {
     "tepui-setup": "tepui.iso.setup:main",
     "dcui": "tepui.shell.dcui:main",
     "login": "tepui.shell.login:main",
+    "passwd": "tepui.shell.passwd:main",
     "vmtop": "tepui.shell.vmtop:main",
     "vsish": "tepui.shell.vsish:main",
 }
@@ -152,10 +157,10 @@ def add_tepui(source: Path, abi_module: Path, grub: Path, root: Path) -> None:
 
 
 def add_busybox(root: Path) -> None:
-    """A link for each of busybox's applets that no other package provides."""
+    """A link for each of busybox's applets that works here and that nothing else provides."""
     busybox = root / "usr/bin/busybox"
     listing = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True)
-    for applet in listing.stdout.split():
+    for applet in sorted(set(listing.stdout.split()) - set(NO_APPLETS)):
         if not any((root / "usr" / d / applet).exists() for d in ("bin", "sbin")):
             (root / "usr/bin" / applet).symlink_to("busybox")
     (root / "usr/sbin/init").unlink(missing_ok=True)

@@ -41,6 +41,10 @@ static void take_over(struct ahci *c)
 
 static int reset(struct ahci *c)
 {
+	/*
+	 * AE is set before any other register is used, and again after the reset that clears it
+	 * (3.1.2).
+	 */
 	mmio_write32(c->regs + AHCI_GHC, AHCI_GHC_AE);
 	mmio_write32(c->regs + AHCI_GHC, (uint32_t)(AHCI_GHC_AE | AHCI_GHC_RESET));
 	int err = wait_clear(c, AHCI_GHC, AHCI_GHC_RESET, AHCI_RESET_TIMEOUT);
@@ -66,9 +70,14 @@ static enum irq_return ahci_irq(void *arg)
 
 		if (!p)
 			continue;
+		/* Turned on again by ahci_bottom, when the port's causes are cleared. */
 		ahci_write(p, PORT_IE, 0);
 		bottom_raise(&p->bottom);
 	}
+	/*
+	 * After the ports: a bit that is cleared while its port still asserts is set again at once
+	 * (10.7.2.1).
+	 */
 	mmio_write32(c->regs + AHCI_IS, is);
 	return IRQ_HANDLED;
 }
@@ -96,6 +105,7 @@ static void ports_find(struct ahci *c)
 	uint32_t ports = mmio_read32(c->regs + AHCI_PI);
 
 	for (unsigned i = 0; i < AHCI_PORTS_MAX; i++) {
+		/* PI says which ports exist; the BAR must hold their registers. */
 		if (!(ports & 1u << i) ||
 		    c->pci->bar[AHCI_BAR].len < AHCI_PORTS + (i + 1) * AHCI_PORT_SIZE)
 			continue;
@@ -135,6 +145,10 @@ static int ahci_probe(struct device *dev)
 	return 0;
 }
 
+/*
+ * Disks go first, each after its requests have ended; the ports' memory last, when no interrupt can
+ * reach them.
+ */
 static void ahci_remove(struct device *dev)
 {
 	struct ahci *c = dev->drvdata;
@@ -145,10 +159,12 @@ static void ahci_remove(struct device *dev)
 
 		if (!p)
 			continue;
+		/* Requests of a device that is gone never come back: the recovery ends them. */
 		if (dev->gone)
 			work_queue(&p->recover);
 		work_flush(&p->recover);
 		blk_unregister(p->blk);
+		/* A time-out during the unregistering may have queued it again. */
 		work_flush(&p->recover);
 	}
 	mmio_write32(c->regs + AHCI_GHC, AHCI_GHC_AE);

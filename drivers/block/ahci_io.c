@@ -18,6 +18,10 @@ STAT(errors, "ahci.errors", "commands that failed");
 STAT(recoveries, "ahci.recoveries", "ports reset after an error or a time-out");
 STAT(lost, "ahci.lost_interrupts", "late commands that were finished");
 
+/*
+ * The register FIS (SATA 3.0 10.3.4) and the command header of a slot; the PRDs are filled already.
+ * The lock is held, or the port is idle.
+ */
 void ahci_fill(struct ahci_port *p, unsigned slot, enum ata_command cmd, uint64_t lba,
                unsigned count, unsigned features, unsigned device, bool write, unsigned prds)
 {
@@ -70,6 +74,10 @@ int ahci_command(struct ahci_port *p, enum ata_command cmd, uint64_t lba, unsign
 
 		if (ci == ~0u)
 			return -ENODEV;
+		/*
+		 * The caller resets the port after an error: the engine has stopped by itself
+		 * (6.2.2.1).
+		 */
 		if (is & PORT_IS_ERRORS || ahci_read(p, PORT_TFD) & PORT_TFD_ERR)
 			return -EIO;
 		if (!(ci & 1))
@@ -78,6 +86,7 @@ int ahci_command(struct ahci_port *p, enum ata_command cmd, uint64_t lba, unsign
 			return -ETIMEDOUT;
 		world_sleep_until(time_now() + NS_PER_MS);
 	}
+	/* Interrupts are off; what this command raised must not be taken for the next one's. */
 	ahci_write(p, PORT_IS, ~0u);
 	return 0;
 }
@@ -104,6 +113,7 @@ static unsigned fill_prds(struct ahci_port *p, unsigned slot, const struct blk_r
 static unsigned fill_trim(struct ahci_port *p, unsigned slot, uint64_t lba, uint64_t count)
 {
 	uint8_t *range = (uint8_t *)&p->mem->table[slot] + sizeof(struct ahci_table) - 512;
+	/* ACS-2 7.10: 48 bits of address, 16 of length, and the rest of the block zero. */
 	uint64_t entry = lba | count << 48;
 
 	memset(range, 0, 512);
@@ -149,6 +159,7 @@ int ahci_submit(struct blk_dev *d, unsigned qi, struct blk_req *r)
 	uint64_t flags = spin_lock_irq(&p->lock);
 	uint32_t all = (uint32_t)BITS(p->depth - 1, 0), free = all & ~p->issued;
 	/* A command that is not queued has the disk for itself. */
+	/* Mixing the kinds aborts everything (ATA8-ACS 4.13): -EBUSY until the others are done. */
 	bool fits = queued && !p->solo ? p->issued == p->queued && free : !p->issued;
 
 	if (p->dead)
@@ -162,6 +173,7 @@ int ahci_submit(struct blk_dev *d, unsigned qi, struct blk_req *r)
 			p->issued |= 1u << slot;
 			p->queued |= queued ? 1u << slot : 0;
 			dma_wmb();
+			/* SActive before the command is issued, 5.3.2.3. */
 			if (queued)
 				ahci_write(p, PORT_SACT, 1u << slot);
 			ahci_write(p, PORT_CI, 1u << slot);
@@ -181,6 +193,7 @@ static void end_slots(struct ahci_port *p, struct blk_req **done, uint32_t slots
 
 		for (unsigned i = 0; i < r->sg_count; i++)
 			dma_unmap(&p->ctrl->pci->dev, r->sg[i].pa, r->sg[i].len, dir);
+		/* What passed its deadline is not tried again. */
 		blk_complete(r, late & 1u << slot && status == BLK_AGAIN ? -ETIMEDOUT : status);
 	}
 }
@@ -204,8 +217,13 @@ static uint32_t collect(struct ahci_port *p, struct blk_req **done)
 		uint32_t pending = ahci_read(p, PORT_CI) |
 		                   (p->queued ? ahci_read(p, PORT_SACT) : 0);
 
+		/*
+		 * CI is cleared when a command is accepted (NCQ) or done (others), SActive when a
+		 * queued one is done: a slot in neither has finished.
+		 */
 		finished = p->issued & ~pending;
 		take_slots(p, done, finished);
+		/* A success: the port works, and the next failure is a new one. */
 		p->recoveries = finished ? 0 : p->recoveries;
 		p->solo -= finished && p->solo;
 	}
@@ -224,6 +242,10 @@ void ahci_bottom(struct bottom *b)
 	if (is & (PORT_IS_ERRORS | PORT_IS_PCS)) {
 		uint64_t flags = spin_lock_irq(&p->lock);
 
+		/*
+		 * Which command failed is not known yet: none is collected until the recovery has
+		 * asked the disk.
+		 */
 		p->live = false;
 		p->failed = true;
 		spin_unlock_irq(&p->lock, flags);
@@ -243,6 +265,7 @@ void ahci_timeout(struct blk_dev *d, struct blk_req *r)
 	end_slots(p, done, finished, 0, 0);
 	uint64_t flags = spin_lock_irq(&p->lock);
 
+	/* r may be another's memory by now; it is only compared. */
 	for (unsigned slot = 0; slot < AHCI_SLOTS; slot++)
 		if (p->issued & 1u << slot && p->req[slot] == r)
 			late = 1u << slot;
@@ -265,6 +288,7 @@ void ahci_cancel(struct ahci_port *p, int status)
 	p->live = false;
 	take_slots(p, done, slots);
 	spin_unlock_irq(&p->lock, flags);
+	/* Without the lock: ends may submit, to a port that is not live. */
 	end_slots(p, done, slots, status, late);
 }
 
@@ -274,12 +298,17 @@ void ahci_cancel(struct ahci_port *p, int status)
  */
 static int failed_slot(struct ahci_port *p, int *status)
 {
+	/* Before the reset, which overwrites the task file. */
 	uint8_t error = (uint8_t)GET(PORT_TFD_ERROR, ahci_read(p, PORT_TFD));
 	uint32_t issued = p->issued;
 	int slot = IS_POW2(issued) ? __builtin_ctz(issued) : -1;
 
 	if (ahci_reset_port(p))
 		return -1;
+	/*
+	 * With several NCQ commands out, only the disk knows which one failed; reading this log
+	 * also lets it take commands again (ATA8-ACS 7.25).
+	 */
 	if (p->queued &&
 	    !ahci_command(p, ATA_READ_LOG_EXT, ATA_LOG_NCQ_ERROR, 1, p->mem->log,
 	                  sizeof(p->mem->log)) &&
@@ -290,6 +319,10 @@ static int failed_slot(struct ahci_port *p, int *status)
 	bool refused = slot >= 0 && p->req[slot] && p->req[slot]->op == BLK_DISCARD &&
 	               error == ATA_ERR_ABRT;
 
+	/*
+	 * IDNF: an address that the disk does not have. An aborted TRIM: a disk that claims the
+	 * command and does not do it.
+	 */
 	*status = error & ATA_ERR_IDNF ? -EINVAL : refused ? -EOPNOTSUPP : -EIO;
 	p->solo = slot < 0 ? AHCI_SOLO : 0;
 	return slot;
@@ -327,6 +360,7 @@ void ahci_recover(struct work *w)
 	uint64_t flags = spin_lock_irq(&p->lock);
 	bool error = p->failed && !p->late, wanted = p->failed || p->late || gone;
 
+	/* From here on no one submits or collects: the slots belong to the recovery. */
 	p->live &= !wanted;
 	spin_unlock_irq(&p->lock, flags);
 	/* What a time-out during the last recovery asked for, that one has done. */
@@ -334,11 +368,16 @@ void ahci_recover(struct work *w)
 		return;
 	stat_inc(recoveries);
 	log_warn("%s: recovering the port", p->blk->id);
+	/* The reset and the log command raise interrupts of their own. */
 	ahci_write(p, PORT_IE, 0);
 	int slot = gone || !error ? -1 : failed_slot(p, &status);
 
 	if (slot >= 0)
 		end_failed(p, slot, status);
+	/*
+	 * Also after failed_slot's reset: the log command may have failed and stopped the engine
+	 * again.
+	 */
 	int err = gone ? -ENODEV : ahci_reset_port(p);
 
 	p->recoveries = slot >= 0 ? 0
@@ -350,6 +389,7 @@ void ahci_recover(struct work *w)
 		blk_kick(p->blk);
 		return;
 	}
+	/* The engine was restarted with an empty list: what was out has to be issued again. */
 	ahci_cancel(p, BLK_AGAIN);
 	flags = spin_lock_irq(&p->lock);
 	p->live = true;

@@ -27,8 +27,9 @@ void ahci_write(struct ahci_port *p, unsigned reg, uint32_t v)
 	mmio_write32(p->regs + reg, v);
 }
 
-/* Polls every millisecond until (reg & mask) == want. -ENODEV when it reads all ones. */
-static int wait_reg(struct ahci_port *p, unsigned reg, uint32_t mask, uint32_t want, ns_t timeout)
+/* Polls every millisecond until (reg & mask) == expected. -ENODEV when it reads all ones. */
+static int wait_reg(struct ahci_port *p, unsigned reg, uint32_t mask, uint32_t expected,
+                    ns_t timeout)
 {
 	ns_t deadline = time_now() + timeout;
 
@@ -37,7 +38,7 @@ static int wait_reg(struct ahci_port *p, unsigned reg, uint32_t mask, uint32_t w
 
 		if (v == ~0u)
 			return -ENODEV;
-		if ((v & mask) == want)
+		if ((v & mask) == expected)
 			return 0;
 		if (time_now() >= deadline)
 			return -ETIMEDOUT;
@@ -53,6 +54,7 @@ int ahci_stop(struct ahci_port *p)
 	ahci_write(p, PORT_CMD, cmd & ~PORT_CMD_ST);
 	int err = wait_reg(p, PORT_CMD, PORT_CMD_CR, 0, AHCI_ENGINE_TIMEOUT);
 
+	/* FRE must not be cleared while the command engine runs, 10.3.2. */
 	if (err)
 		return err;
 	ahci_write(p, PORT_CMD, ahci_read(p, PORT_CMD) & ~PORT_CMD_FRE);
@@ -61,6 +63,7 @@ int ahci_stop(struct ahci_port *p)
 
 static int start_engine(struct ahci_port *p)
 {
+	/* The list and FIS addresses change only with the engines stopped. */
 	ahci_write(p, PORT_CLB, (uint32_t)p->iova);
 	ahci_write(p, PORT_CLBU, (uint32_t)(p->iova >> 32));
 	iova_t fis = p->iova + offsetof(struct ahci_memory, received);
@@ -83,6 +86,9 @@ static int start_engine(struct ahci_port *p)
 		err = wait_reg(p, PORT_TFD, PORT_TFD_BSY | PORT_TFD_DRQ, 0, AHCI_READY_TIMEOUT);
 	if (err)
 		return err;
+	/*
+	 * The reset leaves its traces in both; they must not look like errors of the first command.
+	 */
 	ahci_write(p, PORT_SERR, ~0u);
 	ahci_write(p, PORT_IS, ~0u);
 	ahci_write(p, PORT_CMD, ahci_read(p, PORT_CMD) | PORT_CMD_ST);
@@ -96,6 +102,7 @@ int ahci_reset_port(struct ahci_port *p)
 	if (err)
 		log_warn("%s: port %u: its engine does not stop: error %d", p->ctrl->pci->dev.name,
 		         p->number, -err);
+	/* An engine that does not stop is reset by COMRESET all the same. */
 	if (err == -ENODEV)
 		return err;
 	uint32_t sctl = ahci_read(p, PORT_SCTL);
@@ -135,6 +142,7 @@ static void id_limits(struct ahci_port *p)
 		sectors |= (uint64_t)id_word(p, ATA_ID_SECTORS + i) << 16 * i;
 	uint16_t info = id_word(p, ATA_ID_SECTOR_INFO);
 
+	/* Words 117 and 118 count 16-bit words. */
 	if (GET(ATA_ID_106_VALID, info) == 1 && info & ATA_ID_106_LONG)
 		block = 2 * (id_word(p, ATA_ID_SECTOR_WORDS) |
 		             (uint32_t)id_word(p, ATA_ID_SECTOR_WORDS + 1) << 16);
@@ -188,6 +196,7 @@ static const struct blk_ops ahci_blk_ops = { .submit = ahci_submit,
 	                                     .timeout = ahci_timeout,
 	                                     .release = ahci_release };
 
+/* Identifies the disk and registers it. The port is idle, its interrupt off. */
 int ahci_register(struct ahci_port *p)
 {
 	int err = ahci_command(p, ATA_IDENTIFY, 0, 0, p->mem->identify, sizeof(p->mem->identify));
@@ -207,6 +216,7 @@ int ahci_register(struct ahci_port *p)
 	p->blk->ops = &ahci_blk_ops;
 	p->blk->device = &p->ctrl->pci->dev;
 	p->blk->drvdata = p;
+	/* blk_register reads the partition table, through ahci_submit. */
 	p->live = true;
 	ahci_write(p, PORT_IS, ~0u);
 	ahci_write(p, PORT_IE, PORT_IS_WANTED);
@@ -231,6 +241,7 @@ int ahci_port_open(struct ahci *c, unsigned number, struct ahci_port **out)
 	spin_init(&p->lock, "ahci port", RANK_DEVICE);
 	bottom_init(&p->bottom, ahci_bottom);
 	work_init(&p->recover, ahci_recover);
+	/* Before the reset: nobody is there to take its interrupts. */
 	ahci_write(p, PORT_IE, 0);
 	p->mem = dma_alloc(&c->pci->dev, sizeof(*p->mem), &p->iova);
 	int err = p->mem ? ahci_reset_port(p) : -ENOMEM;
@@ -239,6 +250,7 @@ int ahci_port_open(struct ahci *c, unsigned number, struct ahci_port **out)
 		err = -ENODEV; /* a CD drive, a port multiplier */
 	if (err) {
 		ahci_port_close(p);
+		/* An empty port is no error, a controller that was pulled out is. */
 		return err == -ENODEV && mmio_read32(c->regs + AHCI_PI) != ~0u ? 0 : err;
 	}
 	*out = p;

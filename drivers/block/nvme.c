@@ -20,7 +20,7 @@ uint32_t nvme_csts(struct nvme *c)
  * 3.1.6: waits for a field of CSTS. -ENODEV when the registers read all ones, -EIO on a fatal
  * status.
  */
-static int wait_csts(struct nvme *c, uint32_t mask, uint32_t want, ns_t timeout)
+static int wait_csts(struct nvme *c, uint32_t mask, uint32_t expected, ns_t timeout)
 {
 	ns_t deadline = time_now() + timeout;
 
@@ -29,9 +29,10 @@ static int wait_csts(struct nvme *c, uint32_t mask, uint32_t want, ns_t timeout)
 
 		if (csts == ~0u)
 			return -ENODEV;
-		if ((csts & mask) == want)
+		if ((csts & mask) == expected)
 			return 0;
-		if (csts & NVME_CSTS_CFS && want)
+		/* While disabling, a fatal status does not matter: RDY falls all the same. */
+		if (csts & NVME_CSTS_CFS && expected)
 			return -EIO;
 		if (time_now() >= deadline)
 			return -ETIMEDOUT;
@@ -60,6 +61,7 @@ int nvme_enable(struct nvme *c)
 	uint32_t last = q->entries - 1u;
 
 	nvme_queue_start(q);
+	nvme_queue_live(q); /* nobody uses it before CSTS.RDY, which probe and reset wait for */
 	mmio_write32(c->regs + NVME_AQA,
 	             (uint32_t)(PUT(NVME_AQA_ASQS, last) | PUT(NVME_AQA_ACQS, last)));
 	mmio_write64(c->regs + NVME_ASQ, q->sq_iova);
@@ -95,6 +97,7 @@ static int map_registers(struct nvme *c)
 	if (nvme_csts(c) == ~0u)
 		return -ENODEV;
 	c->cap = mmio_read64(c->regs + NVME_CAP);
+	/* PRPs here are of 4 KiB pages. */
 	if (GET(NVME_CAP_MPSMIN, c->cap) || !(c->cap & NVME_CAP_CSS_NVM)) {
 		log_err("%s: needs pages larger than 4 KiB, or has no NVM command set",
 		        c->pci->dev.name);
@@ -125,7 +128,9 @@ static int alloc_queues(struct nvme *c)
 	if (vectors < 0)
 		return vectors;
 	c->vectors = (uint16_t)vectors;
+	/* A vector and a pair a CPU; with one vector, one pair shares it with the admin queue. */
 	c->queues = (uint16_t)MIN(vectors > 1 ? vectors - 1u : 1u, doorbells - 1);
+	/* MQES is 0-based, and the ring has an entry more than tags: both ones cancel out. */
 	uint16_t depth = (uint16_t)MIN((unsigned)NVME_DEPTH, (unsigned)GET(NVME_CAP_MQES, c->cap));
 
 	c->identify = dma_alloc(&c->pci->dev, NVME_IDENTIFY_SIZE, &c->identify_iova);
@@ -157,12 +162,14 @@ static int start(struct nvme *c)
 {
 	int err = map_registers(c);
 
+	/* Firmware may have left it running, with queues of its own in memory that is ours now. */
 	if (!err)
 		err = nvme_disable(c);
 	if (!err)
 		err = alloc_queues(c);
 	if (err)
 		return err;
+	/* Only after the disable: it may have had DMA of the firmware's under way. */
 	pci_set_master(c->pci, true);
 	err = nvme_enable(c);
 	if (!err)
@@ -172,6 +179,7 @@ static int start(struct nvme *c)
 	return err;
 }
 
+/* A controller that does not start is left stopped and unable to reach memory. */
 static int nvme_probe(struct device *dev)
 {
 	struct nvme *c = kzalloc(sizeof(*c));
@@ -206,9 +214,17 @@ static void nvme_remove(struct device *dev)
 	struct nvme *c = dev->drvdata;
 
 	WRITE_ONCE(c->removing, true);
+	/*
+	 * A reset that is running ends; from here on a new one gives the controller up
+	 * (nvme_reset_work).
+	 */
 	work_flush(&c->reset);
 	if (dev->gone || nvme_csts(c) == ~0u)
 		nvme_die(c); /* what is in flight will not come back by itself */
+	/*
+	 * Waits for the requests in flight: a time-out among them queues the reset work, which then
+	 * ends them.
+	 */
 	nvme_ns_remove(c);
 	work_flush(&c->reset);
 	if (c->state == NVME_LIVE)

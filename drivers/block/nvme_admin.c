@@ -18,6 +18,7 @@ static int send_and_wait(struct nvme *c, const struct nvme_sqe *cmd)
 	struct nvme_sqe e = *cmd;
 	uint64_t flags = spin_lock_irq(&q->lock);
 
+	/* admin_mutex is held, so the tag is free. */
 	nvme_queue_put(q, NVME_ADMIN_TAG, &e, NULL);
 	spin_unlock_irq(&q->lock, flags);
 	int err = wait_event_until(&c->admin_wait, answered(c), time_now() + NVME_ADMIN_TIMEOUT);
@@ -38,6 +39,7 @@ static int send_and_wait(struct nvme *c, const struct nvme_sqe *cmd)
 	if (err)
 		log_warn("%s: admin command %02x: status %03x", c->pci->dev.name, cmd->opcode,
 		         (unsigned)GET(NVME_STATUS_CODE, c->admin_status));
+	/* Nobody tries an admin command again. */
 	return err == BLK_AGAIN ? -EIO : err;
 }
 
@@ -60,6 +62,10 @@ int nvme_abort(struct nvme *c, uint16_t sq_id, uint16_t cid)
 	uint64_t flags = spin_lock_irq(&q->lock);
 
 	if (q->live && q->free_count) {
+		/*
+		 * Its completion frees the tag and is not waited for: what counts is that the
+		 * aborted command comes back. The caller is a bottom half.
+		 */
 		nvme_queue_put(q, q->free_tag[--q->free_count], &e, NULL);
 		err = 0;
 	}
@@ -130,10 +136,10 @@ static int create_pair(struct nvme *c, struct nvme_queue *q)
  */
 int nvme_create_queues(struct nvme *c)
 {
-	uint32_t granted, want = c->queues - 1u;
+	uint32_t granted, asked = c->queues - 1u;
 	struct nvme_sqe e = { .opcode = NVME_ADMIN_SET_FEATURES,
 		              .cdw10 = NVME_FEATURE_QUEUES,
-		              .cdw11 = want | want << 16 };
+		              .cdw11 = asked | asked << 16 };
 	int err = nvme_admin(c, &e, &granted);
 
 	if (err)
@@ -141,6 +147,7 @@ int nvme_create_queues(struct nvme *c)
 	unsigned most = MIN(granted & 0xffff, granted >> 16) + 1;
 	unsigned count = MIN((unsigned)c->queues, most);
 
+	/* Requests carry their queue's number, so a reset must bring back as many as before. */
 	if (c->queues_live && count < c->queues_live)
 		return -EIO;
 	c->queues_live = c->queues_live ? c->queues_live : (uint16_t)count;
@@ -149,6 +156,8 @@ int nvme_create_queues(struct nvme *c)
 		err = create_pair(c, &c->io[i]);
 		if (err)
 			return err;
+		/* Not earlier: after a reset, requests arrive while the queues are being made. */
+		nvme_queue_live(&c->io[i]);
 	}
 	return 0;
 }

@@ -68,15 +68,21 @@ static void ns_limits(struct nvme_ns *ns, const struct nvme_id_ns *id)
 	};
 }
 
+/*
+ * Registers one namespace. Formats that blk.c does not know (other block sizes, metadata beside the
+ * data) are skipped with a warning.
+ */
 static int ns_add(struct nvme *c, uint32_t nsid)
 {
 	int err = nvme_identify(c, NVME_CNS_NAMESPACE, nsid);
 
 	if (err)
 		return err;
+	/* c->identify is overwritten by the next identify: what is kept is copied before. */
 	const struct nvme_id_ns *id = c->identify;
 	const struct nvme_lbaf *format = &id->lbaf[GET(NVME_FLBAS_FORMAT, id->flbas)];
 
+	/* An inactive namespace identifies as zeros (5.15.2.1). */
 	if (!id->nsze)
 		return 0;
 	if ((format->lbads != 9 && format->lbads != 12) || format->ms) {
@@ -113,11 +119,16 @@ int nvme_ns_scan(struct nvme *c)
 
 	if (err)
 		return err;
+	/* ns_add() identifies into the same page. */
 	memcpy(ids, c->identify, sizeof(ids));
 	for (unsigned i = 0; i < NVME_NS_MAX && ids[i]; i++) {
 		err = ns_add(c, ids[i]);
 		if (err)
 			log_warn("%s: namespace %u: error %d", c->pci->dev.vmk_name, ids[i], -err);
+		/*
+		 * The controller is gone or does not answer: the other namespaces would only time
+		 * out one by one.
+		 */
 		if (err == -ENODEV || err == -ETIMEDOUT)
 			return err;
 	}

@@ -32,9 +32,17 @@ static void queue_bottom(struct bottom *b)
 			return;
 		}
 	}
+	/*
+	 * The budget is used up: other bottom halves come first, then this one again. Without MSI-X
+	 * the interrupt stays masked until the ring is empty.
+	 */
 	bottom_raise(b);
 }
 
+/*
+ * Memory and doorbells of a pair; the controller does not know it yet. A ring has one entry more
+ * than it has tags, so that it is never full (4.1.2).
+ */
 int nvme_queue_alloc(struct nvme *c, struct nvme_queue *q, uint16_t id, uint16_t depth)
 {
 	struct device *dev = &c->pci->dev;
@@ -77,6 +85,7 @@ void nvme_queue_start(struct nvme_queue *q)
 {
 	uint64_t flags = spin_lock_irq(&q->lock);
 
+	/* Phase 0 everywhere: the controller writes its first round with phase 1 (4.6). */
 	memset((void *)q->cq, 0, (size_t)q->entries << NVME_CQE_SHIFT);
 	q->sq_tail = q->cq_head = 0;
 	q->phase = 1;
@@ -84,9 +93,20 @@ void nvme_queue_start(struct nvme_queue *q)
 	for (unsigned tag = q->depth; tag--;) {
 		q->cmd[tag].busy = false;
 		q->cmd[tag].req = NULL;
+		/*
+		 * The lowest tag ends on top of the stack. The admin queue keeps one for
+		 * nvme_admin.
+		 */
 		if (q->id || tag != NVME_ADMIN_TAG)
 			q->free_tag[q->free_count++] = (uint8_t)tag;
 	}
+	spin_unlock_irq(&q->lock, flags);
+}
+
+void nvme_queue_live(struct nvme_queue *q)
+{
+	uint64_t flags = spin_lock_irq(&q->lock);
+
 	q->live = true;
 	spin_unlock_irq(&q->lock, flags);
 }
@@ -95,6 +115,10 @@ void nvme_queue_put(struct nvme_queue *q, unsigned tag, struct nvme_sqe *e, stru
 {
 	struct nvme_cmd *cmd = &q->cmd[tag];
 
+	/*
+	 * The use count changes with each command, so that a completion for an earlier use of the
+	 * tag does not match.
+	 */
 	cmd->cid += 1 << NVME_TAG_BITS;
 	cmd->req = r;
 	cmd->busy = true;
@@ -103,6 +127,7 @@ void nvme_queue_put(struct nvme_queue *q, unsigned tag, struct nvme_sqe *e, stru
 	q->sq[q->sq_tail] = *e;
 	if (++q->sq_tail == q->entries)
 		q->sq_tail = 0;
+	/* The entry must be in memory before the controller is told of it. */
 	dma_wmb();
 	mmio_write32(q->sq_doorbell, q->sq_tail);
 	stat_inc(mmio);
@@ -125,11 +150,16 @@ static int map_data(struct nvme_queue *q, unsigned tag, const struct blk_req *r,
 			return -EFAULT;
 		if (i == 0) {
 			e->prp1 = at;
+			/*
+			 * PRP1 covers the rest of its page; blk.c has seen to it that all inner
+			 * boundaries are pages' (sg_align).
+			 */
 			at = ALIGN_DOWN(at, PAGE_SIZE) + PAGE_SIZE;
 		}
 		for (; at < end; at += PAGE_SIZE)
 			list[n++] = at;
 	}
+	/* Two pages: both stand in the command. More: PRP2 is the address of the list. */
 	if (n == 1)
 		e->prp2 = list[0];
 	else if (n)
@@ -145,6 +175,7 @@ static void unmap_data(struct nvme_queue *q, const struct blk_req *r)
 		dma_unmap(&q->ctrl->pci->dev, r->sg[i].pa, r->sg[i].len, dir);
 }
 
+/* The command for a request. The lock is held; the tag's list page holds the range of a discard. */
 static int fill(struct nvme_queue *q, unsigned tag, const struct nvme_ns *ns,
                 const struct blk_req *r, struct nvme_sqe *e)
 {
@@ -169,6 +200,7 @@ static int fill(struct nvme_queue *q, unsigned tag, const struct nvme_ns *ns,
 	}
 	e->cdw10 = (uint32_t)lba;
 	e->cdw11 = (uint32_t)(lba >> 32);
+	/* The number of blocks is 0-based (6.15). */
 	e->cdw12 = (blocks - 1) | (r->flags & BLK_FUA && r->op != BLK_READ ? NVME_RW_FUA : 0);
 	return r->op == BLK_WRITE_ZEROES ? 0 : map_data(q, tag, r, e);
 }
@@ -182,9 +214,14 @@ int nvme_submit(struct blk_dev *d, unsigned qi, struct blk_req *r)
 	uint64_t flags = spin_lock_irq(&q->lock);
 
 	if (unlikely(!q->live || !q->free_count)) {
+		/*
+		 * -EBUSY: blk.c keeps the request until a completion, or until the kick that ends a
+		 * reset.
+		 */
 		err = ns->ctrl->state == NVME_DEAD ? -ENODEV : -EBUSY;
 		stat_inc(busy);
 	} else {
+		/* Taken only when the command could be filled; nothing to undo otherwise. */
 		unsigned tag = q->free_tag[q->free_count - 1];
 
 		err = fill(q, tag, ns, r, &e);
@@ -234,6 +271,7 @@ static bool take_completion(struct nvme_queue *q, struct finished *out)
 
 	if ((status & NVME_STATUS_PHASE) != q->phase)
 		return false;
+	/* The rest of the entry is read after its phase bit, which the controller writes last. */
 	dma_rmb();
 	uint16_t cid = e->cid;
 	unsigned tag = cid & ((1 << NVME_TAG_BITS) - 1);
@@ -245,6 +283,7 @@ static bool take_completion(struct nvme_queue *q, struct finished *out)
 	}
 	out->status = status;
 	out->req = NULL;
+	/* The entry is consumed all the same: its place in the ring is real. */
 	if (unlikely(!cmd || !cmd->busy || (cmd->cid | tag) != cid)) {
 		stat_inc(stray);
 		log_warn("%s: queue %u: completion for unknown command %04x",
@@ -257,6 +296,7 @@ static bool take_completion(struct nvme_queue *q, struct finished *out)
 	if (q->id || tag != NVME_ADMIN_TAG) {
 		q->free_tag[q->free_count++] = (uint8_t)tag;
 	} else {
+		/* Read by the world that waits for it, after busy is false. */
 		q->ctrl->admin_result = e->result;
 		q->ctrl->admin_status = status;
 	}
@@ -290,6 +330,10 @@ static unsigned poll_batch(struct nvme_queue *q)
 	while (n < NVME_BATCH && q->live && take_completion(q, &done[n]))
 		n++;
 	if (n) {
+		/*
+		 * One doorbell a batch gives the entries back; before the requests end, so that a
+		 * submission from done finds room.
+		 */
 		mmio_write32(q->cq_doorbell, q->cq_head);
 		stat_inc(mmio);
 	}
@@ -337,6 +381,10 @@ enum irq_return nvme_irq_all(void *arg)
 	if (!ours)
 		return IRQ_NONE;
 	stat_inc(interrupts);
+	/*
+	 * Masked until the bottom half has emptied the ring (queue_bottom), else a level interrupt
+	 * would come again at once.
+	 */
 	if (c->mask_irq)
 		mmio_write32(c->regs + NVME_INTMS, 1);
 	return IRQ_HANDLED;
@@ -348,6 +396,10 @@ void nvme_queue_cancel(struct nvme_queue *q, int status)
 		uint64_t flags = spin_lock_irq(&q->lock);
 		struct nvme_cmd *cmd = &q->cmd[tag];
 		struct blk_req *r = cmd->req;
+		/*
+		 * One that was asked to abort passed its deadline: it ends so rather than being
+		 * tried again.
+		 */
 		bool late = cmd->aborting;
 
 		q->live = false;
@@ -360,6 +412,10 @@ void nvme_queue_cancel(struct nvme_queue *q, int status)
 		if (!r)
 			continue;
 		unmap_data(q, r);
+		/*
+		 * Without the lock: blk_complete may submit to this queue, which is not live and
+		 * says -EBUSY.
+		 */
 		blk_complete(r, late && status == BLK_AGAIN ? -ETIMEDOUT : status);
 	}
 }

@@ -37,6 +37,10 @@ static enum lateness lateness(struct nvme_queue *q, const struct blk_req *r, uin
 	if (tag >= 0) {
 		struct nvme_cmd *cmd = &q->cmd[tag];
 
+		/*
+		 * blk.c calls again after BLK_ABORT_GRACE: an abort that did not help by then is
+		 * followed by a reset.
+		 */
 		what = cmd->aborting ? LATE_RESET : LATE_ABORT;
 		cmd->aborting = true;
 		*cid = (uint16_t)(cmd->cid | tag);
@@ -62,6 +66,7 @@ static struct nvme_queue *queue_of(struct nvme *c, const struct blk_req *r)
 	return NULL;
 }
 
+/* r may have ended already and be another's memory: it is only compared with what the tags hold. */
 void nvme_timeout(struct blk_dev *d, struct blk_req *r)
 {
 	struct nvme *c = ((struct nvme_ns *)d->drvdata)->ctrl;
@@ -71,10 +76,12 @@ void nvme_timeout(struct blk_dev *d, struct blk_req *r)
 
 	if (!q)
 		return;
+	/* Gone, or a fatal status (7.3.1): no abort will be answered. */
 	if (csts == ~0u || csts & NVME_CSTS_CFS) {
 		work_queue(&c->reset);
 		return;
 	}
+	/* A completion without its interrupt looks like a time-out. */
 	nvme_queue_poll(q);
 	if (!in_flight(q, r)) {
 		stat_inc(lost);
@@ -87,6 +94,7 @@ void nvme_timeout(struct blk_dev *d, struct blk_req *r)
 		stat_inc(aborts);
 		log_warn("%s: no answer to command %04x of queue %u: asked to abort", d->id, cid,
 		         q->id);
+		/* No admin tag was free, or the abort itself is late. */
 	} else if (what != LATE_GONE) {
 		work_queue(&c->reset);
 	}
@@ -104,6 +112,7 @@ void nvme_die(struct nvme *c)
 {
 	stat_inc(dead);
 	c->state = NVME_DEAD;
+	/* Before the requests end: their owners reuse the pages at once. */
 	pci_set_master(c->pci, false); /* whatever it still does, it no longer reaches memory */
 	cancel_all(c, -ENODEV);
 	for (unsigned i = 0; i < c->ns_count; i++)
@@ -114,11 +123,16 @@ static int restart(struct nvme *c)
 {
 	int err = nvme_disable(c);
 
+	/* CSTS.RDY did not fall: a function-level reset stops it from outside. */
 	if (err == -ETIMEDOUT)
 		err = pci_reset_function(c->pci);
 	if (err)
 		return err;
-	cancel_all(c, BLK_AGAIN); /* held until the kick, since no queue is live */
+	/*
+	 * Only when the controller is disabled: until then it may still write to the requests'
+	 * pages. They wait in blk.c until the kick, since no queue is live.
+	 */
+	cancel_all(c, BLK_AGAIN);
 	err = nvme_enable(c);
 	return err ? err : nvme_create_queues(c);
 }
@@ -147,6 +161,10 @@ void nvme_reset_work(struct work *w)
 	c->state = NVME_RESETTING;
 	stat_inc(resets);
 	log_warn("%s: resetting the controller", c->pci->dev.vmk_name);
+	/*
+	 * State first, then the queues: a submitter that finds its queue stopped is told -EBUSY,
+	 * not -ENODEV.
+	 */
 	stop_queues(c);
 	int err = nvme_csts(c) == ~0u ? -ENODEV : restart(c);
 
@@ -157,6 +175,7 @@ void nvme_reset_work(struct work *w)
 		return;
 	}
 	c->state = NVME_LIVE;
+	/* What was cancelled waits in blk.c. */
 	for (unsigned i = 0; i < c->ns_count; i++)
 		blk_kick(&c->ns[i]->blk);
 }

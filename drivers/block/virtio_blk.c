@@ -3,9 +3,8 @@
  * Virtio block devices: a queue per CPU where the device has them. Each queue's lock guards its
  * ring and slots. There is no abort: a request past its deadline that is not in the used ring
  * resets the device; it ends with -ETIMEDOUT, all others are tried again.
- * Spec: VIRTIO 1.1 5.2.
+ * Spec: VIRTIO 1.2 5.2.
  */
-#include "virtio_blk_regs.h"
 #include "virtio/virtio.h"
 #include "vmk/blk.h"
 #include "vmk/cpu.h"
@@ -24,14 +23,14 @@ STAT(lost, "virtio_blk.lost_interrupts", "late requests that were finished in th
 enum { VBLK_DEPTH = 128, VBLK_QUEUES_MAX = 8, VBLK_BATCH = 16, VBLK_SG_MAX = VIRTQ_INDIRECT - 2 };
 #define VBLK_BYTES_MAX (1u << 20)
 #define VBLK_WANTED                                                                            \
-	(VBLK_F_SEG_MAX | VBLK_F_RO | VBLK_F_BLK_SIZE | VBLK_F_FLUSH | VBLK_F_MQ |             \
-	 VBLK_F_DISCARD | VBLK_F_WRITE_ZEROES | VIRTIO_F_ANY_LAYOUT | VIRTIO_F_INDIRECT_DESC | \
-	 VIRTIO_F_EVENT_IDX)
+	(VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH | \
+	 VIRTIO_BLK_F_MQ | VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES |                  \
+	 VIRTIO_F_ANY_LAYOUT | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX)
 
 /* A request in flight: what the device reads and writes beside the data. */
 struct vblk_slot {
-	struct vblk_header header;
-	struct vblk_range range;
+	struct virtio_blk_req header;
+	struct virtio_blk_discard_write_zeroes range;
 	uint8_t status;
 	bool late;
 	struct blk_req *req;
@@ -70,6 +69,7 @@ static void queue_bottom(struct bottom *b)
 	for (unsigned done = 0; done < BOTTOM_BUDGET; done += VBLK_BATCH)
 		if (queue_poll(q) < VBLK_BATCH)
 			return;
+	/* The budget is used up: other bottom halves come first, then this one again. */
 	bottom_raise(b);
 }
 
@@ -82,9 +82,10 @@ static unsigned describe(struct vblk_queue *q, struct vblk_slot *s, const struct
 
 	buf[n++] = (struct virtq_buf){ at + offsetof(struct vblk_slot, header), sizeof(s->header) };
 	if (r->op == BLK_DISCARD || r->op == BLK_WRITE_ZEROES) {
-		s->range = (struct vblk_range){ .sector = r->pos >> VBLK_SECTOR_SHIFT,
-			                        .sectors = (uint32_t)(r->len >>
-			                                              VBLK_SECTOR_SHIFT) };
+		s->range = (struct virtio_blk_discard_write_zeroes){
+			.sector = r->pos >> VIRTIO_BLK_SECTOR_SHIFT,
+			.num_sectors = (uint32_t)(r->len >> VIRTIO_BLK_SECTOR_SHIFT)
+		};
 		buf[n++] = (struct virtq_buf){ at + offsetof(struct vblk_slot, range),
 			                       sizeof(s->range) };
 	}
@@ -97,19 +98,27 @@ static unsigned describe(struct vblk_queue *q, struct vblk_slot *s, const struct
 			return 0;
 		buf[n++] = (struct virtq_buf){ iova, r->sg[i].len };
 	}
+	/*
+	 * What the device reads comes first, what it writes last, 2.7.4.2: a write's data are the
+	 * former's.
+	 */
 	if (r->op == BLK_WRITE)
 		*out = n;
 	buf[n++] = (struct virtq_buf){ at + offsetof(struct vblk_slot, status), 1 };
 	return n;
 }
 
+/*
+ * Puts a request into the ring; the lock is held. -EBUSY: no slot or no descriptors, blk.c waits
+ * for a completion.
+ */
 static int start(struct vblk_queue *q, struct blk_req *r)
 {
-	static const uint8_t type[BLK_OPS] = { [BLK_READ] = VBLK_IN,
-		                               [BLK_WRITE] = VBLK_OUT,
-		                               [BLK_FLUSH] = VBLK_FLUSH,
-		                               [BLK_DISCARD] = VBLK_DISCARD,
-		                               [BLK_WRITE_ZEROES] = VBLK_WRITE_ZEROES };
+	static const uint8_t type[BLK_OPS] = { [BLK_READ] = VIRTIO_BLK_T_IN,
+		                               [BLK_WRITE] = VIRTIO_BLK_T_OUT,
+		                               [BLK_FLUSH] = VIRTIO_BLK_T_FLUSH,
+		                               [BLK_DISCARD] = VIRTIO_BLK_T_DISCARD,
+		                               [BLK_WRITE_ZEROES] = VIRTIO_BLK_T_WRITE_ZEROES };
 	struct virtq_buf buf[VIRTQ_INDIRECT];
 	unsigned out;
 
@@ -118,8 +127,10 @@ static int start(struct vblk_queue *q, struct blk_req *r)
 	struct vblk_slot *s = &q->slot[q->free[q->free_count - 1]];
 	bool ranged = r->op == BLK_READ || r->op == BLK_WRITE;
 
-	s->header = (struct vblk_header){ .type = type[r->op],
-		                          .sector = ranged ? r->pos >> VBLK_SECTOR_SHIFT : 0 };
+	s->header = (struct virtio_blk_req){ .type = type[r->op],
+		                             .sector = ranged ? r->pos >> VIRTIO_BLK_SECTOR_SHIFT
+		                                              : 0 };
+	/* No status of the specification: a device that does not write one fails the request. */
 	s->status = 0xff;
 	unsigned n = describe(q, s, r, buf, &out);
 
@@ -129,9 +140,11 @@ static int start(struct vblk_queue *q, struct blk_req *r)
 
 	if (err)
 		return err;
+	/* Only after the ring took it: a request that was refused belongs to blk.c. */
 	s->req = r;
 	s->late = false;
 	q->free_count--;
+	/* Under the lock: two submitters would otherwise lose each other's index. */
 	virtq_kick(&q->vq);
 	return 0;
 }
@@ -182,14 +195,19 @@ static unsigned queue_poll(struct vblk_queue *q)
 			done[n].status = READ_ONCE(s->status);
 			done[n++].req = slot_free(q, s);
 		}
+		/*
+	 * Asking for the next interrupt and looking again closes the gap in which one could be
+	 * missed.
+	 */
 	} while (n < VBLK_BATCH && q->live && virtq_irq_after(&q->vq, 1));
+	/* Nothing more comes out of this ring. */
 	bool broken = q->live && q->vq.broken;
 
 	spin_unlock_irq(&q->lock, flags);
 	for (unsigned i = 0; i < n; i++) {
-		int err = done[i].status == VBLK_OK            ? 0
-		          : done[i].status == VBLK_UNSUPPORTED ? -EOPNOTSUPP
-		                                               : -EIO;
+		int err = done[i].status == VIRTIO_BLK_S_OK       ? 0
+		          : done[i].status == VIRTIO_BLK_S_UNSUPP ? -EOPNOTSUPP
+		                                                  : -EIO;
 
 		if (unlikely(err)) {
 			stat_inc(errors);
@@ -214,6 +232,7 @@ static void queue_cancel(struct vblk_queue *q, int status)
 		struct blk_req *r = s->req ? slot_free(q, s) : NULL;
 
 		spin_unlock_irq(&q->lock, flags);
+		/* Without the lock: the end may submit, to a queue that is not live. */
 		if (r)
 			end_request(q, r, late && status == BLK_AGAIN ? -ETIMEDOUT : status);
 	}
@@ -239,8 +258,10 @@ static void vblk_timeout(struct blk_dev *d, struct blk_req *r)
 {
 	struct vblk *b = d->drvdata;
 
+	/* r may have ended and be another's memory: it is only compared. */
 	if (!mark_late(b, r))
 		return;
+	/* A completion whose interrupt was lost looks like a time-out. */
 	for (unsigned n = 0; n < b->queues; n++)
 		while (queue_poll(&b->queue[n]) == VBLK_BATCH)
 			;
@@ -304,6 +325,7 @@ static int device_start(struct vblk *b)
 static void die(struct vblk *b)
 {
 	b->dead = true;
+	/* Before the requests end: their owners reuse the pages. */
 	pci_set_master(b->virtio.pci, false);
 	queues_stop(b);
 	for (unsigned i = 0; i < b->queues; i++)
@@ -311,6 +333,10 @@ static void die(struct vblk *b)
 	blk_kick(b->blk);
 }
 
+/*
+ * Takes the device back to the start. Requests that were in flight are tried again, but for what
+ * was late; a device that does not come back ends everything with -ENODEV.
+ */
 static void reset_work(struct work *w)
 {
 	struct vblk *b = container_of(w, struct vblk, reset);
@@ -326,12 +352,15 @@ static void reset_work(struct work *w)
 	queues_stop(b);
 	uint64_t features = b->virtio.features;
 
+	/* After this the device touches no memory: rings may be freed, requests ended. */
 	virtio_reset(&b->virtio);
 	virtio_close(&b->virtio);
 	int err = virtio_negotiate(&b->virtio, VBLK_WANTED);
 
+	/* blk.c knows the limits of the first negotiation. */
 	if (!err && b->virtio.features != features)
 		err = -EIO;
+	/* Before device_start: the new rings must not find old slots taken. */
 	for (unsigned i = 0; i < b->queues; i++)
 		queue_cancel(&b->queue[i], BLK_AGAIN);
 	if (!err)
@@ -345,11 +374,16 @@ static void reset_work(struct work *w)
 	blk_kick(b->blk);
 }
 
+/*
+ * Slots of each queue, which live as long as the device; rings are made anew at each reset
+ * (device_start).
+ */
 static int queues_alloc(struct vblk *b)
 {
 	struct virtio *v = &b->virtio;
-	unsigned most = v->features & VBLK_F_MQ ? (unsigned)virtio_config(v, VBLK_NUM_QUEUES, 2)
-	                                        : 1;
+	unsigned most = v->features & VIRTIO_BLK_F_MQ
+	                        ? (unsigned)virtio_config(v, VIRTIO_BLK_CONFIG(num_queues), 2)
+	                        : 1;
 
 	b->queues = MAX(1u, MIN(MIN(most, cpu_count()), (unsigned)VBLK_QUEUES_MAX));
 	b->queue = kcalloc(b->queues, sizeof(*b->queue));
@@ -374,9 +408,13 @@ static void limits(struct vblk *b)
 {
 	struct virtio *v = &b->virtio;
 	uint64_t has = v->features,
-		 segments = has & VBLK_F_SEG_MAX ? virtio_config(v, VBLK_SEG_MAX, 4) : 1;
-	uint32_t block = has & VBLK_F_BLK_SIZE ? (uint32_t)virtio_config(v, VBLK_BLK_SIZE, 4) : 512;
-	uint32_t most = UINT32_MAX >> VBLK_SECTOR_SHIFT;
+		 segments = has & VIRTIO_BLK_F_SEG_MAX
+	                            ? virtio_config(v, VIRTIO_BLK_CONFIG(seg_max), 4)
+	                            : 1;
+	uint32_t block = has & VIRTIO_BLK_F_BLK_SIZE
+	                         ? (uint32_t)virtio_config(v, VIRTIO_BLK_CONFIG(blk_size), 4)
+	                         : 512;
+	uint32_t most = UINT32_MAX >> VIRTIO_BLK_SECTOR_SHIFT;
 	struct blk_limits *l = &b->blk->limits;
 	bool tables = has & VIRTIO_F_INDIRECT_DESC;
 
@@ -385,25 +423,30 @@ static void limits(struct vblk *b)
 	*l = (struct blk_limits){
 		.block_size = block,
 		.phys_block = block,
-		.blocks = virtio_config(v, VBLK_CAPACITY, 8) / (block >> VBLK_SECTOR_SHIFT),
+		.blocks = virtio_config(v, VIRTIO_BLK_CONFIG(capacity), 8) /
+		          (block >> VIRTIO_BLK_SECTOR_SHIFT),
 		.max_bytes = VBLK_BYTES_MAX,
 		.max_sg = (uint16_t)MAX(1u, MIN(segments, (uint64_t)VBLK_SG_MAX)),
 		.sg_align = 1,
 		/* Without tables a request may take as many descriptors as it has pieces. */
 		.depth = tables ? VBLK_DEPTH : 32,
 		.queues = (uint16_t)b->queues,
-		.write_cache = has & VBLK_F_FLUSH,
-		.read_only = has & VBLK_F_RO,
+		.write_cache = has & VIRTIO_BLK_F_FLUSH,
+		.read_only = has & VIRTIO_BLK_F_RO,
 	};
-	if (has & VBLK_F_DISCARD)
+	if (has & VIRTIO_BLK_F_DISCARD)
 		l->discard_max = ALIGN_DOWN(
-			MIN((uint32_t)virtio_config(v, VBLK_MAX_DISCARD, 4), most)
-				<< VBLK_SECTOR_SHIFT,
+			MIN((uint32_t)virtio_config(v, VIRTIO_BLK_CONFIG(max_discard_sectors), 4),
+		            most)
+				<< VIRTIO_BLK_SECTOR_SHIFT,
 			block);
-	if (has & VBLK_F_WRITE_ZEROES)
-		l->zeroes_max = ALIGN_DOWN(MIN((uint32_t)virtio_config(v, VBLK_MAX_ZEROES, 4), most)
-		                                   << VBLK_SECTOR_SHIFT,
-		                           block);
+	if (has & VIRTIO_BLK_F_WRITE_ZEROES)
+		l->zeroes_max = ALIGN_DOWN(
+			MIN((uint32_t)virtio_config(v, VIRTIO_BLK_CONFIG(max_write_zeroes_sectors),
+		                                    4),
+		            most)
+				<< VIRTIO_BLK_SECTOR_SHIFT,
+			block);
 }
 
 static int vblk_register(struct vblk *b)
@@ -435,6 +478,7 @@ static void release(struct vblk *b)
 	kfree(b);
 }
 
+/* A device that fails half way is reset and cut off from memory before its memory is freed. */
 static int vblk_probe(struct device *dev)
 {
 	struct vblk *b = kzalloc(sizeof(*b));
@@ -472,6 +516,7 @@ static void vblk_remove(struct device *dev)
 
 	WRITE_ONCE(b->removing, true);
 	work_flush(&b->reset);
+	/* What is in flight will not come back by itself, and blk_unregister waits for it. */
 	if (dev->gone || virtio_status(&b->virtio) == 0xff)
 		die(b);
 	blk_unregister(b->blk);
@@ -483,8 +528,10 @@ static void vblk_remove(struct device *dev)
 }
 
 static const struct hcl_match vblk_match[] = {
-	PCI_DEV(0x1af4, 0x1042, EMULATED, "Virtio 1.0 block device"),
-	PCI_DEV(0x1af4, 0x1001, EMULATED, "Virtio block device (transitional)"),
+	PCI_DEV(VIRTIO_PCI_VENDOR, VIRTIO_PCI_DEVICE_BASE + VIRTIO_ID_BLOCK, EMULATED,
+	        "Virtio 1.0 block device"),
+	PCI_DEV(VIRTIO_PCI_VENDOR, VIRTIO_PCI_TRANSITIONAL_BLOCK, EMULATED,
+	        "Virtio block device (transitional)"),
 };
 DRIVER(virtio_blk, .desc = "Virtio block devices", .spec = "VIRTIO 1.1", .bus = HCL_BUS_PCI,
        .class = HCL_CLASS_BLOCK, MATCH(vblk_match), .probe = vblk_probe, .remove = vblk_remove);

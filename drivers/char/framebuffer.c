@@ -98,6 +98,7 @@ static void fb_cursor(struct screen *s, unsigned row, unsigned column, const str
 		draw_cell(row, column, *cell, true);
 }
 
+/* Shows the terminal on the framebuffer that the loader set up, if there is one of known depth. */
 void framebuffer_init(void)
 {
 	const struct boot_framebuffer *f = &boot_info.fb;

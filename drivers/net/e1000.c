@@ -96,6 +96,7 @@ static void start_device(struct e1000 *e)
 	e1000_write(e, E1000_VET, 0x8100);
 	for (unsigned i = 0; i < E1000_MTA_WORDS; i++)
 		e1000_write(e, E1000_MTA + 4 * i, 0);
+	/* Before RCTL.EN and TCTL.EN: the device starts with whatever the ring registers say. */
 	e1000_rings_start(e);
 	e1000_write(e, E1000_RXCSUM, (uint32_t)(E1000_RXCSUM_IP | E1000_RXCSUM_TCP));
 	e1000_write(e, E1000_TIPG, E1000_TIPG_VALUE);
@@ -107,6 +108,7 @@ static void start_device(struct e1000 *e)
 	            (uint32_t)(E1000_RCTL_EN | E1000_RCTL_BAM | E1000_RCTL_SECRC | E1000_RCTL_LPE) |
 	                    e->rctl_mode);
 	e1000_write(e, E1000_ITR, E1000_ITR_INTERVAL);
+	/* Last: from here on the interrupt handler runs. */
 	e1000_write(e, E1000_IMS, (uint32_t)E1000_IMS_WANTED);
 }
 
@@ -117,6 +119,7 @@ static void recover(struct e1000 *e)
 	log_warn("%s: sending does not go on: it is reset", e->up.name);
 	e1000_rings_halt(e);
 	e1000_write(e, E1000_IMC, ~0u);
+	/* With interrupts masked and rings halted nobody touches the rings now. */
 	bottom_flush(&e->bottom);
 	int err = reset(e);
 
@@ -237,6 +240,10 @@ static int start(struct e1000 *e)
 
 static void stop(struct e1000 *e)
 {
+	/*
+	 * The reset stops DMA; without bus mastering even a device that ignores it cannot reach
+	 * memory.
+	 */
 	int err = e->regs ? reset(e) : -ENODEV;
 
 	if (err == -ETIMEDOUT)
@@ -251,6 +258,7 @@ static void stop(struct e1000 *e)
 	kfree(e);
 }
 
+/* stop() copes with a device that got part of the way. */
 static int e1000_probe(struct device *dev)
 {
 	struct e1000 *e = kzalloc(sizeof(*e));
@@ -284,6 +292,7 @@ static void e1000_remove(struct device *dev)
 
 	WRITE_ONCE(e->removing, true);
 	uplink_unregister(&e->up);
+	/* It looks at `removing`; once flushed it does nothing any more. */
 	work_flush(&e->link_work);
 	stop(e);
 }

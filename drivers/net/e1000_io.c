@@ -59,6 +59,10 @@ static void rx_arm(struct e1000 *e, unsigned i)
 	e->rx[i].status = 0;
 }
 
+/*
+ * Fills the receive ring and tells the device of both. It is in reset, or just out of it with
+ * receiving and sending off.
+ */
 void e1000_rings_start(struct e1000 *e)
 {
 	for (unsigned i = 0; i < E1000_RING; i++)
@@ -71,6 +75,7 @@ void e1000_rings_start(struct e1000 *e)
 	e1000_write(e, E1000_RDBAH, (uint32_t)(e->rx_iova >> 32));
 	e1000_write(e, E1000_RDLEN, RING_BYTES);
 	e1000_write(e, E1000_RDH, 0);
+	/* One short of the head: equal pointers would mean an empty ring (SDM 3.2.6). */
 	e1000_write(e, E1000_RDT, E1000_RING - 1);
 	e1000_write(e, E1000_TDBAL, (uint32_t)e->tx_iova);
 	e1000_write(e, E1000_TDBAH, (uint32_t)(e->tx_iova >> 32));
@@ -138,12 +143,17 @@ static struct pkt *rx_take(struct e1000 *e, unsigned i, uint8_t status)
 	if (e->rx_skip || errors & E1000_RXD_ERR_FRAME || len > E1000_RX_BYTES || !len) {
 		if (!e->rx_skip) {
 			stat_inc(rx_bad);
-			e->up.stats.rx_crc_errors += errors & E1000_RXD_ERR_CE ? 1 : 0;
-			rx_drop(e, &e->up.stats.rx_errors);
+			e->up.errors.rx_crc += errors & E1000_RXD_ERR_CE ? 1 : 0;
+			rx_drop(e, &e->up.errors.rx);
 		}
+		/* The rest of the frame has no beginning any more. */
 		e->rx_skip = !last;
 		return NULL;
 	}
+	/*
+	 * The replacement first: without one the page goes back to the ring and the frame is lost,
+	 * so the ring never runs dry.
+	 */
 	pa_t fresh = page_alloc(ORDER_4K, FRAME_DMA, 0);
 
 	if (!e->rx_pkt)
@@ -152,7 +162,7 @@ static struct pkt *rx_take(struct e1000 *e, unsigned i, uint8_t status)
 		if (fresh != PA_NONE)
 			page_free(fresh, ORDER_4K);
 		stat_inc(rx_nobuf);
-		rx_drop(e, &e->up.stats.rx_no_buffer);
+		rx_drop(e, &e->up.errors.rx_no_buffer);
 		e->rx_skip = !last;
 		return NULL;
 	}
@@ -176,17 +186,20 @@ static unsigned rx_batch(struct e1000 *e)
 
 	while (taken < E1000_BATCH && e->live &&
 	       (status = e->rx[e->rx_next].status) & E1000_RXD_DD) {
+		/* Length and errors are read after DD. */
 		dma_rmb();
 		struct pkt *p = rx_take(e, e->rx_next, status);
 
 		if (p)
 			got[n++] = p;
+		/* With the new page or the old one; its DD is cleared. */
 		rx_arm(e, e->rx_next);
 		e->rx_next = (e->rx_next + 1) % E1000_RING;
 		taken++;
 	}
 	if (taken) {
 		dma_wmb();
+		/* One write a batch. The descriptor in front of the next one stays ours. */
 		e1000_write(e, E1000_RDT, (e->rx_next + E1000_RING - 1u) % E1000_RING);
 	}
 	spin_unlock_irq(&e->rx_lock, flags);
@@ -213,6 +226,7 @@ static unsigned tx_collect(struct e1000 *e, struct pkt **done, unsigned most)
 
 		while (last != e->tx_tail && !e->tx_pkt[last])
 			last = (last + 1) % E1000_RING;
+		/* The device finishes in order: the first that is not done ends the walk. */
 		if (last == e->tx_tail || !(READ_ONCE(e->tx[last].status) & E1000_TXD_DD))
 			break;
 		done[n++] = e->tx_pkt[last];
@@ -258,6 +272,10 @@ static void tx_context(struct e1000 *e, const struct pkt *p)
 		c.command |= (uint32_t)((p->len - p->hdr_len) | E1000_TXC_TCP |
 		                        (v4 ? E1000_TXC_IP : 0) | E1000_TXD_TSE);
 	}
+	/*
+	 * A segmenting context is good for its frame only (length and sizes are in it); 0 forgets
+	 * it.
+	 */
 	e->csum_start = tso ? 0 : p->csum_start;
 	e->csum_offset = tso ? 0 : p->csum_offset;
 	memcpy(tx_slot(e), &c, sizeof(c));
@@ -301,6 +319,10 @@ static uint32_t tx_header(struct e1000 *e, const struct pkt *p, uint32_t command
 	return p->hdr_len;
 }
 
+/*
+ * Data descriptors for a frame that fits (tx_fits, tx_need); the lock is held. A segmented frame's
+ * headers come from our copy.
+ */
 static void tx_pieces(struct e1000 *e, struct pkt *p)
 {
 	bool tso = p->flags & (PKT_TSO4 | PKT_TSO6);
@@ -331,6 +353,7 @@ static void tx_pieces(struct e1000 *e, struct pkt *p)
 		return;
 	d->command |= (uint32_t)(E1000_TXD_EOP | E1000_TXD_RS |
 	                         (p->flags & PKT_VLAN ? E1000_TXD_VLE : 0));
+	/* Released when this descriptor reports; the device reports for EOP with RS only. */
 	e->tx_pkt[d - e->tx] = p;
 }
 
@@ -341,6 +364,7 @@ static bool tx_fits(const struct pkt *p)
 
 	if (!p->len || (tso && !(p->flags & PKT_CSUM_PARTIAL)))
 		return false;
+	/* TUCSS and TUCSO are bytes, 3.3.6. */
 	if (p->flags & PKT_CSUM_PARTIAL && p->csum_start + p->csum_offset > 255)
 		return false;
 	return !tso || (p->csum_start >= ETH_HLEN + 20 &&
@@ -348,6 +372,7 @@ static bool tx_fits(const struct pkt *p)
 	                p->gso_size && p->hdr_len < p->len);
 }
 
+/* Sends one frame; finished ones are released here as well as in the bottom half. */
 int e1000_xmit(struct uplink *u, unsigned q, struct pkt *p)
 {
 	struct e1000 *e = u->drvdata;
@@ -362,6 +387,7 @@ int e1000_xmit(struct uplink *u, unsigned q, struct pkt *p)
 	unsigned n = e->live ? tx_collect(e, done, E1000_BATCH) : 0;
 	bool stuck = false;
 
+	/* A frame goes in as a whole or not at all. */
 	if (likely(e->live && tx_free(e) >= tx_need(p))) {
 		if (e->tx_tail == e->tx_clean)
 			e->tx_moved = time_now();
@@ -369,12 +395,14 @@ int e1000_xmit(struct uplink *u, unsigned q, struct pkt *p)
 			tx_context(e, p);
 		tx_pieces(e, p);
 		uplink_sent(u, p);
+		/* Descriptors before the tail that hands them over. */
 		dma_wmb();
 		e1000_write(e, E1000_TDT, e->tx_tail);
 		err = 0;
 	} else {
 		stat_inc(tx_full);
 		u->stats.tx_dropped++;
+		/* Full, and nothing has come back for long: link_work resets the device. */
 		stuck = e->live && time_now() - e->tx_moved > E1000_SEND_TIMEOUT;
 		e->stuck |= stuck;
 	}
@@ -402,6 +430,7 @@ void e1000_bottom(struct bottom *b)
 {
 	struct e1000 *e = container_of(b, struct e1000, bottom);
 	bool again = true;
+	/* Reading ICR clears it, so the handler keeps what it saw here. */
 	uint32_t causes = __atomic_exchange_n(&e->causes, 0, __ATOMIC_ACQ_REL);
 
 	if (causes & E1000_ICR_LSC)

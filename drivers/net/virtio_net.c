@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The virtio network device: binding, rings, control queue, link. Spec: VIRTIO 1.1 5.1. */
+/* The virtio network device: binding, rings, control queue, link. Spec: VIRTIO 1.2 5.1. */
 #include "virtio_net.h"
 #include "vmk/cpu.h"
 #include "vmk/log.h"
@@ -12,19 +12,21 @@
 
 STAT(resets, "virtio_net.resets", "device resets");
 
-#define VNET_WANTED                                                                          \
-	(VNET_F_CSUM | VNET_F_GUEST_CSUM | VNET_F_MTU | VNET_F_MAC | VNET_F_GUEST_TSO4 |     \
-	 VNET_F_GUEST_TSO6 | VNET_F_HOST_TSO4 | VNET_F_HOST_TSO6 | VNET_F_MRG_RXBUF |        \
-	 VNET_F_STATUS | VNET_F_CTRL_VQ | VNET_F_CTRL_RX | VNET_F_MQ | VIRTIO_F_ANY_LAYOUT | \
+#define VNET_WANTED                                                                            \
+	(VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_MTU | VIRTIO_NET_F_MAC |   \
+	 VIRTIO_NET_F_GUEST_TSO4 | VIRTIO_NET_F_GUEST_TSO6 | VIRTIO_NET_F_HOST_TSO4 |          \
+	 VIRTIO_NET_F_HOST_TSO6 | VIRTIO_NET_F_MRG_RXBUF | VIRTIO_NET_F_STATUS |               \
+	 VIRTIO_NET_F_CTRL_VQ | VIRTIO_NET_F_CTRL_RX | VIRTIO_NET_F_MQ | VIRTIO_F_ANY_LAYOUT | \
 	 VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX)
 
 /* Large receive needs buffers that can be merged, and somebody who understands what came. */
 static int negotiate(struct vnet *n)
 {
 	int err = virtio_negotiate(&n->virtio, VNET_WANTED);
-	uint64_t has = n->virtio.features, tso = VNET_F_GUEST_TSO4 | VNET_F_GUEST_TSO6;
+	uint64_t has = n->virtio.features, tso = VIRTIO_NET_F_GUEST_TSO4 | VIRTIO_NET_F_GUEST_TSO6;
 
-	if (!err && has & tso && (!(has & VNET_F_MRG_RXBUF) || !(has & VNET_F_GUEST_CSUM)))
+	if (!err && has & tso &&
+	    (!(has & VIRTIO_NET_F_MRG_RXBUF) || !(has & VIRTIO_NET_F_GUEST_CSUM)))
 		err = virtio_negotiate(&n->virtio, VNET_WANTED & ~tso);
 	return err;
 }
@@ -43,6 +45,7 @@ static int control(struct vnet *n, uint8_t class, uint8_t command, uint32_t len)
 		return -EOPNOTSUPP;
 	c->class = class;
 	c->command = command;
+	/* No answer of the specification, so that one which was not written counts as a refusal. */
 	c->ack = 0xff;
 	int err = virtq_add(&n->ctrl, buf, 2, 1, c);
 
@@ -51,31 +54,35 @@ static int control(struct vnet *n, uint8_t class, uint8_t command, uint32_t len)
 	virtq_kick(&n->ctrl);
 	/* The queue has no interrupt: commands are rare and answered at once. */
 	while (!virtq_get(&n->ctrl, &written)) {
+		/*
+		 * The chain stays with the device; an answer that comes later would be taken for
+		 * the next command's.
+		 */
 		if (n->ctrl.broken || time_now() >= deadline)
 			return -ETIMEDOUT;
 		world_sleep_until(time_now() + NS_PER_MS / 10);
 	}
-	return READ_ONCE(c->ack) == VNET_CTRL_OK ? 0 : -EIO;
+	return READ_ONCE(c->ack) == VIRTIO_NET_OK ? 0 : -EIO;
 }
 
 static bool filters(const struct vnet *n)
 {
-	return n->ctrl.memory && n->virtio.features & VNET_F_CTRL_RX;
+	return n->ctrl.memory && n->virtio.features & VIRTIO_NET_F_CTRL_RX;
 }
 
 static int set_flag(struct vnet *n, uint8_t command, bool on)
 {
 	n->command->data[0] = on;
-	return control(n, VNET_CTRL_RX, command, 1);
+	return control(n, VIRTIO_NET_CTRL_RX, command, 1);
 }
 
 static int apply_mode(struct vnet *n)
 {
 	if (!filters(n))
 		return 0; /* such a device passes everything, 5.1.6.5.1 */
-	int err = set_flag(n, VNET_CTRL_RX_PROMISC, n->promisc);
+	int err = set_flag(n, VIRTIO_NET_CTRL_RX_PROMISC, n->promisc);
 
-	return err ? err : set_flag(n, VNET_CTRL_RX_ALLMULTI, n->allmulti);
+	return err ? err : set_flag(n, VIRTIO_NET_CTRL_RX_ALLMULTI, n->allmulti);
 }
 
 static int vnet_set_mode(struct uplink *u, bool promisc, bool allmulti)
@@ -105,7 +112,8 @@ static int vnet_set_multicast(struct uplink *u, const uint8_t (*mac)[ETH_ALEN], 
 	memset(n->command->data, 0, 8);
 	memcpy(n->command->data + 4, &count, 4);
 	memcpy(n->command->data + 8, mac, (size_t)count * ETH_ALEN);
-	int err = control(n, VNET_CTRL_MAC, VNET_CTRL_MAC_TABLE, 8 + count * ETH_ALEN);
+	int err = control(n, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET,
+	                  8 + count * ETH_ALEN);
 
 	mutex_unlock(&n->ctrl_mutex);
 	return err;
@@ -136,8 +144,8 @@ static const struct uplink_ops vnet_ops = { .xmit = vnet_xmit,
 
 static void read_link(struct vnet *n)
 {
-	bool up = !(n->virtio.features & VNET_F_STATUS) ||
-	          virtio_config(&n->virtio, VNET_STATUS, 2) & VNET_LINK_UP;
+	bool up = !(n->virtio.features & VIRTIO_NET_F_STATUS) ||
+	          virtio_config(&n->virtio, VIRTIO_NET_CONFIG(status), 2) & VIRTIO_NET_S_LINK_UP;
 
 	uplink_link(&n->up, up, 10000, true); /* nominal: the device does not say */
 }
@@ -172,6 +180,7 @@ static void pair_live(struct vnet_rx *rx, struct vnet_tx *tx, bool live)
 	/* A frame that came before this asked for its interrupt in vain. */
 	if (live && virtq_irq_after(&rx->vq, 1))
 		bottom_raise(&rx->bottom);
+	/* One lock at a time; senders and receivers look at their own `live`. */
 	spin_unlock_irq(&rx->lock, flags);
 	flags = spin_lock_irq(&tx->lock);
 	tx->live = live;
@@ -184,8 +193,9 @@ static void pair_live(struct vnet_rx *rx, struct vnet_tx *tx, bool live)
 static int device_start(struct vnet *n)
 {
 	struct virtio *v = &n->virtio;
-	unsigned device_pairs = v->features & VNET_F_MQ
-	                                ? (unsigned)virtio_config(v, VNET_MAX_PAIRS, 2)
+	unsigned device_pairs = v->features & VIRTIO_NET_F_MQ
+	                                ? (unsigned)virtio_config(
+						  v, VIRTIO_NET_CONFIG(max_virtqueue_pairs), 2)
 	                                : 1;
 
 	v->config_bottom = &n->config_bottom;
@@ -194,7 +204,7 @@ static int device_start(struct vnet *n)
 	for (unsigned i = 0; !err && i < n->pairs; i++)
 		err = pair_create(n, i);
 	/* The control queue stands behind all pairs that the device has, 5.1.2. */
-	if (!err && v->features & VNET_F_CTRL_VQ && 2 * device_pairs < VIRTIO_QUEUES_MAX)
+	if (!err && v->features & VIRTIO_NET_F_CTRL_VQ && 2 * device_pairs < VIRTIO_QUEUES_MAX)
 		err = virtq_create(v, &n->ctrl, 2 * device_pairs, 16, false);
 	if (!err)
 		err = virtio_irqs_attach(v);
@@ -213,13 +223,14 @@ static int device_start(struct vnet *n)
 	if (n->pairs == 1)
 		return 0;
 	memcpy(n->command->data, &(uint16_t){ (uint16_t)n->pairs }, 2);
-	return control(n, VNET_CTRL_MQ, VNET_CTRL_MQ_PAIRS, 2);
+	return control(n, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, 2);
 }
 
 static void device_stop(struct vnet *n)
 {
 	for (unsigned i = 0; i < n->pairs; i++)
 		pair_live(&n->rx[i], &n->tx[i], false);
+	/* Only now do the pages in the rings belong to us again. */
 	virtio_reset(&n->virtio);
 	pci_set_master(n->virtio.pci, false);
 	for (unsigned i = 0; i < n->pairs; i++) {
@@ -254,6 +265,7 @@ static int restart(struct vnet *n)
 	device_stop(n);
 	int err = n->resets > VNET_RESETS_MAX ? -EIO : negotiate(n);
 
+	/* Those above were told of the first set: offloads that vanish would break packets. */
 	if (!err && n->virtio.features != before)
 		err = -EPROTO;
 	if (!err)
@@ -271,7 +283,7 @@ static void config_work(struct work *w)
 
 	if (!n->registered || n->removing || status == 0xff)
 		return;
-	if (status & VIRTIO_NEEDS_RESET || READ_ONCE(n->stuck)) {
+	if (status & VIRTIO_DEVICE_NEEDS_RESET || READ_ONCE(n->stuck)) {
 		mutex_lock(&n->ctrl_mutex);
 		int err = n->dead ? -ENODEV : restart(n);
 
@@ -292,12 +304,14 @@ static int pairs_alloc(struct vnet *n)
 {
 	struct virtio *v = &n->virtio;
 	struct device *dev = &v->pci->dev;
-	bool many = v->features & VNET_F_MQ && v->features & VNET_F_CTRL_VQ;
-	unsigned most = many ? (unsigned)virtio_config(v, VNET_MAX_PAIRS, 2) : 1;
+	bool many = v->features & VIRTIO_NET_F_MQ && v->features & VIRTIO_NET_F_CTRL_VQ;
+	unsigned most = many ? (unsigned)virtio_config(v, VIRTIO_NET_CONFIG(max_virtqueue_pairs), 2)
+	                     : 1;
 
 	if (2 * most >= VIRTIO_QUEUES_MAX) /* the control queue would be out of reach */
 		most = 1;
 	n->pairs = MAX(1u, MIN(MIN(most, cpu_count()), (unsigned)VNET_PAIRS_MAX));
+	/* A pair for each CPU, if the device has as many. */
 	n->rx = kcalloc(n->pairs, sizeof(*n->rx));
 	n->tx = kcalloc(n->pairs, sizeof(*n->tx));
 	n->command = dma_alloc(dev, sizeof(*n->command), &n->command_iova);
@@ -313,7 +327,7 @@ static int pairs_alloc(struct vnet *n)
 		spin_init(&n->tx[i].lock, "virtio_net send", RANK_DEVICE);
 		bottom_init(&n->rx[i].bottom, vnet_rx_bottom);
 		bottom_init(&n->tx[i].bottom, vnet_tx_bottom);
-		n->tx[i].header = dma_alloc(dev, VNET_RING * sizeof(struct vnet_header),
+		n->tx[i].header = dma_alloc(dev, VNET_RING * sizeof(struct virtio_net_hdr),
 		                            &n->tx[i].header_iova);
 		if (!n->tx[i].header)
 			err = -ENOMEM;
@@ -326,7 +340,7 @@ static void release(struct vnet *n)
 	struct device *dev = &n->virtio.pci->dev;
 
 	for (unsigned i = 0; n->tx && i < n->pairs; i++)
-		dma_free(dev, n->tx[i].header, VNET_RING * sizeof(struct vnet_header));
+		dma_free(dev, n->tx[i].header, VNET_RING * sizeof(struct virtio_net_hdr));
 	dma_free(dev, n->command, sizeof(*n->command));
 	kfree(n->rx);
 	kfree(n->tx);
@@ -334,28 +348,33 @@ static void release(struct vnet *n)
 	kfree(n);
 }
 
+/* What the uplink can do, from the features that were agreed. */
 static void describe(struct vnet *n)
 {
 	static const struct {
 		uint64_t feature;
 		uint32_t cap;
-	} map[] = { { VNET_F_CSUM, UPLINK_TX_CSUM },
-		    { VNET_F_GUEST_CSUM, UPLINK_RX_CSUM },
-		    { VNET_F_HOST_TSO4, UPLINK_TSO4 },
-		    { VNET_F_HOST_TSO6, UPLINK_TSO6 } };
+	} map[] = { { VIRTIO_NET_F_CSUM, UPLINK_TX_CSUM },
+		    { VIRTIO_NET_F_GUEST_CSUM, UPLINK_RX_CSUM },
+		    { VIRTIO_NET_F_HOST_TSO4, UPLINK_TSO4 },
+		    { VIRTIO_NET_F_HOST_TSO6, UPLINK_TSO6 } };
 	struct virtio *v = &n->virtio;
 	struct uplink *u = &n->up;
-	unsigned most = v->features & VNET_F_MRG_RXBUF
+	unsigned most = v->features & VIRTIO_NET_F_MRG_RXBUF
+	                        /*
+	 * A frame over several buffers needs mergeable ones; else it must fit the page behind its
+	 * header.
+	 */
 	                        ? 9000
-	                        : PAGE_SIZE - (unsigned)sizeof(struct vnet_header) - 18;
+	                        : PAGE_SIZE - (unsigned)sizeof(struct virtio_net_hdr) - 18;
 
-	if (v->features & VNET_F_MTU)
-		most = MIN(most, (unsigned)virtio_config(v, VNET_MTU, 2));
+	if (v->features & VIRTIO_NET_F_MTU)
+		most = MIN(most, (unsigned)virtio_config(v, VIRTIO_NET_CONFIG(mtu), 2));
 	for (unsigned i = 0; i < ARRAY_SIZE(map); i++)
 		u->caps |= v->features & map[i].feature ? map[i].cap : 0;
 	for (unsigned i = 0; i < ETH_ALEN; i++)
-		u->mac[i] = v->features & VNET_F_MAC
-		                    ? (uint8_t)virtio_config(v, VNET_MAC + i, 1)
+		u->mac[i] = v->features & VIRTIO_NET_F_MAC
+		                    ? (uint8_t)virtio_config(v, VIRTIO_NET_CONFIG(mac) + i, 1)
 		                    : (uint8_t[]){
 					      2, 0, 0, v->pci->bus, v->pci->slot, v->pci->func
 				      }[i];
@@ -380,13 +399,17 @@ static int start(struct vnet *n)
 		err = pairs_alloc(n);
 	if (err)
 		return err;
-	bool merged = n->virtio.features & (VNET_F_MRG_RXBUF | VIRTIO_F_VERSION_1);
+	bool merged = n->virtio.features & (VIRTIO_NET_F_MRG_RXBUF | VIRTIO_F_VERSION_1);
 
-	n->header_len = merged ? sizeof(struct vnet_header) : VNET_HEADER_LEGACY;
+	n->header_len = merged ? sizeof(struct virtio_net_hdr) : VIRTIO_NET_HDR_LEGACY_SIZE;
 	n->split_header = !merged && !(n->virtio.features & VIRTIO_F_ANY_LAYOUT);
 	return device_start(n);
 }
 
+/*
+ * On an error the device is stopped before its rings are freed. A control queue's memory tells
+ * whether there is one.
+ */
 static int vnet_probe(struct device *dev)
 {
 	struct vnet *n = kzalloc(sizeof(*n));
@@ -427,8 +450,10 @@ static void vnet_remove(struct device *dev)
 }
 
 static const struct hcl_match vnet_match[] = {
-	PCI_DEV(0x1af4, 0x1041, EMULATED, "Virtio 1.0 network device"),
-	PCI_DEV(0x1af4, 0x1000, EMULATED, "Virtio network device (transitional)"),
+	PCI_DEV(VIRTIO_PCI_VENDOR, VIRTIO_PCI_DEVICE_BASE + VIRTIO_ID_NET, EMULATED,
+	        "Virtio 1.0 network device"),
+	PCI_DEV(VIRTIO_PCI_VENDOR, VIRTIO_PCI_TRANSITIONAL_NET, EMULATED,
+	        "Virtio network device (transitional)"),
 };
 DRIVER(virtio_net, .desc = "Virtio network devices", .spec = "VIRTIO 1.1", .bus = HCL_BUS_PCI,
        .class = HCL_CLASS_NET, MATCH(vnet_match), .probe = vnet_probe, .remove = vnet_remove);

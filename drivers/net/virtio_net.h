@@ -6,7 +6,6 @@
  */
 #ifndef VIRTIO_NET_H
 #define VIRTIO_NET_H
-#include "virtio_net_regs.h"
 #include "virtio/virtio.h"
 #include "vmk/lock.h"
 #include "vmk/pkt.h"
@@ -34,7 +33,7 @@ struct vnet_tx {
 	struct vnet *dev;
 	struct bottom bottom;
 	bool live;
-	struct vnet_header *header; /* one for each head; free ones are chained through next */
+	struct virtio_net_hdr *header; /* one for each head; free ones are chained through next */
 	iova_t header_iova;
 	uint16_t next[VNET_RING], free; /* VNET_RING: none */
 	struct pkt *pkt[VNET_RING];     /* by header */

@@ -4,7 +4,7 @@
  * own; a page that cannot be replaced drops its frame and goes back to the device, so the ring
  * never runs dry. Sending points at the caller's pages; finished packets are released at the next
  * send, and by an interrupt when three quarters of what is under way are done.
- * Spec: VIRTIO 1.1 5.1.6.
+ * Spec: VIRTIO 1.2 5.1.6.
  */
 #include "virtio_net.h"
 #include "vmk/log.h"
@@ -73,32 +73,33 @@ static pa_t rx_exchange(struct vnet_rx *q, pa_t page)
 	if (fresh != PA_NONE)
 		page_free(fresh, ORDER_4K);
 	stat_inc(rx_nobuf);
-	q->dev->up.stats.rx_no_buffer++;
+	q->dev->up.errors.rx_no_buffer++;
+	/* The ring has room: the chain of this page was just taken. */
 	if (rx_post(q, page))
 		page_free(page, ORDER_4K);
 	return PA_NONE;
 }
 
 /* 5.1.6.4.1: what the header says about the frame; false when it contradicts it. */
-static bool rx_header(struct pkt *p, const struct vnet_header *h)
+static bool rx_header(struct pkt *p, const struct virtio_net_hdr *h)
 {
-	unsigned gso = h->gso_type & ~VNET_GSO_ECN;
+	unsigned gso = h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
 
-	if (h->flags & VNET_NEEDS_CSUM) {
+	if (h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
 		if ((uint32_t)h->csum_start + h->csum_offset + 2 > p->len)
 			return false;
 		p->flags |= PKT_CSUM_PARTIAL;
 		p->csum_start = h->csum_start;
 		p->csum_offset = h->csum_offset;
-	} else if (h->flags & VNET_DATA_VALID) {
+	} else if (h->flags & VIRTIO_NET_HDR_F_DATA_VALID) {
 		p->flags |= PKT_CSUM_VALID;
 	}
-	if (gso == VNET_GSO_NONE)
+	if (gso == VIRTIO_NET_HDR_GSO_NONE)
 		return true;
-	if ((gso != VNET_GSO_TCPV4 && gso != VNET_GSO_TCPV6) || !h->gso_size ||
+	if ((gso != VIRTIO_NET_HDR_GSO_TCPV4 && gso != VIRTIO_NET_HDR_GSO_TCPV6) || !h->gso_size ||
 	    !(p->flags & PKT_CSUM_PARTIAL) || h->hdr_len > p->len)
 		return false;
-	p->flags |= gso == VNET_GSO_TCPV4 ? PKT_TSO4 : PKT_TSO6;
+	p->flags |= gso == VIRTIO_NET_HDR_GSO_TCPV4 ? PKT_TSO4 : PKT_TSO6;
 	p->gso_size = h->gso_size;
 	p->hdr_len = h->hdr_len;
 	return true;
@@ -107,7 +108,7 @@ static bool rx_header(struct pkt *p, const struct vnet_header *h)
 static void rx_drop(struct vnet_rx *q, struct pkt *p)
 {
 	stat_inc(rx_bad);
-	q->dev->up.stats.rx_errors++;
+	q->dev->up.errors.rx++;
 	if (p)
 		pkt_done(p);
 }
@@ -137,8 +138,9 @@ static struct pkt *rx_next(struct vnet_rx *q, bool *more)
 	*more = token;
 	if (!token)
 		return NULL;
-	struct vnet_header h = *(struct vnet_header *)pa_to_va(token_page(token));
-	unsigned buffers = n->header_len == sizeof(h) && n->virtio.features & VNET_F_MRG_RXBUF
+	struct virtio_net_hdr h = *(struct virtio_net_hdr *)pa_to_va(token_page(token));
+	/* Copied once: the device could change it between the checks. */
+	unsigned buffers = n->header_len == sizeof(h) && n->virtio.features & VIRTIO_NET_F_MRG_RXBUF
 	                           ? h.num_buffers
 	                           : 1;
 	struct pkt *p = pkt_new();
@@ -185,6 +187,7 @@ void vnet_rx_bottom(struct bottom *b)
 	struct vnet_rx *q = container_of(b, struct vnet_rx, bottom);
 	bool again = true;
 
+	/* A hint only: an interrupt that comes nevertheless finds nothing to do. */
 	virtq_irq_off(&q->vq);
 	for (unsigned done = 0; done < BOTTOM_BUDGET && again; done += VNET_BATCH)
 		again = rx_batch(q) == VNET_BATCH;
@@ -214,7 +217,7 @@ void vnet_rx_drain(struct vnet_rx *q)
 /* Takes one finished packet; the lock is held. */
 static struct pkt *tx_get(struct vnet_tx *q, void *token)
 {
-	unsigned i = (unsigned)((struct vnet_header *)token - q->header);
+	unsigned i = (unsigned)((struct virtio_net_hdr *)token - q->header);
 	struct pkt *p = q->pkt[i];
 
 	q->pkt[i] = NULL;
@@ -237,21 +240,26 @@ static unsigned tx_collect(struct vnet_tx *q, struct pkt **done, unsigned most)
 	return n;
 }
 
-static void tx_header(struct vnet_header *h, const struct pkt *p)
+static void tx_header(struct virtio_net_hdr *h, const struct pkt *p)
 {
-	*h = (struct vnet_header){ .gso_type = VNET_GSO_NONE };
+	*h = (struct virtio_net_hdr){ .gso_type = VIRTIO_NET_HDR_GSO_NONE };
 	if (p->flags & PKT_CSUM_PARTIAL) {
-		h->flags = VNET_NEEDS_CSUM;
+		h->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 		h->csum_start = p->csum_start;
 		h->csum_offset = p->csum_offset;
 	}
 	if (p->flags & (PKT_TSO4 | PKT_TSO6)) {
-		h->gso_type = p->flags & PKT_TSO4 ? VNET_GSO_TCPV4 : VNET_GSO_TCPV6;
+		h->gso_type = p->flags & PKT_TSO4 ? VIRTIO_NET_HDR_GSO_TCPV4
+		                                  : VIRTIO_NET_HDR_GSO_TCPV6;
 		h->gso_size = p->gso_size;
 		h->hdr_len = p->hdr_len;
 	}
 }
 
+/*
+ * Header and pages as one chain; the lock is held. -EBUSY: the ring is full and the packet is still
+ * the caller's.
+ */
 static int tx_post(struct vnet_tx *q, struct pkt *p)
 {
 	struct vnet *n = q->dev;
@@ -260,7 +268,7 @@ static int tx_post(struct vnet_tx *q, struct pkt *p)
 
 	if (unlikely(i == VNET_RING))
 		return -EBUSY;
-	buf[0] = (struct virtq_buf){ q->header_iova + i * sizeof(struct vnet_header),
+	buf[0] = (struct virtq_buf){ q->header_iova + i * sizeof(struct virtio_net_hdr),
 		                     n->header_len };
 	for (unsigned s = 0; s < p->sg_count; s++) {
 		iova_t at = dma_map(&n->virtio.pci->dev, p->sg[s].pa, p->sg[s].len, DMA_TO_DEVICE);
@@ -274,6 +282,9 @@ static int tx_post(struct vnet_tx *q, struct pkt *p)
 
 	if (unlikely(err))
 		return err;
+	/*
+	 * The time-out of a stuck ring counts from the moment that the device had something to do.
+	 */
 	if (!q->inflight)
 		q->moved = time_now();
 	q->free = q->next[i];
@@ -282,6 +293,10 @@ static int tx_post(struct vnet_tx *q, struct pkt *p)
 	return 0;
 }
 
+/*
+ * Sends one packet. Finished ones are released here, so that an interrupt is needed only when
+ * nothing more is sent.
+ */
 int vnet_xmit(struct uplink *u, unsigned qi, struct pkt *p)
 {
 	struct vnet *n = u->drvdata;
@@ -294,22 +309,32 @@ int vnet_xmit(struct uplink *u, unsigned qi, struct pkt *p)
 
 	if (likely(!err)) {
 		uplink_sent(u, p);
+		/*
+		 * Three quarters of what is under way; true: they have finished meanwhile and no
+		 * interrupt will tell.
+		 */
 		if (virtq_irq_after(&q->vq, q->inflight - q->inflight / 4u))
 			bottom_raise(&q->bottom);
 		virtq_kick(&q->vq);
 	} else {
 		stat_inc(tx_full);
 		u->stats.tx_dropped++;
+		/* The ring is full and nothing has come back for long: only a reset helps. */
 		stuck = q->live && (q->vq.broken || time_now() - q->moved > VNET_SEND_TIMEOUT);
 	}
 	spin_unlock_irq(&q->lock, flags);
 	if (unlikely(stuck))
 		vnet_stuck(n);
+	/* Without the lock: the owner may send again from here. */
 	for (unsigned i = 0; i < finished; i++)
 		pkt_done(done[i]);
 	return err;
 }
 
+/*
+ * Releases what has finished. The loop ends when the next interrupt is asked for and nothing came
+ * in between.
+ */
 void vnet_tx_bottom(struct bottom *b)
 {
 	struct vnet_tx *q = container_of(b, struct vnet_tx, bottom);

@@ -7,7 +7,7 @@
  */
 #ifndef VIRTIO_H
 #define VIRTIO_H
-#include "virtio/virtio_regs.h"
+#include "hw/virtio.h"
 #include "vmk/errno.h"
 #include "vmk/pci.h"
 #include "vmk/work.h"
@@ -21,15 +21,15 @@ struct virtq {
 	uint16_t index, size, vector;
 	uint16_t free_head, free_count, avail_idx, used_idx, kicked;
 	bool broken; /* the device wrote nonsense: nothing more is taken from it */
-	struct vring_desc *desc;
-	struct vring_avail *avail;
-	volatile struct vring_used *used;
+	struct virtq_desc *desc;
+	struct virtq_avail *avail;
+	volatile struct virtq_used *used;
 	volatile uint16_t *used_event, *avail_event;
 	void *memory;
 	size_t memory_size;
 	iova_t iova, indirect_iova;
 	/* a table for each head; NULL: not offered */
-	struct vring_desc (*indirect)[VIRTQ_INDIRECT];
+	struct virtq_desc (*indirect)[VIRTQ_INDIRECT];
 	volatile uint16_t *notify;
 	void *token[VIRTQ_SIZE_MAX]; /* by head; NULL: not with the device */
 	/* The user's, before virtq_create. */

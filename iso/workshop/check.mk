@@ -40,7 +40,7 @@ format-all: ## lay out every C file
 	@clang-format -i $(C_FILES)
 
 .PHONY: unit
-unit: $(VENV)/project image hcl/hcl.json ## unit tests on the host
+unit: $(VENV)/project image test-image hcl/hcl.json ## unit tests on the host
 	@$(ASAN) $(PYTEST) -q -n $(JOBS) -m 'not soak' tests/unit
 
 # What a fresh machine calls: packages first, then everything else in a make of its own.
@@ -65,12 +65,12 @@ $(GUEST): $(wildcard tests/guest/*.[chS])
 		-Wl,-Ttext-segment=0x200000,-e,start32,--build-id=none,-z,noexecstack,--no-warn-rwx-segments
 
 .PHONY: soak
-soak: $(VENV)/project $(ISO) $(GUEST) ## long versions of the tests
+soak: $(VENV)/project $(ISO) $(TEST_ISO) $(GUEST) ## long versions of the tests
 	@$(ASAN) TEPUI_SOAK=1 $(PYTEST) -q -n $(JOBS) -m 'slow or soak' --timeout 7200 tests/unit
 	@TEPUI_SOAK=1 $(PYTEST) -q -n $(JOBS) -m 'slow or soak' --timeout 7200 tests/system
 
 .PHONY: system
-system: $(VENV)/project $(ISO) $(GUEST) ## system tests in QEMU and Bochs
+system: $(VENV)/project $(ISO) $(TEST_ISO) $(GUEST) ## system tests in QEMU and Bochs
 	@$(PYTEST) -q -n $(JOBS) -m 'not soak' tests/system
 
 # One boot, once the vmkernel knows how to become ready.
@@ -79,5 +79,10 @@ smoke: $(ISO) $(VENV)/project
 	@if grep -q 'ready in' $(IMAGE); then $(PYTEST) -q -m smoke tests/system; fi
 
 .PHONY: bench
-bench: $(ISO) $(VENV)/project $(GUEST) ## figures under -icount: build/bench.json
+bench: $(ISO) $(TEST_ISO) $(VENV)/project $(GUEST) ## figures under -icount: build/bench.json
 	@$(BIN)/python -m tests.bench.run
+
+# make bench-compare OLD.json: the file is a goal too, which there is nothing to do for.
+.PHONY: bench-compare
+bench-compare: $(VENV)/project ## OLD.json: what changed since that run of make bench
+	@$(BIN)/python -m tests.bench.compare $(filter %.json,$(MAKECMDGOALS))

@@ -15,5 +15,5 @@ $(CHECKER): hcl/hcl.json $(wildcard hcl/*.py)
 checker: $(CHECKER) ## build the stand-alone HCL checker: build/tepui-hcl-check.pyz
 
 .PHONY: evidence
-evidence: $(VENV)/project $(ISO) ## run the tests of rows whose evidence is stale (ALL=1: of all), write hcl/evidence
+evidence: $(VENV)/project $(ISO) $(TEST_ISO) ## run the tests of rows whose evidence is stale (ALL=1: of all), write hcl/evidence
 	@$(PYTEST) -q -n $(JOBS) -m 'not soak' --evidence $(if $(ALL),all,stale) tests/system || [ $$? = 5 ]

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # The vmkernel image. Every C and assembly file below vmkernel/ and drivers/ is compiled; linker
-# sections, not lists, decide what the kernel does with it.
+# sections, not lists, decide what the kernel does with it. What lies in vmkernel/test/ is linked
+# into the test image only.
 CC := gcc
 NM := nm
 
 B := $(if $(DEBUG),build/debug,build)
 OBJ := $(B)/obj
 IMAGE := $(B)/vmkernel.elf
+TEST_IMAGE := $(B)/test/vmkernel.elf
 LDSCRIPT := vmkernel/vmkernel.ld
 
 WARNINGS := -Wall -Wextra -Werror -Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes \
@@ -31,7 +33,9 @@ $(if $(WITHOUT),$(eval IMAGE := $(LINK)/vmkernel.elf))
 
 C_SOURCES := $(shell find vmkernel drivers -name '*.c' ! -name asm_offsets.c ! -name vdso_user.c 2>/dev/null | sort)
 S_SOURCES := $(shell find vmkernel drivers -name '*.S' 2>/dev/null | sort)
-OBJECTS := $(filter-out $(WITHOUT:%=$(OBJ)/drivers/%),$(C_SOURCES:%.c=$(OBJ)/%.o)) $(S_SOURCES:%.S=$(OBJ)/%.S.o)
+ALL_OBJECTS := $(filter-out $(WITHOUT:%=$(OBJ)/drivers/%),$(C_SOURCES:%.c=$(OBJ)/%.o)) $(S_SOURCES:%.S=$(OBJ)/%.S.o)
+
+OBJECTS := $(filter-out $(OBJ)/vmkernel/test/%,$(ALL_OBJECTS))
 
 # Parts from elsewhere, compiled into the image: each .mk sets X_SOURCES (files below build/src/)
 # and X_CFLAGS (their own warnings and definitions), X being LZ4, LWIP and ZYDIS.
@@ -43,21 +47,31 @@ FOREIGN_OBJECTS := $(LZ4_OBJECTS) $(LWIP_OBJECTS) $(ZYDIS_OBJECTS)
 # Our own files may include the foreign headers.
 CFLAGS += $(LZ4_INCLUDES) $(LWIP_INCLUDES) $(ZYDIS_INCLUDES)
 
-GENERATED := build/gen/asm_offsets.h build/gen/abi_digest.h build/gen/font.h
+GENERATED := build/gen/asm_offsets.h build/gen/abi_digest.h build/gen/font.h build/gen/syscall_nr.h
 
-.PHONY: image sources
+.PHONY: image test-image sources
 sources: build/src/fetched ## fetch LZ4, lwIP and Zydis into build/src
-image: $(if $(wildcard $(LDSCRIPT)),$(IMAGE)) ## build the vmkernel: build/vmkernel.elf
+image: $(IMAGE) ## build the vmkernel: build/vmkernel.elf
+test-image: $(TEST_IMAGE) ## the vmkernel with its own tests and benchmarks: build/test/vmkernel.elf
 
-# Three links: sizes are right after the second, addresses inside the table after the third.
+# link_image(folder of the passes, objects). Three links: sizes are right after the second, addresses
+# inside the table after the third.
+define link_image
+@echo "  link    $@"
+@mkdir -p $1
+@link() { $(CC) $(LDFLAGS) -Wl,-Map=$1/vmkernel.map -o $$1 $2 $(FOREIGN_OBJECTS) $1/ksyms.o; }; \
+table() { $(WORKSHOP).ksyms $$1 $1/ksyms.S; $(CC) -c -o $1/ksyms.o $1/ksyms.S; }; \
+table -; link $1/pass; \
+for pass in 1 2; do $(NM) $1/pass >$1/pass.nm; table $1/pass.nm; link $1/pass; done; \
+$(NM) $1/pass >$1/pass.nm; $(WORKSHOP).ksyms --check $1/pass.nm $1/ksyms.S; \
+mv $1/pass $@
+endef
+
 $(IMAGE): $(OBJECTS) $(FOREIGN_OBJECTS) $(LDSCRIPT) $(LINK)/objects.list | build/py
-	@echo "  link    $@"
-	@link() { $(CC) $(LDFLAGS) -Wl,-Map=$(LINK)/vmkernel.map -o $$1 $(OBJECTS) $(FOREIGN_OBJECTS) $(LINK)/ksyms.o; }; \
-	table() { $(WORKSHOP).ksyms $$1 $(LINK)/ksyms.S; $(CC) -c -o $(LINK)/ksyms.o $(LINK)/ksyms.S; }; \
-	table -; link $(LINK)/pass; \
-	for pass in 1 2; do $(NM) $(LINK)/pass >$(LINK)/pass.nm; table $(LINK)/pass.nm; link $(LINK)/pass; done; \
-	$(NM) $(LINK)/pass >$(LINK)/pass.nm; $(WORKSHOP).ksyms --check $(LINK)/pass.nm $(LINK)/ksyms.S; \
-	mv $(LINK)/pass $@
+	$(call link_image,$(LINK),$(OBJECTS))
+
+$(TEST_IMAGE): $(ALL_OBJECTS) $(FOREIGN_OBJECTS) $(LDSCRIPT) $(LINK)/objects.list | build/py
+	$(call link_image,$(B)/test/link,$(ALL_OBJECTS))
 
 $(OBJ)/%.o: %.c $(OBJ)/flags
 	@mkdir -p $(@D); echo "  cc      $<"
@@ -74,13 +88,13 @@ $(FOREIGN_OBJECTS): $(OBJ)/src/%.o: build/src/%.c $(OBJ)/flags
 	@mkdir -p $(@D); echo "  cc      $<"
 	@$(CC) $(CFLAGS) $(FOREIGN_CFLAGS) -MD -MP -c -o $@ $<
 
-$(OBJECTS) $(FOREIGN_OBJECTS): | $(GENERATED) build/src/fetched
+$(ALL_OBJECTS) $(FOREIGN_OBJECTS): | $(GENERATED) build/src/fetched
 
 build/src/fetched: packages.lock | build/py
 	@$(WORKSHOP).fetch
 	@touch $@
 build/src/%: | build/src/fetched ;
--include $(OBJECTS:.o=.d) $(FOREIGN_OBJECTS:.o=.d)
+-include $(ALL_OBJECTS:.o=.d) $(FOREIGN_OBJECTS:.o=.d)
 
 # Rewritten only when they change: another flag or another set of files rebuilds, a touch does not.
 define KEEP_IF_SAME
@@ -90,7 +104,7 @@ endef
 $(OBJ)/flags: FORCE
 	$(call KEEP_IF_SAME,$(CFLAGS) $(WARNINGS) $(LZ4_CFLAGS) $(LWIP_CFLAGS) $(ZYDIS_CFLAGS))
 $(LINK)/objects.list: FORCE
-	$(call KEEP_IF_SAME,$(OBJECTS) $(FOREIGN_OBJECTS))
+	$(call KEEP_IF_SAME,$(ALL_OBJECTS) $(FOREIGN_OBJECTS))
 
 # What ring 3 reads clocks with: a shared object that vdso.c carries.
 build/gen/vdso.so: vmkernel/linux/vdso_user.c vmkernel/linux/vdso.ld $(wildcard vmkernel/include/vmk/*.h vmkernel/proc/timespec.h vmkernel/x86/*.h)
@@ -113,6 +127,11 @@ UNIFONT := /usr/share/grub/unicode.pf2
 build/gen/font.h: $(UNIFONT) iso/workshop/font.py | build/py
 	@mkdir -p $(@D)
 	@$(WORKSHOP).font $< $@
+
+# Linux's numbers and names of system calls, from the headers that Debian's C library needs.
+UNISTD := $(firstword $(wildcard /usr/include/x86_64-linux-gnu/asm/unistd_64.h /usr/include/asm/unistd_64.h))
+build/gen/syscall_nr.h: $(UNISTD) iso/workshop/headers.py | build/py
+	@$(WORKSHOP).headers syscalls $< $@
 
 # The text of the ABI headers, as cffi reads it; the kernel carries its digest, the shell the text.
 ABI := $(wildcard vmkernel/include/abi/all.h)

@@ -18,6 +18,13 @@ $(ISO): $(IMAGE) iso/image.py iso/cli.py $(ISO_FILES) $(MANIFEST) $(VENV)/projec
 	@$(BIN)/tepui iso build --kernel $(IMAGE) $(ISO_MODULES:%=--module %) \
 		--manifest $(MANIFEST) -o $@
 
+# The test image in an ISO of its own; `make system` and `make bench` boot it. Nobody installs it.
+TEST_ISO := $(B)/test/tepui.iso
+$(TEST_ISO): $(TEST_IMAGE) iso/image.py iso/cli.py $(ISO_FILES) $(MANIFEST) $(VENV)/project
+	@echo "  iso     $@"
+	@$(BIN)/tepui iso build --kernel $(TEST_IMAGE) $(ISO_MODULES:%=--module %) \
+		--manifest $(MANIFEST) -o $@
+
 DIST := build/dist
 .PHONY: dist
 dist: $(ISO) $(CHECKER) $(MANIFEST) ## ISO, wheel, checker, manifest and SHA256SUMS in build/dist

@@ -14,10 +14,11 @@ from tepui.shell.command import FailedError, Flag, Opt, Pos, Role, UsageError, c
 from tepui.shell.output import Style, named
 from tepui.shell.run import Context
 from tepui.shell.vm import control, disk, spec
+from tepui.shell.vm.devices import Device, DeviceKind
 from tepui.shell.vm.disk import Format
 from tepui.shell.vm.memory import MIB, VmError, size_of
 from tepui.shell.vm.service import VmInfo, VmService
-from tepui.shell.vm.spec import Device, DeviceKind, VmSpec
+from tepui.shell.vm.spec import VmSpec
 
 VOLUMES = Path("/vmfs/volumes")
 SCRATCH = Path("/scratch")  # the host's own data, a volume that is no place for VMs

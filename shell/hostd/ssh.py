@@ -126,7 +126,7 @@ class Ssh:
 
     async def _pipes(self, process: Any) -> int:
         environment = {"HOME": "/root", "USER": "root", "PATH": os.environ.get("PATH", os.defpath)}
-        line = ["-c", process.command] if process.command else ["-l"]
+        line = ["-l", *(["-c", process.command] if process.command else [])]
         pipe = asyncio.subprocess.PIPE
         there = await asyncio.create_subprocess_exec(
             "sh", *line, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, cwd="/",

@@ -17,9 +17,10 @@ from tepui.shell import abi
 from tepui.shell.link import Link
 from tepui.shell.vm import birth as protocol
 from tepui.shell.vm import disk
+from tepui.shell.vm.devices import Device, DeviceKind
 from tepui.shell.vm.image import fill_config, fill_device
 from tepui.shell.vm.memory import HIGH_BASE, VmError
-from tepui.shell.vm.spec import Device, DeviceKind, Shares, VmSpec
+from tepui.shell.vm.spec import Shares, VmSpec
 
 
 class VmState(IntEnum):

@@ -14,16 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from tepui.shell import abi
-from tepui.shell.vm import birth
+from tepui.shell.vm import birth, devices
+from tepui.shell.vm.devices import Device
 from tepui.shell.vm.memory import MIB, Segments, VmError
-from tepui.shell.vm.spec import Device, DeviceKind, VmSpec
-
-KINDS = {
-    DeviceKind.DISK: "VM_DEV_VIRTIO_BLK",
-    DeviceKind.NETWORK: "VM_DEV_VIRTIO_NET",
-    DeviceKind.CONSOLE: "VM_DEV_VIRTIO_CONSOLE",
-    DeviceKind.RANDOM: "VM_DEV_VIRTIO_RNG",
-}
+from tepui.shell.vm.spec import VmSpec
 
 
 def put_text(array: Any, text: str) -> None:
@@ -45,7 +39,7 @@ def fill_config(c: Any, spec: VmSpec) -> None:
 
 def fill_device(c: Any, device: Device) -> None:
     """A device into struct vm_device."""
-    c.kind = getattr(abi.lib(), KINDS[device.kind])
+    c.kind = getattr(abi.lib(), devices.ROWS[device.kind].abi)
     c.queues = device.queues
     c.flags = abi.lib().VM_DEV_READ_ONLY if device.read_only else 0
     c.flags |= abi.lib().VM_DEV_THIN if device.thin else 0
@@ -76,12 +70,6 @@ def build(spec: VmSpec) -> bytes:
     return bytes(ffi.buffer(header)) + b"".join(data for _, data in memory.parts)
 
 
-def device_argument(text: str) -> Device:
-    """KIND[:BACKEND], for example disk:vmhba0:C0:T0:L0."""
-    kind, _, backend = text.partition(":")
-    return Device(DeviceKind(kind), backend)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0, or 1 with a message."""
     parser = argparse.ArgumentParser(prog="tepui.shell.vm.image", description=main.__doc__)
@@ -91,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--append", default="")
     parser.add_argument("--cpus", type=int, default=1)
     parser.add_argument("--memory", type=int, default=256, metavar="MIB")
-    parser.add_argument("--device", type=device_argument, action="append", default=[])
+    parser.add_argument("--device", type=devices.argument, action="append", default=[])
     parser.add_argument("output", type=Path)
     args = parser.parse_args(argv)
     try:

@@ -16,10 +16,12 @@ Source: the keys that ESXi writes; ours begin with `tepui.`.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntFlag, StrEnum
+from enum import IntFlag
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from tepui.shell.vm import devices
+from tepui.shell.vm.devices import Device, yes
 from tepui.shell.vm.memory import MIB, VmError
 
 LINE = re.compile(r'^\s*([\w.:/-]+)\s*=\s*"(.*)"\s*$')
@@ -41,27 +43,6 @@ class Flags(IntFlag):
     HIDE_HYPERVISOR = 2
     NO_X2APIC = 4
     DEBUG_EXIT = 8
-
-
-class DeviceKind(StrEnum):
-    DISK = "disk"
-    NETWORK = "network"
-    CONSOLE = "console"
-    RANDOM = "random"
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """backend: a disk's file or block device, a NIC's port group. mac: six bytes or b"" (any).
-    queues of a disk, pairs of queues of a NIC; 0: as many as the VM has CPUs."""
-
-    kind: DeviceKind
-    backend: str = ""
-    mac: bytes = b""
-    read_only: bool = False
-    thin: bool = False  # set at birth, from the disk's descriptor
-    queues: int = 0
-    serial: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,43 +105,6 @@ def number(keys: Mapping[str, str], key: str, default: int) -> int:
         raise VmError(f"{key} is not a number: {keys[key]!r}") from None
 
 
-def yes(keys: Mapping[str, str], key: str) -> bool:
-    return keys.get(key, "").upper() in ("TRUE", "YES", "1")
-
-
-def mac_bytes(text: str) -> bytes:
-    try:
-        mac = bytes.fromhex(text.replace(":", ""))
-    except ValueError:
-        mac = b""
-    if len(mac) != 6 or mac[0] & 1:
-        raise VmError(f"not a MAC address of a station: {text!r}")
-    return mac
-
-
-def devices_of(keys: Mapping[str, str]) -> tuple[Device, ...]:
-    """Disks by controller and unit, then NICs by number, then the console and the generator."""
-    out = []
-    for key in sorted(keys):
-        if re.fullmatch(r"(scsi|sata|ide|nvme)\d+:\d+\.filename", key):
-            unit = key.removesuffix(".filename")
-            if yes(keys, f"{unit}.present") and not keys.get(f"{unit}.devicetype", "").startswith(
-                "cdrom"
-            ):
-                mode = keys.get(f"{unit}.mode", "")
-                out.append(Device(DeviceKind.DISK, keys[key], read_only=mode == "read-only"))
-    for n in range(10):
-        if yes(keys, f"ethernet{n}.present"):
-            text = keys.get(f"ethernet{n}.address") or keys.get(f"ethernet{n}.generatedaddress", "")
-            network = keys.get(f"ethernet{n}.networkname", "VM Network")
-            out.append(Device(DeviceKind.NETWORK, network, mac_bytes(text) if text else b""))
-    if yes(keys, "tepui.console"):
-        out.append(Device(DeviceKind.CONSOLE))
-    if yes(keys, "tepui.random"):
-        out.append(Device(DeviceKind.RANDOM))
-    return tuple(out)
-
-
 def parse(text: str, folder: Path = Path()) -> VmSpec:
     """A .vmx file's text; relative paths are below `folder`."""
     keys = parse_lines(text)
@@ -176,8 +120,8 @@ def parse(text: str, folder: Path = Path()) -> VmSpec:
     if "hypervisor.cpuid.v0" in keys and not yes(keys, "hypervisor.cpuid.v0"):
         flags |= Flags.HIDE_HYPERVISOR
     known = re.compile(
-        r"displayname|numvcpus|memsize|uuid\.bios|tepui\..*|hypervisor\.cpuid\.v0|sched\.cpu\..*"
-        r"|ethernet\d\..*|(scsi|sata|ide|nvme)\d+:\d+\..*"
+        r"displayname|numvcpus|memsize|uuid\.bios|tepui\..*|hypervisor\.cpuid\.v0|sched\.cpu\..*|"
+        + devices.KEYS
     )
     digits = re.sub(r"[^0-9a-fA-F]", "", keys.get("uuid.bios", ""))
     return VmSpec(
@@ -194,7 +138,7 @@ def parse(text: str, folder: Path = Path()) -> VmSpec:
         kernel=path("tepui.kernel"),
         initrd=path("tepui.initrd"),
         append=keys.get("tepui.append", ""),
-        devices=devices_of(keys),
+        devices=devices.read_all(keys),
         extra=tuple((k, v) for k, v in keys.items() if not known.fullmatch(k)),
         folder=folder,
     )
@@ -255,20 +199,6 @@ def format_vmx(spec: VmSpec) -> str:
             rows.append((key, str(file)))
     if spec.append:
         rows.append(("tepui.append", spec.append))
-    disks = networks = 0
-    for device in spec.devices:
-        match device.kind:
-            case DeviceKind.DISK:
-                unit = f"scsi0:{disks}"
-                rows += [(f"{unit}.present", "TRUE"), (f"{unit}.fileName", device.backend)]
-                rows += [(f"{unit}.mode", "read-only")] if device.read_only else []
-                disks += 1
-            case DeviceKind.NETWORK:
-                unit = f"ethernet{networks}"
-                rows += [(f"{unit}.present", "TRUE"), (f"{unit}.networkName", device.backend)]
-                rows += [(f"{unit}.address", device.mac.hex(":"))] if device.mac else []
-                networks += 1
-            case _:
-                rows.append((f"tepui.{device.kind}", "TRUE"))
+    rows += devices.write_all(spec.devices)
     rows += [row for row in spec.extra if row[0] != "config.version"]
     return "".join(f"{key} = {quoted(value)}\n" for key, value in rows)

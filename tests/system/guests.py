@@ -17,8 +17,9 @@ from pathlib import Path
 from tepui.iso import cpio, image
 from tepui.iso.workshop import apt
 from tepui.shell.vm import image as vm_image
+from tepui.shell.vm.devices import Device
 from tepui.shell.vm.memory import MIB
-from tepui.shell.vm.spec import Device, VmSpec
+from tepui.shell.vm.spec import VmSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build/guests"

@@ -16,6 +16,7 @@ network --bootproto=dhcp
 reboot
 """
 KERNEL, USERWORLD = ROOT / "build/vmkernel.elf", ROOT / "build/userworld.img"
+TEST_KERNEL = ROOT / "build/test/vmkernel.elf"
 NIC = ("-nic", "user,model=e1000e")
 SIZE = 1 << 30
 

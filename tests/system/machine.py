@@ -26,6 +26,8 @@ from tests.system.qmp import Qmp
 
 ROOT = Path(__file__).resolve().parents[2]
 ISO = ROOT / "build/tepui.iso"
+#: With the kernel's own tests and measurements, for the boot options selftest=, bench= and so on.
+TEST_ISO = ROOT / "build/test/tepui.iso"
 OVMF = Path("/usr/share/OVMF")
 #: No emulator outlives the tests, however they end.
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")

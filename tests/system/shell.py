@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A person at the serial console: logs in, runs lines, reads what they print."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from tests.system.machine import READY, ROOT, Machine
 
 PROGRAMS = ROOT / "tests/system/programs"
+PIECE = 3000  # bytes typed before the host is asked whether they arrived
 
 
 class Shell:
@@ -43,8 +45,16 @@ class Shell:
         return json.loads(text)
 
     def put(self, source: Path) -> str:
-        """Types a program into a file of the host; its path there."""
+        """Types a program into a file of the host; its path there.
+
+        In pieces that a terminal's input queue (4 KiB) holds: it has no flow control."""
         target = f"/tmp/{source.name}"
-        rc, text = self.run(f"cat >{target} <<'END'\n{source.read_text()}END\n true")
-        assert rc == 0, text
+        lines, to = source.read_text().splitlines(keepends=True), ">"
+        while lines:
+            size = itertools.accumulate(len(line) for line in lines)
+            count = max(1, sum(total <= PIECE for total in size))
+            piece, lines = "".join(lines[:count]), lines[count:]
+            rc, text = self.run(f"cat {to}{target} <<'END'\n{piece}END\n true")
+            assert rc == 0, text
+            to = ">>"
         return target

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.machine import Machine
+from tests.system.machine import TEST_ISO, Machine
 
 Boot = Callable[..., Machine]
 
@@ -43,7 +43,7 @@ def test_pattern_over_the_whole_disk(boot: Boot, tmp_path: Path, model: str) -> 
     image = tmp_path / "disk"
     image.write_bytes(bytes(SIZE))
     arguments = ("-drive", f"{DRIVE}{image}", *MODELS[model])
-    console = boot(cpus=2, options="disktest=all", arguments=arguments).console
+    console = boot(iso=TEST_ISO, cpus=2, options="disktest=all", arguments=arguments).console
     console.expect(r"disktest: done, 1 disks", 270)
     last = re.search(r"disktest: \S+: ok, last pattern ([0-9a-f]+)", console.transcript)
     assert last, console.transcript[-2000:]
@@ -79,7 +79,7 @@ def test_media_error_is_reported_and_passes(
     }
     backend = json.dumps({"driver": "raw", "node-name": "disk", "file": debug})
     arguments = ("-blockdev", backend, *MODELS[model])
-    console = boot(cpus=2, options="disktest=all", arguments=arguments).console
+    console = boot(iso=TEST_ISO, cpus=2, options="disktest=all", arguments=arguments).console
     console.expect(rf"disktest: \S+: size 512 depth {DEPTH[error]}: error 5", 60)
     console.expect(r"disktest: \S+: once more: error 0", 150)
 
@@ -98,7 +98,9 @@ def test_stalled_requests_time_out(boot: Boot, tmp_path: Path, model: str) -> No
     image = tmp_path / "disk"
     image.write_bytes(bytes(SIZE))
     drive = f"{DRIVE}{image},throttling.iops-total=1000000,throttling.group=slow"
-    machine = boot(options="disktest=all", arguments=("-drive", drive, *MODELS[model]))
+    machine = boot(
+        iso=TEST_ISO, options="disktest=all", arguments=("-drive", drive, *MODELS[model])
+    )
     machine.console.expect(r"disktest: \S+: writing", 90)
     throttle(machine, 8)
     machine.console.expect(r"passed its deadline", 120)
@@ -129,7 +131,7 @@ def test_unplugging_during_io(boot: Boot, tmp_path: Path, model: str) -> None:
         other,
     )
     arguments += tuple(word for d in devices for word in ("-device", d))
-    machine = boot(cpus=2, options="disktest=all", arguments=arguments)
+    machine = boot(iso=TEST_ISO, cpus=2, options="disktest=all", arguments=arguments)
     machine.console.expect(r"disktest: \S+: writing", 90)
     machine.qmp.execute("device_del", id="victim")
     machine.console.expect(r"disktest: done, 2 disks", 150)
@@ -145,6 +147,6 @@ def test_blocked_device_is_left_alone(boot: Boot, tmp_path: Path, option: str) -
     image = tmp_path / "disk"
     image.write_bytes(bytes(SIZE))
     arguments = ("-drive", f"{DRIVE}{image}", *MODELS["nvme"])
-    console = boot(options=f"{option} disktest=all", arguments=arguments).console
+    console = boot(iso=TEST_ISO, options=f"{option} disktest=all", arguments=arguments).console
     console.expect(r"1b36:0010 class 010802: left alone: blocked by the boot option", 60)
     console.expect(r"disktest: done, 0 disks", 60)

@@ -15,6 +15,7 @@ from tests.system import installed
 from tests.system.machine import Firmware, Machine
 from tests.system.shell import Shell
 from tests.system.test_remote import Workstation
+from tests.system.test_screen import await_row, display
 
 Boot = Callable[..., Machine]
 
@@ -77,20 +78,26 @@ WRONG = {
     "binary": (installed.KICKSTART + "\0", r"ks\.cfg:6: not text"),
     "large": ("#" * (10 << 20), r"ks\.cfg: larger than 1024 KiB"),
 }
-LONG = [pytest.param(name, marks=pytest.mark.soak) for name in list(WRONG)[2:]]
+LONG = [pytest.param(name, Firmware.BIOS, marks=pytest.mark.soak) for name in list(WRONG)[2:]]
+SHORT = [("unknown", Firmware.BIOS), ("unknown", Firmware.UEFI), ("disks", Firmware.BIOS)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wrong", ["unknown", "disks", *LONG])
-def test_wrong_kickstart(boot: Boot, wrong: str, tmp_path: Path) -> None:
-    """One message, nothing written."""
+@pytest.mark.parametrize(("wrong", "firmware"), [*SHORT, *LONG])
+def test_wrong_kickstart(boot: Boot, wrong: str, firmware: Firmware, tmp_path: Path) -> None:
+    """One message, on serial and on the display; nothing written."""
     disk, other = installed.empty(tmp_path / "disk"), installed.empty(tmp_path / "other")
     text, message = WRONG[wrong]
     iso = installed.iso(tmp_path, text=text)
     arguments = (*installed.disk(disk), *installed.disk(other, "S2", index=None), *installed.NIC)
-    machine = boot(iso=iso, entry="install", memory=1024, cpus=2, arguments=arguments, cd_index=1)
+    machine = boot(
+        iso=iso, entry="install", memory=1024, cpus=2, arguments=arguments, cd_index=1,
+        firmware=firmware,
+    )  # fmt: skip
     machine.console.expect(f"Error: /boot/{message}", 240)
     machine.console.expect(r"\] ", 60)
+    rows = await_row(machine, lambda: display(machine), "A shell follows")
+    assert any(re.match(f"Error: /boot/{message}", row) for row in rows), rows
     machine.console.send("exit\r")
     assert machine.wait_exit(60) == 0
     assert not any(path.stat().st_blocks for path in (disk, other))

@@ -12,8 +12,9 @@ from tepui.iso.disk import Disk
 from tepui.iso.terminal import ROWS
 from tests.system import installed
 from tests.system.console import SCALE
-from tests.system.machine import ISO, READY, Machine
+from tests.system.machine import ISO, READY, Firmware, Machine
 from tests.system.shell import Shell
+from tests.system.test_screen import await_row, display
 
 Boot = Callable[..., Machine]
 #: QEMU's names of the keys that the tests press.
@@ -88,15 +89,42 @@ def test_person_at_the_display(boot: Boot, tmp_path: Path) -> None:
     assert machine.wait_exit(60) == 0
 
 
-def try_bank_b(path: Path, folder: Path, options: str) -> None:
+@pytest.mark.parametrize(
+    ("firmware", "card", "entry"),
+    [
+        (Firmware.BIOS, "std", "install"),
+        (Firmware.UEFI, "std", "install"),
+        (Firmware.UEFI, "virtio", "install-text"),  # GRUB has no driver of its own for this card
+    ],
+)
+def test_the_display_shows_the_installer(
+    boot: Boot, firmware: Firmware, card: str, entry: str
+) -> None:
+    machine = boot(entry=entry, memory=1024, firmware=firmware, display=card)
+    rows = await_row(machine, lambda: display(machine), "Enter: continue")
+    assert "Tepui" in rows[0] and "installer" in rows[0] and rows[2].strip() == "Welcome", rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("firmware", Firmware)
+def test_the_display_of_an_installed_host(boot: Boot, firmware: Firmware, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    installed.system(disk)
+    arguments = (*installed.disk(disk), *installed.NIC)
+    machine = boot(boot="none", memory=1024, firmware=firmware, arguments=arguments)
+    await_row(machine, lambda: display(machine), "https://10.0.2.15/ (DHCP)")
+    rows = await_row(machine, lambda: display(machine), "<F12> Shut down/Restart")
+    assert "<F2> Log in to the service console" in rows[-1], rows
+
+
+def try_bank_b(path: Path, folder: Path, options: str, kernel: Path = installed.KERNEL) -> None:
     """Fills bank B as an upgrade does and asks for one boot from it."""
     image = folder / "bank"
     with Disk(path, writable=True) as disk:
         table = disk.table()
         bank = table.partitions[layout.BANK_B - 1]
-        install.bank_image(
-            image, bank.blocks * table.block_size, "B", installed.KERNEL, installed.USERWORLD
-        )
+        size = bank.blocks * table.block_size
+        install.bank_image(image, size, "B", kernel, installed.USERWORLD)
         writer = install.Writer(disk, table, 0, lambda done, total, what: None)
         writer.partition(layout.BANK_B, image, "")
     write_environment(path, {"bank": "A", "try": "B", "tryoptions": options})
@@ -125,7 +153,7 @@ def test_banks(boot: Boot, tmp_path: Path) -> None:
     """A bank whose kernel panics is left by itself; an upgrade that serves is confirmed."""
     disk = tmp_path / "disk"
     installed.system(disk)
-    try_bank_b(disk, tmp_path, "panictest=assert")
+    try_bank_b(disk, tmp_path, "panictest=assert", installed.TEST_KERNEL)
     config = {"boot": "none", "memory": 1024, "cpus": 2, "reboot": True}
     machine = boot(**config, arguments=installed.disk(disk))
     machine.console.expect(r"^PANIC:", 120, panic=True)

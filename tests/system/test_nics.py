@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.system.machine import Machine
+from tests.system.machine import TEST_ISO, Machine
 from tests.system.peer import Peer
 from tests.system.tap import NEEDS_CSUM, TCPV4, Frames, Tap, VnetHeader
 
@@ -65,7 +65,7 @@ def echo_all(wire: Peer | Frames, seed: str) -> None:
 def test_frames_come_back(boot: Boot, model: str) -> None:
     with Peer() as peer:
         arguments = (*peer.arguments, "-device", MODELS[model])
-        machine = boot(options="nictest=all", arguments=arguments)
+        machine = boot(iso=TEST_ISO, options="nictest=all", arguments=arguments)
         peer.accept()
         machine.console.expect(r"nictest: vmnic0: echoing", 60)
         echo_all(peer, model)
@@ -120,7 +120,7 @@ def test_large_frames_are_cut_by_the_nic(boot: Boot) -> None:
     offered no segmentation; a tap offers them all they have."""
     with Peer() as peer:
         arguments = (*peer.arguments, "-device", MODELS["e1000"])
-        machine = boot(options="nictest=all", arguments=arguments)
+        machine = boot(iso=TEST_ISO, options="nictest=all", arguments=arguments)
         peer.accept()
         machine.console.expect(r"nictest: vmnic0: echoing", 60)
         for length, mss in LARGE:
@@ -165,7 +165,7 @@ def test_offloads_on_a_tap(boot: Boot, model: str) -> None:
     with Tap() as tap:
         frames = Frames(tap, PEER)
         arguments = (*tap.arguments, "-device", MODELS[model])
-        machine = boot(options="nictest=all", inside=tap.inside, arguments=arguments)
+        machine = boot(iso=TEST_ISO, options="nictest=all", inside=tap.inside, arguments=arguments)
         machine.console.expect(r"nictest: vmnic0: echoing", 60)
         for length, mss in LARGE:
             cut = int(length > mss)
@@ -183,7 +183,7 @@ def test_offloads_on_a_tap(boot: Boot, model: str) -> None:
 def test_link_changes(boot: Boot) -> None:
     with Peer() as peer:
         arguments = (*peer.arguments, "-device", MODELS["virtio-net"] + ",id=nic")
-        machine = boot(options="nictest=all", arguments=arguments)
+        machine = boot(iso=TEST_ISO, options="nictest=all", arguments=arguments)
         peer.accept()
         machine.console.expect(r"nictest: vmnic0: echoing", 60)
         machine.qmp.execute("set_link", name="nic", up=False)

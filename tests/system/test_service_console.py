@@ -3,6 +3,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,61 @@ def test_wrong_commands(shell: Shell) -> None:
     assert rc == 2 and "Unknown command or namespace hardware nothing" in text
     rc, text = shell.run("esxcli system module get -m none")
     assert rc == 1 and "No module named 'none'" in text
+
+
+#: Tries to log in to the API: prints the status of the answer for each password.
+API_LOGIN = """\
+import http.client, json, ssl, sys, time
+for password in sys.argv[1:]:
+    body = json.dumps({"account": "root", "password": password})
+    while True:
+        try:
+            api = http.client.HTTPSConnection("127.0.0.1", context=ssl._create_unverified_context())
+            api.request("POST", "/api/session", body, {"Content-Type": "application/json"})
+            break
+        except ConnectionRefusedError:  # hostd is starting
+            time.sleep(0.2)
+    print("status", api.getresponse().status)
+"""
+
+
+def test_passwd(shell: Shell, tmp_path: Path) -> None:
+    """It changes what the login and the API ask for; the old password is refused."""
+    old, fresh = "Tepui-2026", "Tafelberg-7"
+
+    def change(*typed: str) -> str:
+        """Answers the prompts in turn; what it says at its end."""
+        shell.console.send("passwd; echo end-$?\r")
+        for text in typed:
+            shell.console.expect(r"[Pp]assword( again)?: ", 60)
+            shell.console.send(f"{text}\r")
+        return shell.console.expect(r"(?s)(.*)end-\d", 60)[0]
+
+    assert "The password of root is changed." in change(old, old)
+    assert "wrong password" in change("Wrong-2026")
+    assert "the two differ" in change(old, fresh, fresh + "x")
+    assert "at least 7 characters" in change(old, "short", "short")
+    said = change(old, fresh, fresh)
+    assert "The password of root is changed.\nend-0" in said.replace("\r", "")
+    transcript = shell.console.transcript
+    assert old not in transcript and fresh not in transcript, "a password was echoed"
+    # A program finds it too, and who asks busybox for its own is told that it cannot.
+    run = "import subprocess; subprocess.run(['passwd', '--help'])"
+    rc, text = shell.run(f'python3 -c "{run}"')
+    assert "esxcli system account set" in text, text
+    rc, text = shell.run("busybox passwd -d root; echo $?; cat /etc/shadow")
+    assert "can't update password file /etc/shadow\n1\nroot:*:" in text, text
+    (tmp_path / "api.py").write_text(API_LOGIN)
+    program = shell.put(tmp_path / "api.py")
+    rc, text = shell.run(f"python3 {program} {old} {fresh}")
+    assert rc == 0 and text.split() == ["status", "401", "status", "200"], text
+    shell.console.send("exit\r")
+    for password, wanted in ((old, "Login incorrect"), (fresh, r"\] ")):
+        shell.console.expect("login: ", 60)
+        shell.console.send("root\r")
+        shell.console.expect("Password: ", 60)
+        shell.console.send(f"{password}\r")
+        shell.console.expect(wanted, 60)
 
 
 def test_power_off(shell: Shell) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tepui.shell.vm.spec import Device, DeviceKind
+from tepui.shell.vm.devices import Device, DeviceKind
 from tests.system import guests
 from tests.system.machine import READY, Machine
 

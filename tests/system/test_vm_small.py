@@ -7,8 +7,9 @@ from pathlib import Path
 
 from tepui.iso import image
 from tepui.shell.vm import image as vm_image
+from tepui.shell.vm.devices import Device, DeviceKind
 from tepui.shell.vm.memory import MIB
-from tepui.shell.vm.spec import Device, DeviceKind, Flags, VmSpec
+from tepui.shell.vm.spec import Flags, VmSpec
 from tests.system import guests
 from tests.system.machine import READY, ROOT, Machine
 

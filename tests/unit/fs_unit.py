@@ -276,7 +276,7 @@ int test_bind(struct file *f, const void *name, uint32_t len, int listen)
 
 	return r || listen < 0 ? r : s->ops->listen(s, (unsigned)listen);
 }
-long inet_ioctl(struct socket *s, unsigned cmd, uva_t arg) { return -ENOTTY; }
+
 int test_connect(struct file *f, const void *name, uint32_t len)
 {
 	struct sockaddr_any a = address(name, len);

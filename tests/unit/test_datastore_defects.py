@@ -4,6 +4,7 @@
 A defect is one replacement in one file; the copy is built without sanitizers. What finds it are the
 crash states of test_datastore_crash, with seeds tried in order until one does."""
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,20 +30,20 @@ class Defect:
 DEFECTS = {
     "a record is not flushed before it counts": Defect(
         "journal.c",
-        "ds->record, pages);\n\t}\n\tif (r == 0)\n\t\tr = blk_flush(ds->dev);",
+        "ds->record, pages);\n\t}\n\tif (err == 0)\n\t\terr = blk_flush(ds->dev);",
         "ds->record, pages);\n\t}",
     ),
     "a rename is two transactions": Defect(
         "names.c",
-        "\tif (r == 0)\n\t\tr = ds_dir_remove(ds, dir, name);\n\tif (r == 0 && directory)",
-        "\tif (r == 0)\n\t\tr = ds_commit(ds);\n\tif (r == 0)\n"
-        "\t\tr = ds_dir_remove(ds, dir, name);\n\tif (r == 0 && directory)",
+        "\tif (err == 0)\n\t\terr = ds_dir_remove(ds, dir, name);\n\tif (err == 0 && directory)",
+        "\tif (err == 0)\n\t\terr = ds_commit(ds);\n\tif (err == 0)\n"
+        "\t\terr = ds_dir_remove(ds, dir, name);\n\tif (err == 0 && directory)",
     ),
     "the tail moves before the pages are in place": Defect(
         "journal.c",
-        "\tlist_for_each(p, &ds->behind_pages, dirty) {\n\t\tr = blk_rw_buf(",
-        "\tds->tail = ds->head;\n\tds->tail_sequence = ds->sequence;\n\tr = write_tail(ds);\n"
-        "\tlist_for_each(p, &ds->behind_pages, dirty) {\n\t\tr = blk_rw_buf(",
+        "\tlist_for_each(p, &ds->behind_pages, dirty) {\n\t\terr = blk_rw_buf(",
+        "\tds->tail = ds->head;\n\tds->tail_sequence = ds->sequence;\n\terr = write_tail(ds);\n"
+        "\tlist_for_each(p, &ds->behind_pages, dirty) {\n\t\terr = blk_rw_buf(",
     ),
     "a record's checksum is not looked at": Defect(
         "journal.c",
@@ -60,30 +61,35 @@ DEFECTS = {
     ),
     "a first write marks its whole block written": Defect(
         "data.c",
-        "for (unsigned i = first; i <= last && r == 0; i++)",
-        "for (unsigned i = (last = DS_PIECES - 1, 0); i <= last && r == 0; i++)",
+        "for (unsigned i = first; i <= last && err == 0; i++)",
+        "for (unsigned i = (last = DS_PIECES - 1, 0); i <= last && err == 0; i++)",
     ),
     "a truncation is not on the list of what a mount ends": Defect(
         "inode.c",
-        "\t\tino->flags |= DS_TRUNCATING;\n\t\tr = orphan_add(ds, ip);",
+        "\t\tino->flags |= DS_TRUNCATING;\n\t\terr = orphan_add(ds, ip);",
         "\t\tino->flags |= DS_TRUNCATING;",
     ),
     "a record does not wait for the data that it publishes": Defect(
         "journal.c",
-        "\tif (ds->new_data)\n\t\tr = blk_flush(ds->dev);\n",
+        "\tif (ds->new_data)\n\t\terr = blk_flush(ds->dev);\n",
         "",
     ),
     "a freed block is used again before the commit": Defect(
-        "alloc.c", "r = hold(ds, block, ds->sequence);", "r = 0;"
+        "alloc.c", "err = busy_add(ds, block, ds->sequence);", "err = 0;"
     ),
 }
+
+
+def plain(source: str) -> str:
+    """C without comments and blank lines, so that a defect's place does not hang on them."""
+    return re.sub(r"\n\s*\n", "\n", re.sub(r"[ \t]*/\*.*?\*/", "", source, flags=re.DOTALL))
 
 
 def planted(defect: Defect, folder: Path) -> cunit.Unit:
     """The unit with the defect in it."""
     shutil.copytree(cunit.ROOT / dsvolume.FOLDER, folder)
     source = folder / defect.file
-    text = source.read_text()
+    text = plain(source.read_text())
     assert text.count(defect.old) == 1, f"{defect.file} has changed: plant the defect anew"
     source.write_text(text.replace(defect.old, defect.new))
     return dsvolume.build("datastore-defect", folder=folder, options=("-O1", *UNCHECKED))

@@ -216,6 +216,6 @@ def test_no_memory_for_what_arrives(unit: cunit.Unit) -> None:
         for n in range(600):
             device.receive(frame(60, n))
             nic.bench.run()
-        assert not nic.received and nic.uplink.stats.rx_no_buffer == 600
+        assert not nic.received and nic.uplink.errors.rx_no_buffer == 600
         unit.lib.seam_fail_after(-1)
         assert device.receive(frame(60)) and nic.taken() == [frame(60)]

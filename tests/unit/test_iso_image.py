@@ -53,9 +53,32 @@ def test_keys_that_the_host_would_not_take_are_refused(
     assert "not a public key" in capsys.readouterr().err
 
 
-def test_a_missing_kernel_is_one_message(
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [((), "build/vmkernel.elf"), (("build/vmkernel.elf",), "build/userworld.img")],
+)
+def test_outside_a_built_tree_one_sentence_says_so(
+    there: tuple[str, ...],
+    missing: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in there:
+        Path(name).parent.mkdir()
+        Path(name).touch()
+    assert cli.main(["build", "-o", "iso"]) == 1 and not Path("iso").exists()
+    said = capsys.readouterr().err
+    assert said.startswith(f"tepui iso: there is no {missing}: run this in a tree that")
+    assert said.count("\n") == 1
+
+
+def test_a_missing_module_is_named_with_its_option(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["build", "--kernel", str(tmp_path / "none"), "-o", str(tmp_path / "iso")]
-    assert cli.main(words) == 1 and not (tmp_path / "iso").exists()
-    assert "none': No such file" in capsys.readouterr().err
+    (tmp_path / "kernel").touch()
+    words = ["build", "--kernel", str(tmp_path / "kernel"), "--module", f"a={tmp_path}/none"]
+    assert cli.main([*words, "-o", str(tmp_path / "iso")]) == 1
+    assert f"there is no {tmp_path}/none: " in (said := capsys.readouterr().err)
+    assert said.endswith("with --module a=FILE\n")

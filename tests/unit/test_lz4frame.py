@@ -102,7 +102,7 @@ def test_broken(unit: cunit.Unit, frames: dict[str, bytes], data: st.DataObject)
 PAGES = 64
 CHANGES = st.lists(st.tuples(st.booleans(), st.integers(0, PAGES - 1), st.integers(1, 9)))
 FREED = """
-#include "boot/bootmem.c"
+#include "early/bootmem.c"
 char *direct_host; /* boot_alloc's alone */
 struct boot_info boot_info;
 uint8_t freed[64];

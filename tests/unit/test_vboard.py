@@ -21,7 +21,7 @@ HEADERS = [
 ]
 CODE = """
 #include <string.h>
-struct board {
+struct testbed {
 	struct iobus io;
 	struct vpic pic;
 	struct vioapic ioapic;
@@ -78,15 +78,15 @@ void board_free(void)
 	vuart_destroy(&board.uart);
 	iobus_destroy(&board.io);
 }
-struct board *the_board(void) { return &board; }
+struct testbed *the_board(void) { return &board; }
 """
 CDEF = """
-struct board {
+struct testbed {
 	struct iobus io; struct vpic pic; struct vioapic ioapic; struct vlapic apic; struct vpit pit;
 	struct vrtc rtc; struct vuart uart; struct virq line[16]; bool level[16];
 	unsigned edges[16], eois, ipis, messages; uint64_t last_ipi; struct apic_message last;
 };
-int board_make(void); void board_free(void); struct board *the_board(void);
+int board_make(void); void board_free(void); struct testbed *the_board(void);
 """
 S = 10**9
 

@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from tepui.shell import abi
 from tepui.shell.vm import acpi, aml, birth, cpu, image, linux, smbios, spec
+from tepui.shell.vm.devices import Device, DeviceKind
 from tepui.shell.vm.memory import MIB, Segments, VmError
 
 names = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x2FF), min_size=1, max_size=15)
 texts = st.text(st.characters(max_codepoint=0x7E), max_size=30)
 macs = st.binary(min_size=6, max_size=6).map(lambda m: bytes([m[0] & 0xFE]) + m[1:])
 devices = st.one_of(
-    st.builds(spec.Device, st.just(spec.DeviceKind.DISK), texts, read_only=st.booleans()),
-    st.builds(spec.Device, st.just(spec.DeviceKind.NETWORK), texts, macs),
+    st.builds(Device, st.just(DeviceKind.DISK), texts, read_only=st.booleans()),
+    st.builds(Device, st.just(DeviceKind.NETWORK), texts, macs),
 )
 
 
@@ -37,9 +38,9 @@ devices = st.one_of(
     ),
     st.lists(devices, max_size=4),
 )
-def test_vmx_round_trip(made: spec.VmSpec, parts: list[spec.Device]) -> None:
-    disks = [d for d in parts if d.kind is spec.DeviceKind.DISK]
-    nics = [d for d in parts if d.kind is spec.DeviceKind.NETWORK]
+def test_vmx_round_trip(made: spec.VmSpec, parts: list[Device]) -> None:
+    disks = [d for d in parts if d.kind is DeviceKind.DISK]
+    nics = [d for d in parts if d.kind is DeviceKind.NETWORK]
     fields = {name: getattr(made, name) for name in made.__slots__}
     whole = spec.VmSpec(**fields | {"devices": (*disks, *nics)})
     back = spec.parse(spec.format_vmx(whole))

@@ -276,7 +276,7 @@ def test_full_rings_and_short_memory_drop_and_count(world: World) -> None:
     world.nic("vmnic0")
     world.port("a", "VM Network", mac(1), caps=VOLATILE)
     world.port("b", "VM Network", mac(2))
-    stats = world.ffi.new("struct port_stats *")
+    stats = world.ffi.new("struct ctl_net_counters *")
     world.full |= {"b", "vmnic0"}
     assert world.send("a", frame(mac(2), mac(1))) == []
     assert world.send("a", frame(mac(9), mac(1))) == []
@@ -300,8 +300,8 @@ def test_a_capture_is_a_pcap_stream(world: World) -> None:
     world.nic("vmnic0")
     port = world.port("a", "VM Network", mac(1))
     out = world.ffi.new("struct file **")
-    assert world.lib.capture_open(b"port:1", 0, out) == -2
-    assert world.lib.capture_open(f"port:{world.lib.port_id(port)}".encode(), 40, out) == 0
+    assert world.lib.capture_file(b"port:1", 0, out) == -2
+    assert world.lib.capture_file(f"port:{world.lib.port_id(port)}".encode(), 40, out) == 0
     from_a, to_a = frame(mac(9), mac(1)), frame(mac(1), mac(9))
     world.send("a", from_a)
     world.send("vmnic0", to_a)

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The boot order of the vmkernel, on one screen. */
 #include "acpi/acpi.h"
-#include "test/devtest.h"
 #include "early/multiboot.h"
-#include "test/panictest.h"
-#include "test/selftest.h"
+#include "boot/aps.h"
+#include "boot/vmimage.h"
 #include "boot/watchdog.h"
 #include "mm/mm.h"
 #include "sched/sched.h"
@@ -29,11 +28,21 @@
 #include "x86/lapic.h"
 #include "x86/nmi.h"
 #include "x86/paging.h"
-#include "x86/smp.h"
+#include "x86/percpu.h"
 #include "x86/trap.h"
 #include "x86/vector.h"
 
 #define LOG_MODULE "vmkernel"
+
+extern char boot_stack_guard[]; /* entry.S */
+
+static void run_hooks(enum boot_stage stage)
+{
+	SECTION_FOR_EACH(struct boot_hook, hook, boot_hooks) {
+		if (hook->stage == stage)
+			hook->run();
+	}
+}
 
 static void init_devices(void)
 {
@@ -45,8 +54,6 @@ static void init_devices(void)
 	}
 	pci_scan();
 	pci_attach();
-	nictest_run(); /* before the switches take the NICs */
-	bench_drivers_take();
 }
 
 /* The rest of the boot, in a world: it may sleep. */
@@ -59,6 +66,7 @@ static void init_main(void *arg)
 	ps2_init();
 	random_init();
 	init_devices();
+	run_hooks(BOOT_DEVICES);
 	net_init();
 	fs_init();
 	ipstack_init();
@@ -68,11 +76,9 @@ static void init_main(void *arg)
 	log_info("ready in %llu ms, %u CPUs, %llu MiB",
 	         (unsigned long long)(time_now() / NS_PER_MS), cpu_count(),
 	         (unsigned long long)(t.total_pages * PAGE_SIZE / MiB));
-	selftest_run();
-	bench_run();
-	disktest_run();
 	vmm_init();
-	panictest();
+	vmimage_start();
+	run_hooks(BOOT_READY);
 }
 
 static void start_init_world(void)
@@ -84,12 +90,6 @@ static void start_init_world(void)
 		panic("no memory for the init world");
 	world_start(w);
 	world_put(w);
-}
-
-/* Every other CPU. */
-static void ap_main(struct percpu *p)
-{
-	sched_run();
 }
 
 static void init_interrupts(void)
@@ -120,12 +120,13 @@ void boot_main(uint32_t magic, pa_t info, pa_t image_base)
 	cpu_init_canary();
 	uart_early_init();
 	multiboot_read(magic, info, image_base);
+	log_init();
 	vga_init();
 	log_info("Tepui " VMK_VERSION ", image at %#llx", (unsigned long long)image_base);
 	cpu_log_features();
 	cpu_patch_smap();
 	cpu_init_control();
-	paging_init();
+	paging_init((uintptr_t)boot_stack_guard);
 	acpi_init();
 	clock_init();
 	rtc_init();
@@ -133,10 +134,10 @@ void boot_main(uint32_t magic, pa_t info, pa_t image_base)
 	mm_init();
 	framebuffer_init();
 	init_interrupts();
-	smp_init_boot_cpu();
+	boot_cpu_init();
 	if (sched_init_cpu(0) != 0 || work_init_worlds() != 0)
 		panic("no memory for the scheduler");
-	smp_start(sched_init_cpu, ap_main);
+	aps_start();
 	start_init_world();
 	sched_run();
 }

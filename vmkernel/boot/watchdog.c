@@ -88,7 +88,7 @@ static bool watchdog_nmi(struct trap_frame *f)
 	 * APIC look at what it holds.
 	 */
 	if (cpu_count() == 1)
-		lapic_write(LAPIC_TPR, 0);
+		lapic_write(APIC_TPR, 0);
 	if (is_stuck(f))
 		panic_frame(f, "cpu%u has been stuck with interrupts off for %u s", cpu_id(),
 		            limit);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Finding PCI functions, and the list of them. Scan, hot plug and removal change the list in one
- * world at a time (boot, then the hot-plug work), under the lock; others read it under the lock.
+ * world at a time (boot, then the hot-plug work), under the mutex; others read it under the mutex.
+ * It is no spin lock: there may be thousands of functions, and whoever walks them may sleep.
  * Spec: PCI 3.0 6.2, PCI-to-PCI Bridge 1.2 3.2.
  */
 #include "bus/pci_impl.h"
@@ -17,7 +18,9 @@ enum { PCI_SLOTS = 32, PCI_FUNCS = 8, PCI_BUSES = 256, PCI_DEPTH_MAX = 32 };
 enum { CLASS_BRIDGE = 0x06, CLASS_USB = 0x0c03 };
 
 static struct list functions = LIST_INIT(functions);
-static struct spinlock functions_lock = SPINLOCK_INIT("pci functions", RANK_DEVICE);
+static struct mutex functions_lock = { SPINLOCK_INIT("pci functions", RANK_WAIT), NULL,
+	                               LIST_INIT(functions_lock.waiters) };
+static unsigned function_count; /* in the list; under functions_lock */
 
 static bool known(uint16_t segment, uint8_t bus, uint8_t slot, uint8_t func)
 {
@@ -73,10 +76,10 @@ static struct pci_dev *function_add(const struct pci_dev *at, struct pci_dev *pa
 	if (p->class_code >> 16 != CLASS_BRIDGE && p->class_code >> 8 != CLASS_USB)
 		pci_set_master(p, false);
 	list_init(&p->dev.link);
-	uint64_t flags = spin_lock_irq(&functions_lock);
-
+	mutex_lock(&functions_lock);
+	p->index = function_count++;
 	list_push_back(&functions, &p->link);
-	spin_unlock_irq(&functions_lock, flags);
+	mutex_unlock(&functions_lock);
 	return p;
 }
 
@@ -193,21 +196,27 @@ void pci_scan(void)
 
 void pci_forget(struct pci_dev *p)
 {
-	uint64_t flags = spin_lock_irq(&functions_lock);
+	struct pci_dev *other;
 
+	mutex_lock(&functions_lock);
 	list_remove(&p->link);
-	spin_unlock_irq(&functions_lock, flags);
+	function_count--;
+	/* The list is in the order of the indices, so that those behind p move up by one. */
+	list_for_each(other, &functions, link)
+		if (other->index > p->index)
+			other->index--;
+	mutex_unlock(&functions_lock);
 	kfree(p);
 }
 
 void pci_for_each(void (*fn)(struct pci_dev *p, void *arg), void *arg)
 {
-	uint64_t flags = spin_lock_irq(&functions_lock);
 	struct pci_dev *p;
 
+	mutex_lock(&functions_lock);
 	list_for_each(p, &functions, link)
 		fn(p, arg);
-	spin_unlock_irq(&functions_lock, flags);
+	mutex_unlock(&functions_lock);
 }
 
 /*

@@ -55,6 +55,7 @@ static int hello(struct ctl_peer *peer, struct ctl_call *c)
 		return ctl_error(c, -EINVAL, "HELLO takes %zu bytes", sizeof(*h));
 	memcpy(r->abi_digest, abi_digest, sizeof(abi_digest));
 	c->reply_len = sizeof(*r);
+	/* The reply tells this kernel's digest all the same, for the client's message. */
 	if (memcmp(h->abi_digest, abi_digest, sizeof(abi_digest)) != 0)
 		return ctl_error(c, -EPROTO,
 		                 "the client was built for another vmkernel: ABI digests differ");
@@ -67,6 +68,7 @@ static int run(struct ctl_peer *peer, const struct ctl_header *h, struct ctl_cal
 {
 	const struct ctl_entry *e;
 
+	/* HELLO and SUBSCRIBE change the connection's own state, so they are no handlers. */
 	if (h->operation == CTL_HELLO)
 		return hello(peer, c);
 	if (!peer->greeted)
@@ -78,6 +80,7 @@ static int run(struct ctl_peer *peer, const struct ctl_header *h, struct ctl_cal
 	e = find(h->operation);
 	if (!e)
 		return ctl_error(c, -ENOSYS, "no operation %#x", h->operation);
+	/* Lengths first, then privilege: a handler may rely on both without a look. */
 	if (c->req_len < e->req_size || c->req_len > e->req_max)
 		return ctl_error(c, -EINVAL, "%s takes %u to %u bytes, not %u", e->name,
 		                 e->req_size, e->req_max, c->req_len);
@@ -101,6 +104,7 @@ enum ctl_verdict ctl_dispatch(struct ctl_peer *peer, const struct ctl_header *h,
 	if (*status == 0)
 		return CTL_REPLY;
 	stat_inc(refused);
+	/* A handler that failed late may have made files: the refusal carries none. */
 	for (unsigned i = 0; i < c->nfds; i++)
 		file_put(c->fds[i]);
 	c->nfds = 0;

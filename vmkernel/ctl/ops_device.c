@@ -2,43 +2,18 @@
 /* Control operations on PCI functions and the drivers of the image. */
 #include "abi/device.h"
 
-#include "vmk/ctl.h"
+#include "ctl/page.h"
 #include "vmk/pci.h"
 #include "vmk/string.h"
 
-struct walk {
-	uint32_t first, index;
-	struct ctl_device_pci *r;
-	const struct pci_dev *parent;
-	int parent_index;
-};
-
-static void find_parent(struct pci_dev *p, void *arg)
-{
-	struct walk *w = arg;
-
-	if (p == w->parent)
-		w->parent_index = (int)w->index;
-	w->index++;
-}
-
-static int parent_index(const struct pci_dev *p)
-{
-	struct walk w = { .parent = p->parent, .parent_index = -1 };
-
-	if (p->parent)
-		pci_for_each(find_parent, &w);
-	return w.parent_index;
-}
-
 static void fill_pci(struct pci_dev *p, void *arg)
 {
-	struct walk *w = arg;
-	struct ctl_pci *o;
+	/* Read once: the hot-plug work may take the driver off while we look. */
+	const struct hcl_driver *driver = READ_ONCE(p->dev.driver);
+	struct ctl_pci *o = page_next(arg);
 
-	if (w->r->page.total++ < w->first || w->r->page.count == CTL_PCI_PAGE)
+	if (!o)
 		return;
-	o = &w->r->pci[w->r->page.count++];
 	o->segment = p->segment;
 	o->bus = p->bus;
 	o->slot = p->slot;
@@ -52,20 +27,15 @@ static void fill_pci(struct pci_dev *p, void *arg)
 	o->subdevice = p->subdevice;
 	o->class_code = p->class_code;
 	o->secondary = p->secondary;
-	o->parent = (int16_t)parent_index(p);
+	o->parent = p->parent ? (int16_t)p->parent->index : -1;
 	str_copy(o->vmk_name, p->dev.vmk_name, sizeof(o->vmk_name));
-	str_copy(o->driver, p->dev.driver ? p->dev.driver->name : "", sizeof(o->driver));
+	str_copy(o->driver, driver ? driver->name : "", sizeof(o->driver));
 	str_copy(o->reason, p->dev.reason ? p->dev.reason : "", sizeof(o->reason));
 }
 
-CTL_OP(CTL_DEVICE_PCI, device_pci, sizeof(struct ctl_page_req), 0, CTL_READ)
+CTL_LIST(CTL_DEVICE_PCI, device_pci, struct ctl_device_pci, pci)
 {
-	const struct ctl_page_req *q = c->req;
-	struct walk w = { .first = q->first, .r = c->reply };
-
-	pci_for_each(fill_pci, &w);
-	c->reply_len = offsetof(struct ctl_device_pci, pci) + w.r->page.count * sizeof(w.r->pci[0]);
-	return 0;
+	pci_for_each(fill_pci, page);
 }
 
 struct bound {
@@ -80,19 +50,17 @@ static void count_bound(struct pci_dev *p, void *arg)
 	b->count += p->dev.driver == b->driver;
 }
 
-CTL_OP(CTL_DEVICE_DRIVERS, device_drivers, sizeof(struct ctl_page_req), 0, CTL_READ)
+CTL_LIST(CTL_DEVICE_DRIVERS, device_drivers, struct ctl_device_drivers, driver)
 {
-	const struct ctl_page_req *q = c->req;
-	struct ctl_device_drivers *r = c->reply;
-
 	SECTION_FOR_EACH(struct hcl_driver, d, drivers) {
-		uint32_t i = r->page.total++;
+		struct ctl_driver *o = page_next(page);
 		struct bound b = { d, 0 };
 
-		if (i < q->first || r->page.count == CTL_DRIVERS_PAGE)
+		if (!o)
 			continue;
-		struct ctl_driver *o = &r->driver[r->page.count++];
-
+		/*
+		 * A walk of its own for each driver: drivers are few, and a count needs no table.
+		 */
 		pci_for_each(count_bound, &b);
 		str_copy(o->name, d->name, sizeof(o->name));
 		str_copy(o->desc, d->desc, sizeof(o->desc));
@@ -100,7 +68,4 @@ CTL_OP(CTL_DEVICE_DRIVERS, device_drivers, sizeof(struct ctl_page_req), 0, CTL_R
 		o->bound = b.count;
 		o->rows = d->match_count;
 	}
-	c->reply_len = offsetof(struct ctl_device_drivers, driver) +
-	               r->page.count * sizeof(r->driver[0]);
-	return 0;
 }

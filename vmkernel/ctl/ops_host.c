@@ -2,9 +2,9 @@
 /* Control operations on the host: identity, log, counters, CPUs, memory, power, peek. */
 #include "abi/host.h"
 
+#include "ctl/page.h"
 #include "vmk/boot.h"
 #include "vmk/cpu.h"
-#include "vmk/ctl.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
 #include "vmk/stat.h"
@@ -62,6 +62,7 @@ CTL_OP_VAR(CTL_HOST_LOG_MARK, host_log_mark, 1, 256, 0, CTL_OPERATE)
 
 	memcpy(text, c->req, c->req_len);
 	text[c->req_len] = 0;
+	/* One mark is one line of the log: no control characters. */
 	for (char *p = text; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = '?';
@@ -69,24 +70,17 @@ CTL_OP_VAR(CTL_HOST_LOG_MARK, host_log_mark, 1, 256, 0, CTL_OPERATE)
 	return 0;
 }
 
-CTL_OP(CTL_HOST_STATS, host_stats, sizeof(struct ctl_page_req), 0, CTL_READ)
+CTL_LIST(CTL_HOST_STATS, host_stats, struct ctl_host_stats, stat)
 {
-	const struct ctl_page_req *q = c->req;
-	struct ctl_host_stats *r = c->reply;
-
 	SECTION_FOR_EACH(struct stat_entry, e, stats) {
-		uint32_t i = r->page.total++;
+		struct ctl_stat *s = page_next(page);
 
-		if (i < q->first || r->page.count == CTL_STATS_PAGE)
+		if (!s)
 			continue;
-		struct ctl_stat *s = &r->stat[r->page.count++];
-
 		str_copy(s->name, e->name, sizeof(s->name));
 		str_copy(s->help, e->help, sizeof(s->help));
 		s->value = READ_ONCE(*e->value);
 	}
-	c->reply_len = offsetof(struct ctl_host_stats, stat) + r->page.count * sizeof(r->stat[0]);
-	return 0;
 }
 
 CTL_OP(CTL_HOST_POWER, host_power, sizeof(struct ctl_host_power), 0, CTL_ADMIN)
@@ -118,6 +112,7 @@ CTL_OP(CTL_HOST_PEEK, host_peek, sizeof(struct ctl_host_peek), 0, CTL_ADMIN)
 
 	if (q->length == 0 || q->length > 4096)
 		return ctl_error(c, -EINVAL, "peek reads 1 to 4096 bytes");
+	/* Kernel half only, and without wrap-around. */
 	if (q->address < 0xffff800000000000ull || q->address + q->length < q->address)
 		return ctl_error(c, -EFAULT, "%#lx is no kernel address", q->address);
 	if (!peek_mapped(q->address, q->length))
@@ -160,24 +155,21 @@ CTL_OP(CTL_HOST_CPUID, host_cpuid, sizeof(struct ctl_host_cpuid),
 	return 0;
 }
 
-CTL_OP(CTL_HOST_CPUS, host_cpus, sizeof(struct ctl_page_req), 0, CTL_READ)
+CTL_LIST(CTL_HOST_CPUS, host_cpus, struct ctl_host_cpus, cpu)
 {
-	const struct ctl_page_req *q = c->req;
-	struct ctl_host_cpus *r = c->reply;
-
-	r->page.total = cpu_count();
-	for (uint32_t i = q->first; i < r->page.total && r->page.count < CTL_CPUS_PAGE; i++) {
-		struct ctl_cpu *cpu = &r->cpu[r->page.count++];
+	/* CPUs are never removed, so ids are dense. */
+	for (uint32_t i = 0; i < cpu_count(); i++) {
+		struct ctl_cpu *cpu = page_next(page);
 		struct world_times t;
 
+		if (!cpu)
+			continue;
 		cpu->id = i;
 		cpu->apic_id = cpu_apic_id(i);
 		cpu->node = cpu_node(i);
 		world_times_get(percpu[i]->idle, &t);
 		cpu->idle_ns = t.used;
 	}
-	c->reply_len = offsetof(struct ctl_host_cpus, cpu) + r->page.count * sizeof(r->cpu[0]);
-	return 0;
 }
 
 static void fill_node(struct ctl_node_memory *n, const struct mm_totals *t)
@@ -201,6 +193,7 @@ CTL_OP(CTL_HOST_MEMORY, host_memory, 0, sizeof(struct ctl_host_memory), CTL_READ
 	struct ctl_host_memory *r = c->reply;
 	struct mm_totals t;
 
+	/* Owners by name: their numbers may change from one build to the next. */
 	STATIC_ASSERT((int)FRAME_OWNERS <= (int)CTL_MEMORY_OWNERS);
 	r->nodes = MIN(mm_nodes(), (unsigned)CTL_MEMORY_NODES);
 	r->owners = FRAME_OWNERS;

@@ -11,18 +11,8 @@
 #include "lwip/udp.h"
 #include "ip/ip.h"
 #include "ip/route.h"
-#include "vmk/ctl.h"
+#include "ctl/page.h"
 #include "vmk/string.h"
-
-/* The entry of a page's array for item number page->total, or NULL when it is on another page. */
-#define NEXT(c, r, member)                                                    \
-	({                                                                    \
-		const struct ctl_page_req *q_ = (c)->req;                     \
-		uint32_t at_ = (r)->page.total++;                             \
-		at_ < q_->first || (r)->page.count == ARRAY_SIZE((r)->member) \
-			? NULL                                                \
-			: &(r)->member[(r)->page.count++];                    \
-	})
 
 static bool named(const char *name, size_t size)
 {
@@ -42,9 +32,7 @@ static void put_ip(uint8_t out[16], const ip_addr_t *a)
 static void fill_vmknic(struct ctl_vmknic *o, const struct vmknic *nic)
 {
 	const struct netif *n = &nic->netif;
-	struct port_stats s;
 
-	port_stats_get(nic->port, &s);
 	str_copy(o->name, nic->name, sizeof(o->name));
 	str_copy(o->portgroup, nic->group, sizeof(o->portgroup));
 	memcpy(o->mac, nic->mac, sizeof(o->mac));
@@ -69,35 +57,25 @@ static void fill_vmknic(struct ctl_vmknic *o, const struct vmknic *nic)
 
 		o->ipv6_state[o->ipv6_count++] = by_hand ? shown | 4 : shown;
 	}
-	o->counters = (struct ctl_net_counters){
-		s.rx_packets,
-		s.rx_bytes,
-		s.rx_multicast,
-		s.rx_broadcast,
-		s.rx_dropped + nic->rx_dropped,
-		s.tx_packets,
-		s.tx_bytes,
-		s.tx_multicast,
-		s.tx_broadcast,
-		s.tx_dropped + nic->tx_dropped,
-	};
+	/* What the port let through and the stack had no room for is dropped too. */
+	port_stats_get(nic->port, &o->counters);
+	o->counters.rx_dropped += nic->rx_dropped;
+	o->counters.tx_dropped += nic->tx_dropped;
 }
 
-CTL_OP(CTL_NET_VMKNICS, net_vmknics, sizeof(struct ctl_page_req), sizeof(struct ctl_net_vmknics),
-       CTL_READ)
+CTL_LIST(CTL_NET_VMKNICS, net_vmknics, struct ctl_net_vmknics, vmknic)
 {
-	struct ctl_net_vmknics *r = c->reply;
 	struct vmknic *nic;
 
+	/* lwIP's lists and the NICs change under this lock alone. */
 	mutex_lock(&ip_lock);
 	list_for_each(nic, &vmknics, link) {
-		struct ctl_vmknic *o = NEXT(c, r, vmknic);
+		struct ctl_vmknic *o = page_next(page);
 
 		if (o)
 			fill_vmknic(o, nic);
 	}
 	mutex_unlock(&ip_lock);
-	return 0;
 }
 
 CTL_OP(CTL_NET_VMKNIC_ADD, net_vmknic_add, sizeof(struct ctl_net_vmknic_add), 0, CTL_ADMIN)
@@ -154,10 +132,8 @@ static void put_route4(struct ctl_net_route *o, const struct vmknic *nic, uint32
 	o->source = source;
 }
 
-CTL_OP(CTL_NET_ROUTES, net_routes, sizeof(struct ctl_page_req), sizeof(struct ctl_net_routes),
-       CTL_READ)
+CTL_LIST(CTL_NET_ROUTES, net_routes, struct ctl_net_routes, route)
 {
-	struct ctl_net_routes *r = c->reply;
 	const struct ip_route *route;
 	struct vmknic *nic;
 
@@ -167,14 +143,15 @@ CTL_OP(CTL_NET_ROUTES, net_routes, sizeof(struct ctl_page_req), sizeof(struct ct
 		uint32_t a = netif_ip4_addr(n)->addr, m = netif_ip4_netmask(n)->addr,
 			 g = netif_ip4_gw(n)->addr;
 
+		/* lwIP keeps one default route, the default interface's gateway. */
 		if (g && n == netif_default)
-			put_route4(NEXT(c, r, route), nic, 0, 0, g,
+			put_route4(page_next(page), nic, 0, 0, g,
 			           nic->dhcp ? CTL_ROUTE_DHCP : CTL_ROUTE_STATIC);
 		if (a)
-			put_route4(NEXT(c, r, route), nic, a & m, m, 0, CTL_ROUTE_INTERFACE);
+			put_route4(page_next(page), nic, a & m, m, 0, CTL_ROUTE_INTERFACE);
 	}
 	for (unsigned i = 0; (route = ip_route_at(i)); i++) {
-		struct ctl_net_route *o = NEXT(c, r, route);
+		struct ctl_net_route *o = page_next(page);
 
 		if (!o)
 			continue;
@@ -185,7 +162,6 @@ CTL_OP(CTL_NET_ROUTES, net_routes, sizeof(struct ctl_page_req), sizeof(struct ct
 		o->source = CTL_ROUTE_STATIC;
 	}
 	mutex_unlock(&ip_lock);
-	return 0;
 }
 
 CTL_OP(CTL_NET_ROUTE_ADD, net_route_add, sizeof(struct ctl_net_route), 0, CTL_ADMIN)
@@ -224,17 +200,15 @@ CTL_OP(CTL_NET_DNS_SET, net_dns_set, sizeof(struct ctl_net_dns), 0, CTL_ADMIN)
 	return ip_dns_set(r->ipv4, r->count);
 }
 
-CTL_OP(CTL_NET_CONNECTIONS, net_connections, sizeof(struct ctl_page_req),
-       sizeof(struct ctl_net_connections), CTL_READ)
+CTL_LIST(CTL_NET_CONNECTIONS, net_connections, struct ctl_net_connections, connection)
 {
 	/* lwIP's states in Linux's numbers. */
 	static const uint8_t states[] = { 7, 10, 2, 3, 1, 4, 5, 8, 11, 9, 6 };
-	struct ctl_net_connections *r = c->reply;
 
 	mutex_lock(&ip_lock);
 	for (unsigned i = 0; i < NUM_TCP_PCB_LISTS; i++)
 		for (const struct tcp_pcb *p = *tcp_pcb_lists[i]; p; p = p->next) {
-			struct ctl_connection *o = NEXT(c, r, connection);
+			struct ctl_connection *o = page_next(page);
 
 			if (!o)
 				continue;
@@ -243,15 +217,20 @@ CTL_OP(CTL_NET_CONNECTIONS, net_connections, sizeof(struct ctl_page_req),
 			o->state = states[p->state];
 			put_ip(o->local, &p->local_ip);
 			o->local_port = p->local_port;
+			/* A listener's control block is shorter: nothing below exists in it. */
 			if (p->state == LISTEN)
 				continue;
 			put_ip(o->remote, &p->remote_ip);
 			o->remote_port = p->remote_port;
+			/*
+			 * Bytes received and not yet read, as lwIP knows them: what its window
+			 * lacks.
+			 */
 			o->recv_queue = (uint32_t)(TCP_WND_MAX(p) - p->rcv_wnd);
 			o->send_queue = (uint32_t)(TCP_SND_BUF - p->snd_buf);
 		}
 	for (const struct udp_pcb *p = udp_pcbs; p; p = p->next) {
-		struct ctl_connection *o = NEXT(c, r, connection);
+		struct ctl_connection *o = page_next(page);
 
 		if (!o)
 			continue;
@@ -263,20 +242,17 @@ CTL_OP(CTL_NET_CONNECTIONS, net_connections, sizeof(struct ctl_page_req),
 		o->remote_port = p->remote_port;
 	}
 	mutex_unlock(&ip_lock);
-	return 0;
 }
 
-CTL_OP(CTL_NET_NEIGHBORS, net_neighbors, sizeof(struct ctl_page_req),
-       sizeof(struct ctl_net_neighbors), CTL_READ)
+CTL_LIST(CTL_NET_NEIGHBORS, net_neighbors, struct ctl_net_neighbors, neighbor)
 {
-	struct ctl_net_neighbors *r = c->reply;
-
 	mutex_lock(&ip_lock);
 	for (size_t i = 0; i < ARP_TABLE_SIZE; i++) {
 		ip4_addr_t *ip;
 		struct netif *n;
 		struct eth_addr *mac;
-		struct ctl_neighbor *o = etharp_get_entry(i, &ip, &n, &mac) ? NEXT(c, r, neighbor)
+		/* etharp_get_entry gives stable entries only. */
+		struct ctl_neighbor *o = etharp_get_entry(i, &ip, &n, &mac) ? page_next(page)
 		                                                            : NULL;
 
 		if (!o)
@@ -288,7 +264,7 @@ CTL_OP(CTL_NET_NEIGHBORS, net_neighbors, sizeof(struct ctl_page_req),
 	}
 	for (int i = 0; i < LWIP_ND6_NUM_NEIGHBORS; i++) {
 		const struct nd6_neighbor_cache_entry *e = &neighbor_cache[i];
-		struct ctl_neighbor *o = e->state != ND6_NO_ENTRY && e->netif ? NEXT(c, r, neighbor)
+		struct ctl_neighbor *o = e->state != ND6_NO_ENTRY && e->netif ? page_next(page)
 		                                                              : NULL;
 
 		if (!o)
@@ -300,5 +276,4 @@ CTL_OP(CTL_NET_NEIGHBORS, net_neighbors, sizeof(struct ctl_page_req),
 		str_copy(o->vmknic, ip_netif_name(e->netif), sizeof(o->vmknic));
 	}
 	mutex_unlock(&ip_lock);
-	return 0;
 }

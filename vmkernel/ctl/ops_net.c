@@ -1,48 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Control of the virtual network: NICs, switches, port groups, ports, capture. */
 #include "abi/net.h"
+#include "ctl/capture_file.h"
+#include "ctl/page.h"
 #include "net/net.h"
-#include "vmk/ctl.h"
 #include "vmk/driver.h"
 #include "vmk/string.h"
-
-/* Collects one page of a list: entries before `first` are only counted. */
-struct pager {
-	struct ctl_page *page;
-	uint32_t first, room;
-	void *entries;
-	size_t size;
-};
-
-static struct pager pager(struct ctl_call *c, void *entries, size_t size, uint32_t room)
-{
-	const struct ctl_page_req *req = c->req;
-
-	return (struct pager){ c->reply, req->first, room, entries, size };
-}
-
-static void *next(struct pager *p)
-{
-	uint32_t at = p->page->total++;
-
-	if (at < p->first || p->page->count == p->room)
-		return NULL;
-	return (char *)p->entries + p->size * p->page->count++;
-}
-
-#define PAGED(op, id, reply_type, member)                                                          \
-	static void fill_##id(struct pager *p);                                                    \
-	CTL_OP(op, id, sizeof(struct ctl_page_req), sizeof(struct reply_type), CTL_READ)           \
-	{                                                                                          \
-		struct reply_type *r = c->reply;                                                   \
-		STATIC_ASSERT(sizeof(*r) <= CTL_PAYLOAD_MAX);                                      \
-		struct pager p = pager(c, r->member, sizeof(r->member[0]), ARRAY_SIZE(r->member)); \
-		mutex_lock(&net_config);                                                           \
-		fill_##id(&p);                                                                     \
-		mutex_unlock(&net_config);                                                         \
-		return 0;                                                                          \
-	}                                                                                          \
-	static void fill_##id(struct pager *p)
 
 static bool named(const char *name, size_t size)
 {
@@ -53,14 +16,13 @@ static bool named(const char *name, size_t size)
 
 static void add_nic(struct uplink *u, void *arg)
 {
-	struct ctl_nic *n = next(arg);
+	struct ctl_nic *n = page_next(arg);
 
 	if (!n)
 		return;
-	const struct uplink_stats *s = &u->stats;
-
 	str_copy(n->name, u->name, sizeof(n->name));
 	str_copy(n->driver, u->driver ? u->driver : "", sizeof(n->driver));
+	/* A NIC of a test or of software has no device. */
 	if (u->device) {
 		str_copy(n->pci, u->device->name, sizeof(n->pci));
 		if (u->device->match)
@@ -73,20 +35,17 @@ static void add_nic(struct uplink *u, void *arg)
 	n->speed_mbps = u->speed_mbps;
 	n->mtu = u->mtu;
 	n->caps = u->caps;
-	n->counters = (struct ctl_net_counters){
-		s->rx_packets, s->rx_bytes, s->rx_multicast, s->rx_broadcast, s->rx_dropped,
-		s->tx_packets, s->tx_bytes, s->tx_multicast, s->tx_broadcast, s->tx_dropped,
-	};
-	n->rx_errors = s->rx_errors;
-	n->rx_length_errors = s->rx_length_errors;
-	n->rx_crc_errors = s->rx_crc_errors;
-	n->rx_no_buffer = s->rx_no_buffer;
-	n->tx_errors = s->tx_errors;
+	n->counters = u->stats;
+	n->rx_errors = u->errors.rx;
+	n->rx_length_errors = u->errors.rx_length;
+	n->rx_crc_errors = u->errors.rx_crc;
+	n->rx_no_buffer = u->errors.rx_no_buffer;
+	n->tx_errors = u->errors.tx;
 }
 
-PAGED(CTL_NET_NICS, net_nics, ctl_net_nics, nic)
+CTL_LIST(CTL_NET_NICS, net_nics, struct ctl_net_nics, nic)
 {
-	uplink_for_each(add_nic, p);
+	uplink_for_each(add_nic, page);
 }
 
 static struct ctl_net_policy policy_out(const struct net_policy *p)
@@ -97,12 +56,13 @@ static struct ctl_net_policy policy_out(const struct net_policy *p)
 	};
 }
 
-PAGED(CTL_NET_VSWITCHES, net_vswitches, ctl_net_vswitches, vswitch)
+CTL_LIST(CTL_NET_VSWITCHES, net_vswitches, struct ctl_net_vswitches, vswitch)
 {
 	struct vswitch *vs;
 
+	mutex_lock(&net_config);
 	list_for_each(vs, &vswitches, link) {
-		struct ctl_vswitch *v = next(p);
+		struct ctl_vswitch *v = page_next(page);
 
 		if (!v)
 			continue;
@@ -111,22 +71,28 @@ PAGED(CTL_NET_VSWITCHES, net_vswitches, ctl_net_vswitches, vswitch)
 		v->ports = vs->ports;
 		v->mtu = vs->mtu;
 		v->uplinks = vs->uplinks;
+		/*
+		 * Configured names, whether the NIC is there or not; `active` is what carries the
+		 * traffic.
+		 */
 		for (unsigned i = 0; i < vs->uplinks; i++)
 			str_copy(v->uplink[i], vs->uplink[i].name, sizeof(v->uplink[i]));
 		if (vs->active)
 			str_copy(v->active, vs->active->name, sizeof(v->active));
 		v->policy = policy_out(&vs->policy);
 	}
+	mutex_unlock(&net_config);
 }
 
-PAGED(CTL_NET_PORTGROUPS, net_portgroups, ctl_net_portgroups, portgroup)
+CTL_LIST(CTL_NET_PORTGROUPS, net_portgroups, struct ctl_net_portgroups, portgroup)
 {
 	struct vswitch *vs;
 	struct portgroup *g;
 
+	mutex_lock(&net_config);
 	list_for_each(vs, &vswitches, link)
 		list_for_each(g, &vs->groups, link) {
-			struct ctl_portgroup *o = next(p);
+			struct ctl_portgroup *o = page_next(page);
 
 			if (!o)
 				continue;
@@ -136,19 +102,20 @@ PAGED(CTL_NET_PORTGROUPS, net_portgroups, ctl_net_portgroups, portgroup)
 			o->clients = g->ports;
 			o->policy = policy_out(&g->own);
 		}
+	mutex_unlock(&net_config);
 }
 
-PAGED(CTL_NET_PORTS, net_ports, ctl_net_ports, port)
+CTL_LIST(CTL_NET_PORTS, net_ports, struct ctl_net_ports, port)
 {
 	struct port *t;
 
+	/* Ports come, go and change group under this lock. */
+	mutex_lock(&net_config);
 	list_for_each(t, &ports, link) {
-		struct ctl_port *o = next(p);
-		struct port_stats s;
+		struct ctl_port *o = page_next(page);
 
 		if (!o)
 			continue;
-		port_stats_get(t, &s);
 		o->id = t->id;
 		o->world = t->world;
 		str_copy(o->client, t->client, sizeof(o->client));
@@ -159,11 +126,9 @@ PAGED(CTL_NET_PORTS, net_ports, ctl_net_ports, port)
 		memcpy(o->mac, t->mac, sizeof(o->mac));
 		o->connected = t->connected;
 		o->promiscuous = t->promisc;
-		o->counters = (struct ctl_net_counters){
-			s.rx_packets, s.rx_bytes, s.rx_multicast, s.rx_broadcast, s.rx_dropped,
-			s.tx_packets, s.tx_bytes, s.tx_multicast, s.tx_broadcast, s.tx_dropped,
-		};
+		port_stats_get(t, &o->counters);
 	}
+	mutex_unlock(&net_config);
 }
 
 CTL_OP(CTL_NET_VSWITCH_ADD, net_vswitch_add, sizeof(struct ctl_net_vswitch_set), 0, CTL_ADMIN)
@@ -245,7 +210,7 @@ CTL_OP(CTL_NET_POLICY, net_policy, sizeof(struct ctl_net_policy_set), 0, CTL_ADM
 CTL_OP(CTL_NET_CAPTURE, net_capture, sizeof(struct ctl_net_capture), 0, CTL_ADMIN)
 {
 	const struct ctl_net_capture *r = c->req;
-	int err = named(r->what, sizeof(r->what)) ? capture_open(r->what, r->snap, &c->fds[0])
+	int err = named(r->what, sizeof(r->what)) ? capture_file(r->what, r->snap, &c->fds[0])
 	                                          : -EINVAL;
 
 	if (!err)

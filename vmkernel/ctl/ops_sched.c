@@ -2,25 +2,18 @@
 /* Control operations on worlds and groups. */
 #include "abi/sched.h"
 
-#include "vmk/ctl.h"
+#include "ctl/page.h"
 #include "vmk/string.h"
 #include "vmk/user.h"
 #include "vmk/world.h"
 
-struct fill {
-	uint32_t first;
-	struct ctl_sched_worlds *r;
-};
-
 static void fill_world(struct world *w, void *arg)
 {
-	struct fill *f = arg;
+	struct ctl_world *o = page_next(arg);
 	struct world_times t;
-	struct ctl_world *o;
 
-	if (f->r->page.total++ < f->first || f->r->page.count == CTL_WORLDS_PAGE)
+	if (!o)
 		return;
-	o = &f->r->world[f->r->page.count++];
 	world_times_get(w, &t);
 	o->id = world_id(w);
 	o->kind = world_kind(w);
@@ -35,30 +28,17 @@ static void fill_world(struct world *w, void *arg)
 	str_copy(o->name, world_name(w), sizeof(o->name));
 }
 
-CTL_OP(CTL_SCHED_WORLDS, sched_worlds, sizeof(struct ctl_page_req), 0, CTL_READ)
+CTL_LIST(CTL_SCHED_WORLDS, sched_worlds, struct ctl_sched_worlds, world)
 {
-	const struct ctl_page_req *q = c->req;
-	struct fill f = { q->first, c->reply };
-
-	world_for_each(fill_world, &f);
-	c->reply_len = offsetof(struct ctl_sched_worlds, world) +
-	               f.r->page.count * sizeof(f.r->world[0]);
-	return 0;
+	world_for_each(fill_world, page);
 }
-
-struct fill_groups {
-	uint32_t first;
-	struct ctl_sched_groups *r;
-};
 
 static void fill_group(const struct group_info *g, void *arg)
 {
-	struct fill_groups *f = arg;
-	struct ctl_group *o;
+	struct ctl_group *o = page_next(arg);
 
-	if (f->r->page.total++ < f->first || f->r->page.count == CTL_GROUPS_PAGE)
+	if (!o)
 		return;
-	o = &f->r->group[f->r->page.count++];
 	o->id = g->id;
 	o->parent = g->parent;
 	o->shares = g->sched.shares;
@@ -69,15 +49,9 @@ static void fill_group(const struct group_info *g, void *arg)
 	str_copy(o->name, g->name, sizeof(o->name));
 }
 
-CTL_OP(CTL_SCHED_GROUPS, sched_groups, sizeof(struct ctl_page_req), 0, CTL_READ)
+CTL_LIST(CTL_SCHED_GROUPS, sched_groups, struct ctl_sched_groups, group)
 {
-	const struct ctl_page_req *q = c->req;
-	struct fill_groups f = { q->first, c->reply };
-
-	group_for_each(fill_group, &f);
-	c->reply_len = offsetof(struct ctl_sched_groups, group) +
-	               f.r->page.count * sizeof(f.r->group[0]);
-	return 0;
+	group_for_each(fill_group, page);
 }
 
 CTL_OP(CTL_SCHED_GROUP_SET, sched_group_set, sizeof(struct ctl_sched_group_set), 0, CTL_ADMIN)

@@ -2,19 +2,14 @@
 /* Control operations on block devices and datastores. */
 #include "abi/storage.h"
 
+#include "ctl/page.h"
 #include "fs/dsfs.h"
 #include "storage/ds/ds.h"
 #include "vmk/blk.h"
-#include "vmk/ctl.h"
 #include "vmk/driver.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
 #include "vmk/world.h"
-
-struct walk {
-	uint32_t first;
-	struct ctl_storage_devices *r;
-};
 
 static uint32_t flags_of(struct blk_dev *d)
 {
@@ -28,14 +23,12 @@ static uint32_t flags_of(struct blk_dev *d)
 	       (d->exclusive ? CTL_BLK_IN_USE : 0) | kinds[blk_part_kind(d->type_guid)];
 }
 
-static void fill(struct blk_dev *d, void *arg)
+static void fill_device(struct blk_dev *d, void *arg)
 {
-	struct walk *w = arg;
-	struct ctl_blk *o;
+	struct ctl_blk *o = page_next(arg);
 
-	if (w->r->page.total++ < w->first || w->r->page.count == CTL_BLKS_PAGE)
+	if (!o)
 		return;
-	o = &w->r->blk[w->r->page.count++];
 	str_copy(o->id, d->id, sizeof(o->id));
 	str_copy(o->node, d->node, sizeof(o->node));
 	str_copy(o->vendor, d->vendor, sizeof(o->vendor));
@@ -43,6 +36,7 @@ static void fill(struct blk_dev *d, void *arg)
 	str_copy(o->serial, d->serial, sizeof(o->serial));
 	str_copy(o->revision, d->revision, sizeof(o->revision));
 	str_copy(o->part_name, d->part_name, sizeof(o->part_name));
+	/* Partitions have their disk's device. */
 	if (d->device) {
 		str_copy(o->adapter, d->device->vmk_name, sizeof(o->adapter));
 		str_copy(o->pci, d->device->name, sizeof(o->pci));
@@ -59,15 +53,9 @@ static void fill(struct blk_dev *d, void *arg)
 	memcpy(o->part_guid, d->part_guid, sizeof(o->part_guid));
 }
 
-CTL_OP(CTL_STORAGE_DEVICES, storage_devices, sizeof(struct ctl_page_req), 0, CTL_READ)
+CTL_LIST(CTL_STORAGE_DEVICES, storage_devices, struct ctl_storage_devices, blk)
 {
-	const struct ctl_page_req *q = c->req;
-	struct walk w = { q->first, c->reply };
-
-	blk_for_each(fill, &w);
-	c->reply_len = offsetof(struct ctl_storage_devices, blk) +
-	               w.r->page.count * sizeof(w.r->blk[0]);
-	return 0;
+	blk_for_each(fill_device, page);
 }
 
 /* The device that a request names, opened. */
@@ -120,6 +108,7 @@ CTL_OP(CTL_STORAGE_MOUNT, storage_mount, sizeof(struct ctl_storage_device), 0, C
 
 	if (err)
 		return err;
+	/* find() opened it as one of many; the volume needs it for itself. */
 	blk_close(d, false);
 	err = blk_open(d, true);
 	if (err)
@@ -146,19 +135,12 @@ CTL_OP(CTL_STORAGE_UNMOUNT, storage_unmount, sizeof(struct ctl_storage_device), 
 	                        : err;
 }
 
-struct volume_walk {
-	uint32_t first;
-	struct ctl_storage_volumes *r;
-};
-
 static void fill_volume(const struct dsfs_info *v, void *arg)
 {
-	struct volume_walk *w = arg;
-	struct ctl_volume *o;
+	struct ctl_volume *o = page_next(arg);
 
-	if (w->r->page.total++ < w->first || w->r->page.count == CTL_VOLUMES_PAGE)
+	if (!o)
 		return;
-	o = &w->r->volume[w->r->page.count++];
 	str_copy(o->device, v->dev->id, sizeof(o->device));
 	str_copy(o->label, v->label, sizeof(o->label));
 	str_copy(o->damage, v->damage, sizeof(o->damage));
@@ -168,15 +150,9 @@ static void fill_volume(const struct dsfs_info *v, void *arg)
 	o->read_only = v->read_only;
 }
 
-CTL_OP(CTL_STORAGE_VOLUMES, storage_volumes, sizeof(struct ctl_page_req), 0, CTL_READ)
+CTL_LIST(CTL_STORAGE_VOLUMES, storage_volumes, struct ctl_storage_volumes, volume)
 {
-	const struct ctl_page_req *q = c->req;
-	struct volume_walk w = { q->first, c->reply };
-
-	dsfs_for_each(fill_volume, &w);
-	c->reply_len = offsetof(struct ctl_storage_volumes, volume) +
-	               w.r->page.count * sizeof(w.r->volume[0]);
-	return 0;
+	dsfs_for_each(fill_volume, page);
 }
 
 CTL_OP(CTL_STORAGE_STATS, storage_stats, sizeof(struct ctl_storage_device),
@@ -192,6 +168,7 @@ CTL_OP(CTL_STORAGE_STATS, storage_stats, sizeof(struct ctl_storage_device),
 		return err;
 	blk_stats_get(d, &s);
 	blk_close(d, false);
+	/* The arrays are copied as they are: abi/storage.h has their lengths as numbers. */
 	STATIC_ASSERT(BLK_OPS == 5);
 	memcpy(o->ops, s.ops, sizeof(o->ops));
 	memcpy(o->bytes, s.bytes, sizeof(o->bytes));
@@ -219,6 +196,7 @@ CTL_OP(CTL_STORAGE_WORLDS, storage_worlds, sizeof(struct ctl_storage_device), 0,
 	o->reserved = 0;
 	blk_close(d, false);
 	for (unsigned i = 0; i < o->count; i++) {
+		/* A world may have ended since: its row stays, without a name. */
 		struct world *w = rows[i].id ? world_find(rows[i].id) : NULL;
 
 		o->world[i] = (struct ctl_blk_world){ .id = rows[i].id,

@@ -38,6 +38,10 @@ CTL_OP(CTL_VM_CREATE, vm_create, sizeof(struct vm_config), sizeof(struct vm_crea
 		                 VM_CPUS_MAX);
 	if (err)
 		return err;
+	/*
+	 * The caller gets the guest's memory as a descriptor: hostd loads kernel and tables through
+	 * it.
+	 */
 	err = memobj_file(gmem_object(vm_gmem(vm)), &c->fds[0]);
 	if (err) {
 		vm_destroy(vm);

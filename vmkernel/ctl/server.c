@@ -38,8 +38,8 @@ struct ctl_conn {
 	struct mutex send;
 	bool missed; /* an event came while a reply was on its way: CTL_EVENT says so after it */
 	struct ctl_header head;
-	uint8_t request[CTL_PAYLOAD_MAX];
-	uint8_t reply[CTL_PAYLOAD_MAX];
+	uint8_t request[CTL_PAYLOAD_MAX] __aligned(8); /* both hold structures of the ABI */
+	uint8_t reply[CTL_PAYLOAD_MAX] __aligned(8);
 };
 
 struct event {
@@ -99,11 +99,16 @@ static void serve(struct ctl_conn *conn)
 
 		if (recv_all(conn->sock, &conn->head, sizeof(conn->head)) != 0)
 			return;
+		/*
+		 * Sequence 0 is for events. After a bad header the stream has no place to go on
+		 * from.
+		 */
 		if (!ctl_length_ok(&conn->head) || conn->head.sequence == 0 ||
 		    recv_all(conn->sock, conn->request, conn->head.length) != 0) {
 			stat_inc(bad_frames);
 			return;
 		}
+		/* Handlers fill what they know: no byte of an earlier reply goes to the client. */
 		memset(conn->reply, 0, sizeof(conn->reply));
 		verdict = ctl_dispatch(&conn->peer, &conn->head, &c, &status);
 		if (answer(conn, &c, status) != 0 || verdict == CTL_CLOSE)
@@ -143,6 +148,7 @@ static int conn_start(struct file *sock, const struct ucred *peer)
 		vfree(conn);
 		return err;
 	}
+	/* In the list before it runs: conn_main takes it out. */
 	mutex_lock(&lock);
 	list_push_back(&conns, &conn->link);
 	conn_count++;
@@ -159,6 +165,10 @@ static void listen_main(void *arg)
 	for (;;) {
 		struct file *sock;
 		struct ucred peer;
+		/*
+		 * Out of memory passes: the socket is the only way to control the host, so this
+		 * world never ends.
+		 */
 		int err = unix_accept_kernel(listener, &sock, &peer);
 
 		if (err) {
@@ -181,6 +191,7 @@ void ctl_event(uint32_t kind, const void *data, uint32_t len)
 	uint64_t flags = spin_lock_irq(&event_lock);
 
 	stat_inc(events);
+	/* Any context: what has no room is dropped and counted, never waited for. */
 	if (ring_count == EVENTS_MAX || len > EVENT_BYTES) {
 		stat_inc(events_lost);
 	} else {
@@ -203,6 +214,7 @@ static bool next_event(struct event *e)
 		ring_head = (ring_head + 1) % EVENTS_MAX;
 		ring_count--;
 	}
+	/* Copied out: sending sleeps, and the ring is a spin lock's. */
 	spin_unlock_irq(&event_lock, flags);
 	return any;
 }
@@ -214,6 +226,10 @@ static void send_event(struct ctl_conn *conn, struct event *e)
 
 	if (!conn->peer.subscribed)
 		return;
+	/*
+	 * A reply is on its way, perhaps blocked: the event may not go into the middle of it, and
+	 * others must not wait.
+	 */
 	if (!mutex_trylock(&conn->send)) {
 		store_release(&conn->missed, true);
 		return;
@@ -251,6 +267,7 @@ void ctl_init(void)
 	mutex_init(&lock, "ctl connections");
 	list_init(&conns);
 	work_init(&event_work, send_events);
+	/* 0600: root alone connects; hostd, which runs as root, decides about accounts. */
 	err = unix_listen_kernel(CTL_SOCKET, 0600, 16, &listener);
 	if (err == 0) {
 		attr.arg = listener;

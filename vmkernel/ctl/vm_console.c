@@ -28,6 +28,7 @@ static ssize_t console_read(struct file *f, struct uio *u, uint64_t *pos)
 	int err;
 
 	for (;;) {
+		/* The end is reported only after everything before it was read. */
 		n = vconsole_read(c, buf, MIN(u->left, sizeof(buf)), &end);
 		if (n || end || !u->left)
 			break;

@@ -55,6 +55,7 @@ static int window_get(struct window *w, size_t bytes)
 	w->order = 0;
 	while (w->order < WINDOW_ORDER && PAGE_SIZE << w->order < bytes)
 		w->order++;
+	/* A smaller window serves as well when memory is fragmented. */
 	while ((w->pa = page_alloc(w->order, FRAME_DMA, 0)) == PA_NONE)
 		if (w->order-- == 0)
 			return -ENOMEM;
@@ -101,6 +102,7 @@ static int step_write(struct blk_dev *d, const struct window *w, struct uio *u, 
 	bool edge = whole != n;
 	int err = 0;
 
+	/* Read, change, write of one block: two writers of its halves must not undo each other. */
 	if (edge) {
 		mutex_lock(&edge_lock);
 		err = window_rw(d, w, BLK_READ, pos - skip, whole);
@@ -129,6 +131,7 @@ static ssize_t transfer(struct file *f, struct uio *u, uint64_t *pos, bool write
 		size_t skip, n = step_of(d, &w, *pos, MIN(u->left, size - *pos), &skip);
 
 		err = (write ? step_write : step_read)(d, &w, u, *pos, n, skip);
+		/* After a failure the position tells how much is on the disk. */
 		if (err == 0) {
 			*pos += n;
 			done += n;
@@ -136,6 +139,7 @@ static ssize_t transfer(struct file *f, struct uio *u, uint64_t *pos, bool write
 	}
 	if (w.pa != PA_NONE)
 		page_free(w.pa, w.order);
+	/* O_DSYNC: the call returns when the data is durable. */
 	if (err == 0 && write && f->flags & O_DSYNC)
 		err = blk_flush(d);
 	return done ? (ssize_t)done : err;
@@ -227,6 +231,7 @@ static int open_dev(struct blk_dev *d, const struct file *f)
 
 	if (write && d->limits.read_only)
 		return -EACCES;
+	/* Like Linux: O_EXCL on a block device asks for sole use. */
 	if (f->flags & O_EXCL)
 		return blk_open(d, true);
 	return write && blk_in_use(d) ? -EBUSY : blk_open(d, false);
@@ -249,6 +254,7 @@ int block_open(struct inode *i, struct file *f)
 		f->priv = b;
 		f->seekable = true;
 	}
+	/* blk_next opened the device for the search; open_dev counted the file's own use. */
 	if (d)
 		blk_close(d, false);
 	return err;
@@ -271,6 +277,7 @@ static struct fs node_fs = { .name = "disks", .ops = &node_fs_ops };
 
 static int disks_lookup(const char *name, struct inode **out)
 {
+	/* blk_find also knows other names of a device; the directory shows ids alone. */
 	struct blk_dev *d = blk_find(name);
 	struct inode *i = NULL;
 	int err = -ENOENT;

@@ -7,7 +7,6 @@
 #include "vmk/console.h"
 #include "vmk/log.h"
 #include "vmk/tty.h"
-#include "linux/init.h"
 
 #define LOG_MODULE "user"
 

@@ -65,6 +65,9 @@ int cpio_next(struct cpio *c, struct cpio_entry *e)
 	const uint8_t *h, *name;
 	uint32_t v[FIELDS];
 
+	/*
+	 * Archives may follow one another with zeroes between them, as the initramfs format allows.
+	 */
 	while (c->at < c->len && !c->data[c->at])
 		c->at++;
 	if (c->len - c->at < HEADER)
@@ -79,10 +82,14 @@ int cpio_next(struct cpio *c, struct cpio_entry *e)
 	if (v[NAMESIZE] == 0 || v[NAMESIZE] > NAME_LIMIT)
 		return -EINVAL;
 	name = take(c, v[NAMESIZE]);
+	/*
+	 * Every length is checked against what is left before it is used: a module may be cut off.
+	 */
 	if (!name || !memchr(name, 0, v[NAMESIZE]))
 		return -EINVAL;
 	if (strcmp((const char *)name, "TRAILER!!!") == 0)
 		return 0;
+	/* Names are relative to the root: "./bin" and "/bin" mean the same. */
 	while (name[0] == '/' || (name[0] == '.' && (name[1] == '/' || !name[1])))
 		name++;
 	*e = (struct cpio_entry){

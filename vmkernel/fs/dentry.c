@@ -38,6 +38,7 @@ struct dentry *dentry_get(struct dentry *d)
 
 void dentry_put(struct dentry *d)
 {
+	/* The last user of a name lets go of its parent's too: a loop, for a path may be deep. */
 	while (d) {
 		struct dentry *parent;
 
@@ -46,6 +47,10 @@ void dentry_put(struct dentry *d)
 			spin_unlock(&tree_lock);
 			return;
 		}
+		/*
+		 * Out of the hash under the lock: nobody can find it again, so what follows needs
+		 * none.
+		 */
 		list_remove(&d->hash);
 		spin_unlock(&tree_lock);
 		parent = d->parent;
@@ -153,6 +158,10 @@ int dentry_lookup(struct dentry *dir, const char *name, struct dentry **out)
 	*out = find_crossed(dir, name);
 	if (*out)
 		return 0;
+	/*
+	 * The directory's lock serializes with making and removing; look again, for another walk
+	 * may have added the dentry meanwhile.
+	 */
 	mutex_lock(&dir->inode->lock);
 	*out = find_crossed(dir, name);
 	if (!*out) {
@@ -172,6 +181,9 @@ int dentry_lookup(struct dentry *dir, const char *name, struct dentry **out)
 struct dentry *dentry_parent(struct dentry *d, struct dentry *root)
 {
 	spin_lock(&tree_lock);
+	/*
+	 * Down from mounted roots to the names that they cover; the process's root is never left.
+	 */
 	while (d != root && d->is_root && d->parent)
 		d = d->parent;
 	if (d != root && d->parent)
@@ -221,6 +233,10 @@ static char *copy_name(const char *s)
 int dentry_renamed(struct dentry *dir, const char *name, struct dentry *to, const char *to_name,
                    bool exchange)
 {
+	/*
+	 * Both names are allocated before the lock, and swapped under it: path readers never see
+	 * half of one.
+	 */
 	char *there = copy_name(to_name), *back = copy_name(name);
 	struct dentry *d, *e, *drop[2] = { NULL, NULL };
 	char *old = NULL, *old_e = NULL;
@@ -233,6 +249,7 @@ int dentry_renamed(struct dentry *dir, const char *name, struct dentry *to, cons
 	spin_lock(&tree_lock);
 	d = find_locked(dir, name);
 	e = find_locked(to, to_name);
+	/* The old target is replaced: its users keep a deleted dentry. */
 	if (e && !exchange) {
 		e->deleted = true;
 		list_remove(&e->hash);
@@ -248,6 +265,7 @@ int dentry_renamed(struct dentry *dir, const char *name, struct dentry *to, cons
 		back = NULL;
 	}
 	spin_unlock(&tree_lock);
+	/* Outside of the lock: the last reference of a parent puts inodes. */
 	dentry_put(drop[0]);
 	dentry_put(drop[1]);
 	kfree(old);
@@ -290,6 +308,10 @@ int dentry_path(struct dentry *d, struct dentry *root, char *buf, size_t size)
 	ok = !d->deleted || prepend(buf, &at, " (deleted)");
 	if (d == root || !d->parent)
 		ok = ok && prepend(buf, &at, "/");
+	/*
+	 * From the end to the front; a mounted root has no name of its own, the one that it covers
+	 * comes next.
+	 */
 	while (ok && d != root && d->parent) {
 		if (!d->is_root)
 			ok = prepend(buf, &at, d->name) && prepend(buf, &at, "/");
@@ -328,6 +350,10 @@ int dentry_unmount(struct dentry *root)
 	struct dentry *at;
 
 	spin_lock(&tree_lock);
+	/*
+	 * Open files and dentries below hold references, so the count tells whether the mount is in
+	 * use.
+	 */
 	at = root->is_root ? root->parent : NULL;
 	if (!at || root->refs > 2) { /* the mount's own and the caller's */
 		spin_unlock(&tree_lock);
@@ -347,6 +373,10 @@ void dentry_each_mount(void (*fn)(struct dentry *root, void *arg), void *arg)
 
 	spin_lock(&tree_lock);
 	fn(vfs_root, arg);
+	/*
+	 * A mount holds the name that it covers, which is in the hash; covers of covers follow in a
+	 * chain.
+	 */
 	for (unsigned i = 0; i < HASH_SIZE; i++)
 		list_for_each(d, &hash_table[i], hash)
 			for (struct dentry *m = d->mounted; m; m = m->mounted)

@@ -46,6 +46,7 @@ int device_open(struct inode *i, struct file *f)
 		open = n->open;
 		f->priv = n->priv;
 	}
+	/* Opening may take long and may itself add a device (ptmx). */
 	mutex_unlock(&table_lock);
 	return open ? open(i, f) : -ENXIO;
 }
@@ -81,6 +82,7 @@ int devfs_add(const char *name, enum inode_type type, uint32_t mode, uint64_t rd
 	str_copy(n->name, name, sizeof(n->name));
 	vmk_snprintf(path, sizeof(path), "/dev/%s", name);
 	mutex_lock(&table_lock);
+	/* In the table before its node is visible, so an open at once finds the device. */
 	list_push_back(&table, &n->link);
 	mutex_unlock(&table_lock);
 	err = make_folders(path);
@@ -119,6 +121,10 @@ void devfs_init(void)
 	int err = vfs_mkdir("/dev", 0755);
 
 	mutex_init(&table_lock, "devfs");
+	/*
+	 * A tmpfs of its own, with room for nodes and little else: files written to /dev by mistake
+	 * fail.
+	 */
 	if (!err || err == -EEXIST)
 		err = tmpfs_create("devtmpfs", 1024, &fs);
 	if (!err)

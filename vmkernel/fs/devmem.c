@@ -81,10 +81,12 @@ static ssize_t random_read(struct file *f, struct uio *u, uint64_t *pos)
 		err = uio_write(u, buf, n);
 		if (!err)
 			done += (ssize_t)n;
+		/* A read of gigabytes must end at a signal; random(4) allows it to be short. */
 		if (world_interrupted(world_current()))
 			err = -EINTR;
 	}
 	memset(buf, 0, sizeof(buf));
+	/* Keeps the compiler from leaving the clearing of dead memory out. */
 	barrier();
 	return done ? done : err;
 }
@@ -116,6 +118,9 @@ static ssize_t kmsg_write(struct file *f, struct uio *u, uint64_t *pos)
 		return err;
 	line[n] = 0;
 	for (size_t i = 0; i < n; i++)
+		/*
+		 * One record is one line, without control characters that would reach the console.
+		 */
 		if ((uint8_t)line[i] < ' ')
 			line[i] = ' ';
 	log_info("%s", line);

@@ -65,6 +65,10 @@ int dsfs_inode(struct dsfs *fs, uint64_t page, struct inode **out)
 
 	mutex_lock(&fs->live_lock);
 	list_for_each(d, &fs->live, link) {
+		/*
+		 * An inode whose last reference is going stays in the list until its release takes
+		 * it out; it is not revived.
+		 */
 		if (d->page == page && d->i.refs) {
 			*out = inode_get(&d->i);
 			mutex_unlock(&fs->live_lock);
@@ -79,6 +83,10 @@ int dsfs_inode(struct dsfs *fs, uint64_t page, struct inode **out)
 	inode_init(&d->i, &fs->fs, &dsfs_inode_ops, page, 0);
 	d->fs = fs;
 	d->page = page;
+	/*
+	 * In the list before its attributes are read: a second lookup finds this one and loads it
+	 * too.
+	 */
 	list_push_back(&fs->live, &d->link);
 	mutex_unlock(&fs->live_lock);
 	err = load(d);
@@ -162,6 +170,9 @@ static int dsfs_readlink(struct inode *i, char *buf, size_t size)
 	mutex_lock(&ds->lock);
 	err = ds_page_get(ds, to_dnode(i)->page, DS_INODE, &p);
 	if (err == 0) {
+		/*
+		 * A link's target is inline; its size is bounded again, for it comes from the disk.
+		 */
 		n = MIN(size,
 		        MIN((size_t)((struct ds_inode *)p->data)->size, (size_t)DS_INLINE_MAX));
 		memcpy(buf, ((struct ds_inode *)p->data)->data, n);
@@ -176,6 +187,7 @@ static int open_shared(struct ds *ds, uint64_t page, struct ds_file **out)
 {
 	int err = ds_file_open(ds, page, out);
 
+	/* A virtual disk bypasses this layer: nobody else may change its extents. */
 	if (err == 0 && (*out)->vdisk) {
 		(*out)->refs--;
 		err = -EBUSY;
@@ -209,6 +221,9 @@ static int dsfs_setattr(struct inode *i, const struct vstat *to, unsigned mask)
 		err = inode_type(i) == INODE_FILE ? set_size(i, to->size) : -EISDIR;
 	if (err == 0 && mask & (VSTAT_MODE | VSTAT_UID | VSTAT_GID | VSTAT_MTIME)) {
 		mutex_lock(&ds->lock);
+		/*
+		 * A transaction: the attributes become durable with the next commit of the journal.
+		 */
 		err = ds_begin(ds);
 		if (err == 0)
 			err = ds_page_get(ds, to_dnode(i)->page, DS_INODE, &p);
@@ -240,6 +255,7 @@ static ssize_t transfer(struct file *f, struct uio *u, uint64_t *pos, bool write
 	while (u->left) {
 		size_t want = MIN(u->left, room);
 
+		/* User memory is copied with no lock of the datastore held, since it may fault. */
 		n = write ? uio_read(u, buf, want) : 0;
 		if (n == 0)
 			n = write ? ds_write(f->priv, *pos, buf, want)
@@ -253,6 +269,7 @@ static ssize_t transfer(struct file *f, struct uio *u, uint64_t *pos, bool write
 			break;
 		*pos += (size_t)n;
 		done += (size_t)n;
+		/* The end of the file, or of the space: the next call says which. */
 		if ((size_t)n < want)
 			break;
 	}
@@ -343,6 +360,7 @@ static int dsfs_readdir(struct file *f, uint64_t *pos,
 	if (*pos < COOKIE_FIRST)
 		return 0;
 	at = *pos - COOKIE_FIRST;
+	/* The walk goes by the directory's pages, which only ds->lock keeps as they are. */
 	mutex_lock(&d->fs->ds->lock);
 	err = ds_dir_walk(d->fs->ds, d->page, &at, emit_shifted, &w);
 	mutex_unlock(&d->fs->ds->lock);
@@ -421,6 +439,7 @@ static int dsfs_statfs(struct fs *fs, uint64_t *block_size, uint64_t *blocks, ui
 	*block_size = DS_BLOCK;
 	*blocks = u.blocks;
 	*free = u.free;
+	/* An inode takes a page; any free block can be made into DS_BLOCK_PAGES - 1 of them. */
 	*inodes = u.inodes + u.free * (DS_BLOCK_PAGES - 1);
 	*inodes_free = u.free * (DS_BLOCK_PAGES - 1);
 	str_copy(name, fs->name, 16);

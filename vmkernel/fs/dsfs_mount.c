@@ -28,9 +28,8 @@ static void commit_world(void *arg)
 		mutex_lock(&mounts_lock);
 		list_for_each(fs, &mounts, link)
 			if (READ_ONCE(fs->ds->txn_count))
-				(void)!ds_sync(
-					/* a failure has damaged the volume and is logged */
-					fs->ds);
+				/* A failure has damaged the volume and is logged. */
+				(void)!ds_sync(fs->ds);
 		mutex_unlock(&mounts_lock);
 	}
 }
@@ -116,11 +115,13 @@ int dsfs_mount(struct blk_dev *dev)
 	mutex_init(&fs->live_lock, "datastore inodes");
 	list_init(&fs->live);
 	mutex_lock(&mounts_lock);
+	/* Under mounts_lock, so that two mounts of one device or label do not cross. */
 	err = attach(fs);
 	if (err == 0)
 		list_push_back(&mounts, &fs->link);
 	mutex_unlock(&mounts_lock);
 	if (err) {
+		/* The caller keeps the device and closes it. */
 		(void)!ds_unmount(fs->ds);
 		kfree(fs);
 	} else {
@@ -133,6 +134,7 @@ int dsfs_mount(struct blk_dev *dev)
 static int detach(struct dsfs *fs)
 {
 	struct blk_dev *dev = fs->ds->dev;
+	/* Virtual disks hold files of the datastore without a file of this layer. */
 	int err = list_empty(&fs->ds->files) ? vfs_unmount(fs->path) : -EBUSY;
 
 	if (err)

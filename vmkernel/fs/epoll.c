@@ -76,9 +76,14 @@ static void push_fresh(struct epitem *it)
 {
 	struct epoll *ep = it->ep;
 
+	/*
+	 * On the list already: whoever takes the list clears this before it asks the file, so a
+	 * change that is not seen there pushes again.
+	 */
 	if (__atomic_exchange_n(&it->queued, 1, __ATOMIC_ACQ_REL))
 		return;
 	it->next_fresh = __atomic_load_n(&ep->fresh, __ATOMIC_RELAXED);
+	/* Many may push at once; only whole lists are taken, so there is no ABA problem. */
 	while (!__atomic_compare_exchange_n(&ep->fresh, &it->next_fresh, it, true, __ATOMIC_RELEASE,
 	                                    __ATOMIC_RELAXED))
 		;
@@ -103,6 +108,7 @@ static void take_fresh(struct epoll *ep)
 
 	list_init(&fresh);
 	while (it) {
+		/* Read first: once queued is 0 a wake may push the item again and overwrite it. */
 		struct epitem *next = it->next_fresh;
 
 		if (list_empty(&it->in_ready))
@@ -117,6 +123,7 @@ static unsigned item_bits(struct epitem *it)
 {
 	struct waitq *q;
 
+	/* EPOLLERR and EPOLLHUP are always reported; a ONESHOT that has fired reports nothing. */
 	return it->events ? file_poll(it->file, &q) & (it->events | FPOLLERR | FPOLLHUP) : 0;
 }
 
@@ -125,6 +132,10 @@ static void item_remove(struct epitem *it)
 {
 	struct epoll *ep = it->ep;
 
+	/*
+	 * First, so that no wake can push the item any more: wakes run under the queue's lock,
+	 * which waitq_remove takes.
+	 */
 	if (it->q)
 		waitq_remove(it->q, &it->waiter);
 	mutex_lock(&ep->lock);
@@ -140,8 +151,10 @@ void epoll_file_gone(struct file *f)
 {
 	struct epitem *it;
 
+	/* Most files are never watched: no global lock for them. */
 	if (list_empty(&f->epolls))
 		return;
+	/* f's last reference is gone: nothing can add an item for it any more. */
 	mutex_lock(&structure_lock);
 	while ((it = list_first(&f->epolls, struct epitem, in_file)) != NULL)
 		item_remove(it);
@@ -208,6 +221,10 @@ static int item_add(struct epoll *ep, struct file *f, int fd, const struct epoll
 	tree_insert(&ep->items, &it->node);
 	mutex_unlock(&ep->lock);
 	list_push_back(&f->epolls, &it->in_file);
+	/*
+	 * Only asks which queue it is; the waiter goes in before the file is asked, so no change is
+	 * missed.
+	 */
 	(void)file_poll(f, &q);
 	it->q = q;
 	if (q)
@@ -234,6 +251,7 @@ int epoll_control(struct file *epf, int op, struct file *f, int fd, const struct
 	struct epitem *it;
 	int err;
 
+	/* The caller holds references to both files for the time of the call. */
 	if (epf->ops != &epoll_ops || epf == f)
 		return -EINVAL;
 	mutex_lock(&structure_lock);
@@ -263,11 +281,16 @@ static int collect(struct epoll *ep, struct epoll_event *out, int max)
 	mutex_lock(&ep->lock);
 	take_fresh(ep);
 	while (n < max && (it = list_first(&ep->ready, struct epitem, in_ready)) != NULL) {
+		/* Level-triggered items stay listed until their file says that nothing is ready. */
 		unsigned bits = item_bits(it);
 
 		list_remove(&it->in_ready);
 		if (!bits)
 			continue;
+		/*
+		 * Edge-triggered and one-shot items leave the list when they are reported; a mere
+		 * question takes nothing.
+		 */
 		if (!out || !(it->events & (EPOLLET | EPOLLONESHOT)))
 			list_push_back(&again, &it->in_ready);
 		if (out) {
@@ -285,14 +308,17 @@ static int collect(struct epoll *ep, struct epoll_event *out, int max)
 int epoll_collect(struct file *f, struct epoll_event *out, int max, ns_t deadline)
 {
 	struct epoll *ep = f->priv;
-	int n, r = 0;
+	int n, err = 0;
 
 	if (f->ops != &epoll_ops)
 		return -EINVAL;
 	while (!(n = collect(ep, out, max))) {
-		if (!deadline || r)
-			return !deadline || r == -ETIMEDOUT ? 0 : r;
-		r = wait_event_intr_until(
+		/*
+		 * After an interruption one more look: an event that is there wins over the signal.
+		 */
+		if (!deadline || err)
+			return !deadline || err == -ETIMEDOUT ? 0 : err;
+		err = wait_event_intr_until(
 			&ep->wait, !list_empty(&ep->ready) || load_acquire(&ep->fresh), deadline);
 	}
 	return n;

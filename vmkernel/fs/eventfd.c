@@ -49,6 +49,7 @@ static ssize_t event_read(struct file *f, struct uio *u, uint64_t *pos)
 		if (wait_event_interruptible(&e->wait, event_take(e, &v)))
 			return -ERESTARTSYS;
 	}
+	/* Writers may wait for the count to fall. */
 	waitq_wake_all(&e->wait);
 	return uio_write(u, &v, sizeof(v)) ? -EFAULT : (ssize_t)sizeof(v);
 }
@@ -62,6 +63,7 @@ static ssize_t event_write(struct file *f, struct uio *u, uint64_t *pos)
 		return -EINVAL;
 	if (uio_read(u, &v, sizeof(v)))
 		return -EFAULT;
+	/* eventfd(2): the greatest count is one less. */
 	if (v == UINT64_MAX)
 		return -EINVAL;
 	if (!event_add(e, v)) {
@@ -128,6 +130,10 @@ static void timer_fires(struct timer *timer)
 	ns_t now = time_now();
 
 	if (t->deadline && now >= t->deadline) {
+		/*
+		 * Periods that passed while the bottom half was late count as ticks, and the grid
+		 * stays.
+		 */
 		uint64_t n = t->interval ? 1 + (now - t->deadline) / t->interval : 1;
 
 		t->ticks += n;
@@ -211,6 +217,7 @@ int timerfd_get(struct file *f, ns_t *left, ns_t *interval)
 	if (f->ops != &timer_ops)
 		return -EINVAL;
 	flags = spin_lock_irq(&t->lock);
+	/* An armed timer never shows 0, which would mean disarmed. */
 	*left = t->deadline ? (t->deadline > now ? t->deadline - now : 1) : 0;
 	*interval = t->interval;
 	spin_unlock_irq(&t->lock, flags);
@@ -226,6 +233,7 @@ int timerfd_set(struct file *f, bool absolute, ns_t value, ns_t interval)
 	if (f->ops != &timer_ops)
 		return -EINVAL;
 	if (value && absolute && t->realtime) {
+		/* The offset of now: a later change of the clock does not move the timer. */
 		ns_t offset = time_realtime() - now;
 
 		deadline = value > offset ? value - offset : 1;

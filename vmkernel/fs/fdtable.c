@@ -40,6 +40,10 @@ int fdtable_create(struct fdtable **out)
 /* Makes room for fd; the lock is held and is dropped meanwhile. */
 static int grow_locked(struct fdtable *t, unsigned fd)
 {
+	/*
+	 * Allocating may sleep, so without the lock; whoever comes back first enlarges, the other
+	 * frees its copy.
+	 */
 	while (fd >= t->size) {
 		unsigned size = t->size;
 		struct fd_slot *bigger;
@@ -56,6 +60,9 @@ static int grow_locked(struct fdtable *t, unsigned fd)
 		if (size > t->size) {
 			struct fd_slot *old = t->slot;
 
+			/*
+			 * Slots are only reached under the lock, so the old array has no readers.
+			 */
 			memcpy(bigger, t->slot, t->size * sizeof(*bigger));
 			t->slot = bigger;
 			t->size = size;
@@ -77,6 +84,7 @@ int fdtable_clone(struct fdtable *t, struct fdtable **out)
 		return err;
 	spin_lock(&t->lock);
 	for (;;) {
+		/* t may grow while n grows: only sizes that fit under t's lock end the loop. */
 		unsigned want = t->size;
 
 		if (n->size >= want)
@@ -112,6 +120,10 @@ struct fdtable *fdtable_get(struct fdtable *t)
 static void drop(struct fdtable *t, struct file *f)
 {
 	if (f)
+		/*
+		 * fcntl(2): closing any descriptor of a file ends all of the process's record locks
+		 * on it.
+		 */
 		lock_release_owner(f->inode, t);
 	file_put(f);
 }
@@ -120,6 +132,7 @@ void fdtable_put(struct fdtable *t)
 {
 	if (!t || __atomic_sub_fetch(&t->refs, 1, __ATOMIC_ACQ_REL))
 		return;
+	/* The last user: no lock is needed, and files are put one by one, which may sleep. */
 	for (unsigned i = 0; i < t->size; i++)
 		drop(t, t->slot[i].file);
 	kfree(t->slot);
@@ -156,6 +169,10 @@ int fdtable_install(struct fdtable *t, struct file *f, int min, bool cloexec, un
 	int err;
 
 	spin_lock(&t->lock);
+	/*
+	 * POSIX 2.14: always the lowest free descriptor, also after the table grew without the
+	 * lock.
+	 */
 	do {
 		fd = MAX((unsigned)min, t->low);
 		while (fd < t->size && t->slot[fd].file)
@@ -190,6 +207,7 @@ int fdtable_replace(struct fdtable *t, int fd, struct file *f, bool cloexec, uns
 	spin_unlock(&t->lock);
 	if (err)
 		file_put(f);
+	/* After the lock: dup2 closes silently what was there, and that may sleep. */
 	drop(t, old);
 	return err ? err : fd;
 }

@@ -50,6 +50,10 @@ static void replace_range(struct inode *i, const struct flk *want, bool unlock,
 {
 	struct flk *l, *n;
 
+	/*
+	 * Own locks that overlap are cut back first, so an owner's record locks never overlap:
+	 * POSIX fcntl.
+	 */
 	list_for_each_safe(l, n, &i->locks, link) {
 		if (l->flock != want->flock || l->owner != want->owner || l->end < want->start ||
 		    l->start > want->end)
@@ -78,6 +82,10 @@ static void replace_range(struct inode *i, const struct flk *want, bool unlock,
 
 static int try_lock(struct inode *i, const struct flk *want, bool unlock)
 {
+	/*
+	 * Both are allocated before the spin lock: one range may split in two, and one may be
+	 * added.
+	 */
 	struct flk *spare[2] = { kmalloc_charged(sizeof(struct flk)),
 		                 kmalloc_charged(sizeof(struct flk)) };
 	int err = 0;
@@ -113,6 +121,10 @@ static int lock_wait(struct inode *i, const struct flk *want, bool unlock, bool 
 {
 	int err;
 
+	/*
+	 * All waiters of all files share one queue: locks are rare, and each looks at its own
+	 * range.
+	 */
 	while ((err = try_lock(i, want, unlock)) == -EAGAIN && wait)
 		if (wait_event_interruptible(&locks_wait, is_free(i, want)))
 			return -ERESTARTSYS;
@@ -148,6 +160,10 @@ static int range_of(struct file *f, const struct linux_flock *l, struct flk *wan
 		return -EINVAL;
 	if (add_overflow(start, base, &start))
 		return -EOVERFLOW;
+	/*
+	 * POSIX fcntl: a negative length is the range before start, 0 is to the end, however far
+	 * the file grows.
+	 */
 	if (l->len < 0)
 		start += l->len;
 	if (start < 0)
@@ -177,6 +193,10 @@ static void tell(struct inode *i, const struct flk *want, struct linux_flock *l)
 
 int lock_posix(struct file *f, int cmd, struct linux_flock *l)
 {
+	/*
+	 * Record locks belong to the process, that is its descriptor table, which fork copies: the
+	 * child has none.
+	 */
 	bool ofd = cmd >= F_OFD_GETLK, get = cmd == F_GETLK || cmd == F_OFD_GETLK;
 	unsigned acc = f->flags & O_ACCMODE;
 	struct flk want = { .owner = ofd ? (void *)f : (void *)proc_fdtable(proc_current()),
@@ -207,6 +227,7 @@ void lock_release_owner(struct inode *i, const void *owner)
 	struct flk *l, *n;
 	bool any = false;
 
+	/* Without the lock: only this owner adds its locks, and it is going. */
 	if (list_empty(&i->locks))
 		return;
 	spin_lock(&locks_lock);

@@ -1,4 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * <<<<<<< HEAD Trees of generated files. A node is an inode and its place in the tree in one; the
+ * tree holds one reference, users of the inode hold more, so a node that was removed stays until it
+ * is closed, but has lost its functions. A file's text is made when it is opened, not under
+ * gen_lock: the functions take locks of their subsystems. Directories may have entries without
+ * nodes (the processes of /proc), which a file system answers itself. ======= Trees of generated
+ * files. A node is an inode and its place in the tree in one; nodes are added and never removed, so
+ * the tree's own reference keeps them. A text is made when the file is read, not under gen_lock:
+ * the functions take locks of their subsystems. The root may have entries without nodes (the
+ * processes of /proc, disks), which the file system answers itself. >>>>>>> fsip
+ */
 #include "fs/genfs.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
@@ -44,6 +55,10 @@ static int node_new(struct genfs *fs, struct gennode *dir, const char *name, siz
 	if (S_ISTYPE(mode, S_IFDIR))
 		n->i.st.nlink = 2;
 	if (dir) {
+		/*
+		 * Rising positions let readdir go on behind its last entry while siblings come and
+		 * go.
+		 */
 		n->position = list_empty(&dir->children)
 		                      ? FIRST_POSITION
 		                      : list_entry(dir->children.prev, struct gennode, sibling)
@@ -57,7 +72,7 @@ static int node_new(struct genfs *fs, struct gennode *dir, const char *name, siz
 }
 
 /* Walks to path's directory, which it makes; *name is what is left. gen_lock is held. */
-static int walk_to_parent(struct genfs *fs, const char *path, bool make, struct gennode **dir,
+static int walk_to_parent(struct genfs *fs, const char *path, struct gennode **dir,
                           const char **name)
 {
 	const char *slash;
@@ -66,12 +81,13 @@ static int walk_to_parent(struct genfs *fs, const char *path, bool make, struct 
 	*dir = fs->root;
 	while (*path == '/')
 		path++;
+	/* Directories come into being with the first file in them. */
 	while (!err && (slash = strchr(path, '/')) != NULL) {
 		size_t len = (size_t)(slash - path);
 		struct gennode *next = find(*dir, path, len);
 
 		if (!next)
-			err = make ? node_new(fs, *dir, path, len, S_IFDIR | 0555, &next) : -ENOENT;
+			err = node_new(fs, *dir, path, len, S_IFDIR | 0555, &next);
 		*dir = next;
 		path = slash + 1;
 	}
@@ -87,12 +103,13 @@ int genfs_add(struct genfs *fs, const char *path, const struct gennode *what, ui
 	int err;
 
 	mutex_lock(&gen_lock);
-	err = walk_to_parent(fs, path, true, &dir, &name);
+	err = walk_to_parent(fs, path, &dir, &name);
 	if (!err && find(dir, name, strlen(name)))
 		err = -EEXIST;
 	if (!err)
 		err = node_new(fs, dir, name, strlen(name), mode, &n);
 	if (!err) {
+		/* Still under gen_lock: nobody can open the node before it is complete. */
 		n->text = what->text;
 		n->bin = what->bin;
 		n->arg = what->arg;
@@ -108,32 +125,6 @@ int genfs_add(struct genfs *fs, const char *path, const struct gennode *what, ui
 	}
 	mutex_unlock(&gen_lock);
 	return err;
-}
-
-/* gen_lock is held; inodes in use stay until they are put. */
-static void node_remove(struct gennode *n)
-{
-	struct gennode *c;
-
-	while ((c = list_first(&n->children, struct gennode, sibling)) != NULL)
-		node_remove(c);
-	list_remove(&n->sibling);
-	n->text = NULL;
-	n->bin = NULL;
-	n->i.st.nlink = 0;
-	inode_put(&n->i);
-}
-
-void genfs_remove(struct genfs *fs, const char *path)
-{
-	struct gennode *dir, *n;
-	const char *name;
-
-	mutex_lock(&gen_lock);
-	if (walk_to_parent(fs, path, false, &dir, &name) == 0 &&
-	    (n = find(dir, name, strlen(name))) != NULL)
-		node_remove(n);
-	mutex_unlock(&gen_lock);
 }
 
 static void gen_release(struct inode *i)
@@ -157,6 +148,7 @@ static int gen_lookup(struct inode *dir, const char *name, struct inode **out)
 	mutex_unlock(&gen_lock);
 	if (n)
 		return 0;
+	/* Outside of gen_lock: the processes have locks of their own. */
 	return to_node(dir) == fs->root && fs->lookup ? fs->lookup(name, out) : -ENOENT;
 }
 
@@ -186,6 +178,7 @@ static int gen_readdir(struct file *f, uint64_t *pos,
 	list_for_each(n, &dir->children, sibling) {
 		if (n->position < *pos)
 			continue;
+		/* A full buffer leaves *pos at this entry, so the next call begins with it. */
 		full = !emit(arg, n->name, n->i.st.ino, inode_type(&n->i), n->position + 1);
 		if (full)
 			break;
@@ -194,6 +187,7 @@ static int gen_readdir(struct file *f, uint64_t *pos,
 	mutex_unlock(&gen_lock);
 	if (full || dir != fs->root || !fs->list)
 		return 0;
+	/* Entries without nodes have positions of their own, far behind any node's. */
 	*pos = MAX(*pos, (uint64_t)GEN_DYNAMIC);
 	return fs->list(pos, emit, arg);
 }
@@ -206,14 +200,18 @@ static ssize_t bin_read(struct file *f, struct uio *u, uint64_t *pos)
 
 	while (u->left && *pos < n->i.st.size && n->bin) {
 		size_t want = MIN(MIN(u->left, sizeof(buf)), n->i.st.size - *pos);
-		ssize_t r = n->bin(n->arg, *pos, buf, want);
+		/*
+		 * In small pieces over the stack: user memory may fault, the function may hold
+		 * locks.
+		 */
+		ssize_t got = n->bin(n->arg, *pos, buf, want);
 
-		if (r > 0 && uio_write(u, buf, (size_t)r))
-			r = -EFAULT;
-		if (r <= 0)
-			return done ? done : r;
-		done += r;
-		*pos += (uint64_t)r;
+		if (got > 0 && uio_write(u, buf, (size_t)got))
+			got = -EFAULT;
+		if (got <= 0)
+			return done ? done : got;
+		done += got;
+		*pos += (uint64_t)got;
 	}
 	return done;
 }

@@ -62,11 +62,16 @@ int inode_permission(struct inode *i, unsigned may)
 	const struct cred *c = cred_current();
 	uint32_t mode = READ_ONCE(i->st.mode);
 
+	/*
+	 * Devices and FIFOs of a read-only file system can be written: only its own contents are
+	 * fixed.
+	 */
 	if ((may & MAY_WRITE) && i->fs->read_only &&
 	    (S_ISTYPE(mode, S_IFREG) || S_ISTYPE(mode, S_IFDIR) || S_ISTYPE(mode, S_IFLNK)))
 		return -EROFS;
 	if (c->euid == 0) /* CAP_DAC_OVERRIDE: all but execution of what nobody may execute */
 		return (may & MAY_EXEC) && !S_ISTYPE(mode, S_IFDIR) && !(mode & 0111) ? -EACCES : 0;
+	/* POSIX 4.5: the first class that fits decides, even where a later one would allow more. */
 	if (c->euid == i->st.uid)
 		mode >>= 6;
 	else if (cred_in_group(i->st.gid))
@@ -81,6 +86,7 @@ int inode_setattr(struct inode *i, struct vstat *to, unsigned mask)
 	if (i->fs->read_only)
 		return -EROFS;
 	mutex_lock(&i->lock);
+	/* The file system first: it may refuse, and then nothing here has changed. */
 	err = i->ops->setattr ? i->ops->setattr(i, to, mask) : -EPERM;
 	if (!err) {
 		if (mask & VSTAT_MODE)
@@ -137,7 +143,7 @@ static int anon_open(struct inode *i, struct file *f)
 
 static const struct fs_ops anon_fs_ops = { .statfs = anon_statfs, .inode_release = anon_release };
 static const struct inode_ops anon_inode_ops = { .open = anon_open, .setattr = anon_setattr };
-struct fs anon_fs = { .name = "anonfs", .ops = &anon_fs_ops, .dev = 9 };
+static struct fs anon_fs = { .name = "anonfs", .ops = &anon_fs_ops, .dev = 9 };
 
 int anon_inode(uint32_t mode, struct inode **out)
 {

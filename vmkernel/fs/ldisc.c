@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * The line discipline, N_TTY of Linux without its rarities. Input is one ring with three positions
+ * that only rise: a reader takes from tail, bytes before `ready` may be read, those behind it are
+ * the line that is being edited and can still be erased. A mark beside a byte says that it ends a
+ * line; an end of file that was typed is a marked 0 that the reader never sees. Erasing must take
+ * off the screen what echo put there, so the screen's column is followed byte by byte.
+ */
 #include "fs/ldisc.h"
 #include "proc/signal.h"
 #include "vmk/string.h"
@@ -59,6 +66,7 @@ static void put(struct ldisc *d, uint8_t c, bool mark)
 	d->mark[p % LDISC_BUF / 8] |= (uint8_t)((unsigned)mark << (p % 8));
 }
 
+/* A continuation byte: part of a character that took its column with its first byte. */
 static bool utf8_tail(const struct ldisc *d, uint8_t c)
 {
 	return (d->t.iflag & IUTF8) && (c & 0xc0) == 0x80;
@@ -75,6 +83,10 @@ static void out_char(struct ldisc *d, uint8_t c)
 		d->ops->output(d->arg, &ch, 1);
 		return;
 	}
+	/*
+	 * POSIX 11.2.3: what the output modes make of a control character, and where the column is
+	 * then.
+	 */
 	switch (c) {
 	case '\n':
 		if (o & (ONLCR | ONLRET))
@@ -149,6 +161,10 @@ static unsigned column_at(const struct ldisc *d, uint64_t pos)
 {
 	unsigned col = d->line_column;
 
+	/*
+	 * Counted again from the line's begin: tabs and two-column controls make it depend on all
+	 * before.
+	 */
 	for (uint64_t p = d->ready; p < pos; p++) {
 		uint8_t c = d->buf[p % LDISC_BUF];
 
@@ -193,11 +209,13 @@ static void erase_char(struct ldisc *d, bool one_of_many)
 	while (utf8_tail(d, c) && d->head > d->ready);
 	if (!(d->t.lflag & ECHO))
 		return;
+	/* Without ECHOE a terminal that cannot erase shows the erase character instead. */
 	if (!(d->t.lflag & ECHOE) && !one_of_many) {
 		echo(d, d->t.cc[VERASE]);
 		return;
 	}
 	for (unsigned n = before - column_at(d, d->head); n; n--) {
+		/* A tab left blanks that were never written: going back is enough. */
 		if (c == '\t')
 			out_char(d, '\b');
 		else
@@ -212,6 +230,7 @@ static void erase_word(struct ldisc *d)
 	while (d->head > d->ready) {
 		bool word = word_char(last_char(d));
 
+		/* First what is no word, then the word before it, as Linux does. */
 		if (seen && !word)
 			break;
 		seen |= word;
@@ -221,6 +240,7 @@ static void erase_word(struct ldisc *d)
 
 static void kill_line(struct ldisc *d)
 {
+	/* ECHOKE wipes the line off the screen; otherwise a new line is begun below it. */
 	if (lflag(d, ECHO | ECHOK | ECHOKE | ECHOE)) {
 		while (d->head > d->ready)
 			erase_char(d, true);
@@ -265,6 +285,7 @@ static bool signal_char(struct ldisc *d, uint8_t c)
 
 	if (!sig)
 		return false;
+	/* A signal must reach its group although output is stopped, and lets output go on. */
 	d->stopped = false;
 	if (!(d->t.lflag & NOFLSH))
 		ldisc_flush_input(d);
@@ -278,6 +299,7 @@ static bool flow_char(struct ldisc *d, uint8_t c)
 {
 	if (!(d->t.iflag & IXON))
 		return false;
+	/* One character may be set for both: then it toggles. */
 	if (is_cc(d, c, VSTART) || is_cc(d, c, VSTOP)) {
 		d->stopped = is_cc(d, c, VSTOP) && !(is_cc(d, c, VSTART) && d->stopped);
 		return true;
@@ -323,10 +345,15 @@ static void input_char(struct ldisc *d, uint8_t c)
 {
 	if (d->t.iflag & ISTRIP)
 		c &= 0x7f;
+	/* After VLNEXT the next character loses every meaning. */
 	if (d->quote) {
 		d->quote = false;
 		goto plain;
 	}
+	/*
+	 * The order is N_TTY's: signals before flow control, before mapping of CR and NL, before
+	 * editing.
+	 */
 	if (lflag(d, ISIG) && signal_char(d, c))
 		return;
 	if (flow_char(d, c))
@@ -343,6 +370,7 @@ static void input_char(struct ldisc *d, uint8_t c)
 			d->ops->output(d->arg, "^\b", 2);
 		return;
 	}
+	/* A full buffer still takes erasures and the line's end, for which one place is kept. */
 	if (d->head - d->tail < LDISC_BUF) {
 		if (d->head == d->ready)
 			d->line_column = d->column;
@@ -370,11 +398,6 @@ void ldisc_input(struct ldisc *d, const uint8_t *s, size_t n)
 		input_char(d, s[i]);
 }
 
-bool ldisc_has_input(const struct ldisc *d)
-{
-	return d->ready > d->tail;
-}
-
 size_t ldisc_readable(const struct ldisc *d)
 {
 	return (size_t)(d->ready - d->tail);
@@ -394,6 +417,7 @@ ssize_t ldisc_read(struct ldisc *d, uint8_t *out, size_t n)
 		if (mark && c == 0) /* VEOF: ends the line without a byte */
 			return got;
 		out[got++] = c;
+		/* A canonical read gives one line, however much the reader asked for. */
 		if (mark && lflag(d, ICANON))
 			return got;
 	}
@@ -413,6 +437,7 @@ void ldisc_set(struct ldisc *d, const struct termios *t)
 		d->ready = d->head;
 		d->quote = false;
 	}
+	/* Without IXON nobody could type the character that lets output go on. */
 	if (!(t->iflag & IXON))
 		d->stopped = false;
 }

@@ -31,6 +31,7 @@ static int splice_link(struct walker *k, struct dentry *d)
 
 	if (++k->links > LINKS_MAX)
 		return -ELOOP;
+	/* Links of /proc lead to an open file's place, which may have no path at all. */
 	if (i->ops->follow) {
 		struct dentry *to;
 		int err = i->ops->follow(i, &to);
@@ -42,8 +43,10 @@ static int splice_link(struct walker *k, struct dentry *d)
 	n = i->ops->readlink ? i->ops->readlink(i, k->spare, PATH_MAX) : -EINVAL;
 	if (n <= 0)
 		return n ? (int)n : -ENOENT;
+	/* Target and rest together are bounded as a path is, so links cannot make the text grow. */
 	if ((size_t)n + rest >= PATH_MAX)
 		return -ENAMETOOLONG;
+	/* Target, then the rest; the two buffers change places. */
 	memcpy(k->spare + n, k->p, rest + 1);
 	if (k->spare[0] == '/')
 		walk_to(k, dentry_get(k->root));
@@ -69,6 +72,7 @@ static int step(struct walker *k, bool last, bool slash)
 	w->slash = slash;
 	if (last && (k->flags & WALK_PARENT))
 		return 1;
+	/* ".." of the process's root is that root: path_resolution(7). */
 	if (w->dots) {
 		if (w->name[1])
 			walk_to(k, dentry_parent(w->at, k->root));
@@ -79,6 +83,10 @@ static int step(struct walker *k, bool last, bool slash)
 		return 1;
 	if (err)
 		return err;
+	/*
+	 * A trailing slash follows the link even where the call does not: it names the directory
+	 * behind it.
+	 */
 	if (inode_type(d->inode) == INODE_LINK && (!last || slash || (k->flags & WALK_FOLLOW))) {
 		err = splice_link(k, d);
 		dentry_put(d);
@@ -109,10 +117,15 @@ static int run(struct walker *k)
 		err = inode_permission(w->at->inode, MAY_EXEC);
 		if (err)
 			return err;
+		/*
+		 * Too long a name fails only where it would be looked up: the callers of
+		 * WALK_PARENT have their own order of errors.
+		 */
 		memcpy(w->name, k->p, MIN(len, (size_t)NAME_MAX));
 		w->name[MIN(len, (size_t)NAME_MAX)] = 0;
 		w->too_long = len > NAME_MAX;
 		k->p += len;
+		/* "a/b//" ends in b: its last component is followed by slashes only. */
 		while (end && *end == '/')
 			end++;
 		last = !end || !*end;
@@ -142,12 +155,17 @@ int path_walk(struct dentry *base, const char *path, unsigned flags, struct walk
 		return -ENAMETOOLONG;
 	if (!len && !(flags & WALK_EMPTY))
 		return -ENOENT;
+	/* On the heap: two paths are half of a kernel stack. */
 	k.text = kmalloc(PATH_MAX + 1);
 	k.spare = kmalloc(PATH_MAX + 1);
 	if (k.text && k.spare) {
 		k.root = fsctx_root();
 		memcpy(k.text, path, len + 1);
 		k.p = k.text;
+		/*
+		 * `at` holds the reference of where the walk is, from the first component to the
+		 * result.
+		 */
 		w->at = path[0] == '/' ? dentry_get(k.root) : base ? dentry_get(base) : fsctx_cwd();
 		err = run(&k);
 		dentry_put(k.root);

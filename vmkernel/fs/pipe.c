@@ -54,6 +54,7 @@ static int resize(struct pipe *p, size_t size)
 		memcpy(b, p->buf + at, first);
 		memcpy(b + first, p->buf, n - first);
 	}
+	/* Positions begin anew: fill and the place in the ring only depend on their difference. */
 	kfree(p->buf);
 	p->buf = b;
 	p->buf_size = size;
@@ -84,10 +85,12 @@ static int wait_fill(struct pipe *p, bool nonblock)
 	while (p->peeked || !fill(p)) {
 		int err;
 
+		/* While a splice holds peeked bytes it is not known whether the end is reached. */
 		if (!p->peeked && !p->writers)
 			return 0;
 		if (nonblock)
 			return -EAGAIN;
+		/* Not under the lock: writers need it to bring the bytes that end the wait. */
 		mutex_unlock(&p->lock);
 		err = wait_event_interruptible(
 			&p->wait, !READ_ONCE(p->peeked) && (fill(p) || !READ_ONCE(p->writers)));
@@ -101,25 +104,26 @@ static int wait_fill(struct pipe *p, bool nonblock)
 static ssize_t pipe_read(struct file *f, struct uio *u, uint64_t *pos)
 {
 	struct pipe *p = f->priv;
-	ssize_t r;
+	ssize_t got;
 
 	if (!u->left)
 		return 0;
 	mutex_lock(&p->lock);
-	r = wait_fill(p, f->flags & O_NONBLOCK);
-	if (r > 0)
-		r = ring_copy(p, u, p->tail, MIN(u->left, fill(p)), false);
-	if (r > 0)
-		WRITE_ONCE(p->tail, p->tail + (uint64_t)r);
+	got = wait_fill(p, f->flags & O_NONBLOCK);
+	if (got > 0)
+		got = ring_copy(p, u, p->tail, MIN(u->left, fill(p)), false);
+	if (got > 0)
+		WRITE_ONCE(p->tail, p->tail + (uint64_t)got);
 	mutex_unlock(&p->lock);
-	if (r > 0)
+	if (got > 0)
 		waitq_wake_all(&p->wait);
-	return r;
+	return got;
 }
 
 /* What may be written now of n bytes: all or nothing up to PIPE_BUF. */
 static size_t room(const struct pipe *p, size_t n)
 {
+	/* POSIX write: up to PIPE_BUF bytes are atomic, more may go in pieces. */
 	size_t free = p->size - MIN(fill(p), p->size);
 
 	return n <= PIPE_BUF ? (free >= n ? n : 0) : MIN(n, free);
@@ -129,23 +133,27 @@ static size_t room(const struct pipe *p, size_t n)
 static ssize_t write_some(struct pipe *p, struct uio *u)
 {
 	size_t n;
-	ssize_t r = 0;
+	ssize_t done = 0;
 
 	mutex_lock(&p->lock);
 	n = room(p, u->left);
 	if (!p->readers)
-		r = -EPIPE;
+		done = -EPIPE;
 	else if (n && fill(p) + n > p->buf_size)
-		r = resize(p, fill(p) + n <= FIRST_SIZE ? FIRST_SIZE : p->size);
-	if (!r && n) {
-		r = ring_copy(p, u, p->head, n, true);
-		if (r > 0)
-			WRITE_ONCE(p->head, p->head + (uint64_t)r);
+		/*
+		 * Most pipes carry little: one page until more is written, then the full size at
+		 * once.
+		 */
+		done = resize(p, fill(p) + n <= FIRST_SIZE ? FIRST_SIZE : p->size);
+	if (!done && n) {
+		done = ring_copy(p, u, p->head, n, true);
+		if (done > 0)
+			WRITE_ONCE(p->head, p->head + (uint64_t)done);
 	}
 	mutex_unlock(&p->lock);
-	if (r > 0)
+	if (done > 0)
 		waitq_wake_all(&p->wait);
-	return r;
+	return done;
 }
 
 static ssize_t pipe_write(struct file *f, struct uio *u, uint64_t *pos)
@@ -154,19 +162,20 @@ static ssize_t pipe_write(struct file *f, struct uio *u, uint64_t *pos)
 	ssize_t done = 0;
 
 	while (u->left) {
-		ssize_t r = write_some(p, u);
+		ssize_t put = write_some(p, u);
 
-		if (r > 0) {
-			done += r;
+		/* A further round: the rest may have room, or the wait below begins. */
+		if (put > 0) {
+			done += put;
 			continue;
 		}
-		if (!r && (f->flags & O_NONBLOCK))
-			r = -EAGAIN;
-		if (!r &&
+		if (!put && (f->flags & O_NONBLOCK))
+			put = -EAGAIN;
+		if (!put &&
 		    wait_event_interruptible(&p->wait, room(p, u->left) || !READ_ONCE(p->readers)))
-			r = -ERESTARTSYS;
-		if (r)
-			return done ? done : r;
+			put = -ERESTARTSYS;
+		if (put)
+			return done ? done : put;
 	}
 	return done;
 }
@@ -177,6 +186,7 @@ static unsigned pipe_poll(struct file *f, struct waitq **q)
 	unsigned acc = f->flags & O_ACCMODE, bits = 0;
 
 	*q = &p->wait;
+	/* A FIFO that never had a writer is not at its end: poll waits for the first one. */
 	if (acc != O_WRONLY)
 		bits |= (fill(p) ? FPOLLIN : 0) | (!p->writers && p->opened_w ? FPOLLHUP : 0);
 	if (acc != O_RDONLY)
@@ -264,6 +274,7 @@ int fifo_open(struct inode *i, struct file *f)
 	int err;
 
 	mutex_lock(&fifo_lock);
+	/* Under fifo_lock the pipe cannot go between being found and being attached to. */
 	p = i->special;
 	if (!p)
 		i->special = p = pipe_new(false);
@@ -272,6 +283,7 @@ int fifo_open(struct inode *i, struct file *f)
 	mutex_unlock(&fifo_lock);
 	if (!p)
 		return -ENOMEM;
+	/* Attached before the wait: that is what the other side's open waits for. */
 	f->priv = p;
 	f->seekable = false;
 	err = fifo_wait(p, f->flags);
@@ -290,6 +302,10 @@ int pipe_create(uint32_t flags, struct file *out[2])
 	if (err)
 		return err;
 	out[0] = out[1] = NULL;
+	/*
+	 * Both ends share the inode, whose `special` is the pipe; each attaches as an opener of a
+	 * FIFO does.
+	 */
 	for (unsigned n = 0; !err && n < 2; n++) {
 		err = file_alloc_inode(i, (flags & O_NONBLOCK) | (n ? O_WRONLY : O_RDONLY),
 		                       &out[n]);
@@ -308,6 +324,7 @@ int pipe_create(uint32_t flags, struct file *out[2])
 		mutex_unlock(&fifo_lock);
 	}
 	inode_put(i);
+	/* An end without ops was not attached: file_put releases only what was. */
 	for (unsigned n = 0; err && n < 2; n++)
 		file_put(out[n]);
 	return err;
@@ -321,15 +338,16 @@ bool is_pipe(const struct file *f)
 ssize_t pipe_peek(struct file *f, struct uio *u, bool nonblock)
 {
 	struct pipe *p = f->priv;
-	ssize_t r;
+	ssize_t got;
 
 	mutex_lock(&p->lock);
-	r = wait_fill(p, nonblock);
-	if (r > 0)
-		r = ring_copy(p, u, p->tail, MIN(u->left, fill(p)), false);
-	p->peeked = p->peeked || r > 0;
+	got = wait_fill(p, nonblock);
+	if (got > 0)
+		got = ring_copy(p, u, p->tail, MIN(u->left, fill(p)), false);
+	/* The bytes stay until pipe_consume, so a splice whose output fails loses nothing. */
+	p->peeked = p->peeked || got > 0;
 	mutex_unlock(&p->lock);
-	return r;
+	return got;
 }
 
 void pipe_consume(struct file *f, size_t n)
@@ -356,22 +374,26 @@ ssize_t pipe_room(struct file *f, bool nonblock)
 long pipe_size(struct file *f, long set)
 {
 	struct pipe *p = f->priv;
-	long r = 0;
+	long err = 0;
 
 	if (f->ops != &pipe_ops)
 		return -EBADF;
 	mutex_lock(&p->lock);
 	if (set) {
+		/*
+		 * fcntl(2): rounded up to a power of two of at least a page; not below what is in
+		 * it.
+		 */
 		size_t size = MAX((size_t)1 << log2_ceil((uint64_t)set), (size_t)PAGE_SIZE);
 
-		r = size > SIZE_MAX_PIPE ? -EPERM : size < fill(p) ? -EBUSY : resize(p, size);
-		if (!r)
+		err = size > SIZE_MAX_PIPE ? -EPERM : size < fill(p) ? -EBUSY : resize(p, size);
+		if (!err)
 			p->size = size;
 	}
-	if (!r)
-		r = (long)p->size;
+	if (!err)
+		err = (long)p->size;
 	mutex_unlock(&p->lock);
-	return r;
+	return err;
 }
 
 void pipe_init(void)

@@ -89,6 +89,10 @@ static void cpuinfo(struct text_buf *t, void *arg)
 	uint32_t r[4], max_ext;
 	char vendor[13] = "", brand[49] = "";
 
+	/*
+	 * Spec: Intel SDM, CPUID: leaf 0 has the vendor in EBX, EDX, ECX; 0x80000002 to 4 the
+	 * brand.
+	 */
 	cpu_regs(0, r);
 	memcpy(vendor, &r[1], 4);
 	memcpy(vendor + 4, &r[3], 4);
@@ -103,6 +107,10 @@ static void cpuinfo(struct text_buf *t, void *arg)
 	for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
 		uint32_t family = r[0] >> 8 & 15, model = r[0] >> 4 & 15;
 
+		/*
+		 * The extended model counts for families 6 and 15, the extended family for 15:
+		 * CPUID leaf 1.
+		 */
 		if (family == 6 || family == 15)
 			model |= r[0] >> 12 & 0xf0;
 		if (family == 15)
@@ -252,11 +260,15 @@ void procfs_init(void)
 	int err = genfs_create(&procfs, "proc");
 
 	random_bytes(boot_uuid, sizeof(boot_uuid));
+	/*
+	 * The files that Debian's libc, CPython and busybox read; what nobody reads is not there.
+	 */
 	for (unsigned i = 0; !err && i < ARRAY_SIZE(files); i++)
 		err = procfs_add(files[i].path, files[i].fn, (void *)(uintptr_t)files[i].arg);
 	if (!err)
 		err = genfs_add(&procfs, "mounts", &(struct gennode){ .target = mounts },
 		                S_IFLNK | 0777, 0);
+	/* Names that no node holds: processes. */
 	procfs.lookup = procpid_lookup;
 	procfs.list = procpid_list;
 	if (!err && vfs_mkdir("/proc", 0555))

@@ -6,6 +6,7 @@
  */
 #include "fs/procfs.h"
 #include "proc/proc.h"
+#include "vmk/fdtable.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
 
@@ -89,6 +90,9 @@ static int next_thread(struct proc *p, int after)
 {
 	struct uthread *t;
 	int best = -1;
+	/*
+	 * Under the lock for the whole search: threads come and go, and the list is not in order.
+	 */
 	uint64_t flags = spin_lock_irq(&proc_lock);
 
 	list_for_each(t, &p->threads, link)
@@ -188,6 +192,7 @@ static int pid_lookup(struct inode *dir, const char *name, struct inode **out)
 	for (const struct pentry *e = d->e->dir; e && e->name && err; e++)
 		if (strcmp(e->name, name) == 0)
 			err = pnode_new(p, e, d->number, out);
+	/* A number exists when it is the next one above its predecessor. */
 	if (d->e->next && n >= 0 && d->e->next(p, n - 1) == n)
 		err = pnode_new(p, d->e->each, n, out);
 	proc_put(p);
@@ -227,7 +232,7 @@ static int self_new(bool thread, struct inode **out)
 
 int procpid_lookup(const char *name, struct inode **out)
 {
-	int pid = number_of(name), r;
+	int pid = number_of(name), err;
 	struct proc *p;
 
 	if (!strcmp(name, "self") || !strcmp(name, "thread-self"))
@@ -235,9 +240,9 @@ int procpid_lookup(const char *name, struct inode **out)
 	p = pid > 0 ? proc_find(pid) : NULL;
 	if (!p)
 		return -ENOENT;
-	r = pnode_new(p, &pid_each, 0, out);
+	err = pnode_new(p, &pid_each, 0, out);
 	proc_put(p);
-	return r;
+	return err;
 }
 
 int procpid_list(uint64_t *pos, bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t),
@@ -273,6 +278,10 @@ static int pid_readdir(struct file *f, uint64_t *pos,
 		*pos = 1;
 	if (*pos == 1 && emit(arg, "..", d->i.st.ino, INODE_DIR, 2))
 		*pos = 2;
+	/*
+	 * Of fixed entries *pos counts the place in the table; of numbers it is the last one shown,
+	 * plus 3.
+	 */
 	while (*pos >= 2) {
 		const struct pentry *e = d->e->dir ? d->e->dir + (*pos - 2) : d->e->each;
 		int n = d->e->dir ? 0 : d->e->next(p, (int)*pos - 3);
@@ -299,6 +308,7 @@ static int pid_readlink(struct inode *i, char *buf, size_t size)
 	int err = text ? -ENOENT : -ENOMEM;
 
 	if (text && f) {
+		/* Pipes and sockets have a text like "pipe:[7]" that is no path. */
 		err = file_path(f, text, PATH_MAX);
 	} else if (text && p) {
 		struct dentry *d = n->e->link(p, n->number), *root = fsctx_root();
@@ -324,6 +334,7 @@ static int pid_follow(struct inode *i, struct dentry **out)
 	struct pnode *n = to_pnode(i);
 	struct proc *p = proc_find(n->pid);
 
+	/* By reference, not by path: a deleted or anonymous file can be opened through it. */
 	*out = p ? n->e->link(p, n->number) : NULL;
 	if (p)
 		proc_put(p);

@@ -4,6 +4,7 @@
 #include "mm/aspace.h"
 #include "sched/world.h"
 #include "proc/proc.h"
+#include "vmk/fdtable.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
 #include "vmk/tty.h"
@@ -38,7 +39,7 @@ struct file *procpid_exe(struct proc *p)
 	return f;
 }
 
-struct aspace *procpid_aspace(struct proc *p)
+static struct aspace *aspace_of(struct proc *p)
 {
 	uint64_t flags = spin_lock_irq(&proc_lock);
 	struct aspace *as = p->as ? aspace_get(p->as) : NULL;
@@ -62,6 +63,7 @@ static void take(struct proc *p, int tid, struct snapshot *s)
 	struct uthread *t;
 
 	memset(s, 0, sizeof(*s));
+	/* Copied as a whole: the text is written without the lock, for it allocates. */
 	flags = spin_lock_irq(&proc_lock);
 	str_copy(s->comm, p->comm, COMM_LEN);
 	s->ppid = p->parent ? p->parent->pid : 0;
@@ -76,6 +78,7 @@ static void take(struct proc *p, int tid, struct snapshot *s)
 			continue;
 		if (tid)
 			str_copy(s->comm, t->comm, COMM_LEN);
+		/* A process runs when any of its threads does. */
 		if (s->state == 'S' &&
 		    (t->world->state == WORLD_RUNNING || t->world->state == WORLD_READY))
 			s->state = 'R';
@@ -106,6 +109,7 @@ void proctext_stat(struct text_buf *t, struct proc *p, int tid)
 	if (!s)
 		return;
 	take(p, tid, s);
+	/* Spec: proc(5), /proc/PID/stat, fields 1 to 52 in order; what is not kept here is 0. */
 	tty_session_info(s->sid, &tty, &tpgid);
 	text_printf(
 		t,
@@ -126,7 +130,7 @@ void proctext_stat(struct text_buf *t, struct proc *p, int tid)
 
 void proctext_statm(struct text_buf *t, struct proc *p, int tid)
 {
-	struct aspace *as = procpid_aspace(p);
+	struct aspace *as = aspace_of(p);
 
 	text_printf(t, "%llu %llu 0 0 0 %llu 0\n", as ? (ull)as->areas.pages : 0,
 	            as ? (ull)as->resident : 0, as ? (ull)as->areas.committed : 0);
@@ -148,6 +152,7 @@ void proctext_status(struct text_buf *t, struct proc *p, int tid)
 	if (!s)
 		return;
 	take(p, tid, s);
+	/* Spec: proc(5), /proc/PID/status: the lines that ps, top and psutil look for. */
 	for (unsigned i = 0; i < ARRAY_SIZE(states); i++)
 		if (states[i].c == s->state)
 			state = states[i].name;
@@ -177,7 +182,7 @@ void proctext_status(struct text_buf *t, struct proc *p, int tid)
 /* Another process's memory [from, to). */
 static void append_memory(struct text_buf *t, struct proc *p, uint64_t from, uint64_t to)
 {
-	struct aspace *as = procpid_aspace(p);
+	struct aspace *as = aspace_of(p);
 	char *buf = kmalloc(PAGE_SIZE);
 
 	while (as && buf && from < to) {
@@ -228,7 +233,7 @@ static void map_line(const struct area *a, void *arg)
 
 void proctext_maps(struct text_buf *t, struct proc *p, int tid)
 {
-	struct aspace *as = procpid_aspace(p);
+	struct aspace *as = aspace_of(p);
 
 	if (!as)
 		return;
@@ -252,6 +257,10 @@ static void mount_note(struct dentry *root, void *arg)
 	struct mounts *m = arg;
 
 	if (m->count < ARRAY_SIZE(m->root)) {
+		/*
+		 * tree_lock is held, so the count is changed directly: dentry_get would take it
+		 * again.
+		 */
 		root->refs++;
 		m->root[m->count++] = root;
 	}

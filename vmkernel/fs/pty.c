@@ -54,8 +54,10 @@ static void pty_output(struct tty *t, const char *s, size_t n)
 {
 	struct pty *p = t->priv;
 
-	for (size_t i = 0; i < n && p->head - p->tail < OUT_SIZE;
-	     i++) /* echo has nobody to wait for room */
+	/*
+	 * Writers have waited for room; an echo has nobody to wait, so what does not fit is lost.
+	 */
+	for (size_t i = 0; i < n && p->head - p->tail < OUT_SIZE; i++)
 		p->out[p->head++ % OUT_SIZE] = (uint8_t)s[i];
 	waitq_wake_all(&t->wait);
 }
@@ -112,6 +114,7 @@ static ssize_t master_read(struct file *f, struct uio *u, uint64_t *pos)
 		              ? -ERESTARTSYS
 		              : 0;
 	}
+	/* Room for the slave's writers. */
 	if (done)
 		waitq_wake_all(&p->tty.wait);
 	return done ? done : err;
@@ -128,6 +131,7 @@ static ssize_t master_write(struct file *f, struct uio *u, uint64_t *pos)
 	while (u->left && !err) {
 		size_t n = MIN(u->left, sizeof(buf));
 
+		/* Without this wait a paste would lose what the line discipline has no room for. */
 		if (ldisc_input_full(&t->ld)) {
 			err = f->flags & O_NONBLOCK ? -EAGAIN
 			      : wait_event_interruptible(&t->wait, !ldisc_input_full(&t->ld))
@@ -196,6 +200,7 @@ static void master_release(struct file *f)
 	struct pty *p = f->priv;
 	char name[16];
 
+	/* The node goes first: no new open, then those who have it are hung up. */
 	vmk_snprintf(name, sizeof(name), "pts/%u", p->index);
 	devfs_remove(name);
 	tty_hangup(&p->tty);
@@ -235,17 +240,20 @@ static int master_open(struct inode *i, struct file *f)
 	int err = index_take();
 
 	if (err < 0 || !p) {
+		/* Neither alone is of use. */
 		kfree(p);
 		if (err >= 0)
 			index_free((unsigned)err);
 		return err < 0 ? err : -ENOMEM;
 	}
 	p->index = (unsigned)err;
+	/* Until unlockpt(3): grantpt may have to set the node's owner first. */
 	p->locked = true;
 	tty_setup(&p->tty, &pty_end, p, DEV_MAKE(136, p->index));
 	vmk_snprintf(name, sizeof(name), "pts/%u", p->index);
 	err = devfs_add(name, INODE_CHAR, 0620, p->tty.rdev, slave_open, p);
 	if (err) {
+		/* Frees p and its number. */
 		tty_put(&p->tty);
 		return err;
 	}

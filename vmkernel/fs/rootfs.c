@@ -37,11 +37,13 @@ static int unpack_entry(const struct cpio_entry *e)
 	}
 	err = vfs_make(vfs_root, e->name, e->mode, DEV_MAKE(e->rdev_major, e->rdev_minor), target,
 	               &d);
+	/* Archives may give a directory that is there (of an earlier one) its mode and owner. */
 	if (err == -EEXIST && S_ISTYPE(e->mode, S_IFDIR))
 		err = path_lookup(vfs_root, e->name, 0, &d);
 	if (err)
 		return err;
 	if (S_ISTYPE(e->mode, S_IFREG))
+		/* No copy: the module's memory is never freed. */
 		tmpfs_set_backing(d->inode, e->data, e->size);
 	err = inode_setattr(d->inode, &to, VSTAT_MODE | VSTAT_UID | VSTAT_GID | VSTAT_MTIME);
 	dentry_put(d);
@@ -55,17 +57,17 @@ static void unpack(const struct boot_module *m)
 	struct cpio c;
 	struct cpio_entry e;
 	unsigned files = 0;
-	int r;
+	int more;
 
 	cpio_init(&c, pa_to_va(m->base), m->len);
-	while ((r = cpio_next(&c, &e)) > 0) {
+	while ((more = cpio_next(&c, &e)) > 0) {
 		int err = e.name[0] ? unpack_entry(&e) : 0;
 
 		if (err)
 			log_warn("%s: %s: error %d", m->name, e.name, -err);
 		files++;
 	}
-	if (r)
+	if (more)
 		log_err("%s: the archive is broken at byte %zu", m->name, c.at);
 	log_info("%s: %u entries, %llu KiB", m->name, files, (unsigned long long)(m->len / KiB));
 }
@@ -125,6 +127,10 @@ void fs_init(void)
 	lock_init();
 	pipe_init();
 	mm_totals(&t);
+	/*
+	 * Limits are upper bounds, not reservations: the tmpfs of a host may together promise more
+	 * than there is.
+	 */
 	err = tmpfs_create("rootfs", t.total_pages / 2, &tmpfs_root);
 	if (!err)
 		err = vfs_mount("/", tmpfs_root);
@@ -135,6 +141,7 @@ void fs_init(void)
 	for (unsigned i = 0; i < boot_info.modules; i++)
 		if (!strncmp(boot_info.module[i].name, module_name, sizeof(module_name) - 1))
 			unpack(&boot_info.module[i]);
+	/* The order below: directories and /dev before what adds nodes to them. */
 	show_modules();
 	devfs_init();
 	block_init();

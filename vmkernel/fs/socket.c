@@ -12,6 +12,7 @@
 enum { BUF_MIN = 2304, BUF_MAX = 8 << 20 };
 
 static int (*families[AF_MAX])(struct socket *s);
+static long (*interface_ioctl)(unsigned cmd, uva_t arg);
 
 int socket_register(unsigned family, int (*create)(struct socket *s))
 {
@@ -19,6 +20,11 @@ int socket_register(unsigned family, int (*create)(struct socket *s))
 		return -EINVAL;
 	families[family] = create;
 	return 0;
+}
+
+void socket_register_ioctl(long (*interfaces)(unsigned cmd, uva_t arg))
+{
+	interface_ioctl = interfaces;
 }
 
 static struct socket *socket_new(unsigned family, unsigned type, unsigned protocol)
@@ -90,17 +96,16 @@ static unsigned sock_poll(struct file *f, struct waitq **q)
 	struct socket *s = f->priv;
 
 	*q = &s->wait;
+	/* A pending error shows whatever the family says. */
 	return s->ops->poll(s) | (s->error ? FPOLLERR : 0);
 }
 
 static long sock_ioctl(struct file *f, unsigned cmd, uva_t arg)
 {
 	struct socket *s = f->priv;
+	long err = s->ops->ioctl ? s->ops->ioctl(s, cmd, arg) : -ENOTTY;
 
-	long r = s->ops->ioctl ? s->ops->ioctl(s, cmd, arg) : -ENOTTY;
-
-	/* Any socket serves to ask for interfaces; libc takes one of AF_UNIX. */
-	return r == -ENOTTY ? inet_ioctl(s, cmd, arg) : r;
+	return err == -ENOTTY && interface_ioctl ? interface_ioctl(cmd, arg) : err;
 }
 
 static void sock_release(struct file *f)
@@ -146,6 +151,7 @@ int socket_accept(struct socket *s, bool nonblock, uint32_t flags, struct file *
 	fresh = socket_new(s->family, s->type, s->protocol);
 	if (!fresh)
 		return -ENOMEM;
+	/* socket(7): what is set on a listener holds for what it accepts. */
 	fresh->rcvbuf = s->rcvbuf;
 	fresh->sndbuf = s->sndbuf;
 	fresh->keep_alive = s->keep_alive;
@@ -157,6 +163,7 @@ int socket_accept(struct socket *s, bool nonblock, uint32_t flags, struct file *
 		kfree(fresh);
 		return err;
 	}
+	/* Only now: a socket without ops has nothing to release when accepting fails. */
 	fresh->ops = s->ops;
 	return socket_file(fresh, flags, out);
 }
@@ -221,6 +228,7 @@ static int set_timeout(ns_t *to, const void *val, uint32_t len)
 	memcpy(&tv, val, sizeof(tv));
 	if (tv.usec < 0 || tv.usec >= 1000000)
 		return -EDOM;
+	/* Seconds above INT32_MAX, and negative ones, mean no timeout. */
 	*to = tv.sec < 0 || tv.sec > INT32_MAX
 	              ? 0
 	              : (ns_t)tv.sec * NS_PER_S + (ns_t)tv.usec * NS_PER_US;
@@ -288,10 +296,10 @@ int socket_setopt(struct socket *s, int level, int opt, const void *val, uint32_
 		err = set_other(s, opt, val, len, v);
 	/* The family may want to know of it too. */
 	if ((flag || !err || err == -ENOPROTOOPT) && s->ops->setsockopt) {
-		int r2 = s->ops->setsockopt(s, level, opt, val, len);
+		int own = s->ops->setsockopt(s, level, opt, val, len);
 
-		if (r2 != -ENOPROTOOPT)
-			return r2;
+		if (own != -ENOPROTOOPT)
+			return own;
 	}
 	return flag ? 0 : err;
 }
@@ -304,6 +312,7 @@ static int int_option(struct socket *s, int opt, int32_t *v)
 		return *v = *flag, 0;
 	switch (opt) {
 	case SO_TYPE: return *v = s->type, 0;
+	/* Reading takes it, so two readers do not report one error twice. */
 	case SO_ERROR: return *v = __atomic_exchange_n(&s->error, 0, __ATOMIC_RELAXED), 0;
 	case SO_SNDBUF: return *v = (int32_t)s->sndbuf, 0;
 	case SO_RCVBUF: return *v = (int32_t)s->rcvbuf, 0;
@@ -332,12 +341,13 @@ static int give(void *val, uint32_t *len, const void *from, uint32_t n)
 int socket_getopt(struct socket *s, int level, int opt, void *val, uint32_t *len)
 {
 	int64_t tv[2];
-	int32_t v[2], r;
+	int32_t v[2], err;
 	ns_t t;
 
 	if (level != SOL_SOCKET)
 		return s->ops->getsockopt ? s->ops->getsockopt(s, level, opt, val, len)
 		                          : -ENOPROTOOPT;
+	/* Values that are more than one int; the rest stands in int_option. */
 	switch (opt) {
 	case SO_LINGER:
 		v[0] = s->linger >= 0;
@@ -353,6 +363,6 @@ int socket_getopt(struct socket *s, int level, int opt, void *val, uint32_t *len
 	case SO_BINDTODEVICE:
 		return give(val, len, s->device, (uint32_t)strlen(s->device) + (s->device[0] != 0));
 	}
-	r = int_option(s, opt, &v[0]);
-	return r ? r : give(val, len, v, sizeof(v[0]));
+	err = int_option(s, opt, &v[0]);
+	return err ? err : give(val, len, v, sizeof(v[0]));
 }

@@ -109,6 +109,7 @@ static struct tent *tent_new(const char *name, struct tnode *to)
 
 static void tent_insert(struct tnode *dir, struct tent *e)
 {
+	/* Never used again, so a listing that stopped here does not meet a newer name under it. */
 	e->cookie = dir->next_cookie++;
 	tree_insert(&dir->names, &e->by_name);
 	tree_insert(&dir->cookies, &e->by_cookie);
@@ -148,6 +149,10 @@ static int tmpfs_make(struct inode *dir, const char *name, enum inode_type type,
 	err = tnode_new(tmpfs_of(dir), (uint32_t)type << 12 | mode, rdev, target, &t);
 	if (err)
 		return err;
+	/*
+	 * Of a directory with the set-group-ID bit everything in it inherits the group: stat(2),
+	 * inode(7).
+	 */
 	if (dir->st.mode & S_ISGID) {
 		t->i.st.gid = dir->st.gid;
 		if (type == INODE_DIR)
@@ -159,6 +164,7 @@ static int tmpfs_make(struct inode *dir, const char *name, enum inode_type type,
 		return -ENOMEM;
 	}
 	tent_insert(d, e);
+	/* One reference for the entry, which t was made with, and one for the caller. */
 	*out = inode_get(&t->i);
 	return 0;
 }
@@ -211,6 +217,9 @@ static int tmpfs_rename(struct inode *dir, const char *name, struct inode *to, c
 
 	if (!e)
 		return -ENOENT;
+	/*
+	 * The entries stay where they are and change what they lead to; only links to parents move.
+	 */
 	if (flags & RENAME_EXCHANGE) {
 		struct tnode *x = e->to;
 		int da = inode_type(&x->i) == INODE_DIR, db = inode_type(&old->to->i) == INODE_DIR;
@@ -223,6 +232,7 @@ static int tmpfs_rename(struct inode *dir, const char *name, struct inode *to, c
 	}
 	if (old && old->to->names.count)
 		return -ENOTEMPTY;
+	/* Everything that can fail comes before the first change. */
 	fresh = tent_new(to_name, e->to);
 	if (!fresh)
 		return -ENOMEM;
@@ -231,6 +241,7 @@ static int tmpfs_rename(struct inode *dir, const char *name, struct inode *to, c
 		tent_drop(old);
 	}
 	tent_remove(a, e);
+	/* The reference to the file moves to the fresh entry. */
 	kfree(e);
 	tent_insert(b, fresh);
 	fresh->to->i.st.ctime = time_realtime();
@@ -268,6 +279,7 @@ static int tmpfs_readdir(struct file *f, uint64_t *pos,
 		*pos = 1;
 	if (*pos == 1 && emit(arg, "..", up, INODE_DIR, 2))
 		*pos = 2;
+	/* From the first cookie that is not below *pos: the entry that it meant may be gone. */
 	if (*pos >= 2)
 		for (n = tree_lower(&dir->cookies, cookie_side, pos); n; n = tree_next(n)) {
 			struct tent *e = tree_entry(n, struct tent, by_cookie);
@@ -360,6 +372,7 @@ int tmpfs_anon_file(struct fs *fs, uint32_t mode, struct inode **out)
 	err = tnode_new(fs->priv, S_IFREG | (mode & 07777), 0, NULL, &t);
 	if (err)
 		return err;
+	/* Nameless, so its space goes with the last reference. */
 	t->i.st.nlink = 0;
 	*out = &t->i;
 	return 0;
@@ -380,17 +393,18 @@ int tmpfs_punch(struct inode *i, uint64_t from, uint64_t to)
 long tmpfs_seals(struct inode *i, int add)
 {
 	struct tnode *t = to_tnode(i);
-	long r;
+	long err;
 
 	if (i->fs->ops != &tmpfs_ops || inode_type(i) != INODE_FILE)
 		return -EINVAL;
 	mutex_lock(&i->lock);
 	if (add < 0)
-		r = t->seals;
+		err = t->seals;
+	/* fcntl(2), F_ADD_SEALS: seals only accumulate, and F_SEAL_SEAL ends that. */
 	else if (t->seals & F_SEAL_SEAL || (add & ~F_SEAL_ALL))
-		r = add & ~F_SEAL_ALL ? -EINVAL : -EPERM;
+		err = add & ~F_SEAL_ALL ? -EINVAL : -EPERM;
 	else
-		r = (t->seals |= (uint32_t)add, 0);
+		err = (t->seals |= (uint32_t)add, 0);
 	mutex_unlock(&i->lock);
-	return r;
+	return err;
 }

@@ -18,6 +18,10 @@ static pa_t *slot_of(struct tdata *d, uint64_t index, bool grow)
 {
 	uint64_t c = index / CHUNK;
 
+	/*
+	 * Doubling, but by at most 1024 chunks (2 GiB) ahead: a big sparse file does not take twice
+	 * its index.
+	 */
 	if (c >= d->chunks) {
 		uint64_t n = MAX(c + 1, MIN(d->chunks * 2, c + 1024));
 		pa_t **bigger = grow ? kcalloc_charged(n, sizeof(*bigger)) : NULL;
@@ -51,11 +55,15 @@ static pa_t new_page(struct tdata *d, uint64_t index)
 	uint64_t at = index << PAGE_SHIFT;
 	pa_t pa;
 
+	/*
+	 * Counted before the page is taken, so that writers at once cannot pass the limit together.
+	 */
 	if (__atomic_add_fetch(&d->tmpfs->used, 1, __ATOMIC_RELAXED) > d->tmpfs->limit)
 		goto full;
 	pa = user_page_new(FRAME_MEMOBJ, true);
 	if (pa == PA_NONE)
 		goto full;
+	/* Copy on write from the boot module; behind its end the page stays zero. */
 	if (d->backing && at < d->backing_len)
 		memcpy(pa_to_va(pa), d->backing + at,
 		       MIN(d->backing_len - at, (uint64_t)PAGE_SIZE));
@@ -81,6 +89,7 @@ static pa_t tdata_page(struct memobj *o, uint64_t index, bool write)
 		frame_pin(pa);
 		return pa;
 	}
+	/* A read of a hole makes the page too: a mapping must later see what is written. */
 	slot = slot_of(d, index, true);
 	if (!slot)
 		return PA_NONE;
@@ -143,6 +152,7 @@ static int zero_part(struct tdata *d, uint64_t from, uint64_t to)
 	uint64_t index = from >> PAGE_SHIFT;
 	pa_t *slot = slot_of(d, index, false), pa;
 
+	/* Without a page and behind the backing it reads as zeroes already. */
 	if (from == to || ((!slot || !*slot) && from >= d->backing_len))
 		return 0;
 	pa = tdata_page(&d->obj, index, true);
@@ -164,6 +174,10 @@ int tdata_resize(struct tnode *t, uint64_t size)
 	if ((size < old && (t->seals & F_SEAL_SHRINK)) || (size > old && (t->seals & F_SEAL_GROW)))
 		return -EPERM;
 	mutex_lock(&d->obj.lock);
+	/*
+	 * The rest of the last page is zeroed, for a later growth must show zeroes; mappings lose
+	 * the pages before they are freed.
+	 */
 	if (size < old) {
 		err = zero_part(d, size, MIN(ALIGN_UP(size, (uint64_t)PAGE_SIZE), old));
 		if (!err) {
@@ -211,6 +225,7 @@ static ssize_t copy_page(struct tdata *d, struct uio *u, uint64_t pos, size_t n,
 		return -ENOSPC;
 	p = (char *)pa_to_va(pa) + pos % PAGE_SIZE;
 	err = write ? uio_read(u, p, n) : uio_write(u, p, n);
+	/* The pin kept the page while user memory was copied without the lock. */
 	frame_unpin(pa);
 	return err ? err : (ssize_t)n;
 }
@@ -236,18 +251,19 @@ static ssize_t tmpfs_read(struct file *f, struct uio *u, uint64_t *pos)
 
 	while (u->left && *pos < size) {
 		size_t n = MIN(MIN(PAGE_SIZE - *pos % PAGE_SIZE, size - *pos), u->left);
-		ssize_t r;
+		ssize_t got;
 
+		/* A hole is read from zeroes: reading must not fill the limit with pages. */
 		if (is_hole(t->data, *pos >> PAGE_SHIFT)) {
-			r = uio_write(u, zeroes, n);
-			r = r ? r : (ssize_t)n;
+			got = uio_write(u, zeroes, n);
+			got = got ? got : (ssize_t)n;
 		} else {
-			r = copy_page(t->data, u, *pos, n, false);
+			got = copy_page(t->data, u, *pos, n, false);
 		}
-		if (r < 0)
-			return done ? done : r;
-		done += r;
-		*pos += (uint64_t)r;
+		if (got < 0)
+			return done ? done : got;
+		done += got;
+		*pos += (uint64_t)got;
 	}
 	if (!(f->flags & O_NOATIME) && done)
 		t->i.st.atime = time_realtime();
@@ -257,7 +273,7 @@ static ssize_t tmpfs_read(struct file *f, struct uio *u, uint64_t *pos)
 static ssize_t write_locked(struct tnode *t, struct uio *u, uint64_t *pos)
 {
 	uint64_t limit = MIN(proc_rlimit(RLIMIT_FSIZE), SIZE_MAX_FILE), old = t->i.st.size;
-	ssize_t done = 0, r = 0;
+	ssize_t done = 0, put = 0;
 
 	if (t->seals & F_SEAL_WRITE || ((t->seals & F_SEAL_GROW) && *pos + u->left > old))
 		return -EPERM;
@@ -268,36 +284,41 @@ static ssize_t write_locked(struct tnode *t, struct uio *u, uint64_t *pos)
 	while (u->left && *pos < limit) {
 		size_t n = MIN(MIN(PAGE_SIZE - *pos % PAGE_SIZE, limit - *pos), u->left);
 
+		/*
+		 * Page by page, so that a fault in the middle leaves the size at what was written.
+		 */
 		if (*pos + n > t->i.st.size) {
-			r = tdata_resize(t, *pos + n);
-			if (r)
+			put = tdata_resize(t, *pos + n);
+			if (put)
 				break;
 		}
-		r = copy_page(t->data, u, *pos, n, true);
-		if (r < 0)
+		put = copy_page(t->data, u, *pos, n, true);
+		if (put < 0)
 			break;
-		done += r;
-		*pos += (uint64_t)r;
+		done += put;
+		*pos += (uint64_t)put;
 	}
-	if (r < 0 && t->i.st.size > MAX(*pos, old))
+	if (put < 0 && t->i.st.size > MAX(*pos, old))
 		(void)!tdata_resize(t, MAX(*pos, old)); /* takes back what was not written */
 	t->i.st.mtime = t->i.st.ctime = time_realtime();
-	return done ? done : r < 0 ? r : 0;
+	return done ? done : put < 0 ? put : 0;
 }
 
 static ssize_t tmpfs_write(struct file *f, struct uio *u, uint64_t *pos)
 {
 	struct tnode *t = to_tnode(f->inode);
-	ssize_t r;
+	ssize_t done;
 
 	mutex_lock(&t->i.lock);
 	if (f->flags & O_APPEND)
 		*pos = t->i.st.size;
-	r = write_locked(t, u, pos);
-	if (r > 0 && (t->i.st.mode & (S_ISUID | S_ISGID)) && cred_current()->euid)
+	/* Size, position and data in one: O_APPEND is atomic against other writers. */
+	done = write_locked(t, u, pos);
+	/* POSIX write: a program that is written to by others loses its privileges. */
+	if (done > 0 && (t->i.st.mode & (S_ISUID | S_ISGID)) && cred_current()->euid)
 		t->i.st.mode &= ~(uint32_t)(S_ISUID | S_ISGID);
 	mutex_unlock(&t->i.lock);
-	return r;
+	return done;
 }
 
 static int tmpfs_mmap(struct file *f, uint64_t offset, uint64_t len, unsigned prot, bool shared,

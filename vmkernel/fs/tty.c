@@ -21,6 +21,7 @@ static void ld_signal(void *arg, int sig)
 {
 	struct tty *t = arg;
 
+	/* t->lock is held; signal_pgrp takes only locks of processes, which never lead to a tty. */
 	if (t->pgrp > 0)
 		(void)signal_pgrp(t->pgrp, sig); /* the group may be gone */
 }
@@ -41,7 +42,7 @@ void tty_setup(struct tty *t, const struct tty_end *end, void *priv, uint64_t rd
 	spin_unlock(&list_lock);
 }
 
-void tty_get(struct tty *t)
+static void tty_get(struct tty *t)
 {
 	spin_lock(&list_lock);
 	t->refs++;
@@ -53,6 +54,9 @@ void tty_put(struct tty *t)
 	bool last;
 
 	spin_lock(&list_lock);
+	/*
+	 * Counted under list_lock: find() cannot take a reference of a tty that is on its way out.
+	 */
 	last = --t->refs == 0;
 	if (last)
 		list_remove(&t->link);
@@ -89,11 +93,15 @@ struct tty *tty_find(uint64_t rdev)
 int tty_take(struct tty *t, bool force)
 {
 	struct proc *p = proc_current();
-	int sid = proc_sid(p), pgid = proc_pgid(p), r = 0;
+	int sid = proc_sid(p), pgid = proc_pgid(p), err = 0;
 	struct tty *other;
 
 	if (t->sid == sid)
 		return 0;
+	/*
+	 * Only a session leader without a terminal takes one, and only a terminal without a
+	 * session: tty_ioctl(4), TIOCSCTTY.
+	 */
 	if (proc_pid(p) != sid)
 		return -EPERM;
 	other = tty_of_session(sid);
@@ -103,13 +111,13 @@ int tty_take(struct tty *t, bool force)
 	}
 	spin_lock(&list_lock);
 	if (t->sid && !(force && cred_current()->euid == 0)) {
-		r = -EPERM;
+		err = -EPERM;
 	} else {
 		t->sid = sid;
 		t->pgrp = pgid;
 	}
 	spin_unlock(&list_lock);
-	return r;
+	return err;
 }
 
 void tty_session_info(int sid, uint64_t *rdev, int *pgrp)
@@ -129,6 +137,7 @@ static void detach(struct tty *t)
 
 	spin_lock(&list_lock);
 	pgrp = t->pgrp;
+	/* Free before the signals: a new session may take it at once. */
 	t->sid = t->pgrp = 0;
 	spin_unlock(&list_lock);
 	if (pgrp > 0) {
@@ -154,6 +163,7 @@ void tty_hangup(struct tty *t)
 	mutex_lock(&t->lock);
 	t->hung = true;
 	mutex_unlock(&t->lock);
+	/* Readers and writers find `hung` and return 0 and -EIO. */
 	waitq_wake_all(&t->wait);
 	if (sid > 0) {
 		(void)signal_pid(sid, SIGHUP);
@@ -169,6 +179,7 @@ void tty_resize(struct tty *t, const struct winsize *w)
 	changed = memcmp(&t->size, w, sizeof(*w)) != 0;
 	t->size = *w;
 	mutex_unlock(&t->lock);
+	/* Outside of the lock, and only for a real change: programs redraw at SIGWINCH. */
 	if (changed && t->pgrp > 0)
 		(void)signal_pgrp(t->pgrp, SIGWINCH);
 }
@@ -181,10 +192,14 @@ int tty_check_change(struct tty *t, int sig)
 	if (!p || t->sid != proc_sid(p))
 		return 0;
 	pgid = proc_pgid(p);
+	/*
+	 * POSIX 11.1.4: the rules for a process of the session that is not in the foreground group.
+	 */
 	if (t->pgrp == pgid || t->pgrp <= 0)
 		return 0;
 	if (signal_blocked_or_ignored(sig))
 		return sig == SIGTTIN ? -EIO : 0;
+	/* Nobody could continue a stopped orphan, so it gets an error instead. */
 	if (pgrp_orphaned(pgid))
 		return -EIO;
 	(void)signal_pgrp(pgid, sig);
@@ -213,6 +228,9 @@ static int wait_input(struct tty *t, size_t n, bool nonblock)
 	size_t want = vmin ? MIN((size_t)vmin, n) : 1, had;
 	int err;
 
+	/*
+	 * POSIX 11.1.7, cases A (both), B (VMIN), C (VTIME) and D (neither) of a read in raw mode.
+	 */
 	if (read_ready(t, vtime && vmin ? 1 : want) && !vtime)
 		return 0;
 	if (nonblock)
@@ -238,37 +256,39 @@ static ssize_t tty_read(struct file *f, struct uio *u, uint64_t *pos)
 {
 	struct tty *t = f->priv;
 	size_t n = MIN(u->left, (size_t)LDISC_BUF);
-	ssize_t r;
+	ssize_t got;
 	uint8_t *buf;
 
 	if (!n)
 		return 0;
+	/* The line is taken under the lock and copied out after it: user memory may fault. */
 	buf = kmalloc(n);
 	if (!buf)
 		return -ENOMEM;
 	do {
-		r = tty_check_change(t, SIGTTIN);
-		if (!r)
-			r = wait_input(t, n, f->flags & O_NONBLOCK);
-		if (r < 0)
+		got = tty_check_change(t, SIGTTIN);
+		if (!got)
+			got = wait_input(t, n, f->flags & O_NONBLOCK);
+		if (got < 0)
 			break;
 		mutex_lock(&t->lock);
-		bool over = r == 1 || t->hung;
+		/* Time over, or hung up: then nothing to read is the end, not a reason to wait. */
+		bool over = got == 1 || t->hung;
 
-		r = ldisc_read(&t->ld, buf, n);
-		if (r >= 0 && t->end->input_taken)
+		got = ldisc_read(&t->ld, buf, n);
+		if (got >= 0 && t->end->input_taken)
 			t->end->input_taken(t);
 		mutex_unlock(&t->lock);
-		if (r < 0 && over)
-			r = 0;
-		if (r > 0 && uio_write(u, buf, (size_t)r))
-			r = -EFAULT;
-		else if (r == -1)
+		if (got < 0 && over)
+			got = 0;
+		if (got > 0 && uio_write(u, buf, (size_t)got))
+			got = -EFAULT;
+		else if (got == -1)
 			continue; /* another reader was faster */
 		break;
 	} while (true);
 	kfree(buf);
-	return r;
+	return got;
 }
 
 static bool can_write(struct tty *t)
@@ -282,12 +302,16 @@ static ssize_t tty_write(struct file *f, struct uio *u, uint64_t *pos)
 	struct tty *t = f->priv;
 	char buf[PIECE];
 	ssize_t done = 0;
+	/* TOSTOP: output from the background stops the writer. */
 	int err = t->ld.t.lflag & TOSTOP ? tty_check_change(t, SIGTTOU) : 0;
 
 	while (u->left && !err) {
 		size_t n = MIN(u->left, sizeof(buf));
 
 		mutex_lock(&t->lock);
+		/*
+		 * So much that even its longest form fits: the end takes all of what it is given.
+		 */
 		n = can_write(t) ? MIN(n, t->end->room(t) / GROWTH) : 0;
 		err = t->hung ? -EIO : n ? uio_read(u, buf, n) : 0;
 		if (!err && n)
@@ -360,6 +384,7 @@ int tty_open(struct tty *t, struct file *f)
 	int err = 0;
 
 	mutex_lock(&t->lock);
+	/* A hung terminal is opened by nobody again; a pty's number comes back with a new tty. */
 	if (t->hung)
 		err = -EIO;
 	else if (t->exclusive && cred_current()->euid)
@@ -375,6 +400,7 @@ int tty_open(struct tty *t, struct file *f)
 	f->seekable = false;
 	if (!(f->flags & O_NOCTTY) && proc_current())
 		(void)!tty_take(t, false); /* only a session leader without a terminal gets it */
+	/* A pty's master waits for the first opener, and for the last to go. */
 	waitq_wake_all(&t->wait);
 	return 0;
 }

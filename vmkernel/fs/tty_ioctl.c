@@ -16,11 +16,16 @@ static long set_termios(struct tty *t, unsigned cmd, uva_t arg)
 	mutex_lock(&t->lock);
 	if (cmd == TCSETSF)
 		ldisc_flush_input(&t->ld);
+	/*
+	 * The driver hears of speed and size only when they change: setting them may garble what is
+	 * being sent.
+	 */
 	wake = n.cflag != t->ld.t.cflag;
 	ldisc_set(&t->ld, &n);
 	if (wake && t->end->set_cflag)
 		t->end->set_cflag(t);
 	mutex_unlock(&t->lock);
+	/* Readers look again: ICANON, VMIN and VTIME decide what is ready. */
 	waitq_wake_all(&t->wait);
 	return 0;
 }
@@ -47,6 +52,7 @@ static long set_pgrp(struct tty *t, uva_t arg, bool master)
 	int err = tty_check_change(t, SIGTTOU);
 
 	if (err)
+		/* As Linux: an orphan has no job control here. */
 		return err == -EIO ? -ENOTTY : err;
 	if (!is_mine(t, false) && !master)
 		return -ENOTTY;
@@ -54,6 +60,7 @@ static long set_pgrp(struct tty *t, uva_t arg, bool master)
 		return -EFAULT;
 	if (pgrp < 0)
 		return -EINVAL;
+	/* Or a process could put another session's group into the foreground of this terminal. */
 	if (!pgrp_in_session(pgrp, t->sid))
 		return -EPERM;
 	t->pgrp = pgrp;
@@ -74,6 +81,7 @@ static long flow(struct tty *t, unsigned what)
 	mutex_lock(&t->lock);
 	if (what <= TCOON)
 		t->ld.stopped = what == TCOOFF;
+	/* TCIOFF and TCION send the stop or start character to the other side. */
 	else if (t->ld.t.cc[what == TCIOFF ? VSTOP : VSTART])
 		t->end->output(t, (const char *)&t->ld.t.cc[what == TCIOFF ? VSTOP : VSTART], 1);
 	mutex_unlock(&t->lock);

@@ -20,11 +20,9 @@ struct port_tty {
 	struct tty tty;
 	struct tty_port *port;
 	struct work work;
-	struct spinlock in_lock; /* interrupt-safe: the next five */
+	struct spinlock in_lock; /* interrupt-safe: in, head, tail */
 	uint8_t in[IN_SIZE];
 	uint32_t head, tail;
-	bool hangup, resized;
-	struct winsize new_size;
 };
 
 static struct tty_port *console;
@@ -66,9 +64,7 @@ static const struct tty_end port_end = {
 static void port_work(struct work *w)
 {
 	struct port_tty *pt = container_of(w, struct port_tty, work);
-	struct winsize size;
 	uint8_t piece[256];
-	bool hangup, resized;
 	size_t n;
 
 	do {
@@ -78,20 +74,12 @@ static void port_work(struct work *w)
 		flags = spin_lock_irq(&pt->in_lock);
 		for (n = 0; n < sizeof(piece) && pt->tail != pt->head; n++)
 			piece[n] = pt->in[pt->tail++ % IN_SIZE];
-		hangup = pt->hangup;
-		resized = pt->resized;
-		size = pt->new_size;
-		pt->hangup = pt->resized = false;
 		spin_unlock_irq(&pt->in_lock, flags);
 		if (n)
 			tty_input_locked(&pt->tty, piece, n);
 		mutex_unlock(&pt->tty.lock);
 		if (n)
 			waitq_wake_all(&pt->tty.wait);
-		if (resized)
-			tty_resize(&pt->tty, &size);
-		if (hangup)
-			tty_session_end(pt->tty.sid);
 	} while (n);
 }
 
@@ -100,6 +88,7 @@ void tty_port_input(struct tty_port *p, const char *s, size_t n)
 	struct port_tty *pt = p->tty ? p->tty->priv : NULL;
 	uint64_t flags;
 
+	/* The port has no terminal yet (boot): what is typed that early is lost. */
 	if (!pt)
 		return;
 	flags = spin_lock_irq(&pt->in_lock);
@@ -110,27 +99,6 @@ void tty_port_input(struct tty_port *p, const char *s, size_t n)
 		}
 		pt->in[pt->head++ % IN_SIZE] = (uint8_t)s[i];
 	}
-	spin_unlock_irq(&pt->in_lock, flags);
-	work_queue(&pt->work);
-}
-
-void tty_port_hangup(struct tty_port *p)
-{
-	struct port_tty *pt = p->tty->priv;
-	uint64_t flags = spin_lock_irq(&pt->in_lock);
-
-	pt->hangup = true;
-	spin_unlock_irq(&pt->in_lock, flags);
-	work_queue(&pt->work);
-}
-
-void tty_port_resize(struct tty_port *p, uint16_t rows, uint16_t cols)
-{
-	struct port_tty *pt = p->tty->priv;
-	uint64_t flags = spin_lock_irq(&pt->in_lock);
-
-	pt->new_size = (struct winsize){ .rows = rows, .cols = cols };
-	pt->resized = true;
 	spin_unlock_irq(&pt->in_lock, flags);
 	work_queue(&pt->work);
 }
@@ -147,6 +115,7 @@ static int console_open(struct inode *i, struct file *f)
 {
 	if (!console)
 		return -ENXIO;
+	/* Opening the console never makes it the controlling terminal. */
 	f->flags |= O_NOCTTY;
 	return tty_open(console->tty, f);
 }
@@ -174,6 +143,7 @@ int tty_port_add(struct tty_port *p)
 	tty_setup(&pt->tty, &port_end, pt, p->rdev);
 	pt->tty.size = (struct winsize){ .rows = p->rows ? p->rows : 24,
 		                         .cols = p->cols ? p->cols : 80 };
+	/* Before the node exists: an open by name goes through it. */
 	p->tty = &pt->tty;
 	err = devfs_add(p->name, INODE_CHAR, 0620, p->rdev, port_open, p);
 	if (err) {
@@ -181,6 +151,7 @@ int tty_port_add(struct tty_port *p)
 		tty_put(&pt->tty);
 		return err;
 	}
+	/* Until one is selected the first port is the console. */
 	if (!console)
 		console = p;
 	log_info("%s: %u x %u", p->name, pt->tty.size.cols, pt->tty.size.rows);

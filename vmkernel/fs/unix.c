@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * AF_UNIX: connections. A stream is two usocks that hold a reference to each other; each end's
+ * messages wait in its own queue. A client's connect makes the server's end at once and puts it
+ * into the listener's queue, so that the client may send before anybody accepts. A datagram socket
+ * has a peer without the peer knowing. Locks and lifetimes: unix.h. Spec: Linux unix(7).
+ */
 #include "fs/unix.h"
 #include "fs/socket.h"
 #include "vmk/log.h"
@@ -7,7 +13,7 @@
 
 enum { BACKLOG_MAX = 4096 };
 
-struct usock *unix_new(uint16_t type)
+static struct usock *unix_new(uint16_t type)
 {
 	struct usock *u = kzalloc_charged(sizeof(*u));
 
@@ -37,6 +43,10 @@ void unix_put(struct usock *u)
 
 	if (!u || __atomic_sub_fetch(&u->refs, 1, __ATOMIC_ACQ_REL))
 		return;
+	/*
+	 * unix_close emptied the queue; a datagram may have come between that and the last
+	 * reference.
+	 */
 	while ((m = list_first(&u->queue, struct umsg, link)) != NULL) {
 		list_remove(&m->link);
 		umsg_free(m);
@@ -47,6 +57,9 @@ void unix_put(struct usock *u)
 void unix_wake(struct usock *u)
 {
 	mutex_lock(&u->lock);
+	/*
+	 * Under the lock: unix_close clears s before the socket, which holds the queue, is freed.
+	 */
 	if (u->s)
 		waitq_wake_all(&u->s->wait);
 	mutex_unlock(&u->lock);
@@ -83,6 +96,7 @@ static void unix_close(struct usock *u)
 	u->closed = true;
 	peer = u->peer;
 	u->peer = NULL;
+	/* Freed below: releasing a file may close a socket, which takes locks of other ends. */
 	list_splice_back(&queue, &u->queue);
 	u->queued = u->charged = 0;
 	mutex_unlock(&u->lock);
@@ -90,6 +104,7 @@ static void unix_close(struct usock *u)
 	if (peer && u->type != SOCK_DGRAM) {
 		mutex_lock(&peer->lock);
 		peer->peer_gone = true;
+		/* As on Linux, unread bytes turn the peer's end of file into a reset. */
 		if (!list_empty(&queue) && peer->s)
 			peer->s->error = ECONNRESET;
 		mutex_unlock(&peer->lock);
@@ -101,6 +116,7 @@ static void unix_close(struct usock *u)
 		list_remove(&m->link);
 		umsg_free(m); /* files in it may be sockets: no lock is held */
 	}
+	/* Connections that nobody accepted end here; their clients see a closed peer. */
 	for (;;) {
 		mutex_lock(&u->lock);
 		waiting = list_first(&u->pending, struct usock, in_pending);
@@ -112,6 +128,7 @@ static void unix_close(struct usock *u)
 		unix_close(waiting);
 		unix_put(waiting);
 	}
+	/* Senders of datagrams and clients that wait for room in a backlog sleep there. */
 	waitq_wake_all(&unix_changed);
 }
 
@@ -134,6 +151,7 @@ static int un_listen(struct socket *s, unsigned backlog)
 	if (s->type == SOCK_DGRAM)
 		return -EOPNOTSUPP;
 	mutex_lock(&u->lock);
+	/* unix(7): listen needs a name; on a socket that listens already it changes the backlog. */
 	if (u->peer || (u->addr.len <= 2 && !s->listening)) {
 		err = -EINVAL;
 	} else {
@@ -158,6 +176,7 @@ static int enqueue(struct usock *l, struct usock *server)
 	} else {
 		list_push_back(&l->pending, &unix_get(server)->in_pending);
 		l->waiting++;
+		/* getpeername() of the client and SO_PEERCRED give what the listener had. */
 		server->addr = l->addr;
 		server->cred = l->cred;
 		waitq_wake_all(&l->s->wait);
@@ -166,6 +185,7 @@ static int enqueue(struct usock *l, struct usock *server)
 	return err;
 }
 
+/* Read without the lock: enqueue() decides again under it. */
 static bool may_retry(struct usock *l)
 {
 	return READ_ONCE(l->waiting) < l->backlog || READ_ONCE(l->closed);
@@ -178,6 +198,10 @@ static int connect_stream(struct socket *s, struct usock *l, bool nonblock)
 
 	if (err)
 		return err;
+	/*
+	 * The server's end knows its client before it can be accepted; the client learns of it
+	 * last.
+	 */
 	server->peer = unix_get(u);
 	mutex_lock(&u->lock);
 	if (s->listening || u->peer)
@@ -185,6 +209,7 @@ static int connect_stream(struct socket *s, struct usock *l, bool nonblock)
 	else
 		u->cred = unix_cred();
 	mutex_unlock(&u->lock);
+	/* A full backlog blocks the client until somebody accepts, as on Linux. */
 	while (!err && (err = enqueue(l, server)) == -EAGAIN && !nonblock) {
 		ns_t deadline = socket_deadline(s->snd_timeout);
 
@@ -195,12 +220,14 @@ static int connect_stream(struct socket *s, struct usock *l, bool nonblock)
 			break;
 	}
 	if (err) {
+		/* server was never in a queue: nobody else refers to it. */
 		unix_put(server->peer);
 		server->peer = NULL;
 		unix_put(server);
 		return err;
 	}
 	mutex_lock(&u->lock);
+	/* The queue holds a reference of its own; this one is now the client's. */
 	u->peer = server;
 	s->peer = server->cred;
 	mutex_unlock(&u->lock);
@@ -213,6 +240,7 @@ static int un_connect(struct socket *s, const struct sockaddr_any *a, bool nonbl
 	struct usock *u = s->priv, *to = NULL, *old;
 	int err;
 
+	/* connect(2): AF_UNSPEC takes a datagram socket's peer away. */
 	if (s->type == SOCK_DGRAM && a->family == AF_UNSPEC) {
 		err = 0;
 	} else {
@@ -264,7 +292,12 @@ static int un_accept(struct socket *s, struct socket *fresh, bool nonblock)
 			return err == -ETIMEDOUT ? -EAGAIN : s->rcv_timeout ? -EINTR : -ERESTARTSYS;
 		c = take_pending(l);
 	}
+	/* A client may wait for the room in the backlog. */
 	waitq_wake_all(&unix_changed);
+	/*
+	 * From here the client's wakes reach the fresh socket: what came earlier it finds in the
+	 * queue.
+	 */
 	mutex_lock(&c->lock);
 	c->s = fresh;
 	peer = c->peer;
@@ -292,6 +325,7 @@ static int un_getname(struct socket *s, struct sockaddr_any *a, bool peer)
 	if (!p)
 		return -ENOTCONN;
 	mutex_lock(&p->lock);
+	/* An end that connected without a name has only the family. */
 	*a = p->addr;
 	mutex_unlock(&p->lock);
 	unix_put(p);
@@ -308,6 +342,7 @@ static int un_shutdown(struct socket *s, int how)
 	u->rd_shut |= how != SHUT_WR;
 	u->wr_shut |= how != SHUT_RD;
 	mutex_unlock(&u->lock);
+	/* Each direction ends on both sides: the peer's writes then fail with EPIPE. */
 	if (p && u->type != SOCK_DGRAM) {
 		mutex_lock(&p->lock);
 		p->rd_shut |= how != SHUT_RD; /* it reads what is there, then the end */
@@ -339,6 +374,10 @@ static unsigned un_poll(struct socket *s)
 		if (stream &&
 		    (u->peer_gone || (u->rd_shut && u->wr_shut) || (!u->peer && !u->peer_gone)))
 			bits |= FPOLLHUP;
+		/*
+		 * The peer's queue is read without its lock: two locks are never held, and its
+		 * changes wake us.
+		 */
 		if (!u->peer ? !stream || !u->peer_gone : unix_room(u->peer, u) > 0)
 			bits |= FPOLLOUT;
 		if (u->peer_gone)
@@ -358,6 +397,7 @@ static long un_ioctl(struct socket *s, unsigned cmd, uva_t arg)
 		return -ENOTTY;
 	mutex_lock(&u->lock);
 	first = list_first(&u->queue, struct umsg, link);
+	/* FIONREAD: a stream counts all bytes, the others the next message. */
 	n = cmd == TIOCOUTQ          ? (u->peer ? (int32_t)READ_ONCE(u->peer->queued) : 0)
 	    : u->type == SOCK_STREAM ? (int32_t)u->queued
 	    : first                  ? (int32_t)first->len
@@ -384,6 +424,7 @@ static int un_create(struct socket *s)
 {
 	struct usock *u;
 
+	/* Linux makes it a datagram socket too. */
 	if (s->type == SOCK_RAW)
 		s->type = SOCK_DGRAM;
 	if (s->type != SOCK_STREAM && s->type != SOCK_DGRAM && s->type != SOCK_SEQPACKET)

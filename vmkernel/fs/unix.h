@@ -26,12 +26,14 @@ struct usock {
 	struct mutex lock;
 	uint32_t refs; /* atomic */
 	uint16_t type;
-	struct socket *s;   /* NULL: not accepted yet, or closed */
-	struct usock *peer; /* connected to, with a reference */
-	bool rd_shut, wr_shut, peer_gone, closed;
-	struct list queue; /* umsg */
-	size_t queued;     /* bytes in queue, as FIONREAD tells them */
-	size_t charged;    /* umsg.size of all in queue: the bound is a sender's SO_SNDBUF */
+	struct socket *s;      /* NULL: not accepted yet, or closed */
+	struct usock *peer;    /* connected to, with a reference */
+	bool rd_shut, wr_shut; /* shutdown, by either end */
+	bool peer_gone;        /* streams: the other end was closed */
+	bool closed;           /* its own socket is gone; lives on in references */
+	struct list queue;     /* umsg */
+	size_t queued;         /* bytes in queue, as FIONREAD tells them */
+	size_t charged;        /* umsg.size of all in queue: the bound is a sender's SO_SNDBUF */
 	/* Listening. */
 	struct list pending; /* usock.in_pending, with a reference each */
 	struct list in_pending;
@@ -43,7 +45,6 @@ struct usock {
 	struct list by_name; /* abstract names */
 };
 
-struct usock *unix_new(uint16_t type);
 struct usock *unix_get(struct usock *u);
 void unix_put(struct usock *u);
 void unix_wake(struct usock *u);

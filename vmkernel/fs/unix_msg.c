@@ -7,8 +7,11 @@
 #include "vmk/mm.h"
 #include "vmk/string.h"
 
-/* PIECE: a full piece with its header, and the account in front of it, fills 32 KiB. */
-enum { PIECE = 32768 - 256, DGRAM_MAX = 1 << 20 };
+enum {
+	/* Bytes of a stream in one allocation: with its header, a full one takes 32 KiB. */
+	PIECE = 32768 - 256,
+	DGRAM_MAX = 1 << 20, /* bytes of a message that must stay in one */
+};
 STATIC_ASSERT(sizeof(struct umsg) <= 256);
 
 struct waitq unix_changed;
@@ -23,6 +26,7 @@ void umsg_free(struct umsg *m)
 
 size_t unix_room(const struct usock *to, const struct usock *from)
 {
+	/* As on Linux the sender's SO_SNDBUF is the bound, not the receiver's. */
 	size_t limit = from->s ? from->s->sndbuf : PIECE, used = READ_ONCE(to->charged);
 
 	return used < limit ? limit - used : 0;
@@ -40,12 +44,16 @@ static int umsg_new(struct sock_msg *m, size_t n, bool first, const struct usock
 	list_init(&um->link);
 	um->len = n;
 	um->size = kmalloc_size(um);
+	/*
+	 * SCM_CREDENTIALS was checked by the caller; without it the kernel vouches for the sender.
+	 */
 	um->cred = m->has_cred ? m->cred : unix_cred();
 	um->from = from->addr;
 	if (uio_read(m->u, um->data, n)) {
 		kfree(um);
 		return -EFAULT;
 	}
+	/* Files travel with the first byte, so the first piece alone carries them. */
 	if (first && m->nfds) {
 		um->fds = kcalloc_charged(m->nfds, sizeof(*um->fds));
 		if (!um->fds) {
@@ -70,6 +78,10 @@ static int deliver(struct usock *to, struct usock *from, struct umsg *um)
 		err = to->type == SOCK_DGRAM ? -ECONNREFUSED : -EPIPE;
 	else if (to->rd_shut)
 		err = -EPIPE;
+	/*
+	 * A stream piece goes in when there is any room; a message only as a whole, or into an
+	 * empty queue.
+	 */
 	else if (stream ? !unix_room(to, from) : to->charged && unix_room(to, from) < um->size)
 		err = -EAGAIN;
 	if (!err) {
@@ -83,6 +95,10 @@ static int deliver(struct usock *to, struct usock *from, struct umsg *um)
 	return err;
 }
 
+/*
+ * The condition of a sleeping sender, without locks: deliver() decides again. A receiver that is
+ * gone ends the wait too.
+ */
 static bool can_send(struct usock *to, const struct usock *from, size_t size)
 {
 	return READ_ONCE(to->closed) || READ_ONCE(to->rd_shut) || READ_ONCE(from->wr_shut) ||
@@ -102,6 +118,10 @@ static int send_one(struct socket *s, struct usock *to, struct sock_msg *m, size
 		return err;
 	while ((err = u->wr_shut ? -EPIPE : deliver(to, u, um)) == -EAGAIN &&
 	       !(m->flags & MSG_DONTWAIT)) {
+		/*
+		 * A stream's reader wakes its peer; a datagram's receiver does not know its
+		 * senders.
+		 */
 		struct waitq *q = to->type == SOCK_DGRAM ? &unix_changed : &s->wait;
 
 		err = wait_event_intr_until(q, can_send(to, u, um->size), deadline);
@@ -126,6 +146,7 @@ static ssize_t send_stream(struct socket *s, struct usock *to, struct sock_msg *
 
 	while (m->u->left) {
 		size_t n = MIN(m->u->left, (size_t)PIECE);
+		/* One deadline for all pieces: SO_SNDTIMEO bounds the call. */
 		int err = send_one(s, to, m, n, done == 0, deadline);
 
 		if (err)
@@ -138,33 +159,32 @@ static ssize_t send_stream(struct socket *s, struct usock *to, struct sock_msg *
 ssize_t unix_send(struct socket *s, struct sock_msg *m)
 {
 	struct usock *u = s->priv, *to = NULL;
-	ssize_t r = 0;
+	ssize_t sent = 0;
 	size_t n = m->u->left;
 
 	if (m->flags & MSG_OOB)
 		return -EOPNOTSUPP;
 	if (m->addr.len && s->type == SOCK_DGRAM)
-		r = unix_find(&m->addr, s->type, &to);
+		sent = unix_find(&m->addr, s->type, &to);
 	else if (m->addr.len && s->type == SOCK_STREAM)
-		r = u->peer ? -EISCONN : -EOPNOTSUPP;
+		sent = u->peer ? -EISCONN : -EOPNOTSUPP;
 	else
 		to = unix_peer(u);
-	if (!r && !to)
-		r = u->peer_gone                            ? -EPIPE
-		    : s->type == SOCK_DGRAM && !m->addr.len ? -ENOTCONN
-		                                            : -ENOTCONN;
-	if (!r && (u->wr_shut || (u->peer_gone && s->type != SOCK_DGRAM)))
-		r = -EPIPE;
-	if (!r && s->type == SOCK_STREAM)
-		r = send_stream(s, to, m);
-	else if (!r && n > MIN((size_t)DGRAM_MAX, (size_t)s->sndbuf))
-		r = -EMSGSIZE;
-	else if (!r)
-		r = send_one(s, to, m, n, true, socket_deadline(s->snd_timeout));
-	if (!r && s->type != SOCK_STREAM)
-		r = (ssize_t)n;
+	if (!sent && !to)
+		sent = u->peer_gone ? -EPIPE : -ENOTCONN;
+	if (!sent && (u->wr_shut || (u->peer_gone && s->type != SOCK_DGRAM)))
+		sent = -EPIPE;
+	if (!sent && s->type == SOCK_STREAM)
+		sent = send_stream(s, to, m);
+	/* It could never fit, however long the sender waits. */
+	else if (!sent && n > MIN((size_t)DGRAM_MAX, (size_t)s->sndbuf))
+		sent = -EMSGSIZE;
+	else if (!sent)
+		sent = send_one(s, to, m, n, true, socket_deadline(s->snd_timeout));
+	if (!sent && s->type != SOCK_STREAM)
+		sent = (ssize_t)n;
 	unix_put(to);
-	return r;
+	return sent;
 }
 
 /* Hands the message's files and credentials to the reader. */
@@ -175,12 +195,17 @@ static void give_extras(struct socket *s, struct sock_msg *m, struct umsg *um, b
 	m->has_cred = s->pass_cred;
 	m->cred = um->cred;
 	for (unsigned i = 0; i < take; i++)
+		/*
+		 * A peek gives references of its own: the message keeps its files for the next
+		 * reader.
+		 */
 		m->fds[i] = peek ? file_get(um->fds[i]) : um->fds[i];
 	m->nfds = take;
 	if (take < um->nfds)
 		m->flags_out |= MSG_CTRUNC;
 	if (peek)
 		return;
+	/* No room for them in the reader's control buffer: they are closed, as unix(7) says. */
 	for (unsigned i = take; i < um->nfds; i++)
 		file_put(um->fds[i]);
 	um->nfds = 0;
@@ -202,14 +227,20 @@ static ssize_t recv_stream(struct socket *s, struct usock *u, struct sock_msg *m
 	list_for_each_safe(um, next, &u->queue, link) {
 		size_t n = MIN(um->len - um->off, m->u->left);
 
+		/*
+		 * Control data belongs to one read: a piece with files, or of another sender under
+		 * SO_PASSCRED, begins the next.
+		 */
 		if ((done || !fresh) && !joins(s, um, &m->cred))
 			break;
 		if (uio_write(m->u, um->data + um->off, n))
 			return done ? done : -EFAULT;
+		/* Only a read's first piece: its files came with its first byte. */
 		if (!done && fresh)
 			give_extras(s, m, um, peek);
 		done += (ssize_t)n;
 		if (!peek) {
+			/* A sender that waits is woken by recv_some, outside of this lock. */
 			um->off += n;
 			u->queued -= n;
 			if (um->off == um->len) {
@@ -237,7 +268,11 @@ static ssize_t recv_message(struct socket *s, struct usock *u, struct sock_msg *
 	if (u->type == SOCK_SEQPACKET)
 		m->flags_out |= MSG_EOR;
 	give_extras(s, m, um, m->flags & MSG_PEEK);
-	ssize_t r = (ssize_t)(m->flags & MSG_TRUNC ? um->len : n);
+	/*
+	 * recv(2): with MSG_TRUNC asked for, the whole length; the rest of the message is lost
+	 * either way.
+	 */
+	ssize_t got = (ssize_t)(m->flags & MSG_TRUNC ? um->len : n);
 
 	if (!(m->flags & MSG_PEEK)) {
 		list_remove(&um->link);
@@ -245,44 +280,46 @@ static ssize_t recv_message(struct socket *s, struct usock *u, struct sock_msg *
 		u->charged -= um->size;
 		umsg_free(um);
 	}
-	return r;
+	return got;
 }
 
 /* One try: bytes; 0 with *end at the end; -EAGAIN when there is nothing. */
 static ssize_t recv_some(struct socket *s, struct sock_msg *m, bool fresh, bool *end)
 {
 	struct usock *u = s->priv, *peer = NULL;
-	ssize_t r;
+	ssize_t got;
 
 	mutex_lock(&u->lock);
 	if (!list_empty(&u->queue)) {
-		r = u->type == SOCK_STREAM ? recv_stream(s, u, m, fresh) : recv_message(s, u, m);
+		got = u->type == SOCK_STREAM ? recv_stream(s, u, m, fresh) : recv_message(s, u, m);
+		/* Woken after u->lock is released: two ends' locks are never held together. */
 		peer = u->peer ? unix_get(u->peer) : NULL;
 	} else if (s->error) {
-		r = -__atomic_exchange_n(&s->error, 0, __ATOMIC_RELAXED);
+		got = -__atomic_exchange_n(&s->error, 0, __ATOMIC_RELAXED);
 	} else if (u->rd_shut || u->peer_gone) {
-		r = 0;
+		got = 0;
 		*end = true;
 	} else if (u->type != SOCK_DGRAM && !u->peer) {
-		r = s->type == SOCK_STREAM ? -EINVAL : -ENOTCONN;
+		got = s->type == SOCK_STREAM ? -EINVAL : -ENOTCONN;
 	} else {
-		r = -EAGAIN;
+		got = -EAGAIN;
 	}
 	mutex_unlock(&u->lock);
 	if (peer) {
 		unix_wake(peer);
 		unix_put(peer);
 	}
+	/* Its senders are not known: all who wait for any queue look again. */
 	if (u->type == SOCK_DGRAM)
 		waitq_wake_all(&unix_changed);
-	return r;
+	return got;
 }
 
 ssize_t unix_recv(struct socket *s, struct sock_msg *m)
 {
 	struct usock *u = s->priv;
 	ns_t deadline = socket_deadline(s->rcv_timeout);
-	ssize_t done = 0, r;
+	ssize_t done = 0, got;
 	bool end = false;
 
 	if (m->flags & MSG_OOB)
@@ -292,25 +329,30 @@ ssize_t unix_recv(struct socket *s, struct sock_msg *m)
 	if (!m->u->left && s->type == SOCK_STREAM)
 		return 0;
 	for (;;) {
-		r = recv_some(s, m, done == 0, &end);
-		if (r > 0)
-			done += r;
-		if (end || (r < 0 && r != -EAGAIN) || (r >= 0 && s->type != SOCK_STREAM))
+		/*
+		 * After the first bytes only MSG_WAITALL goes round again, and then pieces must
+		 * join.
+		 */
+		got = recv_some(s, m, done == 0, &end);
+		if (got > 0)
+			done += got;
+		if (end || (got < 0 && got != -EAGAIN) || (got >= 0 && s->type != SOCK_STREAM))
 			break;
+		/* got == 0 after bytes: what waits does not join them (a file, another sender). */
 		if (done &&
-		    (!(m->flags & MSG_WAITALL) || !m->u->left || (m->flags & MSG_PEEK) || r == 0))
+		    (!(m->flags & MSG_WAITALL) || !m->u->left || (m->flags & MSG_PEEK) || got == 0))
 			break;
-		if (r == -EAGAIN && (m->flags & MSG_DONTWAIT))
+		if (got == -EAGAIN && (m->flags & MSG_DONTWAIT))
 			break;
-		if (r != -EAGAIN)
+		if (got != -EAGAIN)
 			continue;
-		r = wait_event_intr_until(
+		got = wait_event_intr_until(
 			&s->wait, !list_empty(&u->queue) || u->rd_shut || u->peer_gone || s->error,
 			deadline);
-		if (r) {
-			r = r == -ETIMEDOUT ? -EAGAIN : s->rcv_timeout ? -EINTR : -ERESTARTSYS;
+		if (got) {
+			got = got == -ETIMEDOUT ? -EAGAIN : s->rcv_timeout ? -EINTR : -ERESTARTSYS;
 			break;
 		}
 	}
-	return done ? done : r;
+	return done ? done : got;
 }

@@ -34,6 +34,7 @@ static int bind_abstract(struct usock *u, const struct sockaddr_any *a)
 	struct sockaddr_any name = *a;
 	int err = 0;
 
+	/* From the search to the insertion, so that no two sockets get one name. */
 	mutex_lock(&names_lock);
 	if (a->len == PATH_OFFSET) { /* autobind: five hex digits */
 		char text[8];
@@ -73,6 +74,10 @@ static int bind_path(struct usock *u, const struct sockaddr_any *a, uint32_t mod
 	err = vfs_make(NULL, path, S_IFSOCK | mode, 0, NULL, &d);
 	if (err)
 		return err == -EEXIST ? -EADDRINUSE : err;
+	/*
+	 * A connect between vfs_make and here finds the node without a socket: refused, as if it
+	 * came earlier.
+	 */
 	mutex_lock(&names_lock);
 	u->inode = inode_get(d->inode);
 	u->inode->special = u;
@@ -88,6 +93,7 @@ int unix_bind(struct usock *u, const struct sockaddr_any *a, uint32_t mode)
 {
 	if (a->family != AF_UNIX || a->len < PATH_OFFSET || a->len > PATH_OFFSET + PATH_SIZE)
 		return -EINVAL;
+	/* A socket has one name for life. */
 	if (u->addr.len > PATH_OFFSET)
 		return -EINVAL;
 	return a->len == PATH_OFFSET || !a->bytes[PATH_OFFSET] ? bind_abstract(u, a)
@@ -102,6 +108,10 @@ void unix_unbind(struct usock *u)
 	list_remove(&u->by_name);
 	i = u->inode;
 	if (i)
+		/*
+		 * The node in the file system stays, as on Linux: connecting to it is refused from
+		 * now on.
+		 */
 		i->special = NULL;
 	u->inode = NULL;
 	mutex_unlock(&names_lock);
@@ -118,11 +128,13 @@ static int find_path(const struct sockaddr_any *a, struct usock **out)
 	err = path_lookup(NULL, path, WALK_FOLLOW, &d);
 	if (err)
 		return err;
+	/* unix(7): connecting and sending take write permission on the socket. */
 	err = inode_permission(d->inode, MAY_WRITE);
 	if (!err && inode_type(d->inode) != INODE_SOCKET)
 		err = -ECONNREFUSED;
 	if (!err) {
 		mutex_lock(&names_lock);
+		/* Under names_lock: unix_unbind clears special before the last reference goes. */
 		*out = d->inode->special ? unix_get(d->inode->special) : NULL;
 		mutex_unlock(&names_lock);
 		err = *out ? 0 : -ECONNREFUSED;
@@ -140,6 +152,7 @@ int unix_find(const struct sockaddr_any *a, uint16_t type, struct usock **out)
 	if (a->bytes[PATH_OFFSET]) {
 		err = find_path(a, out);
 	} else {
+		/* The reference is taken before the socket can unbind and go. */
 		mutex_lock(&names_lock);
 		*out = find_abstract(a);
 		if (*out)
@@ -148,6 +161,7 @@ int unix_find(const struct sockaddr_any *a, uint16_t type, struct usock **out)
 			err = -ECONNREFUSED;
 		mutex_unlock(&names_lock);
 	}
+	/* unix(7): EPROTOTYPE; the name is of another kind of socket. */
 	if (!err && (*out)->type != type) {
 		unix_put(*out);
 		err = -EPROTOTYPE;

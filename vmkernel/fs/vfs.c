@@ -38,6 +38,7 @@ static int open_permission(struct inode *i, unsigned flags)
 	unsigned acc = flags & O_ACCMODE, may = 0;
 	enum inode_type type = inode_type(i);
 
+	/* A link that was not followed (O_NOFOLLOW, or the link of O_PATH): open(2). */
 	if (type == INODE_LINK)
 		return -ELOOP;
 	if ((flags & O_DIRECTORY) && type != INODE_DIR)
@@ -63,6 +64,7 @@ static int open_checked(struct dentry *d, unsigned flags, struct file **out)
 	if (err)
 		return err;
 	f->dentry = dentry_get(d);
+	/* Only a place in the tree: no permission on the object, no operations, no device. */
 	if (flags & O_PATH) {
 		f->ops = &path_file_ops;
 		*out = f;
@@ -71,6 +73,10 @@ static int open_checked(struct dentry *d, unsigned flags, struct file **out)
 	switch (inode_type(i)) {
 	case INODE_CHAR:
 	case INODE_BLOCK:
+		/*
+		 * Flags of the opening alone, which drivers look at; fcntl(F_GETFL) does not show
+		 * them.
+		 */
 		f->flags |= flags & (O_NOCTTY | O_EXCL);
 		err = device_open(i, f);
 		f->flags &= ~(unsigned)(O_NOCTTY | O_EXCL);
@@ -115,6 +121,9 @@ static int make_locked(struct walk *w, uint32_t mode, uint64_t rdev, const char 
                        struct dentry **out)
 {
 	struct inode *dir = w->at->inode, *i;
+	/*
+	 * The directory may have been removed since the walk: nothing can be made in it any more.
+	 */
 	int err = w->at->deleted ? -ENOENT : inode_permission(dir, MAY_WRITE | MAY_EXEC);
 
 	if (err)
@@ -125,6 +134,10 @@ static int make_locked(struct walk *w, uint32_t mode, uint64_t rdev, const char 
 	                       target, &i);
 	if (err)
 		return err;
+	/*
+	 * Still under the directory's lock, so that a lookup finds this dentry and makes no second
+	 * one.
+	 */
 	if (out) {
 		err = dentry_add(w->at, w->name, i, out);
 		if (!err)
@@ -171,6 +184,10 @@ static int open_tmpfile(struct dentry *base, const char *path, unsigned flags, u
 	dentry_put(dir);
 	if (err)
 		return err;
+	/*
+	 * A dentry outside of the tree gives fstat and /proc/self/fd something to show; linkat may
+	 * name it later.
+	 */
 	err = dentry_alone(i, "#tmpfile", &d);
 	inode_put(i);
 	if (err)
@@ -183,6 +200,7 @@ static int open_tmpfile(struct dentry *base, const char *path, unsigned flags, u
 int vfs_open_at(struct dentry *base, const char *path, unsigned flags, uint32_t mode,
                 struct file **out)
 {
+	/* POSIX open: O_CREAT with O_EXCL does not follow a link, whether it dangles or not. */
 	unsigned follow = flags & O_NOFOLLOW || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)
 	                          ? 0
 	                          : WALK_FOLLOW;
@@ -195,6 +213,10 @@ int vfs_open_at(struct dentry *base, const char *path, unsigned flags, uint32_t 
 		flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	if ((flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY))
 		return -EINVAL;
+	/*
+	 * Between a walk that found nothing and the making, another may make the name: then open
+	 * that one.
+	 */
 	do {
 		err = walk_new(base, path, follow | (flags & O_CREAT ? WALK_MAYBE : 0), &w);
 		if (err)
@@ -229,10 +251,15 @@ int vfs_make(struct dentry *base, const char *path, uint32_t mode, uint64_t rdev
 
 	if (err)
 		return err;
+	/* "." and ".." exist by definition, so the answer is the one for existing names. */
 	if (w->dots) {
 		err = -EEXIST;
 	} else if (w->too_long) {
 		err = -ENAMETOOLONG;
+		/*
+		 * Also finds what is mounted on the name; the race with another maker ends in
+		 * `create`.
+		 */
 	} else if (dentry_lookup(w->at, w->name, &d) == 0) {
 		dentry_put(d);
 		err = -EEXIST;
@@ -276,6 +303,7 @@ static int remove_locked(struct walk *w, bool directory)
 	struct inode *victim;
 	int err = 0;
 
+	/* A mount point is busy even when the file system below would let the name go. */
 	if (used && used->mounted)
 		err = -EBUSY;
 	dentry_put(used);
@@ -291,6 +319,10 @@ static int remove_locked(struct walk *w, bool directory)
 	if (!err)
 		err = dir->ops->unlink ? dir->ops->unlink(dir, w->name, directory) : -EPERM;
 	if (!err)
+		/*
+		 * Those who have it open keep the dentry, which now shows " (deleted)"; the name is
+		 * free.
+		 */
 		dentry_deleted(w->at, w->name);
 	inode_put(victim);
 	return err;
@@ -304,6 +336,7 @@ int vfs_remove(struct dentry *base, const char *path, bool directory)
 	if (err)
 		return err;
 	if (w->dots)
+		/* The errors of unlink(2) and rmdir(2) for ".", ".." and "/". */
 		err = !directory              ? -EISDIR
 		      : !strcmp(w->name, ".") ? -EINVAL
 		      : w->name[0]            ? -ENOTEMPTY
@@ -347,6 +380,7 @@ int vfs_link(struct dentry *old, struct dentry *base, const char *path)
 		err = -EPERM;
 	if (!err) {
 		mutex_lock(&dir->lock);
+		/* Under the directory's lock: it may have been removed since the walk. */
 		err = inode_permission(dir, MAY_WRITE | MAY_EXEC);
 		if (!err)
 			err = w->at->deleted ? -ENOENT : dir->ops->link(dir, w->name, old->inode);
@@ -358,6 +392,10 @@ int vfs_link(struct dentry *old, struct dentry *base, const char *path)
 
 static void lock_pair(struct dentry *a, struct dentry *b)
 {
+	/*
+	 * rename_lock keeps the tree as it is, so "outer first" is one order for all; unrelated
+	 * directories are locked by nobody else in pairs.
+	 */
 	if (a->inode == b->inode || dentry_below(b, a)) {
 		mutex_lock(&a->inode->lock);
 		if (a->inode != b->inode)
@@ -376,6 +414,7 @@ static int rename_locked(struct walk *a, struct walk *b, unsigned flags)
 
 	if (err)
 		return err;
+	/* By the file systems, not by dentries: what is mounted there must not be found. */
 	err = to->ops->lookup(to, b->name, &dst);
 	if (err == -ENOENT)
 		err = flags & RENAME_EXCHANGE ? -ENOENT : 0;
@@ -387,6 +426,7 @@ static int rename_locked(struct walk *a, struct walk *b, unsigned flags)
 		err = dst ? may_remove(to, dst) : inode_permission(to, MAY_WRITE | MAY_EXEC);
 	if (!err && (a->slash || b->slash) && inode_type(src) != INODE_DIR)
 		err = -ENOTDIR;
+	/* POSIX rename: kinds must agree; whether a directory is empty the file system says. */
 	if (!err && dst && dst != src && !(flags & RENAME_EXCHANGE)) {
 		if (inode_type(dst) == INODE_DIR && inode_type(src) != INODE_DIR)
 			err = -EISDIR;
@@ -397,6 +437,7 @@ static int rename_locked(struct walk *a, struct walk *b, unsigned flags)
 	if (used && (used->mounted || dentry_below(b->at, used)))
 		err = used->mounted ? -EBUSY : -EINVAL; /* a directory into itself */
 	dentry_put(used);
+	/* The target may neither be a mount point nor contain the source. */
 	used = err ? NULL : dentry_find(b->at, b->name);
 	if (used && used->mounted)
 		err = -EBUSY;
@@ -431,11 +472,13 @@ int vfs_rename(struct dentry *from, const char *path, struct dentry *to, const c
 		err = -EBUSY;
 	if (!err && (a->too_long || b->too_long))
 		err = -ENAMETOOLONG;
+	/* Mounts of one file system do not occur twice, so equal file systems mean one mount. */
 	if (!err && a->at->inode->fs != b->at->inode->fs)
 		err = -EXDEV;
 	if (!err) {
 		mutex_lock(&rename_lock);
 		lock_pair(a->at, b->at);
+		/* Either directory may have been removed before its lock was ours. */
 		err = a->at->deleted || b->at->deleted || !a->at->inode->ops->lookup
 		              ? -ENOENT
 		              : rename_locked(a, b, flags);
@@ -454,6 +497,7 @@ int vfs_mount(const char *path, struct fs *fs)
 	struct dentry *at = NULL, *root;
 	int err = 0;
 
+	/* The first mount is the root: there is no tree to walk yet. */
 	if (!vfs_root)
 		mutex_init(&rename_lock, "rename");
 	else
@@ -463,6 +507,7 @@ int vfs_mount(const char *path, struct fs *fs)
 	err = at && inode_type(at->inode) != INODE_DIR ? -ENOTDIR
 	                                               : dentry_alone(fs->root, "/", &root);
 	if (!err) {
+		/* dentry_alone marks what has no place in the tree; this one gets its place now. */
 		root->deleted = false;
 		err = dentry_mount(at, root);
 		if (err)

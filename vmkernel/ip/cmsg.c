@@ -46,6 +46,7 @@ void inet_put_control(const struct socket *s, const struct inet_opts *o,
 		memcpy(info + 16, &index, 4);
 		socket_put_cmsg(m, SOL_IPV6, IPV6_PKTINFO, info, sizeof(info));
 	}
+	/* An IPv4 datagram on an AF_INET6 socket has no hop limit or traffic class of IPv6. */
 	if (!IP_IS_V6_VAL(a->to))
 		return;
 	if (o->recv_hops)

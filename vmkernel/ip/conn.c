@@ -30,6 +30,10 @@ static void start_window(struct conn *c)
 {
 	uint32_t most = window_most(c);
 
+	/*
+	 * lwIP opens a connection with its greatest window; a smaller SO_RCVBUF takes the rest back
+	 * before the peer can use it.
+	 */
 	if (c->pcb->rcv_wnd <= most)
 		return;
 	c->pcb->rcv_wnd = c->pcb->rcv_ann_wnd = most;
@@ -40,6 +44,7 @@ void conn_open_window(struct conn *c)
 {
 	if (!c->pcb)
 		return;
+	/* What is unread and what the peer may still send together fill the buffer. */
 	uint32_t most = window_most(c), used = c->unread + c->pcb->rcv_wnd;
 
 	for (uint32_t left = most > used ? most - used : 0; left;) {
@@ -53,6 +58,7 @@ void conn_open_window(struct conn *c)
 uint32_t conn_room(const struct conn *c)
 {
 	const struct socket *s = options_of(c);
+	/* The smaller of lwIP's buffer and what SO_SNDBUF leaves. */
 	uint32_t room = c->pcb->snd_buf, queued = TCP_SND_BUF - room;
 
 	if (!s || s->sndbuf == SOCK_BUF_DEFAULT)
@@ -70,10 +76,18 @@ void conn_refresh(struct conn *c)
 {
 	unsigned ev = 0;
 
+	/*
+	 * Recomputed as a whole after every change under ip_lock; readers see one consistent set of
+	 * bits.
+	 */
 	if (c->state == TCP_LISTENING) {
 		ev = list_empty(&c->ready) ? 0 : FPOLLIN;
 	} else {
 		const struct socket *s = options_of(c);
+		/*
+		 * Writable only with some room, as on Linux: or a writer would wake for every
+		 * acknowledged segment.
+		 */
 		uint32_t low = MIN(s ? s->sndbuf / 2 : TCP_SNDLOWAT, (uint32_t)TCP_SNDLOWAT);
 		bool sends = c->pcb && c->state == TCP_UP && !c->shut_wr;
 
@@ -122,6 +136,10 @@ struct tcp_pcb *conn_detach(struct conn *c)
 	conn_remember(c);
 	c->pcb = NULL;
 	if (pcb) {
+		/*
+		 * lwIP may call back until it has freed the block: no callback may find the
+		 * connection.
+		 */
 		tcp_arg(pcb, NULL);
 		if (c->state == TCP_LISTENING) {
 			tcp_accept(pcb, NULL);
@@ -152,6 +170,7 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t e)
 	} else {
 		c->rx = p;
 	}
+	/* rx_last is the end of the chain; what lwIP hands over may itself be a chain. */
 	if (p && c->rx) {
 		c->unread += p->tot_len;
 		for (c->rx_last = c->rx_last && c->rx != p ? c->rx_last : p; c->rx_last->next;)
@@ -176,6 +195,7 @@ static void on_err(void *arg, err_t e)
 
 	if (!c)
 		return;
+	/* By the contract of tcp_err, lwIP has freed the control block already. */
 	c->pcb = NULL;
 	bool done = c->eof && c->shut_wr;
 
@@ -233,10 +253,14 @@ err_t conn_accepted(void *arg, struct tcp_pcb *pcb, err_t e)
 		return ERR_MEM; /* lwIP aborts it */
 	}
 	c->state = TCP_UP;
+	/*
+	 * Not accepted yet: its options and its errors are the listener's until there is a socket.
+	 */
 	c->listener = l;
 	conn_attach(c, pcb);
 	start_window(c);
 	conn_remember(c);
+	/* Counts against the backlog until accept(), not only until the handshake is over. */
 	tcp_backlog_delayed(pcb);
 	list_push_back(&l->ready, &c->ready);
 	conn_refresh(c);
@@ -267,6 +291,10 @@ void conn_drop(struct conn *c)
 		pcb->rcv_wnd = TCP_WND_MAX(pcb);
 	bool listens = c->state == TCP_LISTENING; /* lwIP aborts no listener */
 
+	/*
+	 * RFC 2525 2.17: closing with unread data resets, so that the peer learns of the loss; so
+	 * does a linger time of 0.
+	 */
 	if (pcb && !listens && (unread || (c->s && c->s->linger == 0)))
 		tcp_abort(pcb);
 	else if (pcb && tcp_close(pcb) != ERR_OK)

@@ -40,6 +40,10 @@ void *ip_malloc(size_t size)
 {
 	if (memory_used + size > MEMORY_MAX)
 		goto none;
+	/*
+	 * The size stands before the block, 16 bytes so that it stays aligned: free has to take it
+	 * off the sum.
+	 */
 	size_t *p = kmalloc(size + 16);
 
 	if (p) {
@@ -95,6 +99,10 @@ void ip_assert_failed(const char *what, int line)
 		log_err("lwIP: %s (line %d)%s", what, line, guarded ? ": dropped" : "");
 	stat_inc(asserts);
 	if (guarded)
+		/*
+		 * lwIP's state may be half changed and what it worked on leaks: better than a panic
+		 * that a packet could cause.
+		 */
 		__builtin_longjmp(guard, 1);
 }
 
@@ -125,11 +133,13 @@ uint32_t ip_hook_isn(const ip_addr_t *local, u16_t lport, const ip_addr_t *remot
 		memcpy(tuple.local, &ip_2_ip4(local)->addr, 4);
 		memcpy(tuple.remote, &ip_2_ip4(remote)->addr, 4);
 	}
+	/* RFC 6528: a keyed hash of the connection plus a clock that ticks every 4 us. */
 	return (uint32_t)(siphash(isn_key, &tuple, sizeof(tuple)) + time_now() / 4000);
 }
 
 int ip_errno(err_t e)
 {
+	/* lwIP's errors are 0 to -16; Linux's of the same meaning. */
 	static const int map[] = {
 		[0] = 0,
 		[-ERR_MEM] = ENOBUFS,
@@ -168,8 +178,10 @@ static void run_timers(void *arg)
 /* One round; the time at which the next is due at the latest. */
 static ns_t net_round(void)
 {
+	/* Before the work: a wake during it makes another round. */
 	store_release(&net_pending, false);
 	mutex_lock(&ip_lock);
+	/* The lock is given up between rounds, so that socket calls have their turn under load. */
 	if (vmknic_poll(POLL_BUDGET) + loop_poll(POLL_BUDGET) >= POLL_BUDGET)
 		store_release(&net_pending, true);
 	(void)ip_guarded(run_timers, NULL);

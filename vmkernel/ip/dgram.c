@@ -73,6 +73,7 @@ static void enqueue(struct dgram *d, struct pbuf *p, const ip_addr_t *from, uint
 		goto drop;
 	}
 	*g = (struct datagram){ .p = p, .from = *from, .port = port };
+	/* Asked now: these belong to the packet that lwIP is working on. */
 	g->at.to = *ip_current_dest_addr();
 	g->at.iface = netif_get_index(ip_current_input_netif());
 	g->at.ttl = ip_current_is_v6() ? IP6H_HOPLIM(ip6_current_header())
@@ -163,6 +164,7 @@ static int bind_locked(struct dgram *d, const ip_addr_t *ip, uint16_t port)
 		return ip_errno(raw_bind(d->raw, ip));
 	if (port)
 		return ip_errno(udp_bind(d->udp, ip, port));
+	/* A free port at random (RFC 6056), against off-path spoofing of answers. */
 	err_t e = ERR_USE;
 
 	for (int i = 0; i < PORT_TRIES && e == ERR_USE; i++)
@@ -192,6 +194,7 @@ static int dgram_bind(struct socket *s, const struct sockaddr_any *a)
 		err = -EACCES;
 	if (!err && d->udp && d->udp->local_port)
 		err = -EINVAL;
+	/* Also a group or the broadcast address: then only what is sent there arrives. */
 	if (!err && !ip_addr_isany(&ip) && !ip_is_own(&ip) && !ip_addr_ismulticast(&ip) &&
 	    !(IP_IS_V4(&ip) && ip_2_ip4(&ip)->addr == IPADDR_BROADCAST))
 		err = -EADDRNOTAVAIL;
@@ -274,6 +277,7 @@ static int send_locked(struct dgram *d, struct pbuf *p, const struct sock_msg *m
 		err = bind_any(d);
 	if (err)
 		return err;
+	/* For this datagram alone: the next call sets the socket's own again. */
 	apply_options(d, &o);
 	if (m->addr.len == 0) {
 		if (!d->connected)
@@ -308,6 +312,7 @@ static ssize_t dgram_send(struct socket *s, struct sock_msg *m)
 		err = send_locked(d, p, m);
 	if (p)
 		pbuf_free(p);
+	/* What was sent to ourselves can be read when the call returns, as on Linux. */
 	(void)loop_poll(LOOP_BATCH);
 	mutex_unlock(&ip_lock);
 	return err ? err : (ssize_t)n;
@@ -353,6 +358,7 @@ static ssize_t dgram_recv(struct socket *s, struct sock_msg *m)
 	if (m->flags & MSG_ERRQUEUE)
 		return -EAGAIN;
 	for (;;) {
+		/* recv(2): the bytes copied, or with MSG_TRUNC the datagram's whole length. */
 		size_t room = m->u->left;
 
 		mutex_lock(&ip_lock);
@@ -427,7 +433,7 @@ static long dgram_ioctl(struct socket *s, unsigned cmd, uva_t arg)
 	struct dgram *d = s->priv;
 
 	if (cmd != FIONREAD_)
-		return inet_ioctl(s, cmd, arg);
+		return -ENOTTY;
 	mutex_lock(&ip_lock);
 	const struct datagram *g = list_first(&d->queue, struct datagram, link);
 	int n = g ? g->p->tot_len : 0;
@@ -443,6 +449,7 @@ static void dgram_release(struct socket *s)
 
 	if (!d)
 		return;
+	/* udp_remove under the lock: the net world may be delivering to it. */
 	mutex_lock(&ip_lock);
 	if (d->udp)
 		udp_remove(d->udp);
@@ -485,6 +492,10 @@ int dgram_create(struct socket *s, uint8_t protocol, bool raw)
 		                         protocol);
 		if (d->raw) {
 			raw_recv(d->raw, on_raw, d);
+			/*
+			 * RFC 3542 3.1: the kernel computes the checksum of ICMPv6, which covers
+			 * addresses that the sender may not know.
+			 */
 			if (protocol == IP6_NEXTH_ICMP6) {
 				d->raw->chksum_reqd = 1;
 				d->raw->chksum_offset = ICMP6_CHECKSUM_AT;

@@ -61,7 +61,7 @@ struct netif *ip_netif_by_index(unsigned index)
 	return NULL;
 }
 
-struct netif *ip_netif_by_name(const char *name)
+static struct netif *netif_by_name(const char *name)
 {
 	struct vmknic *nic = vmknic_find(name);
 
@@ -132,7 +132,7 @@ static int set(const char *name, unsigned cmd, const struct ifreq *r)
 	if (cmd == SIFBRDADDR)
 		return 0; /* follows from the mask */
 	mutex_lock(&ip_lock);
-	struct netif *n = ip_netif_by_name(name);
+	struct netif *n = netif_by_name(name);
 
 	if (n) {
 		memcpy(addr, &netif_ip4_addr(n)->addr, 4);
@@ -166,6 +166,7 @@ static long get_conf(uva_t arg)
 		int32_t len, pad;
 		uint64_t buf;
 	} conf;
+	/* 32 vmk NICs and lo. */
 	struct ifreq r[33];
 	unsigned n = 0;
 	struct vmknic *nic;
@@ -185,6 +186,10 @@ static long get_conf(uva_t arg)
 	mutex_unlock(&ip_lock);
 	int32_t want = (int32_t)(n * sizeof(r[0]));
 
+	/*
+	 * Without a buffer the caller asks how long one must be; with one only whole entries are
+	 * copied.
+	 */
 	if (conf.buf) {
 		conf.len = MIN(want, conf.len - conf.len % (int32_t)sizeof(r[0]));
 		if (conf.len < 0 || copy_to_user(conf.buf, r, (size_t)conf.len))
@@ -214,11 +219,10 @@ static long change_route(uva_t arg, bool add)
 	           : ip_route_remove(false, dest, prefix, gw);
 }
 
-long inet_ioctl(struct socket *s, unsigned cmd, uva_t arg)
+long inet_ioctl(unsigned cmd, uva_t arg)
 {
 	struct ifreq r;
 
-	(void)s;
 	if (cmd == 0x8912) /* SIOCGIFCONF */
 		return get_conf(arg);
 	if (cmd == 0x890b || cmd == 0x890c) /* SIOCADDRT, SIOCDELRT */
@@ -227,12 +231,13 @@ long inet_ioctl(struct socket *s, unsigned cmd, uva_t arg)
 		return -ENOTTY;
 	if (copy_from_user(&r, arg, sizeof(r)))
 		return -EFAULT;
+	/* The caller's name may have no end. */
 	r.name[sizeof(r.name) - 1] = 0;
 	if (cmd == 0x8914 || cmd == 0x8916 || cmd == 0x891a || cmd == 0x891c)
 		return set(r.name, cmd, &r);
 	mutex_lock(&ip_lock);
 	struct netif *n = cmd == 0x8910 ? ip_netif_by_index((unsigned)r.number)
-	                                : ip_netif_by_name(r.name);
+	                                : netif_by_name(r.name);
 	int err = n ? 0 : -ENODEV;
 
 	if (n && cmd == 0x8910) /* SIOCGIFNAME */

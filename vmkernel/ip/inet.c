@@ -115,6 +115,7 @@ void inet_put_addr(const struct socket *s, struct sockaddr_any *a, const ip_addr
 	}
 	struct sockaddr_in6 *in6 = (void *)a->bytes;
 
+	/* An IPv4 address on an IPv6 socket is shown mapped (RFC 4291, 2.5.5.2). */
 	in6->family = AF_INET6;
 	in6->port = lwip_htons(port);
 	if (IP_IS_V6_VAL(*ip)) {
@@ -178,6 +179,7 @@ static int membership(const uint8_t *val, uint32_t len, bool v6, bool join)
 	err_t e;
 
 	mutex_lock(&ip_lock);
+	/* The group is joined for the interface, not for the socket: lwIP counts members there. */
 	if (v6) {
 		ip6_addr_t group6 = { 0 };
 
@@ -256,6 +258,7 @@ static int set_ipv6(struct socket *s, struct inet_opts *o, int opt, const void *
 		return err;
 	switch (opt) {
 	case IPV6_V6ONLY: s->v6only = v; return 0;
+	/* -1 is the default (RFC 3493, 5.1). */
 	case IPV6_UNICAST_HOPS:
 		if (v < -1 || v > 255)
 			return -EINVAL;
@@ -289,6 +292,7 @@ int inet_getsockopt(struct socket *s, const struct inet_opts *o, int level, int 
 {
 	int v;
 
+	/* As set, or the default: what has no effect reads as 0. */
 	if (level == SOL_IP) {
 		switch (opt) {
 		case IP_TOS: v = o->tos; break;
@@ -333,6 +337,7 @@ static int inet_create(struct socket *s)
 		               ? -EPROTONOSUPPORT
 		               : dgram_create(s, (uint8_t)p, false);
 	case SOCK_RAW:
+		/* raw(7): CAP_NET_RAW. */
 		if (cred_current()->euid != 0)
 			return -EPERM;
 		return p == 0 || p >= PROTO_RAW ? -EPROTONOSUPPORT
@@ -345,5 +350,6 @@ int inet_register(void)
 {
 	int err = socket_register(AF_INET, inet_create);
 
+	socket_register_ioctl(inet_ioctl);
 	return err ? err : socket_register(AF_INET6, inet_create);
 }

@@ -25,7 +25,9 @@ struct inet_arrival {
 
 int inet_register(void);
 int netlink_register(void); /* netlink.c */
-void procnet_init(void);    /* procnet.c */
+/* ifioctl.c: interfaces and routes, for a socket of any family. -ENOTTY for the unknown. */
+long inet_ioctl(unsigned cmd, uva_t arg);
+void procnet_init(void); /* procnet.c */
 int tcp_create(struct socket *s);
 int dgram_create(struct socket *s, uint8_t protocol, bool raw);
 int unreach_init(void); /* unreach.c */

@@ -26,6 +26,7 @@ static err_t loop_output(struct netif *n, struct pbuf *p)
 		stat_inc(loop_full);
 		return ERR_MEM;
 	}
+	/* The sender may still change its pbuf (a retransmission) and keeps it. */
 	(void)pbuf_copy(copy, p);
 	queue[tail++ % QUEUE] = copy;
 	ip_wake();
@@ -55,6 +56,7 @@ unsigned loop_poll(unsigned budget)
 
 	/* What this provokes is queued behind and waits for the next batch. */
 	for (unsigned end = tail; n < budget && head != end; n++)
+		/* ip_input frees the pbuf, failure included. */
 		(void)ip_guarded(feed, queue[head++ % QUEUE]);
 	return n;
 }

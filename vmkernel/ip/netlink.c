@@ -81,6 +81,7 @@ static uint32_t begin(struct nl *n, uint16_t type, const struct nlmsghdr *req, c
 
 static void attribute(struct nl *n, uint16_t type, const void *data, size_t size)
 {
+	/* An attribute that does not fit is left out; the message stays well formed. */
 	uint16_t *a = put(n, 4 + size);
 
 	if (!a)
@@ -131,6 +132,10 @@ static void put_addrs(struct nl *n, const struct nlmsghdr *req, const struct net
 	struct ifaddrmsg m = { .index = ip_netif_index(i),
 		               .scope = i == &ip_loop ? RT_SCOPE_HOST : 0 };
 
+	/*
+	 * Linux gives the peer's address as IFA_ADDRESS, which is the own one but for
+	 * point-to-point links.
+	 */
 	if (addr && (family == AF_UNSPEC || family == AF_INET)) {
 		m.family = AF_INET;
 		m.prefix = (uint8_t)ip_prefix(mask);
@@ -183,6 +188,7 @@ static void answer(struct nl *n, const struct nlmsghdr *req, uint8_t family)
 	bool dump = (req->flags & NLM_F_DUMP) == NLM_F_DUMP;
 
 	mutex_lock(&ip_lock);
+	/* Only dumps: libc asks for nothing else. */
 	if (dump && req->type == RTM_GETLINK) {
 		put_link(n, req, &ip_loop);
 		list_for_each(nic, &vmknics, link)
@@ -222,6 +228,7 @@ static ssize_t nl_send(struct socket *s, struct sock_msg *m)
 		return -EINVAL;
 	if (uio_read(m->u, &req, MIN(len, sizeof(req))))
 		return -EFAULT;
+	/* What follows the header and the family byte only filters, which libc does itself. */
 	uio_advance(m->u, m->u->left);
 	mutex_lock(&n->lock);
 	if (n->read == n->used)

@@ -50,6 +50,7 @@ static void route(struct text_buf *t, void *arg)
 		t,
 		"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n");
 	mutex_lock(&ip_lock);
+	/* Flags: 1 up, 2 gateway; masks and addresses as in put_addr. */
 	list_for_each(n, &vmknics, link) {
 		uint32_t a = netif_ip4_addr(&n->netif)->addr,
 			 m = netif_ip4_netmask(&n->netif)->addr;
@@ -76,6 +77,9 @@ static void route(struct text_buf *t, void *arg)
 
 static void put_addr(struct text_buf *t, const ip_addr_t *a, uint16_t port, bool v6)
 {
+	/*
+	 * Linux prints addresses as host-order words of the network-order bytes, ports as numbers.
+	 */
 	if (!v6)
 		text_printf(t, " %08X", ip_2_ip4(a)->addr);
 	else
@@ -143,6 +147,7 @@ static void if_inet6(struct text_buf *t, void *arg)
 
 	(void)arg;
 	mutex_lock(&ip_lock);
+	/* Address, index, prefix length, scope, flags (0x80 permanent), name: proc(5). */
 	NETIF_FOREACH(n)
 	for (int i = 0; i < LWIP_IPV6_NUM_ADDRESSES; i++) {
 		const ip6_addr_t *a = netif_ip6_addr(n, i);

@@ -151,6 +151,10 @@ int ip_route_add(bool v6, const uint8_t *dest, unsigned prefix, const uint8_t *g
 	memcpy(&g4, gw, 4);
 	if (v6)
 		memcpy(g6.addr, gw, 16);
+	/*
+	 * As on Linux: a gateway must be on a network of ours. The hooks look for its interface at
+	 * each packet.
+	 */
 	int err = !(v6 ? on_link6(&g6) : on_link4(&g4)) ? -ENETUNREACH
 	          : count == IP_ROUTES_MAX              ? -ENOSPC
 	                                                : 0;

@@ -28,6 +28,7 @@ static int bind_locked(struct conn *c, const ip_addr_t *ip, uint16_t port)
 	conn_options(c);
 	if (port)
 		return ip_errno(tcp_bind(c->pcb, ip, port));
+	/* A free port at random (RFC 6056); lwIP counts upwards, which others can predict. */
 	err_t e = ERR_USE;
 
 	for (int i = 0; i < PORT_TRIES && e == ERR_USE; i++)
@@ -46,6 +47,7 @@ static int tcp_sock_bind(struct socket *s, const struct sockaddr_any *a)
 
 	if (!err && !inet_may_bind(port))
 		err = -EACCES;
+	/* Only what is ours, or any, can be bound to. */
 	if (!err && !ip_addr_isany(&ip) && !ip_addr_ismulticast(&ip) && !ip_is_own(&ip))
 		err = -EADDRNOTAVAIL;
 	if (!err)
@@ -82,6 +84,9 @@ static int tcp_sock_listen(struct socket *s, unsigned backlog)
 		}
 		if (!err) {
 			conn_options(c);
+			/*
+			 * lwIP replaces the block by a smaller one; on failure the old one stays.
+			 */
 			struct tcp_pcb *l = tcp_listen_with_backlog_and_err(c->pcb, most, &e);
 
 			err = l ? 0 : ip_errno(e);
@@ -106,6 +111,7 @@ static int connect_locked(struct socket *s, const struct sockaddr_any *a)
 	ip_addr_t ip;
 	uint16_t port;
 
+	/* An error that came since the last call is this call's answer: connect(2). */
 	if (s->error)
 		return conn_take_error(c);
 	if (c->state == TCP_CONNECTING)
@@ -155,6 +161,7 @@ static int tcp_sock_connect(struct socket *s, const struct sockaddr_any *a, bool
 		return err ? err : -EINPROGRESS;
 	if (err && err != -EALREADY)
 		return err;
+	/* A second blocking connect waits for the first one's outcome too. */
 	err = wait_event_intr_until(&s->wait, READ_ONCE(c->state) != TCP_CONNECTING,
 	                            socket_deadline(s->snd_timeout));
 	if (err)
@@ -175,6 +182,10 @@ static int tcp_sock_accept(struct socket *s, struct socket *fresh, bool nonblock
 		struct conn *c = list_first(&l->ready, struct conn, ready);
 		int err = l->state != TCP_LISTENING ? -EINVAL : c ? 0 : -EAGAIN;
 
+		/*
+		 * All in one under ip_lock: a reset finds either the listener's error or the
+		 * socket's.
+		 */
 		if (!err) {
 			list_remove(&c->ready);
 			c->listener = NULL;
@@ -206,6 +217,9 @@ static int tcp_sock_getname(struct socket *s, struct sockaddr_any *a, bool peer)
 	struct conn *c = s->priv;
 
 	mutex_lock(&ip_lock);
+	/*
+	 * The control block may be gone when the name is asked: then the remembered one is given.
+	 */
 	conn_remember(c);
 	int err = peer && (c->state != TCP_UP || !c->remote_port) ? -ENOTCONN : 0;
 	ip_addr_t any = *(s->family == AF_INET ? IP4_ADDR_ANY : IP6_ADDR_ANY);
@@ -229,12 +243,17 @@ static void tcp_sock_release(struct socket *s)
 
 	if (!c)
 		return;
+	/*
+	 * socket(7), SO_LINGER: close waits until all is acknowledged, but for no longer than
+	 * asked.
+	 */
 	if (s->linger > 0 && c->state == TCP_UP) {
 		(void)tcp_sock_shutdown(s, SHUT_WR);
 		(void)wait_event_until(&s->wait, READ_ONCE(c->drained),
 		                       time_now() + (ns_t)s->linger * NS_PER_S);
 	}
 	mutex_lock(&ip_lock);
+	/* Connections that nobody accepted go with their listener. */
 	list_for_each_safe(w, next, &c->ready, ready) {
 		if (w->listener != c)
 			continue;
@@ -258,7 +277,6 @@ static const struct sock_ops tcp_ops = {
 	.setsockopt = tcp_sock_setsockopt,
 	.getsockopt = tcp_sock_getsockopt,
 	.poll = tcp_sock_poll,
-	.ioctl = inet_ioctl,
 	.release = tcp_sock_release,
 };
 

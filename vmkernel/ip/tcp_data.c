@@ -8,6 +8,7 @@ enum { CHUNK = 16384 };
 
 static ssize_t send_some(struct conn *c, struct uio *u, uint8_t *buf)
 {
+	/* In the order of Linux: a pending error first, then what the state allows. */
 	if (c->s->error)
 		return conn_take_error(c);
 	if (c->state == TCP_IDLE || c->state == TCP_LISTENING)
@@ -18,6 +19,10 @@ static ssize_t send_some(struct conn *c, struct uio *u, uint8_t *buf)
 		return -EPIPE;
 	size_t n = MIN(MIN(u->left, (size_t)CHUNK), (size_t)conn_room(c));
 
+	/*
+	 * Room for the segments of one piece even at the smallest MSS (536): or tcp_write fails in
+	 * the middle.
+	 */
 	if (n == 0 || tcp_sndqueuelen(c->pcb) >= TCP_SND_QUEUELEN - CHUNK / 536)
 		return -EAGAIN;
 	if (uio_read(u, buf, n))
@@ -45,6 +50,10 @@ ssize_t tcp_sock_send(struct socket *s, struct sock_msg *m)
 		n = send_some(c, m->u, buf);
 		if (n > 0)
 			done += n;
+		/*
+		 * Sent when the caller has no more, or must wait for acknowledgements; MSG_MORE
+		 * holds back.
+		 */
 		if (c->pcb && c->state == TCP_UP && (n < 0 || !m->u->left) &&
 		    !(m->flags & MSG_MORE))
 			(void)tcp_output(c->pcb);
@@ -90,6 +99,10 @@ static ssize_t recv_some(struct conn *c, struct uio *u, bool peek)
 	for (struct pbuf *p = c->rx; p && u->left;) {
 		size_t n = MIN((size_t)p->len - skip, u->left);
 
+		/*
+		 * ip_lock is held over a fault on user memory: pages come from memory objects,
+		 * which never need it.
+		 */
 		fault = uio_write(u, (uint8_t *)p->payload + skip, n);
 		if (fault)
 			break;
@@ -103,6 +116,7 @@ static ssize_t recv_some(struct conn *c, struct uio *u, bool peek)
 		if (!peek) {
 			c->rx = next;
 			p->next = NULL;
+			/* Cut from the chain: pbuf_free would go on to what follows. */
 			p->tot_len = p->len;
 			pbuf_free(p);
 		}
@@ -129,6 +143,7 @@ ssize_t tcp_sock_recv(struct socket *s, struct sock_msg *m)
 		return m->flags & MSG_OOB ? -EINVAL : -EAGAIN;
 	for (;;) {
 		mutex_lock(&ip_lock);
+		/* Taken before the data: what has come before the end is still read first. */
 		bool end = c->eof || c->shut_rd || c->state == TCP_DOWN;
 
 		n = c->rx                                               ? recv_some(c, m->u, peek)
@@ -140,6 +155,9 @@ ssize_t tcp_sock_recv(struct socket *s, struct sock_msg *m)
 		if (n < 0)
 			break;
 		done += n;
+		/*
+		 * MSG_WAITALL goes on until the buffer is full; otherwise any bytes end the call.
+		 */
 		if (m->u->left == 0 || (end && n == 0) || (done && !(m->flags & MSG_WAITALL)) ||
 		    (peek && done))
 			break;
@@ -178,6 +196,10 @@ int tcp_sock_shutdown(struct socket *s, int how)
 	} else {
 		if (how != SHUT_WR) {
 			c->shut_rd = true;
+			/*
+			 * What has come and what still comes is dropped, and the window opened: the
+			 * peer is not blocked.
+			 */
 			conn_free_rx(c);
 			conn_open_window(c);
 		}

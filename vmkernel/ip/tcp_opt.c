@@ -29,6 +29,9 @@ int tcp_sock_setsockopt(struct socket *s, int level, int opt, const void *val, u
 		if (err || level == SOL_SOCKET)
 			return err ? err : -ENOPROTOOPT;
 	}
+	/*
+	 * Options live in the connection and are copied to a control block whenever there is one.
+	 */
 	mutex_lock(&ip_lock);
 	if (level == SOL_TCP) {
 		if (opt == TCP_NODELAY_)
@@ -41,6 +44,9 @@ int tcp_sock_setsockopt(struct socket *s, int level, int opt, const void *val, u
 				c->pcb->keep_intvl = (u32_t)v * 1000;
 			else if (!err)
 				c->pcb->keep_cnt = (u32_t)v;
+			/*
+		 * Accepted without effect: programs set them for speed, and nothing breaks without.
+		 */
 		} else if (opt != TCP_CORK_ && opt != TCP_QUICKACK_ && opt != TCP_DEFER_ACCEPT_ &&
 		           opt != TCP_USER_TIMEOUT_ && opt != TCP_MAXSEG_) {
 			err = -ENOPROTOOPT;
@@ -60,6 +66,7 @@ int tcp_sock_getsockopt(struct socket *s, int level, int opt, void *val, uint32_
 	int v;
 
 	mutex_lock(&ip_lock);
+	/* A listener's block is shorter: it has none of these fields. */
 	const struct tcp_pcb *pcb = c->state == TCP_LISTENING ? NULL : c->pcb;
 
 	switch (opt) {

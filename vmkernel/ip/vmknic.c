@@ -88,6 +88,10 @@ static void receive(struct vmknic *nic, struct pkt *pkt)
 	nic->rx_bytes += pkt->len;
 	bool checked = pkt->flags & (PKT_CSUM_VALID | PKT_CSUM_PARTIAL);
 
+	/*
+	 * Checked by the NIC, or still to be filled in by a sender on this host: then there is
+	 * nothing to check.
+	 */
 	NETIF_SET_CHECKSUM_CTRL(&nic->netif,
 	                        checked ? NETIF_CHECKSUM_ENABLE_ALL & ~(NETIF_CHECKSUM_CHECK_TCP |
 	                                                                NETIF_CHECKSUM_CHECK_UDP)
@@ -107,6 +111,7 @@ static void follow_mtu(struct vmknic *nic)
 
 unsigned vmknic_poll(unsigned budget)
 {
+	/* Called in the net world with ip_lock held. */
 	unsigned n = 0;
 	struct vmknic *nic;
 
@@ -153,6 +158,7 @@ static err_t link_output(struct netif *n, struct pbuf *p)
 	uint32_t off = 0;
 	bool ok = true;
 
+	/* A copy: lwIP may resend or change its pbufs while the packet waits in a ring. */
 	for (struct pbuf *q = p; q && ok; off += q->len, q = q->next)
 		ok = pkt_write(pkt, off, q->payload, q->len);
 	if (ok && off < ETH_MIN)
@@ -260,6 +266,10 @@ int vmknic_add(const char *name, const char *group, const uint8_t mac[6])
 	}
 	struct netif *n = &nic->netif;
 
+	/*
+	 * The port is open, and packets may already wait in the ring: they are fed after ip_lock is
+	 * released.
+	 */
 	netif_add_noaddr(n, nic, netif_setup, netif_input);
 	netif_set_status_callback(n, status_changed);
 	netif_create_ip6_linklocal_address(n, 1);
@@ -293,6 +303,7 @@ int vmknic_remove(const char *name)
 	}
 	no_dhcp(nic);
 	list_remove(&nic->link);
+	/* Out of lwIP first, then the port: nothing sends through a port that is closed. */
 	netif_remove(&nic->netif);
 	if (!netif_default && !list_empty(&vmknics))
 		netif_set_default(&list_first(&vmknics, struct vmknic, link)->netif);
@@ -300,6 +311,7 @@ int vmknic_remove(const char *name)
 	uint64_t flags = spin_lock_irq(&ring_lock);
 
 	for (unsigned i = head; i != tail; i++)
+		/* The packets stay in the ring, without a receiver: vmknic_poll gives them back. */
 		if (ring[i % RING].nic == nic)
 			ring[i % RING].nic = NULL;
 	spin_unlock_irq(&ring_lock, flags);
@@ -315,6 +327,7 @@ int vmknic_set_dhcp(const char *name)
 	int err = nic ? 0 : -ENOENT;
 
 	if (nic && !nic->dhcp) {
+		/* The address by hand goes: DHCP starts from none (RFC 2131, 4.4). */
 		netif_set_addr(&nic->netif, NULL, NULL, NULL);
 		nic->dhcp = true;
 		err = ip_errno(dhcp_start(&nic->netif));

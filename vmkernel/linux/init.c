@@ -3,10 +3,12 @@
 #include "mm/aspace.h"
 #include "proc/futex.h"
 #include "linux/init.h"
+#include "vmk/tty.h"
 #include "proc/proc.h"
 #include "linux/syscall.h"
 #include "vmk/boot.h"
 #include "vmk/errno.h"
+#include "vmk/fdtable.h"
 #include "vmk/log.h"
 #include "vmk/string.h"
 
@@ -82,19 +84,17 @@ put:
 
 void user_init(void)
 {
-	char name[8];
 	int err;
 
 	ids_init();
 	futex_init();
 	syscall_init();
 	user_traps_init();
-	user_cpu_init();
 	vdso_init();
 	console_port_init();
 	boot_option("init", init_path, sizeof(init_path));
-	if (boot_option("selftest", name, sizeof(name)) || boot_option("bench", name, sizeof(name)))
-		/* they account for every page and instruction, so nothing may run beside them */
+	/* No first process: what the test image counts must be alone on the machine. */
+	if (strcmp(init_path, "none") == 0)
 		return;
 	err = start_first();
 	if (err)

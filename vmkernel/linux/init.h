@@ -4,5 +4,4 @@
 #define USER_INIT_H
 
 void vdso_init(void);
-void console_port_init(void); /* ttys on the consoles; input comes from console_input() */
 #endif

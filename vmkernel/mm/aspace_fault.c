@@ -113,8 +113,9 @@ static enum fault_result fault_write_present(struct aspace *as, const struct are
 	if (a->flags & AREA_SHARED)
 		return fault_object(as, a, va, true, leaf->pa);
 	/*
-	 * Copied if another address space shares it, or if it is the object's own. With one reference
-	 * it stays ours: only a fork of this space could share it, which as->lock keeps out.
+	 * Copied if another address space shares it, or if it is the object's own. With one
+	 * reference it stays ours: only a fork of this space could share it, which as->lock keeps
+	 * out.
 	 */
 	if (!mine || __atomic_load_n(&f->refs, __ATOMIC_ACQUIRE) > 1)
 		return install_copy(as, a, va, leaf->pa, leaf->pa);

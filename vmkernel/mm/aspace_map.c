@@ -368,7 +368,9 @@ static int64_t move_area(struct aspace *as, struct area *a, uint64_t old_len, ui
 	area_insert(&as->areas, b);
 	err = move_pages(as, b, from, MIN(old_len, len), b->start);
 	if (err) {
-		/* No memory for tables. What has moved goes back, for which the tables still exist. */
+		/*
+		 * No memory for tables. What has moved goes back, for which the tables still exist.
+		 */
 		if (move_pages(as, a, b->start, len, from))
 			__builtin_unreachable();
 		err = unmap_locked(as, b->start, len) ? -EFAULT : -ENOMEM;

@@ -30,7 +30,10 @@ void heap_init(void)
 		if (!caches[i] || !charged[i])
 			panic("no memory for the heap");
 	}
-	/* The smallest class that holds so many steps, so that kmalloc() looks up and does not search. */
+	/*
+	 * The smallest class that holds so many steps, so that kmalloc() looks up and does not
+	 * search.
+	 */
 	for (unsigned step = 0; step < ARRAY_SIZE(class_of); step++) {
 		if (step * STEP > sizes[index])
 			index++;

@@ -364,7 +364,9 @@ static void node_give(uint32_t pfn, unsigned order)
 	enum frame_owner owner = f->owner;
 	uint64_t flags;
 
-	/* Every frame, not only the first. Without the lock: the block is ours until it is given. */
+	/*
+	 * Every frame, not only the first. Without the lock: the block is ours until it is given.
+	 */
 	frame_block_set(pfn, order, FRAME_FREE, f->node);
 	flags = spin_lock_irq(&n->lock);
 	n->pages[owner] -= 1ll << order;
@@ -379,8 +381,9 @@ static bool free_deferred(struct frame *f)
 	if (likely(!__atomic_load_n(&f->pins, __ATOMIC_ACQUIRE)))
 		return false;
 	/*
-	 * Marked in one step with reading the count: either a pin is still there and its frame_unpin()
-	 * finds the mark, or the last one went before and nobody else will free the page.
+	 * Marked in one step with reading the count: either a pin is still there and its
+	 * frame_unpin() finds the mark, or the last one went before and nobody else will free the
+	 * page.
 	 */
 	if (!(__atomic_fetch_or(&f->pins, PINS_FREED, __ATOMIC_ACQ_REL) & ~PINS_FREED)) {
 		f->pins = 0;

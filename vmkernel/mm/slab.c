@@ -64,7 +64,9 @@ static void cache_init(struct slab_cache *c, const char *name, size_t size, size
 	list_init(&c->full);
 	list_init(&c->empty);
 	c->first = (uint32_t)ALIGN_UP(sizeof(struct slab), align);
-	/* The smallest block that holds SLAB_OBJECTS, so header and remainder waste little of it. */
+	/*
+	 * The smallest block that holds SLAB_OBJECTS, so header and remainder waste little of it.
+	 */
 	while (((size_t)PAGE_SIZE << c->order) < c->first + (size_t)c->size * SLAB_OBJECTS)
 		c->order++;
 	c->total = (uint32_t)((((size_t)PAGE_SIZE << c->order) - c->first) / c->size);
@@ -237,7 +239,9 @@ static __noinline struct magazine *magazine_new(struct slab_cache *c)
 	/* A magazine for the cache of magazines would need one of its own. */
 	if (c == &magazines || c == &caches)
 		return NULL;
-	/* Without memory for one, the cache works under its lock alone, and tries again next time. */
+	/*
+	 * Without memory for one, the cache works under its lock alone, and tries again next time.
+	 */
 	m = take_slow(&magazines, NULL);
 	if (m)
 		m->count = 0;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Capture: a file from which a pcap stream is read (LINKTYPE_ETHERNET, nanosecond magic 0xa1b23c4d;
- * spec: draft-ietf-opsawg-pcap). A frame that finds no room in the ring is counted, never waited
- * for.
+ * Capture: the frames of a port or an uplink as a pcap stream in a ring (nanosecond magic
+ * 0xa1b23c4d; spec: draft-ietf-opsawg-pcap), which one reader empties (ctl/capture_file.c).
+ * Producers are bottom halves and senders, which never wait: a frame that finds no room is dropped
+ * and counted.
  */
 #include "net.h"
 #include "vmk/errno.h"
-#include "vmk/file.h"
 #include "vmk/mm.h"
 #include "vmk/stat.h"
 #include "vmk/string.h"
@@ -15,14 +15,16 @@
 
 STAT(capture_lost, "net.capture.lost", "frames that captures had no room for");
 
-enum { RING = 1 << 20, PCAP_HEADER = 24, PCAP_RECORD = 16, O_NONBLOCK_ = 04000 };
+enum { RING = 1 << 20, PCAP_HEADER = 24, PCAP_RECORD = 16 };
+enum { LINKTYPE_ETHERNET = 1, SNAP_DEFAULT = 262144 };
 
 struct capture {
 	struct list link;
-	const void *what; /* port or uplink; NULL: gone */
+	const void *what; /* port or uplink; NULL: it is gone, nothing more will come */
 	struct port *port;
 	unsigned snap;
-	struct spinlock lock; /* head, tail, ring */
+	struct spinlock lock; /* tail and the ring behind it */
+	/* Bytes since the start: head is the reader's, tail the producers'. */
 	uint64_t head, tail;
 	uint8_t *ring;
 	struct waitq wait;
@@ -50,6 +52,7 @@ static void put_frame(struct capture *c, const struct pkt *p)
 	uint32_t record[4] = { (uint32_t)(now / NS_PER_S), (uint32_t)(now % NS_PER_S), keep, len };
 	uint64_t flags = spin_lock_irq(&c->lock);
 
+	/* A record goes in as a whole or not at all: the stream has no way to resynchronize. */
 	if (RING - (c->tail - c->head) < PCAP_RECORD + keep) {
 		spin_unlock_irq(&c->lock, flags);
 		stat_inc(capture_lost);
@@ -90,12 +93,14 @@ void capture_frame(const void *what, const struct pkt *p, enum capture_dir dir)
 	struct capture *c;
 	uint64_t flags = spin_lock_irq(&captures_lock);
 
+	/* Under the lock, so that a capture is not freed while a frame is copied into it. */
 	list_for_each(c, &captures, link)
 		if (c->what == what)
 			put_frame(c, p);
 	spin_unlock_irq(&captures_lock, flags);
 }
 
+/* Ends the watching, once: by the reader, or because the port or uplink goes. captures_lock. */
 static void detach(struct capture *c)
 {
 	if (!c->what)
@@ -121,113 +126,102 @@ void capture_forget(const void *what)
 	spin_unlock_irq(&captures_lock, flags);
 }
 
-static ssize_t capture_read(struct file *f, struct uio *u, uint64_t *pos)
+size_t capture_peek(struct capture *c, const uint8_t **data)
 {
-	struct capture *c = f->priv;
+	/* Acquire: the bytes before tail are seen as put_frame left them. */
+	uint64_t avail = load_acquire(&c->tail) - c->head;
+	uint32_t at = (uint32_t)(c->head % RING);
 
-	(void)pos;
-	if (load_acquire(&c->tail) == c->head && READ_ONCE(c->what)) {
-		if (f->flags & O_NONBLOCK_)
-			return -EAGAIN;
-		int err = wait_event_interruptible(&c->wait, load_acquire(&c->tail) != c->head ||
-		                                                     !READ_ONCE(c->what));
-
-		if (err)
-			return err;
-	}
-	/*
-	 * Only readers move head, and pos_lock admits one; the producers leave what is before tail
-	 * alone.
-	 */
-	size_t done = 0, avail = load_acquire(&c->tail) - c->head;
-
-	while (avail && u->left) {
-		size_t at = c->head % RING, n = MIN(MIN(avail, RING - at), u->left);
-
-		if (uio_write(u, c->ring + at, n))
-			return done ? (ssize_t)done : -EFAULT;
-		store_release(&c->head, c->head + n);
-		avail -= n;
-		done += n;
-	}
-	return (ssize_t)done;
+	*data = c->ring + at;
+	return MIN(avail, RING - at);
 }
 
-static unsigned capture_poll(struct file *f, struct waitq **q)
+void capture_consume(struct capture *c, size_t n)
 {
-	struct capture *c = f->priv;
-
-	*q = &c->wait;
-	return (load_acquire(&c->tail) != c->head ? FPOLLIN : 0u) |
-	       (READ_ONCE(c->what) ? 0u : FPOLLHUP);
+	/* Release: put_frame writes over these bytes only after the reader has copied them. */
+	store_release(&c->head, c->head + n);
 }
 
-static void capture_release(struct file *f)
+bool capture_live(const struct capture *c)
 {
-	struct capture *c = f->priv;
+	return READ_ONCE(c->what) != NULL;
+}
+
+struct waitq *capture_waitq(struct capture *c)
+{
+	return &c->wait;
+}
+
+static void capture_free(struct capture *c)
+{
+	vfree(c->ring);
+	kfree(c);
+}
+
+void capture_stop(struct capture *c)
+{
 	uint64_t flags = spin_lock_irq(&captures_lock);
 
 	detach(c);
 	list_remove(&c->link);
 	spin_unlock_irq(&captures_lock, flags);
-	vfree(c->ring);
-	kfree(c);
+	capture_free(c);
 }
 
-static const struct file_ops capture_ops = {
-	.name = "capture",
-	.read = capture_read,
-	.poll = capture_poll,
-	.release = capture_release,
-};
-
-int capture_open(const char *what, unsigned snap, struct file **out)
+/* "port:ID" or an uplink's name; NULL when there is none. net_config is held. */
+static const void *find(const char *what, struct port **port)
 {
+	const struct uplink *u = uplink_find(what);
 	uint64_t id;
-	struct capture *c = kzalloc(sizeof(*c));
 
-	if (c)
-		c->ring = vmalloc(RING);
-	if (!c || !c->ring) {
+	*port = NULL;
+	if (!u && strncmp(what, "port:", 5) == 0 && str_to_u64(what + 5, &id) == 0)
+		*port = port_find((uint32_t)id);
+	return *port ? (const void *)*port : u;
+}
+
+int capture_start(const char *what, unsigned snap, struct capture **out)
+{
+	const uint32_t header[PCAP_HEADER / 4] = {
+		0xa1b23c4d, 4 << 16 | 2, 0, 0, snap ? snap : SNAP_DEFAULT, LINKTYPE_ETHERNET
+	};
+	struct capture *c = kzalloc(sizeof(*c));
+	struct port *port;
+
+	if (!c)
+		return -ENOMEM;
+	c->ring = vmalloc(RING);
+	if (!c->ring) {
 		kfree(c);
 		return -ENOMEM;
 	}
 	c->snap = snap;
-	list_init(&c->link);
 	spin_init(&c->lock, "capture", RANK_NET + 3);
 	waitq_init(&c->wait, "capture");
-	int err = file_alloc(&capture_ops, c, 0, out);
-
-	if (err) {
-		vfree(c->ring);
-		kfree(c);
-		return err;
-	}
-	const uint32_t header[PCAP_HEADER / 4] = { 0xa1b23c4d, 4 << 16 | 2,          0,
-		                                   0,          snap ? snap : 262144, 1 };
-
 	put(c, header, sizeof(header));
+	/* Under net_config neither a port nor an uplink goes between the search and the list. */
 	mutex_lock(&net_config);
-	struct uplink *u = uplink_find(what);
-	struct port *p = NULL;
+	const void *found = find(what, &port);
 
-	if (!u && strncmp(what, "port:", 5) == 0 && str_to_u64(what + 5, &id) == 0)
-		p = port_find((uint32_t)id);
-	uint64_t flags = spin_lock_irq(&captures_lock);
+	if (found) {
+		uint64_t flags = spin_lock_irq(&captures_lock);
 
-	c->port = p;
-	c->what = p ? (void *)p : (void *)u;
-	if (p)
-		p->taps++;
-	else if (u)
-		capture_uplinks++;
-	list_push_back(&captures, &c->link);
-	spin_unlock_irq(&captures_lock, flags);
+		c->port = port;
+		c->what = found;
+		if (port)
+			port->taps++;
+		else
+			capture_uplinks++;
+		list_push_back(&captures, &c->link);
+		spin_unlock_irq(&captures_lock, flags);
+	}
 	mutex_unlock(&net_config);
-	if (p || u)
-		return 0;
-	file_put(*out);
-	return -ENOENT;
+	if (!found) {
+		capture_free(c);
+		return -ENOENT;
+	}
+	*out = c;
+	return 0;
 }
 
 void capture_init(void)

@@ -17,7 +17,7 @@ struct list vswitches = LIST_INIT(vswitches);
 /* As on ESXi: nothing of it is allowed. */
 static const struct net_policy strict;
 
-struct vswitch *vswitch_find(const char *name)
+static struct vswitch *vswitch_find(const char *name)
 {
 	struct vswitch *vs;
 
@@ -67,6 +67,9 @@ int vswitch_add(const char *name, unsigned ports_max, unsigned mtu)
 
 	list_for_each(it, &vswitches, link)
 		n++;
+	/*
+	 * Counted and inserted under one hold of net_config: the bound holds with several callers.
+	 */
 	int err = vswitch_find(name) ? -EEXIST : n >= VSWITCHES_MAX ? -ENOSPC : 0;
 
 	if (!err)
@@ -93,6 +96,10 @@ int vswitch_remove(const char *name)
 			kfree(g);
 		}
 		list_remove(&vs->link);
+		/*
+		 * A CPU may still be forwarding for it: it found the switch before the uplink was
+		 * released.
+		 */
 		net_synchronize();
 		kfree(vs);
 	}
@@ -130,6 +137,7 @@ static void group_refresh(struct portgroup *g)
 	g->policy.forged = g->own.inherited[2] ? up->forged : g->own.forged;
 	struct port *p;
 
+	/* Ports carry the outcome themselves, so that forwarding looks at one structure. */
 	list_for_each(p, &ports, link)
 		if (p->group == g)
 			port_refresh(p);
@@ -159,6 +167,7 @@ int vswitch_uplink_add(const char *name, const char *uplink)
 	struct vswitch *vs = vswitch_find(name), *it;
 	int err = !vs ? -ENOENT : vs->uplinks == VSWITCH_UPLINKS_MAX ? -ENOSPC : 0;
 
+	/* A NIC belongs to one switch at most, whether it exists yet or not. */
 	list_for_each(it, &vswitches, link)
 		for (unsigned i = 0; !err && i < it->uplinks; i++)
 			if (strcmp(it->uplink[i].name, uplink) == 0)
@@ -169,6 +178,7 @@ int vswitch_uplink_add(const char *name, const char *uplink)
 		vs->uplink[slot].nic = NULL;
 		str_copy(vs->uplink[slot].name, uplink, sizeof(vs->uplink[slot].name));
 		vs->uplinks++;
+		/* It counts before it is claimed: team_update looks at all slots of the switch. */
 		err = team_claim(vs, slot);
 		if (err)
 			vs->uplinks--;
@@ -186,10 +196,15 @@ int vswitch_uplink_remove(const char *name, const char *uplink)
 	for (unsigned i = 0; vs && i < vs->uplinks; i++) {
 		if (strcmp(vs->uplink[i].name, uplink) != 0)
 			continue;
+		/* Before the slots move: it waits until no CPU sends through the NIC. */
 		team_release(vs, i);
 		memmove(&vs->uplink[i], &vs->uplink[i + 1],
 		        (vs->uplinks - i - 1) * sizeof(vs->uplink[0]));
 		vs->uplinks--;
+		/*
+		 * Someone has decided which NICs are used: a NIC that appears is no longer taken by
+		 * itself.
+		 */
 		team_take_all(false);
 		err = 0;
 		break;
@@ -207,6 +222,7 @@ int portgroup_add(const char *vswitch, const char *name)
 	if (!g)
 		return -ENOMEM;
 	str_copy(g->name, name, sizeof(g->name));
+	/* As on ESXi a fresh group has no policy of its own. */
 	g->own = (struct net_policy){ .inherited = { true, true, true } };
 	mutex_lock(&net_config);
 	struct vswitch *vs = vswitch_find(vswitch);
@@ -231,6 +247,7 @@ int portgroup_remove(const char *vswitch, const char *name)
 
 	if (!err) {
 		list_remove(&g->link);
+		/* No port is in it, so forwarding cannot reach it. */
 		kfree(g);
 	}
 	mutex_unlock(&net_config);

@@ -33,6 +33,10 @@ void net_leave(void)
 {
 	struct net_cpu *c = &cpus[cpu_id()];
 
+	/*
+	 * sections rises before nesting falls to 0, so that a waiter that sees another section
+	 * knows the one that it waited for is over.
+	 */
 	if (c->nesting == 1)
 		store_release(&c->sections, c->sections + 1);
 	store_release(&c->nesting, c->nesting - 1);
@@ -42,6 +46,10 @@ void net_leave(void)
 void net_synchronize(void)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	/*
+	 * Only sections that had begun before the table changed count: one that begins later sees
+	 * the change. So a CPU that always forwards does not hold this up.
+	 */
 	for (unsigned i = 0; i < cpu_count(); i++) {
 		uint32_t seen = load_acquire(&cpus[i].sections);
 
@@ -60,11 +68,15 @@ void port_enqueue(struct port *p, struct pkt *pkt)
 		stat_inc(queue_full);
 		return;
 	}
+	/* A reference for the queue: a flooded packet is in many. */
 	pkt_get(pkt);
 	p->queue[p->tail++ % PORT_QUEUE] = pkt;
 	bool first = !p->scheduled;
 
 	p->scheduled = true;
+	/*
+	 * Interrupts stay off until the port is on this CPU's list: nobody else will put it there.
+	 */
 	spin_unlock(&p->lock);
 	if (first) {
 		struct net_cpu *c = &cpus[cpu_id()];
@@ -114,6 +126,7 @@ static unsigned drain(struct port *p, unsigned max)
 		waitq_wake_all(&p->idle);
 	}
 	spin_unlock_irq(&p->lock, flags);
+	/* Without the lock: the client may send from here, also to this port. */
 	for (unsigned i = 0; i < n; i++) {
 		if (unlikely(p->taps))
 			capture_frame(p, batch[i], CAPTURE_OUT);
@@ -150,6 +163,7 @@ static void cpu_drain(struct bottom *b)
 		list_push_back(&c->ports, &p->sched);
 		spin_unlock_irq(&c->lock, flags);
 	}
+	/* Out of budget with ports left: the bottom half runs again after others had their turn. */
 	bottom_raise(&c->bottom);
 }
 
@@ -158,6 +172,7 @@ void port_drain(struct port *p)
 	wait_event(&p->idle, !load_acquire(&p->scheduled));
 	uint64_t flags = spin_lock_irq(&p->lock);
 
+	/* drain() wakes under the lock: once we have had it, it no longer touches the port. */
 	ASSERT(p->head == p->tail);
 	spin_unlock_irq(&p->lock, flags);
 }

@@ -82,6 +82,9 @@ static bool share(struct pkt *q, const struct pkt *p, uint32_t off, uint32_t len
 			off -= s->len;
 			continue;
 		}
+		/*
+		 * One entry went to the headers: a full list may not fit. The caller copies then.
+		 */
 		if (q->sg_count == PKT_SG_MAX)
 			return false;
 		uint32_t n = MIN(len, s->len - off);
@@ -102,6 +105,7 @@ struct pkt *pkt_split(struct pkt *p, unsigned head, uint32_t off, uint32_t len)
 		goto fail;
 	struct pkt *q = &v->pkt;
 
+	/* All but the scatter list, which is long and filled below. */
 	memset(q, 0, offsetof(struct pkt, sg));
 	list_init(&q->link);
 	q->refs = 1;
@@ -117,10 +121,15 @@ struct pkt *pkt_split(struct pkt *p, unsigned head, uint32_t off, uint32_t len)
 	q->sg_count = 1;
 	q->len = head;
 	v->parent = p;
+	/*
+	 * The view holds its parent, whose owner takes the memory back only when all views are
+	 * gone.
+	 */
 	if (share(q, p, off, len)) {
 		pkt_get(p);
 		return q;
 	}
+	/* Scatter list too long: one copy of the whole packet, whose pieces are pages. */
 	v->parent = copy_whole(p);
 	q->sg_count = 1;
 	q->len = head;
@@ -159,6 +168,10 @@ static uint64_t sum_bytes(uint64_t sum, const uint8_t *b, size_t n, bool odd)
 	}
 	if (n)
 		s += *b;
+	/*
+	 * Folded before the swap: the carries must end up in the same half as their words (RFC
+	 * 1071, 2 A).
+	 */
 	while (s >> 16)
 		s = (s & 0xffff) + (s >> 16);
 	return sum + (uint64_t)((s & 0xff) << 8 | s >> 8);
@@ -182,6 +195,7 @@ static uint64_t sum_pkt(const struct pkt *p, uint32_t off)
 
 		off -= skip;
 		sum = sum_bytes(sum, (uint8_t *)pa_to_va(s->pa) + skip, s->len - skip, odd);
+		/* A piece of odd length makes the next one begin in the middle of a word. */
 		odd ^= (s->len - skip) & 1;
 	}
 	return sum;
@@ -209,6 +223,10 @@ bool offload_check(struct pkt *p)
 		return gso == 0;
 	uint32_t field = (uint32_t)p->csum_start + p->csum_offset;
 
+	/*
+	 * Everything here was chosen by a guest: the field must lie in the headers that a view
+	 * owns, so that filling it in writes no shared payload.
+	 */
 	if (p->csum_start < ETH_HLEN || p->csum_start >= p->len ||
 	    field + 2 > MIN(p->len, PKT_HEAD_MAX - 4u))
 		return false;
@@ -218,10 +236,15 @@ bool offload_check(struct pkt *p)
 
 	if (!pkt_read(p, 0, h, n) || p->csum_offset != 16 || l4 + 20u > n)
 		return false;
+	/*
+	 * Headers and at least one byte of payload; a segment of under 64 bytes would multiply
+	 * packets.
+	 */
 	unsigned hdr = l4 + (h[l4 + 12] >> 4) * 4u;
 
 	if (hdr < l4 + 20u || hdr > PKT_HEAD_MAX - 4 || hdr >= p->len || p->gso_size < 64)
 		return false;
+	/* The headers must be what the metadata says: segment_headers writes at these places. */
 	if (gso == PKT_TSO4) {
 		if (be16(h + 12) != ETH_IP || h[ETH_HLEN + 9] != IP_TCP || h[ETH_HLEN] >> 4 != 4 ||
 		    l4 != ETH_HLEN + (h[ETH_HLEN] & 15) * 4u || l4 < ETH_HLEN + 20u)
@@ -243,20 +266,26 @@ static void segment_headers(struct pkt *s, const struct pkt *whole, unsigned i, 
 	uint64_t pseudo = IP_TCP + tcp_len;
 
 	if (whole->flags & PKT_TSO4) {
+		/* IPv4: total length, an identification of its own, header checksum (RFC 791). */
 		put16(ip + 2, s->len - ETH_HLEN);
 		put16(ip + 4, be16(ip + 4) + i);
 		put16(ip + 10, 0);
 		put16(ip + 10, (uint16_t)~fold(sum_bytes(0, ip, (size_t)(tcp - ip), false)));
 		pseudo = sum_bytes(pseudo, ip + 12, 8, false);
 	} else {
+		/*
+		 * IPv6: the payload length leaves out the fixed header, but not extension headers.
+		 */
 		put16(ip + 4, s->len - ETH_HLEN - 40);
 		pseudo = sum_bytes(pseudo, ip + 8, 32, false);
 	}
 	put32(tcp + 4, be32(tcp + 4) + (off - whole->hdr_len));
+	/* FIN and PSH belong to the last segment, CWR to the first (RFC 3168, 6.1.2). */
 	if (off + len < whole->len)
 		tcp[13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
 	if (i)
 		tcp[13] &= (uint8_t)~TCP_CWR;
+	/* The pseudo-header's sum, to which complete() or the NIC adds the segment. */
 	put16(tcp + 16, fold(pseudo));
 	s->flags &= (uint16_t) ~(PKT_TSO4 | PKT_TSO6);
 	s->gso_size = 0;
@@ -267,6 +296,7 @@ static int finish_one(struct pkt *p, uint32_t caps, bool tags, int (*fn)(void *,
                       void *arg)
 {
 	if ((p->flags & PKT_CSUM_PARTIAL) && !(caps & PORT_CSUM)) {
+		/* Only headers that nobody else sees may be written: others may hold p. */
 		if (p->refs != 1 || p->release != view_release ||
 		    p->sg[0].len < p->csum_start + p->csum_offset + 2u) {
 			unsigned head = MIN(p->len, (uint32_t)PKT_HEAD_MAX - 4);
@@ -298,6 +328,10 @@ int offload_finish(struct pkt *p, uint32_t caps, bool tags, int (*fn)(void *arg,
 	int err = 0;
 	uint32_t len;
 
+	/*
+	 * Segments go out one by one; one that is lost does not keep the rest back, for TCP repairs
+	 * it.
+	 */
 	for (uint32_t off = p->hdr_len, i = 0; off < p->len; off += len, i++) {
 		len = MIN((uint32_t)p->gso_size, p->len - off);
 		struct pkt *s = pkt_split(p, p->hdr_len, off, len);
@@ -308,10 +342,10 @@ int offload_finish(struct pkt *p, uint32_t caps, bool tags, int (*fn)(void *arg,
 		}
 		segment_headers(s, p, i, off, len);
 		stat_inc(soft_tso);
-		int r = finish_one(s, caps, tags, fn, arg);
+		int failed = finish_one(s, caps, tags, fn, arg);
 
-		if (r)
-			err = r;
+		if (failed)
+			err = failed;
 	}
 	pkt_done(p);
 	return err;

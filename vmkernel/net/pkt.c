@@ -21,6 +21,7 @@ struct pkt *pkt_new(void)
 
 	if (!p)
 		return NULL;
+	/* Not the scatter list: it is long, and sg_count says how much of it counts. */
 	memset(p, 0, offsetof(struct pkt, sg));
 	list_init(&p->link);
 	p->refs = 1;
@@ -62,6 +63,7 @@ void pkt_get(struct pkt *p)
 
 void pkt_done(struct pkt *p)
 {
+	/* Release and acquire: the last holder sees all that others did with the packet. */
 	uint32_t before = __atomic_fetch_sub(&p->refs, 1, __ATOMIC_ACQ_REL);
 
 	ASSERT(before);
@@ -91,6 +93,7 @@ bool pkt_read(const struct pkt *p, uint32_t off, void *dst, uint32_t len)
 {
 	uint8_t *out = dst;
 
+	/* Without overflow, whatever the caller computed. */
 	if (off > p->len || len > p->len - off)
 		return false;
 	for (unsigned i = 0; len;) {

@@ -49,6 +49,7 @@ static void unhash(struct port *p)
 
 	while (*at != p)
 		at = &(*at)->mac_next;
+	/* p keeps its own mac_next: a reader that stands on p goes on from there. */
 	store_release(at, p->mac_next);
 	p->hashed = false;
 }
@@ -58,6 +59,7 @@ static void hash(struct port *p)
 	struct port **at = &p->vs->by_mac[bucket(p->mac)];
 
 	p->mac_next = *at;
+	/* Release: a reader that finds p sees its MAC and VLAN. */
 	store_release(at, p);
 	p->hashed = true;
 }
@@ -67,6 +69,10 @@ static void refresh_locked(struct port *p)
 	const struct net_policy *pol = &p->group->policy;
 	bool same_mac = mac_same(p->mac, p->initial_mac);
 
+	/*
+	 * Another MAC than the configured one takes part only where the policy lets it (MAC
+	 * changes).
+	 */
 	p->receives = p->connected && (same_mac || pol->mac_changes);
 	bool promisc = p->receives && p->wants_promisc && pol->promiscuous;
 
@@ -127,7 +133,7 @@ int port_open(const struct port_attr *a, struct port **out)
 	g->ports++;
 	g->vs->ports++;
 	list_push_back(&ports, &p->link);
-	/* Also outside of the kernel's own: the client may be called from here on. */
+	/* Set before the port can be found: from then on the client may be called with it. */
 	*out = p;
 	uint64_t flags = spin_lock_irq(&p->vs->lock);
 
@@ -149,6 +155,7 @@ void port_close(struct port *p)
 	uint64_t flags = spin_lock_irq(&vs->lock);
 
 	p->connected = false;
+	/* Disconnected ports are in no MAC chain: nothing new is delivered by address. */
 	refresh_locked(p);
 	struct port **at = &vs->all;
 
@@ -161,6 +168,10 @@ void port_close(struct port *p)
 	vs->ports--;
 	capture_forget(p);
 	mutex_unlock(&net_config);
+	/*
+	 * First wait for those who may still find it, then for what they queued; then nobody has
+	 * it.
+	 */
 	net_synchronize();
 	port_drain(p);
 	kfree(p->queue);
@@ -177,6 +188,10 @@ static struct pkt *take_in(struct port *p, struct pkt *pkt)
 		stat_inc(bad_length);
 		goto drop;
 	}
+	/*
+	 * A guest may change its buffers while we look: the headers that are judged are the ones
+	 * that are sent.
+	 */
 	if (p->caps & PORT_VOLATILE) {
 		unsigned head = MIN(pkt->len, (uint32_t)PKT_HEAD_MAX);
 		struct pkt *own = pkt_split(pkt, head, head, pkt->len - head);
@@ -188,6 +203,7 @@ static struct pkt *take_in(struct port *p, struct pkt *pkt)
 		pkt_done(pkt);
 		pkt = own;
 	}
+	/* The client does not say what kind of destination it is: port_send looks itself. */
 	pkt->flags &= ~(PKT_BROADCAST | PKT_MULTICAST);
 	pkt = vlan_ingress(pkt, p->vlan);
 	if (pkt && !offload_check(pkt)) {
@@ -216,6 +232,10 @@ void port_send(struct port *p, struct pkt *pkt)
 		goto dropped;
 	const uint8_t *src = eth + ETH_ALEN;
 
+	/*
+	 * A group address is never a source (802.3); another's only where forged transmits are
+	 * allowed.
+	 */
 	if ((src[0] & 1) || (!p->forged_ok && !mac_same(src, p->mac))) {
 		stat_inc(forged);
 		pkt_done(pkt);
@@ -286,7 +306,7 @@ uint32_t port_id(const struct port *p)
 	return p->id;
 }
 
-void port_stats_get(const struct port *p, struct port_stats *s)
+void port_stats_get(const struct port *p, struct ctl_net_counters *s)
 {
 	*s = p->stats;
 }

@@ -21,7 +21,8 @@ static void link_changed(struct uplink *u)
 	work_queue(&rechoose);
 }
 
-void team_update(struct vswitch *vs)
+/* Chooses anew which uplink carries the traffic. net_config is held. */
+static void team_update(struct vswitch *vs)
 {
 	struct uplink *best = NULL;
 
@@ -35,8 +36,12 @@ void team_update(struct vswitch *vs)
 		return;
 	log_info("%s: uplink %s", vs->name, best ? best->name : "none");
 	store_release(&vs->active, best);
+	/* After it no CPU still sends through the old uplink. */
 	net_synchronize();
 	if (best && team_notify)
+		/*
+		 * The vmk NICs announce their addresses, so that the outside learns the new path.
+		 */
 		team_notify();
 }
 
@@ -86,9 +91,11 @@ void team_release(struct vswitch *vs, unsigned slot)
 		return;
 	vs->uplink[slot].nic = NULL;
 	u->admin_up = false;
+	/* The standby takes over before the NIC goes down. */
 	team_update(vs);
 	(void)u->ops->set_up(u, false); /* a NIC that went away cannot answer, and need not */
 	store_release(&u->owner, NULL);
+	/* Receivers that saw the owner are done after this. */
 	net_synchronize();
 }
 
@@ -97,13 +104,18 @@ void team_take_all(bool on)
 	take_all = on;
 }
 
-void vswitch_nic_added(struct uplink *u)
+/*
+ * A NIC has its name: the switch that names it takes over rx, link_changed and owner, and sets it
+ * up.
+ */
+static void nic_added(struct uplink *u)
 {
 	struct vswitch *vs;
 
 	if (!started)
 		return; /* team_init() looks at all that are there by then */
 	mutex_lock(&net_config);
+	/* A switch that names it has the first claim. */
 	list_for_each(vs, &vswitches, link)
 		for (unsigned i = 0; i < vs->uplinks; i++)
 			if (strcmp(vs->uplink[i].name, u->name) == 0 && !vs->uplink[i].nic)
@@ -116,7 +128,8 @@ void vswitch_nic_added(struct uplink *u)
 	mutex_unlock(&net_config);
 }
 
-void vswitch_nic_removed(struct uplink *u)
+/* The NIC goes: when this returns, no xmit of ours runs. */
+static void nic_removed(struct uplink *u)
 {
 	if (!started)
 		return;
@@ -134,13 +147,13 @@ void vswitch_nic_removed(struct uplink *u)
 static void claim_present(struct uplink *u, void *arg)
 {
 	(void)arg;
-	vswitch_nic_added(u);
+	nic_added(u);
 }
 
 void team_init(void)
 {
 	work_init(&rechoose, rechoose_all);
 	started = true;
-	uplink_watch(vswitch_nic_added, vswitch_nic_removed);
+	uplink_watch(nic_added, nic_removed);
 	uplink_for_each(claim_present, NULL);
 }

@@ -59,6 +59,9 @@ int uplink_register(struct uplink *u)
 
 void uplink_unregister(struct uplink *u)
 {
+	/*
+	 * Not found any more, then given up by its switch, then left by those who walk the slots.
+	 */
 	(void)slot_exchange(u, NULL);
 	if (watch_removed)
 		watch_removed(u);
@@ -88,6 +91,7 @@ void uplink_for_each(void (*fn)(struct uplink *u, void *arg), void *arg)
 		struct uplink *u = slot_get(i);
 
 		if (u)
+			/* Without the lock, for fn may sleep; `walkers` keeps u from going. */
 			fn(u, arg);
 	}
 	(void)__atomic_fetch_sub(&walkers, 1, __ATOMIC_ACQ_REL);

@@ -23,6 +23,7 @@ static struct pkt *move_headers(struct pkt *p, int cut)
 		pkt_done(p);
 		return NULL;
 	}
+	/* The view's own headers: PKT_HEAD_MAX leaves room for the tag. */
 	uint8_t *h = pkt_head(q);
 
 	if (cut > 0)
@@ -31,6 +32,10 @@ static struct pkt *move_headers(struct pkt *p, int cut)
 		memmove(h + TAG_AT - cut, h + TAG_AT, head - TAG_AT);
 	q->sg[0].len -= (uint32_t)cut;
 	q->len -= (uint32_t)cut;
+	/*
+	 * Offsets into the frame move with the headers; without an offload they mean nothing and
+	 * may wrap.
+	 */
 	q->csum_start -= (uint16_t)cut;
 	q->hdr_len -= (uint16_t)cut;
 	pkt_done(p);
@@ -55,8 +60,10 @@ struct pkt *vlan_ingress(struct pkt *p, unsigned vlan)
 
 	if (vid == VLAN_NONE)
 		p->flags &= ~PKT_VLAN; /* a priority tag: the frame belongs to no VLAN */
+	/* VID 4095 is reserved, and an access port's client may not choose a VLAN. */
 	if (vid == VLAN_TRUNK || (vid != VLAN_NONE && vlan != VLAN_TRUNK))
 		goto drop;
+	/* Untagged on an access port: the group's VLAN from here on. */
 	if (vlan != VLAN_NONE && vlan != VLAN_TRUNK) {
 		p->vlan_tci = (uint16_t)vlan;
 		p->flags |= PKT_VLAN;

@@ -19,6 +19,7 @@ STAT(tx_busy, "net.uplink.tx_busy", "packets dropped because an uplink's ring wa
 static int xmit(void *arg, struct pkt *p)
 {
 	struct uplink *u = arg;
+	/* A port keeps to one queue, so its packets stay in order. */
 	int err = u->ops->xmit(u, p->port % MAX(u->tx_queues, 1u), p);
 
 	if (err) {
@@ -42,6 +43,7 @@ static void to_uplink(struct vswitch *vs, struct pkt *p)
 	}
 	if (unlikely(READ_ONCE(capture_uplinks)))
 		capture_frame(u, p, CAPTURE_OUT);
+	/* offload_finish consumes one reference; the caller keeps its own. */
 	pkt_get(p);
 	offload_finish(p, u->caps, true, xmit, u);
 }
@@ -62,6 +64,7 @@ static void flood(struct vswitch *vs, const struct port *src, const struct port 
 void vswitch_forward(struct vswitch *vs, struct port *src, struct pkt *p,
                      const uint8_t eth[2 * ETH_ALEN])
 {
+	/* Group addresses go to all ports and outside; what came from outside does not go back. */
 	if (eth[0] & 1) {
 		flood(vs, src, NULL, p, false);
 		if (src)
@@ -92,12 +95,14 @@ void vswitch_receive(struct uplink *u, struct pkt *p)
 
 	if (unlikely(READ_ONCE(capture_uplinks)))
 		capture_frame(u, p, CAPTURE_IN);
+	/* Standby uplinks see copies of what the active one delivers. */
 	if (!vs || u != load_acquire(&vs->active)) {
 		stat_inc(standby);
 		goto drop;
 	}
 	p->port = 0;
 	p->flags &= (uint16_t) ~(PKT_BROADCAST | PKT_MULTICAST);
+	/* The NIC's driver is not trusted with lengths: headers are read below. */
 	if (p->len < ETH_HLEN || p->len > PKT_LEN_MAX || !offload_check(p)) {
 		stat_inc(rx_invalid);
 		goto drop;

@@ -5,11 +5,11 @@
  */
 #include "proc/proc.h"
 #include "mm/aspace.h"
+#include "mm/fpu_area.h"
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
-#include "x86/fpu.h"
 #include "x86/gdt.h"
 #include "x86/insn.h"
 
@@ -45,7 +45,6 @@ static void inherit(struct proc *p, struct proc *parent)
 	memcpy(p->limits, parent->limits, sizeof(p->limits));
 	memcpy(p->comm, parent->comm, sizeof(p->comm));
 	memcpy(p->actions, parent->actions, sizeof(p->actions));
-	p->exe = parent->exe ? file_get(parent->exe) : NULL;
 	p->arg_start = parent->arg_start;
 	p->arg_end = parent->arg_end;
 	p->env_start = parent->env_start;
@@ -64,6 +63,7 @@ int proc_create(struct proc *parent, struct proc **out)
 
 	if (!p)
 		return -ENOMEM;
+	/* The caller's reference, which proc_publish() makes the table's. */
 	p->refs = 1;
 	list_init(&p->all);
 	list_init(&p->children);
@@ -93,16 +93,44 @@ void proc_get(struct proc *p)
 	__atomic_add_fetch(&p->refs, 1, __ATOMIC_RELAXED);
 }
 
+static void *detach(struct proc *p, const struct proc_part *part)
+{
+	void **member = (void **)((uint8_t *)p + part->member), *attached;
+
+	if (!part->member)
+		return NULL;
+	attached = *member;
+	*member = NULL;
+	return attached;
+}
+
+void proc_release_parts(struct proc *p)
+{
+	SECTION_FOR_EACH(struct proc_part, part, proc_parts) {
+		/* Readers (/proc/PID) take their reference under the lock: none after this. */
+		uint64_t flags = spin_lock_irq(&proc_lock);
+		void *attached = detach(p, part);
+
+		spin_unlock_irq(&proc_lock, flags);
+		if (attached)
+			part->release(attached);
+	}
+}
+
 void proc_put(struct proc *p)
 {
 	if (__atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL))
 		return;
-	if (p->exe)
-		file_put(p->exe);
-	if (p->fs)
-		fsctx_put(p->fs);
-	if (p->files)
-		fdtable_put(p->files);
+	/*
+	 * exit.c has released the parts of a process that ran, so that this may be called under
+	 * proc_lock for a zombie. Parts are left when clone failed half-way.
+	 */
+	SECTION_FOR_EACH(struct proc_part, part, proc_parts) {
+		void *attached = detach(p, part);
+
+		if (attached)
+			part->release(attached);
+	}
 	if (p->as)
 		aspace_put(p->as);
 	proc_account_close(p);
@@ -138,6 +166,7 @@ void proc_main(void *thread)
 
 	if (t->set_child_tid && user_write(t->set_child_tid, &t->tid))
 		t->set_child_tid = 0; /* a bad address is the caller's affair, as on Linux */
+	/* As every way to ring 3: interrupts off from the look at user_work to the IRET. */
 	cpu_cli();
 	trap_exit(&f);
 	trap_return(&f);
@@ -162,6 +191,7 @@ int uthread_create(struct proc *p, void (*fn)(void *thread), struct uthread **ou
 	t->altstack_flags = SS_DISABLE;
 	memcpy(t->comm, p->comm, COMM_LEN);
 	t->fpu = fpu_alloc();
+	/* The world does not run before world_start(): the caller fills in registers first. */
 	if (!t->fpu || world_create(&attr, &t->world)) {
 		fpu_free(t->fpu);
 		kfree(t);
@@ -188,6 +218,7 @@ int proc_publish(struct proc *p, struct uthread *t)
 	struct proc *q;
 	int id;
 
+	/* RLIMIT_NPROC counts threads of the real user; the first process is not limited. */
 	list_for_each(q, &procs, all)
 		if (q->cred.uid == p->cred.uid)
 			mine += q->thread_count;
@@ -204,6 +235,7 @@ int proc_publish(struct proc *p, struct uthread *t)
 	if (!first)
 		return 0;
 	p->pid = id;
+	/* Group and session are inherited; their numbers stay taken while they have a member. */
 	if (!p->pgid)
 		p->pgid = p->sid = id;
 	ids_set_proc(id, p);
@@ -302,24 +334,17 @@ bool pgrp_in_session(int pgid, int sid)
 	return found;
 }
 
-bool pgrp_orphaned_locked(int pgid, const struct proc *except)
-{
-	struct proc *p;
-
-	list_for_each(p, &procs, all) {
-		if (p->pgid != pgid || p->zombie || p == except || !p->parent)
-			continue;
-		if (p->parent->pgid != pgid && p->parent->sid == p->sid)
-			return false;
-	}
-	return true;
-}
-
+/* POSIX 3.106: no member has a parent in another group of the same session. */
 bool pgrp_orphaned(int pgid)
 {
 	uint64_t flags = spin_lock_irq(&proc_lock);
-	bool r = pgrp_orphaned_locked(pgid, NULL);
+	bool orphaned = true;
+	struct proc *p;
 
+	list_for_each(p, &procs, all)
+		if (p->pgid == pgid && !p->zombie && p->parent && p->parent->pgid != pgid &&
+		    p->parent->sid == p->sid)
+			orphaned = false;
 	spin_unlock_irq(&proc_lock, flags);
-	return r;
+	return orphaned;
 }

@@ -10,12 +10,14 @@
 #ifndef USER_PROC_H
 #define USER_PROC_H
 #include "proc/signal.h"
-#include "vmk/fdtable.h"
 #include "vmk/user.h"
 #include "vmk/wait.h"
 #include "x86/trap.h"
 
-struct aspace; /* mm/aspace.h */
+struct aspace;  /* mm/aspace.h */
+struct fdtable; /* fs/ attaches these: struct proc_part */
+struct fsctx;
+struct file;
 
 enum { GROUPS_MAX = 32, RLIMITS = 16, COMM_LEN = 16 };
 enum {
@@ -57,17 +59,18 @@ struct proc {
 	unsigned thread_count;
 	uint32_t refs; /* atomic: the table, and whoever uses it outside of proc_lock */
 
-	struct aspace *as;     /* own; NULL once exited */
-	struct fdtable *files; /* own; NULL once exited */
-	struct fsctx *fs;      /* own; NULL once exited */
-	struct cred cred;      /* own */
+	/* Own; NULL once exited. The last three are opaque here: parts, below. */
+	struct aspace *as;
+	struct fdtable *files;
+	struct fsctx *fs;
+	struct file *exe; /* what /proc/PID/exe leads to */
+	struct cred cred; /* own */
 	uint32_t groups[GROUPS_MAX];
 	unsigned group_count;
 	struct rlimit limits[RLIMITS];
 	struct mem_account *account; /* own; proc/account.c */
 	struct user *user;           /* own; whose account it is below */
 	char comm[COMM_LEN];
-	struct file *exe; /* what /proc/PID/exe leads to */
 	uint64_t arg_start, arg_end, env_start, env_end, start_stack, brk_start, brk; /* own */
 	int nice;
 	bool dumpable, no_new_privs, child_subreaper;
@@ -119,6 +122,22 @@ struct uthread {
 	uint64_t cpus_avoided[CPUS_MAX / 64];
 };
 
+/*
+ * What a layer above attaches to every process. An entry of the section .proc_parts: the owner of
+ * the part declares it (fs/proc_parts.c), proc.c and exit.c call it, from worlds and without locks.
+ * A part is attached by setting its member: by clone and execve, or before the first thread runs.
+ */
+struct proc_part {
+	const char *name;
+	size_t member;               /* offset in struct proc of the pointer to the part; 0 none */
+	void (*release)(void *part); /* the process gives up its reference; with a member only */
+	void (*session_end)(
+		int sid); /* a session's leader has ended, its parts are gone; or NULL */
+};
+#define PROC_PART(id, ...)                                                              \
+	static const struct proc_part proc_part_##id SECTION_ENTRY(proc_parts) = { #id, \
+		                                                                   __VA_ARGS__ }
+
 extern struct spinlock proc_lock;
 
 /* ids.c: the table of process, thread, group and session numbers. */
@@ -135,7 +154,9 @@ struct trap_frame *uthread_frame(void); /* what the current thread will return t
 struct proc *proc_find(int pid);        /* with a reference, or NULL; zombies too */
 void proc_get(struct proc *p);
 void proc_put(struct proc *p);
-/* Every process in order of birth: fn under proc_lock must not sleep; false ends the walk. */
+/*
+ * Every process in order of birth: fn under proc_lock must not sleep or walk; false ends the walk.
+ */
 void proc_for_each(bool (*fn)(struct proc *p, void *arg), void *arg);
 /* The next pid above `after` that is in use, or 0; for readdir of /proc. */
 int proc_next_pid(int after);
@@ -151,10 +172,10 @@ int __must_check uthread_create(struct proc *p, void (*fn)(void *thread), struct
 void uthread_discard(struct uthread *t); /* behind its world's last reference */
 /* Enters ids and lists; counts against the limits. proc_lock is held. 0 or -EAGAIN. */
 int __must_check proc_publish(struct proc *p, struct uthread *t);
+void proc_release_parts(struct proc *p); /* takes proc_lock */
 void proc_main(void *thread) __noreturn; /* what a new thread's world runs */
 void proc_unpublish_thread(struct uthread *t);
 void proc_unpublish(struct proc *p);
-bool pgrp_orphaned_locked(int pgid, const struct proc *except);
 
 /* exit.c */
 /*
@@ -214,6 +235,5 @@ void itimer_taken(struct proc *p); /* SIGALRM was taken; proc_lock is held */
 
 /* thread.c */
 extern const struct world_hooks uthread_hooks;
-void user_cpu_init(void); /* SYSCALL's registers; every CPU */
 void user_traps_init(void);
 #endif

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * User threads on the CPU: what is switched with them (address space, FPU, FS and GS base), how
- * SYSCALL is set up, and what their exceptions become. Spec: AMD APM 2 6.1.1, Intel SDM 3A 6.15.
+ * User threads on the CPU: what is switched with them (address space, FPU, FS and GS base), and
+ * what their exceptions become. Spec: Intel SDM 3A 6.15.
  */
 #include "mm/aspace.h"
 #include "proc/proc.h"
-#include "linux/syscall.h"
 #include "vmk/layout.h"
 #include "vmk/log.h"
 #include "vmk/random.h"
@@ -18,17 +17,12 @@
 
 #define LOG_MODULE "user"
 
-enum { MSR_STAR = 0xc0000081, MSR_LSTAR = 0xc0000082, MSR_FMASK = 0xc0000084 };
-#define RFLAGS_NT BIT(14)
-
 STAT(user_faults, "user.page_faults", "page faults of userworlds");
 STAT(user_oom, "user.out_of_memory", "userworlds ended because memory was gone");
 
-extern const char syscall_entry[]; /* syscall_entry.S */
-
 static void save_bases(struct uthread *t)
 {
-	/* Without FSGSBASE only arch_prctl() changes them, and that writes them down itself. */
+	/* Without FSGSBASE ring 3 cannot change them; arch_prctl() stores what it sets. */
 	if (!cpu_features.fsgsbase)
 		return;
 	__asm__ volatile("rdfsbase %0" : "=r"(t->fs_base));
@@ -39,6 +33,10 @@ static void uthread_switch_in(struct world *w)
 {
 	struct uthread *t = world_arg(w);
 
+	/*
+	 * In the world's context with interrupts off. While the kernel runs, the user's GS base is
+	 * in KERNEL_GS_BASE; SWAPGS exchanges the two on the way out.
+	 */
 	aspace_switch(t->proc->as);
 	fpu_restore(t->fpu);
 	if (cpu_features.fsgsbase)
@@ -114,6 +112,10 @@ static bool page_fault(struct trap_frame *f)
 	                                        : AREA_READ;
 	enum fault_result r;
 
+	/*
+	 * The kernel itself may only fault in a copy to or from user memory: everything else is
+	 * left to the exception table or to the panic.
+	 */
 	if (!p || !p->as || va >= USER_END || (!user && !is_copying(f)))
 		goto unresolved;
 	cpu_sti();
@@ -122,6 +124,10 @@ static bool page_fault(struct trap_frame *f)
 	r = aspace_fault(p->as, va, access);
 	if (r == FAULT_OK)
 		return true;
+	/*
+	 * Memory that ran out ends the process that touched it. In a copy the call goes on with
+	 * -EFAULT and the process ends on its way to ring 3.
+	 */
 	if (r == FAULT_NOMEM) {
 		stat_inc(user_oom);
 		log_warn("pid %d (%s) ended: out of memory", p->pid, p->comm);
@@ -187,19 +193,4 @@ void user_traps_init(void)
 		trap_set_handler(vectors[i], user_exception);
 	trap_set_handler(VEC_PF, page_fault);
 	trap_hooks.user_return = user_return;
-}
-
-static void cpu_setup(void *arg __maybe_unused)
-{
-	/* SYSRET adds 16 for CS and 8 for SS to what stands here. */
-	wrmsr(MSR_STAR, (uint64_t)SEL_USER_CODE32 << 48 | (uint64_t)SEL_KERNEL_CODE << 32);
-	wrmsr(MSR_LSTAR, (uintptr_t)syscall_entry);
-	wrmsr(MSR_FMASK, RFLAGS_IF | RFLAGS_TF | RFLAGS_DF | RFLAGS_AC | RFLAGS_NT);
-	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
-	gdt_set_cpu(this_cpu());
-}
-
-void user_cpu_init(void)
-{
-	cpu_call_all(cpu_setup, NULL);
 }

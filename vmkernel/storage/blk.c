@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The block layer's fast path: a request goes to the queue of its CPU, is held while the device is
+ * The block layer's fast path: a request goes to the queue of its CPU, waits while the device is
  * full, comes back through blk_complete, is tried again when the class of its error allows, and
  * ends in done. Each blk_queue has its lock; the driver is called without it.
  */
@@ -90,11 +90,11 @@ static void finish(struct blk_queue *q, struct blk_req *r, int status)
 	spin_unlock_irq(&q->lock, flags);
 }
 
-static bool take_held(struct blk_queue *q, struct blk_req **r, uint64_t *progress)
+static bool take_pending(struct blk_queue *q, struct blk_req **r, uint64_t *progress)
 {
 	uint64_t flags = spin_lock_irq(&q->lock);
 
-	*r = list_first(&q->held, struct blk_req, link);
+	*r = list_first(&q->pending, struct blk_req, link);
 	if (*r && q->stats.inflight < q->dev->limits.depth) {
 		list_remove(&(*r)->link);
 		list_push_back(&q->inflight, &(*r)->link);
@@ -117,7 +117,7 @@ static bool put_back(struct blk_queue *q, struct blk_req *r, uint64_t progress)
 	uint64_t flags = spin_lock_irq(&q->lock);
 
 	list_remove(&r->link);
-	list_push_front(&q->held, &r->link);
+	list_push_front(&q->pending, &r->link);
 	q->stats.inflight--;
 	bool again = q->progress != progress;
 
@@ -147,7 +147,7 @@ static void dispatch(struct blk_queue *q)
 	struct blk_req *r;
 	uint64_t progress;
 
-	while (take_held(q, &r, &progress)) {
+	while (take_pending(q, &r, &progress)) {
 		int err = d->ops->submit(d, r->queue, r);
 
 		if (!err)
@@ -172,8 +172,8 @@ void blk_enqueue(struct blk_req *r, struct blk_queue *q)
 	q->active++;
 	r->queue = (uint16_t)(q - d->queue);
 	tick_start(q);
-	if (unlikely(!list_empty(&q->held) || q->stats.inflight >= d->limits.depth)) {
-		list_push_back(&q->held, &r->link);
+	if (unlikely(!list_empty(&q->pending) || q->stats.inflight >= d->limits.depth)) {
+		list_push_back(&q->pending, &r->link);
 		spin_unlock_irq(&q->lock, flags);
 		return;
 	}
@@ -235,11 +235,11 @@ void blk_complete(struct blk_req *r, int status)
 		r->retries++;
 		q->stats.retries++;
 		r->deadline = MAX(r->deadline, now + BLK_DEADLINE);
-		list_push_front(&q->held, &r->link);
+		list_push_front(&q->pending, &r->link);
 	} else {
 		blk_account(q, r, status, now);
 	}
-	bool more = !list_empty(&q->held);
+	bool more = !list_empty(&q->pending);
 
 	spin_unlock_irq(&q->lock, flags);
 	if (unlikely(again))
@@ -300,23 +300,24 @@ void blk_queue_bottom(struct bottom *b)
 }
 
 /*
- * The next request past its deadline, with its deadline moved on; *held tells which list it was on.
+ * The next request past its deadline, with its deadline moved on; *was_pending tells which list it
+ * was on.
  */
-static struct blk_req *take_late(struct blk_queue *q, ns_t now, bool *held)
+static struct blk_req *take_late(struct blk_queue *q, ns_t now, bool *was_pending)
 {
 	struct blk_req *r;
 
-	list_for_each(r, &q->held, link) {
+	list_for_each(r, &q->pending, link) {
 		if (r->deadline <= now) {
 			list_remove(&r->link);
-			*held = true;
+			*was_pending = true;
 			return r;
 		}
 	}
 	list_for_each(r, &q->inflight, link) {
 		if (r->deadline <= now) {
 			r->deadline = now + BLK_ABORT_GRACE;
-			*held = false;
+			*was_pending = false;
 			return r;
 		}
 	}
@@ -329,13 +330,13 @@ void blk_queue_tick(struct timer *t)
 	ns_t now = time_now();
 
 	for (unsigned late = 0;; late++) {
-		bool held;
+		bool was_pending;
 		uint64_t flags = spin_lock_irq(&q->lock);
-		struct blk_req *r = take_late(q, now, &held);
+		struct blk_req *r = take_late(q, now, &was_pending);
 
 		if (r)
 			q->stats.timeouts++;
-		else if ((q->ticking = !list_empty(&q->held) || !list_empty(&q->inflight)))
+		else if ((q->ticking = !list_empty(&q->pending) || !list_empty(&q->inflight)))
 			timer_set(&q->tick, now + BLK_TICK);
 		spin_unlock_irq(&q->lock, flags);
 		if (!r)
@@ -344,7 +345,7 @@ void blk_queue_tick(struct timer *t)
 		if (!late)
 			log_warn("%s: queue %u: a request passed its deadline", q->dev->id,
 			         (unsigned)(q - q->dev->queue));
-		if (held)
+		if (was_pending)
 			finish(q, r, -ETIMEDOUT);
 		else
 			q->dev->ops->timeout(q->dev, r);

@@ -13,7 +13,7 @@ enum { BLK_WORLDS = 32 };
 struct blk_queue {
 	struct spinlock lock;
 	struct blk_dev *dev;
-	struct list held;     /* not yet with the driver, in order */
+	struct list pending;  /* not yet with the driver, in order */
 	struct list inflight; /* with the driver */
 	struct list refused;  /* waiting for bottom to call done */
 	unsigned active;      /* in flight, or between the driver and the end of done */

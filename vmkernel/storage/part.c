@@ -117,6 +117,7 @@ static int gpt_read(struct blk_dev *d, struct table *t, uint8_t *block, uint64_t
 	size_t bytes = (size_t)h.entry_count * h.entry_size,
 	       padded = ALIGN_UP(bytes, (size_t)t->block_size);
 
+	/* Sizes are bounded by gpt_header_valid; the place is bounded here, without overflow. */
 	if (h.entries_lba >= t->blocks || padded / t->block_size > t->blocks - h.entries_lba)
 		return -EILSEQ;
 	uint8_t *entries = vmalloc(padded);
@@ -167,6 +168,10 @@ static int mbr_logical(struct blk_dev *d, struct table *t, uint8_t *block, uint6
 			return 0;
 		if (m.entry[0].type)
 			mbr_add(t, &m.entry[0], at, number);
+		/*
+		 * Links count from the extended partition's start. A chain that loops ends at
+		 * MBR_LOGICAL_MAX.
+		 */
 		if (!mbr_extended(m.entry[1].type) || m.entry[1].first >= blocks)
 			return 0;
 		at = extended + m.entry[1].first;
@@ -203,6 +208,7 @@ static int table_read(struct blk_dev *d, struct table *t, uint8_t *block)
 	memcpy(&m, block, sizeof(m));
 	bool protective = false;
 
+	/* UEFI 5.2.3: one entry of this type says that the disk has a GPT. */
 	for (unsigned i = 0; i < ARRAY_SIZE(m.entry); i++)
 		protective |= m.entry[i].type == MBR_PROTECTIVE;
 	if (m.signature != MBR_SIGNATURE)
@@ -210,6 +216,7 @@ static int table_read(struct blk_dev *d, struct table *t, uint8_t *block)
 	if (!protective)
 		return mbr_read(d, t, &m, block);
 	err = gpt_read(d, t, block, 1);
+	/* A table that is damaged or cannot be read: its copy is in the last block. */
 	if (err != -EILSEQ && err != -EIO)
 		return err;
 	t->count = 0;

@@ -34,7 +34,7 @@ static int queues_create(struct blk_dev *d)
 
 		q->dev = d;
 		spin_init(&q->lock, "blk queue", RANK_BLK);
-		list_init(&q->held);
+		list_init(&q->pending);
 		list_init(&q->inflight);
 		list_init(&q->refused);
 		waitq_init(&q->idle, "blk idle");
@@ -142,6 +142,7 @@ static int partitions_update(struct blk_dev *disk)
 	struct blk_dev *d;
 	int n = parts ? part_read(disk, parts) : -ENOMEM;
 
+	/* First, before anything has changed: a partition that is open cannot go or move. */
 	if (n >= 0 && stale_partition(disk, parts, n, true))
 		n = -EBUSY;
 	while (n >= 0 && (d = stale_partition(disk, parts, n, false)))
@@ -159,6 +160,9 @@ int blk_register(struct blk_dev *d)
 		return -EINVAL;
 	int err = queues_create(d);
 
+	/*
+	 * A disk with a damaged or unreadable table is registered all the same, without partitions.
+	 */
 	if (err)
 		return err;
 	list_add(d);
@@ -166,6 +170,10 @@ int blk_register(struct blk_dev *d)
 	         (unsigned long long)(blk_size(d) >> 20), d->limits.block_size, d->limits.queues,
 	         d->limits.depth, d->model);
 	mutex_lock(&scan_lock);
+	/*
+	 * The disk is on the list by now: reading its table needs its queues only, and rescans are
+	 * kept out by scan_lock.
+	 */
 	err = partitions_update(d);
 	mutex_unlock(&scan_lock);
 	if (err)
@@ -203,6 +211,7 @@ static void retire(struct blk_dev *d)
 
 	list_remove(&d->link);
 	d->gone = true;
+	/* Given back in destroy(), by blk_close of the disk. */
 	if (d->parent)
 		d->parent->opens++;
 	bool unused = !d->opens;
@@ -217,9 +226,10 @@ static void queue_drain(struct blk_queue *q)
 	uint64_t flags = spin_lock_irq(&q->lock);
 	struct blk_req *r;
 
-	list_for_each(r, &q->held, link)
+	list_for_each(r, &q->pending, link)
 		r->status = -ENODEV;
-	list_splice_back(&q->refused, &q->held);
+	/* Ended through the bottom half, as done promises its caller. */
+	list_splice_back(&q->refused, &q->pending);
 	spin_unlock_irq(&q->lock, flags);
 	bottom_raise(&q->bottom);
 	wait_event(&q->idle, !READ_ONCE(q->active));
@@ -230,6 +240,10 @@ void blk_unregister(struct blk_dev *d)
 	for (unsigned i = 0; i < d->limits.queues; i++) {
 		uint64_t flags = spin_lock_irq(&d->queue[i].lock);
 
+		/*
+		 * Under every queue's lock in turn: a submitter either sees it, or has its request
+		 * on a list that queue_drain looks at next.
+		 */
 		d->gone = true;
 		spin_unlock_irq(&d->queue[i].lock, flags);
 	}
@@ -271,10 +285,10 @@ static bool in_use(const struct blk_dev *d)
 bool blk_in_use(struct blk_dev *d)
 {
 	uint64_t flags = spin_lock_irq(&devices_lock);
-	bool held = in_use(d);
+	bool used = in_use(d);
 
 	spin_unlock_irq(&devices_lock, flags);
-	return held;
+	return used;
 }
 
 static int open_locked(struct blk_dev *d, bool exclusive)
@@ -303,6 +317,7 @@ void blk_close(struct blk_dev *d, bool exclusive)
 
 	d->opens--;
 	d->exclusive -= exclusive;
+	/* Off the list: retire() has run, so this close was the one that kept d alive. */
 	bool unused = d->gone && !d->opens && list_empty(&d->link);
 
 	spin_unlock_irq(&devices_lock, flags);

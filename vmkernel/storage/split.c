@@ -91,6 +91,10 @@ static uint32_t gather(const struct split *s, struct sg *out, uint16_t *count)
 			c = (struct cursor){ c.sg + 1, 0 };
 			continue;
 		}
+		/*
+		 * The command ends in front of a piece that would put an unaligned boundary inside
+		 * it.
+		 */
 		if ((pa & base) || (n && ((pa | (out[n - 1].pa + out[n - 1].len)) & align)))
 			break;
 		out[n++] = (struct sg){ .pa = pa, .len = part };
@@ -99,6 +103,10 @@ static uint32_t gather(const struct split *s, struct sg *out, uint16_t *count)
 	}
 	uint32_t excess = len & (l->block_size - 1);
 
+	/*
+	 * A command moves whole blocks: what does not fill one is left for the next, which starts
+	 * in the middle of the last piece.
+	 */
 	len -= excess;
 	while (excess) {
 		uint32_t cut = MIN(excess, out[n - 1].len);
@@ -118,6 +126,10 @@ static int bounce(struct split *s, struct child *c)
 	c->bounce = page_alloc(ORDER_4K, FRAME_DMA, ALLOC_RESERVE);
 	if (c->bounce == PA_NONE)
 		return -ENOMEM;
+	/*
+	 * Not a single block could be gathered: one lies across misaligned pieces. A page through
+	 * ours, then the gathering goes on behind it.
+	 */
 	r->len = MIN(s->left, (uint64_t)PAGE_SIZE);
 	c->at = s->at;
 	c->sg[0] = (struct sg){ .pa = c->bounce, .len = (uint32_t)r->len };
@@ -157,6 +169,7 @@ static int next_part(struct split *s, struct child *c)
 		               .deadline = s->parent->deadline,
 		               .pos = s->pos,
 		               .submitted = time_now() };
+	/* All data is done and nothing else outstanding: the flush that stands for FUA. */
 	if (!s->left) {
 		r->op = BLK_FLUSH;
 		s->flush = false;
@@ -220,6 +233,7 @@ static void split_run(struct split *s)
 			c->busy = true;
 			s->outstanding++;
 		}
+		/* Exactly one caller sees 0, and only when no part is busy: it frees s. */
 		bool over = !c && !--s->outstanding;
 
 		spin_unlock_irq(&s->lock, flags);
@@ -243,8 +257,13 @@ static void child_done(struct blk_req *r)
 	}
 	uint64_t flags = spin_lock_irq(&s->lock);
 
+	/* The first error counts; parts that are under way still end, no new ones start. */
 	if (r->status && !s->status)
 		s->status = r->status;
+	/*
+	 * The place in outstanding that this child took is handed on to split_run, which gives it
+	 * up or uses it.
+	 */
 	c->busy = false;
 	spin_unlock_irq(&s->lock, flags);
 	split_run(s);
@@ -262,6 +281,7 @@ void blk_split(struct blk_req *r, struct blk_queue *q)
 	}
 	s->parent = r;
 	s->q = q;
+	/* A part may complete before the next is started. */
 	s->outstanding = 1; /* this call */
 	spin_init(&s->lock, "blk split", RANK_BLK);
 	s->at = (struct cursor){ r->sg, 0 };

@@ -19,7 +19,7 @@ STAT(errors, "vdisk.errors", "requests of virtual disks that failed");
 
 struct vdisk {
 	struct ds_file *f;
-	void *held;
+	void *handle; /* of the source: keeps the file open */
 	unsigned flags;
 	struct blk_limits limits;
 	struct spinlock lock;
@@ -80,6 +80,10 @@ static void work(struct work *w)
 	struct vdisk *d = container_of(w, struct vdisk, work);
 	struct vdisk_req *r;
 
+	/*
+	 * In order, one at a time: a discard and a write that a guest queued one behind the other
+	 * keep their order.
+	 */
 	while ((r = take(d)))
 		finish(r, carry_out(d, r));
 }
@@ -110,12 +114,20 @@ void vdisk_submit(struct vdisk *d, struct vdisk_req *r)
 
 	r->disk = d;
 	r->offset = r->blk.offset;
+	/*
+	 * ds_direct overwrites r->blk.offset with the place on the device: r->offset keeps the
+	 * guest's.
+	 */
 	r->blk.done = direct_done;
 	if (unlikely(status)) {
 		/* A flush of a disk that nobody can write has nothing to do. */
 		finish(r, r->blk.op == BLK_FLUSH && status == -EROFS ? 0 : status);
 		return;
 	}
+	/*
+	 * A discard changes the map, so it never goes directly; write zeroes over written blocks
+	 * in one run is a command to the device.
+	 */
 	if (r->blk.op == BLK_FLUSH)
 		gone = ds_direct_flush(d->f, &r->blk);
 	else
@@ -149,6 +161,10 @@ static int claim(struct ds_file *f)
 	return err;
 }
 
+/*
+ * Opens the file, checks that it can be a disk, and claims it: its size cannot change while it is
+ * open, because whoever would change it cannot open it.
+ */
 int vdisk_open(const char *path, unsigned flags, struct vdisk **out)
 {
 	struct vdisk *d = kzalloc(sizeof(*d));
@@ -156,11 +172,12 @@ int vdisk_open(const char *path, unsigned flags, struct vdisk **out)
 	int err = d ? 0 : -ENOMEM;
 
 	if (err == 0)
-		err = source ? source->open(path, flags & VDISK_READ_ONLY, &d->f, &d->held)
+		err = source ? source->open(path, flags & VDISK_READ_ONLY, &d->f, &d->handle)
 		             : -ENOENT;
 	if (err)
 		goto free;
 	below = &d->f->ds->dev->limits;
+	/* A disk has whole sectors of the device below: requests go down as they are. */
 	if (!d->f->size || d->f->size % MAX(below->block_size, (uint32_t)SECTOR))
 		err = -EINVAL;
 	else if (d->f->ds->read_only && !(flags & VDISK_READ_ONLY))
@@ -187,7 +204,7 @@ int vdisk_open(const char *path, unsigned flags, struct vdisk **out)
 	*out = d;
 	return 0;
 close:
-	source->close(d->held);
+	source->close(d->handle);
 free:
 	kfree(d);
 	return err;
@@ -197,10 +214,11 @@ void vdisk_close(struct vdisk *d)
 {
 	struct ds *ds = d->f->ds;
 
+	/* Nothing is in flight, but the work may still be leaving its loop. */
 	work_flush(&d->work);
 	mutex_lock(&ds->lock);
 	d->f->vdisk = 0;
 	mutex_unlock(&ds->lock);
-	source->close(d->held);
+	source->close(d->handle);
 	kfree(d);
 }

@@ -270,7 +270,7 @@ static void bench_ground(void)
 	}
 }
 
-void bench_run(void)
+static void bench_run(void)
 {
 	char name[32];
 
@@ -286,3 +286,5 @@ void bench_run(void)
 		bench_net_run();
 	log_info("done");
 }
+
+BOOT_HOOK(BOOT_READY, bench_run);

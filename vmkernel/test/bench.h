@@ -3,8 +3,8 @@
  * What measurements by boot option bench= share: costs in counts of the TSC, instructions under
  * -icount shift=0.
  */
-#ifndef BOOT_BENCH_H
-#define BOOT_BENCH_H
+#ifndef TEST_BENCH_H
+#define TEST_BENCH_H
 #include "vmk/blk.h"
 
 struct vdisk;

@@ -7,7 +7,6 @@
  * share a wire: one sends, the other receives.
  */
 #include "test/bench.h"
-#include "test/devtest.h"
 #include "vmk/boot.h"
 #include "vmk/cpu.h"
 #include "vmk/driver.h"
@@ -264,13 +263,15 @@ static void find_disk(struct blk_dev *d, void *arg)
 
 static struct nics nics; /* taken before the switches took them */
 
-void bench_drivers_take(void)
+static void bench_drivers_take(void)
 {
 	char which[16];
 
 	if (boot_option("bench", which, sizeof(which)) && !strcmp(which, "drivers"))
 		uplink_for_each(find_nic, &nics);
 }
+
+BOOT_HOOK(BOOT_DEVICES, bench_drivers_take);
 
 void bench_drivers_run(void)
 {

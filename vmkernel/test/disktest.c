@@ -5,7 +5,6 @@
  * device's. Destroys what is on them. Every 8 bytes hold their byte offset in the disk,
  * exclusive-or the pass, so that the host can check the image.
  */
-#include "test/devtest.h"
 #include "vmk/blk.h"
 #include "vmk/boot.h"
 #include "vmk/errno.h"
@@ -215,7 +214,7 @@ static void find_bare(struct blk_dev *d, void *arg)
 	}
 }
 
-void disktest_run(void)
+static void disktest_run(void)
 {
 	char which[96];
 
@@ -238,3 +237,5 @@ void disktest_run(void)
 	log_info("done, %u disks", f->count);
 	kfree(f);
 }
+
+BOOT_HOOK(BOOT_READY, disktest_run);

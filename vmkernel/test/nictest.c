@@ -4,7 +4,6 @@
  * same pages, with the addresses exchanged. The peer on the wire checks them. The switches leave
  * such a NIC alone.
  */
-#include "test/devtest.h"
 #include "vmk/boot.h"
 #include "vmk/cpu.h"
 #include "vmk/pkt.h"
@@ -88,10 +87,12 @@ static void take(struct uplink *u, void *which)
 	log_info("%s: %s, error %d", u->name, err ? "failed" : "echoing", -err);
 }
 
-void nictest_run(void)
+static void nictest_run(void)
 {
 	char which[16];
 
 	if (boot_option("nictest", which, sizeof(which)))
 		uplink_for_each(take, which);
 }
+
+BOOT_HOOK(BOOT_DEVICES, nictest_run);

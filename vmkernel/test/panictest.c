@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Deliberate panics, for the system tests and for those who want to see the purple screen. */
-#include "test/panictest.h"
 #include "vmk/boot.h"
 #include "vmk/layout.h"
 #include "vmk/lock.h"
@@ -51,6 +50,17 @@ static void assertion(void)
 	ASSERT(READ_ONCE(one) == 2);
 }
 
+static struct spinlock again = SPINLOCK_INIT("again", RANK_LEAF);
+
+static void relock(void)
+{
+	uint64_t flags = spin_lock_irq(&again);
+
+	spin_lock(&again);
+	spin_unlock(&again);
+	spin_unlock_irq(&again, flags);
+}
+
 /* Debug builds refuse these two. */
 static void lockorder(void)
 {
@@ -77,10 +87,10 @@ static const struct {
 	{ "pagefault", pagefault },     { "stackoverflow", stackoverflow },
 	{ "doublefault", doublefault }, { "hang", hang },
 	{ "assert", assertion },        { "lockorder", lockorder },
-	{ "undefined", undefined },
+	{ "undefined", undefined },     { "relock", relock },
 };
 
-void panictest(void)
+static void panictest(void)
 {
 	char name[24];
 
@@ -91,3 +101,5 @@ void panictest(void)
 			tests[i].fn();
 	log_warn("the test \"%s\" is over, or there is none of that name", name);
 }
+
+BOOT_HOOK(BOOT_READY, panictest);

@@ -23,7 +23,7 @@ static bool asked_for(const char *list, const struct selftest *t)
 	return false;
 }
 
-void selftest_run(void)
+static void selftest_run(void)
 {
 	static const struct selftest *const tables[] = { selftests_mm, selftests_sched,
 		                                         selftests_share };
@@ -47,3 +47,5 @@ void selftest_run(void)
 		}
 	log_info("done, %u failed", failed);
 }
+
+BOOT_HOOK(BOOT_READY, selftest_run);

@@ -5,6 +5,8 @@
  * keyboard controller's reset (64h).
  */
 #include "vdev/vplatform.h"
+#include "vmk/errno.h"
+#include "vmk/mm.h"
 
 enum {
 	PORT_DEBUG_EXIT = 0xf4,
@@ -100,6 +102,10 @@ static int misc_init(struct vplatform *p, struct iobus *b)
 	for (unsigned i = 0; i < ARRAY_SIZE(misc); i++) {
 		int err;
 
+		/*
+		 * A guest must not end its VM, or fill its console, through ports that nobody
+		 * gave it.
+		 */
 		if (misc[i].debug && !debug)
 			continue;
 		p->misc[i] = (struct io_range){
@@ -114,23 +120,57 @@ static int misc_init(struct vplatform *p, struct iobus *b)
 	return 0;
 }
 
-int vplatform_init(struct vplatform *p, struct vm *vm)
+static void stop(struct board *b)
+{
+	struct vplatform *p = container_of(b, struct vplatform, board);
+
+	vpit_stop(&p->pit);
+	vrtc_stop(&p->rtc);
+	for (unsigned i = 0; i < p->uarts; i++)
+		vconsole_close(&p->uart[i].console);
+}
+
+static void destroy(struct board *b)
+{
+	struct vplatform *p = container_of(b, struct vplatform, board);
+
+	while (p->uarts)
+		vuart_destroy(&p->uart[--p->uarts]);
+	kfree(p);
+}
+
+static void power_button(struct board *b)
+{
+	vacpi_power_button(&container_of(b, struct vplatform, board)->acpi);
+}
+
+static struct vconsole *console(struct board *b, unsigned index)
+{
+	return &container_of(b, struct vplatform, board)->uart[index].console;
+}
+
+static int create(struct vm *vm, struct board **out)
 {
 	static const struct {
 		uint16_t port, irq;
-	} uart[VPLATFORM_UARTS] = { { 0x3f8, 4 }, { 0x2f8, 3 } };
+	} uart[VM_SERIAL_PORTS] = { { 0x3f8, 4 }, { 0x2f8, 3 } };
+	struct vplatform *p = kzalloc(sizeof(*p));
 	struct iobus *b = vm_iobus(vm);
-	int err;
+	int err = 0;
 
+	if (!p)
+		return -ENOMEM;
 	p->vm = vm;
-	for (p->uarts = 0; p->uarts < VPLATFORM_UARTS; p->uarts++) {
+	p->board.pci = &p->pci;
+	while (!err && p->uarts < VM_SERIAL_PORTS) {
 		unsigned i = p->uarts;
 
+		/* uarts counts those whose consoles have buffers: destroy() frees so many. */
 		err = vuart_init(&p->uart[i], b, vm_irq(vm, uart[i].irq), uart[i].port);
-		if (err)
-			goto fail;
+		p->uarts += !err;
 	}
-	err = vpit_init(&p->pit, b, vm_irq(vm, 0));
+	if (!err)
+		err = vpit_init(&p->pit, b, vm_irq(vm, 0));
 	if (!err)
 		err = vrtc_init(&p->rtc, b, vm_irq(vm, 8), vm_config(vm)->memory);
 	if (!err)
@@ -139,23 +179,13 @@ int vplatform_init(struct vplatform *p, struct vm *vm)
 		err = vpci_init(&p->pci, vm, b);
 	if (!err)
 		err = misc_init(p, b);
-	if (!err)
-		return 0;
-fail:
-	vplatform_destroy(p);
+	if (err)
+		destroy(&p->board);
+	else
+		*out = &p->board;
 	return err;
 }
 
-void vplatform_stop(struct vplatform *p)
-{
-	vpit_stop(&p->pit);
-	vrtc_stop(&p->rtc);
-	for (unsigned i = 0; i < p->uarts; i++)
-		vconsole_close(&p->uart[i].console);
-}
-
-void vplatform_destroy(struct vplatform *p)
-{
-	while (p->uarts)
-		vuart_destroy(&p->uart[--p->uarts]);
-}
+BOARD(pc, .name = "pc", .create = create, .stop = stop, .destroy = destroy,
+      .power_button = power_button, .console = console,
+      .overhead = sizeof(struct vplatform) + VM_SERIAL_PORTS * (VCONSOLE_OUT + VCONSOLE_IN));

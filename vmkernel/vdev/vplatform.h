@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What every VM has: the board around its processors. */
+/*
+ * The board that every VM has: what stands around its processors, each device at its usual place.
+ * Registered as a row of section .boards (vplatform.c); the parts' own locks guard them.
+ */
 #ifndef VDEV_VPLATFORM_H
 #define VDEV_VPLATFORM_H
 #include "vdev/vacpi.h"
@@ -8,21 +11,18 @@
 #include "vdev/vrtc.h"
 #include "vdev/vuart.h"
 
-enum { VPLATFORM_UARTS = 2, VPLATFORM_MISC = 6 };
+enum { VPLATFORM_MISC = 6 };
 
 struct vplatform {
+	struct board board;
 	struct vm *vm;
 	struct vpit pit;
 	struct vrtc rtc;
-	struct vuart uart[VPLATFORM_UARTS];
+	struct vuart uart[VM_SERIAL_PORTS];
 	unsigned uarts; /* that were made */
 	struct vacpi acpi;
 	struct vpci_bus pci;
 	uint8_t post_code;
 	struct io_range misc[VPLATFORM_MISC]; /* debug exit, debug console, port 92h, POST */
 };
-
-int __must_check vplatform_init(struct vplatform *p, struct vm *vm);
-void vplatform_stop(struct vplatform *p); /* the vCPUs have ended */
-void vplatform_destroy(struct vplatform *p);
 #endif

@@ -2,13 +2,11 @@
 /* A guest's own page tables, walked as its processor would. Spec: AMD APM 2, 5; Intel SDM 3A 4. */
 #ifndef VMM_GVA_H
 #define VMM_GVA_H
+#include "hw/exception.h"
 #include "vmm/vcpu.h"
 
-enum gva_access {
-	GVA_WRITE = 2,
-	GVA_USER = 4,
-	GVA_FETCH = 16
-}; /* as in a page fault's error code */
+/* The bits of a page fault's error code. */
+enum gva_access { GVA_WRITE = PF_WRITE, GVA_USER = PF_USER, GVA_FETCH = PF_FETCH };
 
 /*
  * The guest-physical address of a linear address and how many bytes it holds for up to the end of

@@ -3,6 +3,7 @@
  * Model-specific registers that are intercepted: one row a range, a reader and a writer each. What
  * is not in the table is #GP, and counted. Spec: AMD APM 2 appendix A; Intel SDM 4.
  */
+#include "hw/msr.h"
 #include "vmk/errno.h"
 #include "vmk/stat.h"
 #include "vmm/vm_priv.h"
@@ -57,6 +58,7 @@ static bool base_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 
 static bool base_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
+	/* What CPUID does not offer must not work either. */
 	if ((value & APIC_BASE_X2APIC) && (v->vm->config.flags & VM_NO_X2APIC))
 		return false;
 	return vlapic_set_base(&v->apic, value);
@@ -107,20 +109,23 @@ static bool mtrr_cap_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 /* Where the value of a register that only keeps it is; NULL: none. */
 static uint64_t *stored(struct vcpu *v, uint32_t msr)
 {
-	static const uint32_t fixed[] = { 0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
-		                          0x26b, 0x26c, 0x26d, 0x26e, 0x26f };
+	static const uint32_t fixed[] = {
+		MSR_MTRR_FIX_64K,    MSR_MTRR_FIX_16K,    MSR_MTRR_FIX_16K + 1, MSR_MTRR_FIX_4K,
+		MSR_MTRR_FIX_4K + 1, MSR_MTRR_FIX_4K + 2, MSR_MTRR_FIX_4K + 3,  MSR_MTRR_FIX_4K + 4,
+		MSR_MTRR_FIX_4K + 5, MSR_MTRR_FIX_4K + 6, MSR_MTRR_FIX_4K + 7,
+	};
 
-	if (msr >= 0x200 && msr < 0x200 + 2 * MTRR_COUNT)
-		return &v->msr_store[STORE_MTRR_BASE + msr - 0x200];
+	if (msr >= MSR_MTRR_PHYS_BASE && msr < MSR_MTRR_PHYS_BASE + 2 * MTRR_COUNT)
+		return &v->msr_store[STORE_MTRR_BASE + msr - MSR_MTRR_PHYS_BASE];
 	for (unsigned i = 0; i < ARRAY_SIZE(fixed); i++) {
 		if (msr == fixed[i])
 			return &v->msr_store[STORE_MTRR_FIXED + i];
 	}
 	switch (msr) {
-	case 0x2ff: return &v->msr_store[STORE_MTRR_DEF];
-	case 0x1a0: return &v->msr_store[STORE_MISC];
-	case 0xc0010010: return &v->msr_store[STORE_SYSCFG];
-	case 0xc0010015: return &v->msr_store[STORE_HWCR];
+	case MSR_MTRR_DEF_TYPE: return &v->msr_store[STORE_MTRR_DEF];
+	case MSR_MISC_ENABLE: return &v->msr_store[STORE_MISC];
+	case MSR_AMD_SYSCFG: return &v->msr_store[STORE_SYSCFG];
+	case MSR_AMD_HWCR: return &v->msr_store[STORE_HWCR];
 	default: return NULL;
 	}
 }
@@ -164,33 +169,35 @@ static bool clock_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	return true;
 }
 
+/* The first that fits is taken, so what guests use often comes first. */
 static const struct msr_row rows[] = {
-	{ 0x6e0, 0x6e0, deadline_read, deadline_write },
-	{ 0x800, 0x8ff, x2apic_read, x2apic_write },
-	{ 0x1b, 0x1b, base_read, base_write },
+	{ MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, deadline_read, deadline_write },
+	{ MSR_X2APIC, MSR_X2APIC_LAST, x2apic_read, x2apic_write },
+	{ MSR_APIC_BASE, MSR_APIC_BASE, base_read, base_write },
 	{ MSR_EFER, MSR_EFER, backend_read, backend_write },
-	{ 0x10, 0x10, backend_read, backend_write },
+	{ MSR_TSC, MSR_TSC, backend_read, backend_write },
 	{ MSR_KVM_WALL_CLOCK, MSR_KVM_WALL_CLOCK, zero, wall_write },
 	{ MSR_KVM_SYSTEM_TIME, MSR_KVM_SYSTEM_TIME, clock_read, clock_write },
 	{ MSR_KVM_WALL_CLOCK_OLD, MSR_KVM_WALL_CLOCK_OLD, zero, wall_write },
 	{ MSR_KVM_SYSTEM_TIME_OLD, MSR_KVM_SYSTEM_TIME_OLD, clock_read, clock_write },
 	{ MSR_TSC_AUX, MSR_TSC_AUX, aux_read, aux_write },
 	{ MSR_PAT, MSR_PAT, backend_read, backend_write },
-	{ 0xfe, 0xfe, mtrr_cap_read, NULL },
-	{ 0x200, 0x200 + 2 * MTRR_COUNT - 1, store_read, store_write },
-	{ 0x250, 0x26f, store_read, store_write },
-	{ 0x2ff, 0x2ff, store_read, store_write },
-	{ 0x1a0, 0x1a0, store_read, store_write },           /* MISC_ENABLE */
-	{ 0xc0010010, 0xc0010010, store_read, store_write }, /* SYSCFG */
-	{ 0xc0010015, 0xc0010015, store_read, store_write }, /* HWCR */
-	{ 0x17, 0x17, zero, NULL },                          /* platform id */
-	{ 0x8b, 0x8b, zero, ignore },                        /* microcode revision */
-	{ 0x179, 0x17a, zero, ignore },                      /* MCG_CAP: no banks; MCG_STATUS */
-	{ 0xc0010020, 0xc0010020, NULL, ignore },            /* AMD's microcode loader */
-	{ 0xc001001f, 0xc001001f, zero, ignore },            /* NB_CFG */
-	{ 0xc0010055, 0xc0010055, zero, ignore },            /* interrupt pending: no C1E */
-	{ 0xc0010112, 0xc0010113, zero, ignore },            /* TSEG */
-	{ 0xc0011020, 0xc0011029, zero, ignore },            /* LS_CFG to DE_CFG: chicken bits */
+	{ MSR_MTRR_CAP, MSR_MTRR_CAP, mtrr_cap_read, NULL },
+	{ MSR_MTRR_PHYS_BASE, MSR_MTRR_PHYS_BASE + 2 * MTRR_COUNT - 1, store_read, store_write },
+	{ MSR_MTRR_FIX_64K, MSR_MTRR_FIX_4K + 7, store_read, store_write },
+	{ MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE, store_read, store_write },
+	{ MSR_MISC_ENABLE, MSR_MISC_ENABLE, store_read, store_write },
+	{ MSR_AMD_SYSCFG, MSR_AMD_SYSCFG, store_read, store_write },
+	{ MSR_AMD_HWCR, MSR_AMD_HWCR, store_read, store_write },
+	{ MSR_PLATFORM_ID, MSR_PLATFORM_ID, zero, NULL },
+	{ MSR_UCODE_REV, MSR_UCODE_REV, zero, ignore },
+	{ MSR_MCG_CAP, MSR_MCG_STATUS, zero, ignore }, /* there are no banks */
+	{ MSR_AMD_UCODE_LOADER, MSR_AMD_UCODE_LOADER, NULL, ignore },
+	{ MSR_AMD_NB_CFG, MSR_AMD_NB_CFG, zero, ignore },
+	{ MSR_AMD_INT_PENDING, MSR_AMD_INT_PENDING, zero, ignore }, /* no C1E */
+	{ MSR_AMD_TSEG_BASE, MSR_AMD_TSEG_MASK, zero, ignore },
+	/* Bits that work around errata: firmware has set the host's, a guest's do nothing. */
+	{ MSR_AMD_LS_CFG, MSR_AMD_DE_CFG, zero, ignore },
 };
 
 static const struct msr_row *row_of(uint32_t msr)

@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A guest's I/O APIC. */
 #include "vmm/vioapic.h"
+#include "hw/apic.h"
 #include "vmk/string.h"
 
-enum { SELECT = 0x00, WINDOW = 0x10, EOI = 0x40, SIZE = 0x1000 };
-enum { REG_ID = 0, REG_VERSION = 1, REG_ARBITRATION = 2, REG_ENTRY = 0x10, VERSION = 0x20 };
+enum { VERSION = 0x20 };
 
-#define RTE_VECTOR   BITS(7, 0)
-#define RTE_MODE     BITS(10, 8)
-#define RTE_LOGICAL  BIT(11)
-#define RTE_PENDING  BIT(12)
-#define RTE_IRR      BIT(14)
-#define RTE_LEVEL    BIT(15)
-#define RTE_MASKED   BIT(16)
-#define RTE_DEST     BITS(63, 56)
 #define RTE_READONLY (RTE_PENDING | RTE_IRR)
 #define RTE_WRITABLE (RTE_DEST | BITS(16, 0))
 
@@ -28,6 +20,7 @@ static void service(struct vioapic *io, unsigned pin)
 		.level = e & RTE_LEVEL,
 	};
 
+	/* A level that was sent waits for its EOI before it is sent again (remote IRR). */
 	if ((e & RTE_MASKED) || (m.level && (e & RTE_IRR)))
 		return;
 	if (m.level)
@@ -42,6 +35,7 @@ void vioapic_set(struct vioapic *io, unsigned pin, bool level)
 	bool was = io->lines & bit;
 
 	io->lines = level ? io->lines | bit : io->lines & ~bit;
+	/* An edge is seen as it rises; a level is looked at whenever the line is driven. */
 	if (level && (!was || (io->entry[pin] & RTE_LEVEL)))
 		service(io, pin);
 	spin_unlock_irq(&io->lock, flags);
@@ -52,6 +46,7 @@ static void end_of_interrupt(struct vioapic *io, uint8_t vector)
 	for (unsigned pin = 0; pin < VIOAPIC_PINS; pin++) {
 		uint64_t *e = &io->entry[pin];
 
+		/* Several pins may share a vector: all of them are served by the EOI. */
 		if (!(*e & RTE_IRR) || GET(RTE_VECTOR, *e) != vector)
 			continue;
 		*e &= ~RTE_IRR;
@@ -70,29 +65,31 @@ void vioapic_eoi(struct vioapic *io, uint8_t vector)
 
 static uint32_t window_read(const struct vioapic *io)
 {
-	unsigned i = io->select - REG_ENTRY;
+	unsigned i = io->select - IOAPIC_REG_ENTRY;
 
 	switch (io->select) {
-	case REG_ID:
-	case REG_ARBITRATION: return (uint32_t)io->id << 24;
-	case REG_VERSION: return VERSION | (VIOAPIC_PINS - 1) << 16;
+	case IOAPIC_REG_ID:
+	case IOAPIC_REG_ARBITRATION: return (uint32_t)io->id << 24;
+	case IOAPIC_REG_VERSION:
+		return (uint32_t)(VERSION | PUT(IOAPIC_VERSION_LAST, VIOAPIC_PINS - 1));
 	default: return i / 2 < VIOAPIC_PINS ? (uint32_t)(io->entry[i / 2] >> (i & 1 ? 32 : 0)) : 0;
 	}
 }
 
 static void window_write(struct vioapic *io, uint32_t v)
 {
-	unsigned i = io->select - REG_ENTRY, pin = i / 2;
+	unsigned i = io->select - IOAPIC_REG_ENTRY, pin = i / 2;
 	uint64_t *e, mask;
 
-	if (io->select == REG_ID)
+	if (io->select == IOAPIC_REG_ID)
 		io->id = (v >> 24) & 0xf;
-	if (io->select < REG_ENTRY || pin >= VIOAPIC_PINS)
+	if (io->select < IOAPIC_REG_ENTRY || pin >= VIOAPIC_PINS)
 		return;
 	e = &io->entry[pin];
 	mask = i & 1 ? BITS(63, 32) : BITS(31, 0);
 	*e = (*e & ~(mask & RTE_WRITABLE & ~RTE_READONLY)) |
 	     ((i & 1 ? (uint64_t)v << 32 : v) & mask & RTE_WRITABLE & ~RTE_READONLY);
+	/* Switching a pin to edge forgets what it waits for; software clears a stuck IRR so. */
 	if (!(*e & RTE_LEVEL))
 		*e &= ~RTE_IRR;
 	else if (io->lines & (1u << pin))
@@ -105,9 +102,9 @@ static uint64_t mmio_read(struct io_range *r, uint64_t off, unsigned size)
 	uint64_t flags = spin_lock_irq(&io->lock);
 	uint32_t v = 0;
 
-	if ((off & ~3ull) == SELECT)
+	if ((off & ~3ull) == IOAPIC_SELECT)
 		v = io->select;
-	else if ((off & ~3ull) == WINDOW)
+	else if ((off & ~3ull) == IOAPIC_WINDOW)
 		v = window_read(io);
 	spin_unlock_irq(&io->lock, flags);
 	return v >> (8 * (off & 3));
@@ -118,11 +115,11 @@ static void mmio_write(struct io_range *r, uint64_t off, unsigned size, uint64_t
 	struct vioapic *io = r->dev;
 	uint64_t flags = spin_lock_irq(&io->lock);
 
-	if (off == SELECT)
+	if (off == IOAPIC_SELECT)
 		io->select = (uint8_t)v;
-	else if (off == WINDOW && size >= 4)
+	else if (off == IOAPIC_WINDOW && size >= 4)
 		window_write(io, (uint32_t)v);
-	else if (off == EOI)
+	else if (off == IOAPIC_EOI)
 		end_of_interrupt(io, (uint8_t)v);
 	spin_unlock_irq(&io->lock, flags);
 }
@@ -137,6 +134,7 @@ int vioapic_init(struct vioapic *io, struct iobus *b,
 	io->deliver = deliver;
 	for (unsigned i = 0; i < VIOAPIC_PINS; i++)
 		io->entry[i] = RTE_MASKED;
-	io->range = (struct io_range){ .ops = &ops, .dev = io, .base = VM_IOAPIC, .len = SIZE };
+	io->range =
+		(struct io_range){ .ops = &ops, .dev = io, .base = VM_IOAPIC, .len = IOAPIC_SIZE };
 	return iobus_add_mmio(b, &io->range);
 }

@@ -6,58 +6,8 @@
 #ifndef VMM_VLAPIC_H
 #define VMM_VLAPIC_H
 #include "abi/vm.h"
+#include "hw/apic.h"
 #include "vmk/time.h"
-
-enum {
-	APIC_ID = 0x020,
-	APIC_VERSION = 0x030,
-	APIC_TPR = 0x080,
-	APIC_PPR = 0x0a0,
-	APIC_EOI = 0x0b0,
-	APIC_LDR = 0x0d0,
-	APIC_DFR = 0x0e0,
-	APIC_SVR = 0x0f0,
-	APIC_ISR = 0x100,
-	APIC_TMR = 0x180,
-	APIC_IRR = 0x200,
-	APIC_ESR = 0x280,
-	APIC_LVT_CMCI = 0x2f0,
-	APIC_ICR = 0x300,
-	APIC_ICR2 = 0x310,
-	APIC_LVT_TIMER = 0x320,
-	APIC_LVT_THERMAL = 0x330,
-	APIC_LVT_PERF = 0x340,
-	APIC_LVT_LINT0 = 0x350,
-	APIC_LVT_LINT1 = 0x360,
-	APIC_LVT_ERROR = 0x370,
-	APIC_TIMER_INIT = 0x380,
-	APIC_TIMER_COUNT = 0x390,
-	APIC_TIMER_DIVIDE = 0x3e0,
-	APIC_SELF_IPI = 0x3f0,
-};
-enum apic_mode {
-	APIC_FIXED = 0,
-	APIC_LOWEST = 1,
-	APIC_SMI = 2,
-	APIC_NMI = 4,
-	APIC_INIT = 5,
-	APIC_STARTUP = 6,
-	APIC_EXTINT = 7
-};
-
-#define APIC_BASE_BSP    BIT(8)
-#define APIC_BASE_X2APIC BIT(10)
-#define APIC_BASE_ENABLE BIT(11)
-#define APIC_SVR_ENABLE  BIT(8)
-#define APIC_LVT_MASKED  BIT(16)
-#define APIC_LVT_MODE    BITS(10, 8)
-#define APIC_LVT_VECTOR  BITS(7, 0)
-#define APIC_ICR_VECTOR  BITS(7, 0)
-#define APIC_ICR_MODE    BITS(10, 8)
-#define APIC_ICR_LOGICAL BIT(11)
-#define APIC_ICR_ASSERT  BIT(14)
-#define APIC_ICR_LEVEL   BIT(15)
-#define APIC_ICR_SHORT   BITS(19, 18)
 
 struct vlapic;
 /* What an APIC needs of the VM around it. */

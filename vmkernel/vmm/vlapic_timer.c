@@ -7,13 +7,12 @@
 #include "vmm/vlapic_timer.h"
 
 enum { LVT_TIMER = 1, MODE_ONESHOT = 0, MODE_PERIODIC = 1, MODE_DEADLINE = 2 };
-#define LVT_TIMER_MODE BITS(18, 17)
 /* Shorter periods than this would be all the CPU does. */
 #define PERIOD_MIN (20 * NS_PER_US)
 
 static unsigned mode_of(uint32_t lvt)
 {
-	return (unsigned)GET(LVT_TIMER_MODE, lvt);
+	return (unsigned)GET(APIC_LVT_TIMER_MODE, lvt);
 }
 
 static unsigned divider_shift(const struct vlapic *a)

@@ -36,9 +36,9 @@ struct vconsole *vm_console(struct vm *vm, unsigned index)
 	struct vconsole *found = NULL;
 	struct vdev *d;
 
-	if (index < VPLATFORM_UARTS)
-		return &vm->platform.uart[index].console;
-	index -= VPLATFORM_UARTS;
+	if (index < VM_SERIAL_PORTS)
+		return vm->board->class->console(vm->board, index);
+	index -= VM_SERIAL_PORTS;
 	mutex_lock(&vm->lock);
 	list_for_each(d, &vm->devices, link) {
 		if (d->class->console && index-- == 0) {
@@ -52,7 +52,7 @@ struct vconsole *vm_console(struct vm *vm, unsigned index)
 
 void vm_power_button(struct vm *vm)
 {
-	vacpi_power_button(&vm->platform.acpi);
+	vm->board->class->power_button(vm->board);
 }
 
 int vm_set_sched(struct vm *vm, const struct vm_sched *s)
@@ -70,8 +70,8 @@ static uint64_t overhead(const struct vm *vm)
 {
 	uint64_t vcpu = sizeof(struct vcpu) + cpu_features.xsave_size + 2 * PAGE_SIZE + 16 * KiB;
 
-	return sizeof(*vm) + 65536 + VPLATFORM_UARTS * (VCONSOLE_OUT + VCONSOLE_IN) +
-	       vm->cpus * vcpu + gmem_table_pages(vm->gmem) * PAGE_SIZE;
+	return sizeof(*vm) + IOBUS_PORTS + vm->board->class->overhead + vm->cpus * vcpu +
+	       gmem_table_pages(vm->gmem) * PAGE_SIZE;
 }
 
 void vm_status(struct vm *vm, struct vm_status *s)
@@ -89,6 +89,10 @@ void vm_status(struct vm *vm, struct vm_status *s)
 		const struct vcpu *v = vm->vcpu[i];
 		struct world_times t;
 
+		/*
+		 * Counters of running vCPUs, read without a lock: each is exact, their sum
+		 * a moment's.
+		 */
 		for (unsigned k = 0; k < EXIT_KINDS; k++)
 			s->exits += v->exits[k];
 		if (v->world) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A virtual machine from inside. lock guards state, reason and the device list; vCPUs and platform
- * are fixed once the VM has been created.
+ * A virtual machine from inside. lock guards state, reason and the device list; vCPUs and board are
+ * fixed once the VM has been created.
  */
 #ifndef VMM_VM_PRIV_H
 #define VMM_VM_PRIV_H
-#include "vdev/vplatform.h"
+#include "vmk/vdev.h"
 #include "vmk/vm.h"
 #include "vmm/vcpu.h"
 #include "vmm/vioapic.h"
@@ -46,7 +46,7 @@ struct vm {
 	struct vpic pic;
 	struct vioapic ioapic;
 	struct vm_line line[GSIS];
-	struct vplatform platform;
+	struct board *board;
 	struct list devices; /* struct vdev */
 	struct group *group;
 	uint64_t tsc_offset;
@@ -63,7 +63,6 @@ void vm_vcpu_ended(struct vm *vm); /* its world has left its stack */
 
 /* vm_intr.c */
 int __must_check vm_intr_init(struct vm *vm);
-void vm_deliver(struct vm *vm, const struct apic_message *m);
 extern const struct vlapic_env vm_vlapic_env;
 
 void cpuid_build(struct vm *vm); /* cpuid.c */

@@ -1,22 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One-instruction functions for what C cannot say, and the numbers of registers. Spec: Intel SDM 2,
- * 4.
+ * One-instruction functions for what C cannot say, and the bits of control registers and RFLAGS.
+ * Spec: Intel SDM 2; 3A 2.3, 2.5.
  */
 #ifndef X86_INSN_H
 #define X86_INSN_H
+#include "hw/msr.h"
 #include "vmk/types.h"
 
+#define CR0_PE BIT(0)
 #define CR0_MP BIT(1)
 #define CR0_EM BIT(2)
 #define CR0_TS BIT(3)
+#define CR0_ET BIT(4)
 #define CR0_NE BIT(5)
 #define CR0_WP BIT(16)
 #define CR0_AM BIT(18)
 #define CR0_NW BIT(29)
 #define CR0_CD BIT(30)
+#define CR0_PG BIT(31)
 
 #define CR4_DE         BIT(3)
+#define CR4_PSE        BIT(4)
+#define CR4_PAE        BIT(5)
 #define CR4_MCE        BIT(6)
 #define CR4_PGE        BIT(7)
 #define CR4_OSFXSR     BIT(9)
@@ -30,25 +36,8 @@
 #define RFLAGS_TF BIT(8)
 #define RFLAGS_IF BIT(9)
 #define RFLAGS_DF BIT(10)
+#define RFLAGS_NT BIT(14)
 #define RFLAGS_AC BIT(18)
-
-enum msr {
-	MSR_APIC_BASE = 0x1b,
-	MSR_TSC_ADJUST = 0x3b,
-	MSR_PAT = 0x277,
-	MSR_TSC_DEADLINE = 0x6e0,
-	MSR_X2APIC = 0x800, /* + offset in the APIC page / 16 */
-	MSR_EFER = 0xc0000080,
-	MSR_FS_BASE = 0xc0000100,
-	MSR_GS_BASE = 0xc0000101,
-	MSR_KERNEL_GS_BASE = 0xc0000102,
-	MSR_TSC_AUX = 0xc0000103,
-	MSR_AMD_DE_CFG = 0xc0011029,
-};
-#define DE_CFG_LFENCE_SERIALISES BIT(1)
-#define EFER_SCE                 BIT(0)
-#define EFER_LME                 BIT(8)
-#define EFER_NXE                 BIT(11)
 
 struct cpuid {
 	uint32_t a, b, c, d;

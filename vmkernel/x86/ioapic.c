@@ -5,6 +5,7 @@
  */
 #include "x86/ioapic.h"
 #include "acpi/acpi.h"
+#include "hw/apic.h"
 #include "vmk/io.h"
 #include "vmk/lock.h"
 #include "vmk/log.h"
@@ -12,15 +13,7 @@
 
 #define LOG_MODULE "ioapic"
 
-enum { IOREGSEL = 0x00, IOWIN = 0x10, REG_VERSION = 0x01, REG_TABLE = 0x10, REGISTERS_SIZE = 0x20 };
-#define VERSION_LAST    BITS(23, 16)
-#define ENTRY_VECTOR    BITS(7, 0)
-#define ENTRY_NMI       PUT(BITS(10, 8), 4)
-#define ENTRY_LOW       BIT(13)
-#define ENTRY_LEVEL     BIT(15)
-#define ENTRY_MASKED    BIT(16)
-#define ENTRY_HIGH_DEST BITS(31, 24)
-
+enum { IOAPIC_USED = 0x20 }; /* of its page */
 enum { PIC_MASTER = 0x20, PIC_SLAVE = 0xa0, PIC_VECTOR = 0x20 };
 #define PIC_ICW1 0x11 /* edge, cascade, ICW4 */
 #define PIC_ICW4 0x01 /* 8086 mode */
@@ -34,14 +27,14 @@ static struct spinlock ioapic_lock = SPINLOCK_INIT("ioapic", RANK_LEAF);
 
 static uint32_t io_read(const struct ioapic *io, unsigned reg)
 {
-	mmio_write32(io->registers + IOREGSEL, reg);
-	return mmio_read32(io->registers + IOWIN);
+	mmio_write32(io->registers + IOAPIC_SELECT, reg);
+	return mmio_read32(io->registers + IOAPIC_WINDOW);
 }
 
 static void io_write(const struct ioapic *io, unsigned reg, uint64_t v)
 {
-	mmio_write32(io->registers + IOREGSEL, reg);
-	mmio_write32(io->registers + IOWIN, (uint32_t)v);
+	mmio_write32(io->registers + IOAPIC_SELECT, reg);
+	mmio_write32(io->registers + IOAPIC_WINDOW, (uint32_t)v);
 }
 
 static const struct ioapic *find(uint32_t gsi)
@@ -60,34 +53,33 @@ bool ioapic_has(uint32_t gsi)
 static void set_entry(uint32_t gsi, uint64_t low, uint32_t apic_id)
 {
 	const struct ioapic *io = find(gsi);
-	unsigned reg = REG_TABLE + 2 * (gsi - io->first);
+	unsigned reg = IOAPIC_REG_ENTRY + 2 * (gsi - io->first);
 	uint64_t flags = spin_lock_irq(&ioapic_lock);
 
-	io_write(io, reg, ENTRY_MASKED);
-	io_write(io, reg + 1, PUT(ENTRY_HIGH_DEST, apic_id));
+	io_write(io, reg, RTE_MASKED);
+	io_write(io, reg + 1, PUT(RTE_DEST, apic_id) >> 32);
 	io_write(io, reg, low);
 	spin_unlock_irq(&ioapic_lock, flags);
 }
 
 void ioapic_route(uint32_t gsi, unsigned vector, uint32_t apic_id, bool level, bool active_low)
 {
-	set_entry(gsi,
-	          ENTRY_MASKED | (level ? ENTRY_LEVEL : 0) | (active_low ? ENTRY_LOW : 0) | vector,
+	set_entry(gsi, RTE_MASKED | (level ? RTE_LEVEL : 0) | (active_low ? RTE_LOW : 0) | vector,
 	          apic_id);
 }
 
 void ioapic_route_nmi(uint32_t gsi, uint32_t apic_id)
 {
-	set_entry(gsi, ENTRY_NMI, apic_id);
+	set_entry(gsi, PUT(RTE_MODE, APIC_NMI), apic_id);
 }
 
 void ioapic_mask(uint32_t gsi, bool masked)
 {
 	const struct ioapic *io = find(gsi);
-	unsigned reg = REG_TABLE + 2 * (gsi - io->first);
+	unsigned reg = IOAPIC_REG_ENTRY + 2 * (gsi - io->first);
 	uint64_t flags = spin_lock_irq(&ioapic_lock), low = io_read(io, reg);
 
-	io_write(io, reg, masked ? low | ENTRY_MASKED : low & ~ENTRY_MASKED);
+	io_write(io, reg, masked ? low | RTE_MASKED : low & ~RTE_MASKED);
 	spin_unlock_irq(&ioapic_lock, flags);
 }
 
@@ -112,17 +104,18 @@ void ioapic_init(void)
 		const struct acpi_ioapic *a = &acpi_info.ioapic[i];
 		struct ioapic *io = &ioapic[ioapics];
 
-		io->registers = paging_map_device(a->base, REGISTERS_SIZE);
-		if (mmio_read32(io->registers + IOWIN) == UINT32_MAX &&
-		    io_read(io, REG_VERSION) == UINT32_MAX) {
+		io->registers = paging_map_device(a->base, IOAPIC_USED);
+		if (mmio_read32(io->registers + IOAPIC_WINDOW) == UINT32_MAX &&
+		    io_read(io, IOAPIC_REG_VERSION) == UINT32_MAX) {
 			log_warn("nothing at %#llx", (unsigned long long)a->base);
 			continue;
 		}
 		io->first = a->gsi_base;
-		io->last = a->gsi_base + (uint32_t)GET(VERSION_LAST, io_read(io, REG_VERSION));
+		io->last = a->gsi_base +
+		           (uint32_t)GET(IOAPIC_VERSION_LAST, io_read(io, IOAPIC_REG_VERSION));
 		ioapics++;
 		for (uint32_t gsi = io->first; gsi <= io->last; gsi++)
-			set_entry(gsi, ENTRY_MASKED, 0);
+			set_entry(gsi, RTE_MASKED, 0);
 		log_info("at %#llx: GSI %u to %u", (unsigned long long)a->base, io->first,
 		         io->last);
 	}

@@ -17,17 +17,13 @@
 
 #define LOG_MODULE "lapic"
 
-#define APIC_BASE_X2     BIT(10)
-#define APIC_BASE_ENABLE BIT(11)
-#define APIC_BASE_ADDR   BITS(51, 12)
-#define SVR_ENABLE       BIT(8)
-#define VERSION_MAX_LVT  BITS(23, 16)
-#define ICR_NMI          PUT(BITS(10, 8), 4)
-#define ICR_INIT         PUT(BITS(10, 8), 5)
-#define ICR_STARTUP      PUT(BITS(10, 8), 6)
-#define ICR_PENDING      BIT(12)
-#define ICR_ASSERT       BIT(14)
-#define ICR_OTHERS       PUT(BITS(19, 18), 3)
+/* The commands that are sent: delivery mode, and the assertion that all of them need. */
+#define ICR_FIXED   (APIC_ICR_ASSERT | PUT(APIC_ICR_MODE, APIC_FIXED))
+#define ICR_NMI     (APIC_ICR_ASSERT | PUT(APIC_ICR_MODE, APIC_NMI))
+#define ICR_INIT    (APIC_ICR_ASSERT | PUT(APIC_ICR_MODE, APIC_INIT))
+#define ICR_STARTUP (APIC_ICR_ASSERT | PUT(APIC_ICR_MODE, APIC_STARTUP))
+#define ICR_OTHERS  PUT(APIC_ICR_SHORT, APIC_SHORT_OTHERS)
+
 enum { ICR_POLLS = 1000000, LVT_COUNT_CMCI = 6, LVT_COUNT_THERMAL = 5, LVT_COUNT_PERF = 4 };
 
 STAT(lapic_errors, "lapic.errors", "errors that local APICs reported");
@@ -35,14 +31,14 @@ STAT(lapic_spurious, "lapic.spurious", "spurious interrupts");
 
 static char *registers; /* NULL in x2APIC mode */
 
-uint32_t lapic_read(enum lapic_register reg)
+uint32_t lapic_read(enum apic_register reg)
 {
 	if (registers == NULL)
 		return (uint32_t)rdmsr(MSR_X2APIC + reg / 16);
 	return mmio_read32(registers + reg);
 }
 
-void lapic_write(enum lapic_register reg, uint32_t v)
+void lapic_write(enum apic_register reg, uint32_t v)
 {
 	if (registers == NULL)
 		wrmsr(MSR_X2APIC + reg / 16, v);
@@ -52,19 +48,19 @@ void lapic_write(enum lapic_register reg, uint32_t v)
 
 uint32_t lapic_id(void)
 {
-	uint32_t id = lapic_read(LAPIC_ID);
+	uint32_t id = lapic_read(APIC_ID);
 
 	return registers == NULL ? id : id >> 24;
 }
 
 void lapic_eoi(void)
 {
-	lapic_write(LAPIC_EOI, 0);
+	lapic_write(APIC_EOI, 0);
 }
 
 static void wait_idle(void)
 {
-	for (int i = 0; i < ICR_POLLS && (lapic_read(LAPIC_ICR) & ICR_PENDING); i++)
+	for (int i = 0; i < ICR_POLLS && (lapic_read(APIC_ICR) & APIC_ICR_PENDING); i++)
 		cpu_relax();
 }
 
@@ -75,45 +71,45 @@ static void send(uint32_t apic_id, uint64_t command)
 	if (registers == NULL) {
 		/* Earlier stores first: the MSR write is not serialising (10.12.3). */
 		__asm__ volatile("mfence; lfence" ::: "memory");
-		wrmsr(MSR_X2APIC + LAPIC_ICR / 16, (uint64_t)apic_id << 32 | command);
+		wrmsr(MSR_X2APIC + APIC_ICR / 16, (uint64_t)apic_id << 32 | command);
 	} else {
 		wait_idle();
-		lapic_write(LAPIC_ICR_HIGH, apic_id << 24);
-		lapic_write(LAPIC_ICR, (uint32_t)command);
+		lapic_write(APIC_ICR2, apic_id << 24);
+		lapic_write(APIC_ICR, (uint32_t)command);
 	}
 	irq_restore(flags);
 }
 
 void lapic_send(uint32_t apic_id, unsigned vector)
 {
-	send(apic_id, ICR_ASSERT | vector);
+	send(apic_id, ICR_FIXED | vector);
 }
 
 void lapic_send_nmi(uint32_t apic_id)
 {
-	send(apic_id, ICR_ASSERT | ICR_NMI);
+	send(apic_id, ICR_NMI);
 }
 
 void lapic_send_nmi_others(void)
 {
-	send(0, ICR_ASSERT | ICR_NMI | ICR_OTHERS);
+	send(0, ICR_NMI | ICR_OTHERS);
 }
 
 void lapic_send_init(uint32_t apic_id)
 {
-	send(apic_id, ICR_ASSERT | ICR_INIT);
+	send(apic_id, ICR_INIT);
 }
 
 void lapic_send_startup(uint32_t apic_id, pa_t page)
 {
-	send(apic_id, ICR_ASSERT | ICR_STARTUP | page >> PAGE_SHIFT);
+	send(apic_id, ICR_STARTUP | page >> PAGE_SHIFT);
 }
 
 static void error_interrupt(struct trap_frame *f)
 {
 	stat_inc(lapic_errors);
-	lapic_write(LAPIC_ESR, 0);
-	log_warn("cpu%u: error status %#x", cpu_id(), lapic_read(LAPIC_ESR));
+	lapic_write(APIC_ESR, 0);
+	log_warn("cpu%u: error status %#x", cpu_id(), lapic_read(APIC_ESR));
 	lapic_eoi();
 }
 
@@ -125,7 +121,7 @@ static void spurious_interrupt(struct trap_frame *f)
 void lapic_init(void)
 {
 	uint64_t base = rdmsr(MSR_APIC_BASE);
-	bool x2 = cpu_features.x2apic || (base & APIC_BASE_X2);
+	bool x2 = cpu_features.x2apic || (base & APIC_BASE_X2APIC);
 
 	if (!x2)
 		registers = paging_map_device(
@@ -137,16 +133,16 @@ void lapic_init(void)
 
 static void mask_lvts(void)
 {
-	unsigned count = GET(VERSION_MAX_LVT, lapic_read(LAPIC_VERSION));
+	unsigned count = GET(APIC_VERSION_MAX_LVT, lapic_read(APIC_VERSION));
 
 	if (count >= LVT_COUNT_CMCI)
-		lapic_write(LAPIC_LVT_CMCI, LVT_MASKED);
+		lapic_write(APIC_LVT_CMCI, APIC_LVT_MASKED);
 	if (count >= LVT_COUNT_THERMAL)
-		lapic_write(LAPIC_LVT_THERMAL, LVT_MASKED);
+		lapic_write(APIC_LVT_THERMAL, APIC_LVT_MASKED);
 	if (count >= LVT_COUNT_PERF)
-		lapic_write(LAPIC_LVT_PERF, LVT_MASKED);
-	lapic_write(LAPIC_LVT_TIMER, LVT_MASKED);
-	lapic_write(LAPIC_LVT_LINT0, LVT_MASKED); /* the 8259, masked itself */
+		lapic_write(APIC_LVT_PERF, APIC_LVT_MASKED);
+	lapic_write(APIC_LVT_TIMER, APIC_LVT_MASKED);
+	lapic_write(APIC_LVT_LINT0, APIC_LVT_MASKED); /* the 8259, masked itself */
 }
 
 void lapic_init_cpu(void)
@@ -155,14 +151,14 @@ void lapic_init_cpu(void)
 
 	if (!(base & APIC_BASE_ENABLE))
 		wrmsr(MSR_APIC_BASE, base |= APIC_BASE_ENABLE);
-	if (registers == NULL && !(base & APIC_BASE_X2))
-		wrmsr(MSR_APIC_BASE, base | APIC_BASE_X2);
-	lapic_write(LAPIC_SVR, SVR_ENABLE | VEC_SPURIOUS);
+	if (registers == NULL && !(base & APIC_BASE_X2APIC))
+		wrmsr(MSR_APIC_BASE, base | APIC_BASE_X2APIC);
+	lapic_write(APIC_SVR, APIC_SVR_ENABLE | VEC_SPURIOUS);
 	mask_lvts();
-	lapic_write(LAPIC_TPR, 0);
-	lapic_write(LAPIC_LVT_LINT1, LVT_NMI);
-	lapic_write(LAPIC_LVT_ERROR, VEC_ERROR);
-	lapic_write(LAPIC_ESR, 0);
+	lapic_write(APIC_TPR, 0);
+	lapic_write(APIC_LVT_LINT1, PUT(APIC_LVT_MODE, APIC_NMI));
+	lapic_write(APIC_LVT_ERROR, VEC_ERROR);
+	lapic_write(APIC_ESR, 0);
 	lapic_eoi();
 	this_cpu()->apic_id = lapic_id();
 }

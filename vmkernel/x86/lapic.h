@@ -2,6 +2,7 @@
 /* This CPU's local APIC, xAPIC or x2APIC. Spec: Intel SDM 3A 10. */
 #ifndef X86_LAPIC_H
 #define X86_LAPIC_H
+#include "hw/apic.h"
 #include "vmk/types.h"
 
 /* Boot CPU, once: chooses the mode and registers the error and spurious vectors. */
@@ -23,31 +24,7 @@ void lapic_send_startup(uint32_t apic_id, pa_t page); /* page below 1 MiB */
 void lapic_timer_init(void); /* boot CPU, after clock_init(): measures it */
 void lapic_timer_init_cpu(void);
 
-/* For lapic_timer.c. */
-enum lapic_register {
-	LAPIC_ID = 0x020,
-	LAPIC_VERSION = 0x030,
-	LAPIC_TPR = 0x080,
-	LAPIC_EOI = 0x0b0,
-	LAPIC_LDR = 0x0d0,
-	LAPIC_SVR = 0x0f0,
-	LAPIC_ESR = 0x280,
-	LAPIC_LVT_CMCI = 0x2f0,
-	LAPIC_ICR = 0x300,
-	LAPIC_ICR_HIGH = 0x310,
-	LAPIC_LVT_TIMER = 0x320,
-	LAPIC_LVT_THERMAL = 0x330,
-	LAPIC_LVT_PERF = 0x340,
-	LAPIC_LVT_LINT0 = 0x350,
-	LAPIC_LVT_LINT1 = 0x360,
-	LAPIC_LVT_ERROR = 0x370,
-	LAPIC_TIMER_INITIAL = 0x380,
-	LAPIC_TIMER_CURRENT = 0x390,
-	LAPIC_TIMER_DIVIDE = 0x3e0,
-};
-#define LVT_MASKED         BIT(16)
-#define LVT_NMI            PUT(BITS(10, 8), 4)
-#define LVT_TIMER_DEADLINE PUT(BITS(18, 17), 2)
-uint32_t lapic_read(enum lapic_register reg);
-void lapic_write(enum lapic_register reg, uint32_t v);
+/* One of this CPU's registers (hw/apic.h), in either mode. */
+uint32_t lapic_read(enum apic_register reg);
+void lapic_write(enum apic_register reg, uint32_t v);
 #endif

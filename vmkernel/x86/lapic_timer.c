@@ -36,7 +36,7 @@ static void arm(ns_t deadline)
 		return;
 	}
 	count = mul_div(sleep, timer_hz, NS_PER_S) + 1;
-	lapic_write(LAPIC_TIMER_INITIAL, (uint32_t)MIN(MAX(count, SHORTEST_COUNT), COUNT_MAX));
+	lapic_write(APIC_TIMER_INIT, (uint32_t)MIN(MAX(count, SHORTEST_COUNT), COUNT_MAX));
 }
 
 void clockevent_set(ns_t deadline)
@@ -48,7 +48,7 @@ void clockevent_set(ns_t deadline)
 	else if (by_deadline)
 		wrmsr(MSR_TSC_DEADLINE, 0);
 	else
-		lapic_write(LAPIC_TIMER_INITIAL, 0);
+		lapic_write(APIC_TIMER_INIT, 0);
 }
 
 static void timer_interrupt(struct trap_frame *f)
@@ -74,12 +74,12 @@ static uint64_t measure(void)
 	uint64_t start, ticks;
 	uint32_t left;
 
-	lapic_write(LAPIC_TIMER_INITIAL, COUNT_MAX);
+	lapic_write(APIC_TIMER_INIT, COUNT_MAX);
 	start = rdtsc();
 	time_delay(MEASURE_NS);
-	left = lapic_read(LAPIC_TIMER_CURRENT);
+	left = lapic_read(APIC_TIMER_COUNT);
 	ticks = rdtsc() - start;
-	lapic_write(LAPIC_TIMER_INITIAL, 0);
+	lapic_write(APIC_TIMER_INIT, 0);
 	return mul_div(COUNT_MAX - left, time_tsc_hz(), ticks);
 }
 
@@ -87,13 +87,13 @@ void lapic_timer_init_cpu(void)
 {
 	this_cpu()->clock_deadline = NS_NEVER;
 	if (by_deadline) {
-		lapic_write(LAPIC_LVT_TIMER, LVT_TIMER_DEADLINE | VEC_TIMER);
+		lapic_write(APIC_LVT_TIMER, APIC_LVT_TIMER_DEADLINE | VEC_TIMER);
 		/* The mode must be in force before the first deadline is written (10.5.4.1). */
 		__asm__ volatile("mfence" ::: "memory");
 		return;
 	}
-	lapic_write(LAPIC_TIMER_DIVIDE, DIVIDE_BY_1);
-	lapic_write(LAPIC_LVT_TIMER, VEC_TIMER);
+	lapic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
+	lapic_write(APIC_LVT_TIMER, VEC_TIMER);
 }
 
 void lapic_timer_init(void)
@@ -104,7 +104,7 @@ void lapic_timer_init(void)
 		log_info("TSC deadline");
 		return;
 	}
-	lapic_write(LAPIC_TIMER_DIVIDE, DIVIDE_BY_1);
+	lapic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
 	timer_hz = measure();
 	log_info("local APIC, %llu.%03llu MHz", (unsigned long long)(timer_hz / 1000000),
 	         (unsigned long long)(timer_hz / 1000 % 1000));

@@ -5,29 +5,11 @@
  */
 #ifndef X86_TRAP_H
 #define X86_TRAP_H
+#include "hw/exception.h"
 #include "vmk/types.h"
 
+/* Interrupt vectors of the host; hw/exception.h has those below. */
 enum {
-	VEC_DE = 0,
-	VEC_DB = 1,
-	VEC_NMI = 2,
-	VEC_BP = 3,
-	VEC_OF = 4,
-	VEC_BR = 5,
-	VEC_UD = 6,
-	VEC_NM = 7,
-	VEC_DF = 8,
-	VEC_TS = 10,
-	VEC_NP = 11,
-	VEC_SS = 12,
-	VEC_GP = 13,
-	VEC_PF = 14,
-	VEC_MF = 16,
-	VEC_AC = 17,
-	VEC_MC = 18,
-	VEC_XM = 19,
-	VEC_CP = 21,
-	VEC_EXCEPTIONS = 32,
 	VEC_DEVICE = 0x30, /* first that vector.c gives to devices */
 	VEC_DEVICE_LAST = 0xef,
 	VEC_RESCHED = 0xf0,
@@ -36,9 +18,6 @@ enum {
 	VEC_ERROR = 0xf3,
 	VEC_SPURIOUS = 0xff,
 };
-
-/* Page-fault error code (SDM 3A 4.7). */
-enum { PF_PRESENT = 1, PF_WRITE = 2, PF_USER = 4, PF_RESERVED = 8, PF_FETCH = 16 };
 
 struct trap_frame {
 	uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
@@ -74,6 +53,8 @@ struct trap_hooks {
 };
 extern struct trap_hooks trap_hooks;
 
+/* An exception that nobody handles: the panic, with its name and what CR2 says. x86/panic.c. */
+void panic_trap(const struct trap_frame *f) __noreturn __cold;
 /* Runs the steps above; the SYSCALL exit calls it too. Interrupts off. */
 void trap_exit(struct trap_frame *f);
 enum { TRAP_STUB_SIZE = 16 }; /* in trap.S */

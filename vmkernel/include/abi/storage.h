@@ -41,7 +41,7 @@ enum ctl_blk_flags {
 	CTL_BLK_SSD = 2,
 	CTL_BLK_REMOVABLE = 4,
 	CTL_BLK_OPEN = 8,
-	CTL_BLK_IN_USE = 16, /* held by one alone: a mount, a running VM */
+	CTL_BLK_IN_USE = 16, /* open exclusively: mounted, or a running VM's */
 	CTL_BLK_OS_DATA = 32,
 	CTL_BLK_DATASTORE = 64 /* both: by the partition's type */
 };

@@ -50,6 +50,7 @@ enum vm_board {
 	VM_PM1_CONTROL = 0x604,
 	VM_PM_TIMER = 0x608,
 	VM_SCI = 9,
+	VM_SERIAL_PORTS = 2,
 	VM_RESET_PORT = 0xcf9,
 	VM_RESET_VALUE = 6,
 	VM_INTX_GSI = 16, /* slot n uses GSI 16 + n mod 8 */
@@ -165,7 +166,7 @@ struct vm_device_added {
 };
 ABI_SIZE(struct vm_device_added, 8);
 
-/* index: 0, 1 the serial ports, from 2 on the console devices. */
+/* index: below VM_SERIAL_PORTS the serial ports, from there on the console devices. */
 struct vm_open_console {
 	uint64_t handle;
 	uint32_t index, reserved;

@@ -2,13 +2,8 @@
 /* AMD SVM as the manual lays it out. Spec: AMD APM 2 rev. 3.40, chapter 15 and appendices B, C. */
 #ifndef HW_SVM_H
 #define HW_SVM_H
+#include "hw/msr.h"
 #include "vmk/types.h"
-
-enum {
-	MSR_VM_CR = 0xc0010114,
-	MSR_VM_HSAVE_PA = 0xc0010117,
-};
-#define VM_CR_SVMDIS BIT(4)
 
 /* CPUID 8000000A EDX. */
 #define SVM_FEATURE_NP           BIT(0)
@@ -18,6 +13,9 @@ enum {
 #define SVM_FEATURE_DECODE       BIT(7)
 #define SVM_FEATURE_PAUSE        BIT(10)
 #define SVM_FEATURE_PAUSE_THRESH BIT(12)
+
+/* Intercept word 0: reads of CRn in bits 15-0, writes in bits 31-16. */
+#define SVM_CR8_WRITE BIT(16 + 8)
 
 /* Intercept words 3 and 4 (offsets 0Ch, 10h). */
 #define SVM_I3_INTR     BIT(0)

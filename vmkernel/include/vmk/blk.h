@@ -55,13 +55,13 @@ struct blk_limits {
 	uint32_t max_bytes; /* of one request, multiple of the block size; larger ones are split */
 	uint16_t max_sg;    /* pieces */
 	/*
-	 * Every piece but the last ends, but the first begins, on this boundary; 1: none. Others
-	 * are split or bounced.
+	 * Interior boundaries between pieces are multiples of this; 1: any. Requests that do not
+	 * fit are split or bounced.
 	 */
 	uint32_t sg_align;
-	uint32_t sg_base_align; /* every piece begins on this boundary; 0 or 1: none */
-	uint32_t discard_max;   /* bytes, 0: none */
-	uint32_t zeroes_max;    /* bytes of a write zeroes, 0: none, blk.c writes zeroes */
+	uint32_t sg_base_align; /* alignment of every piece's address; 0 or 1: any */
+	uint32_t discard_max;   /* bytes of one discard; 0: not supported */
+	uint32_t zeroes_max;    /* bytes of one write zeroes; 0: blk.c writes zeroes instead */
 	uint16_t depth;         /* outstanding requests a queue */
 	uint16_t queues;
 	bool write_cache, read_only, rotational, removable;
@@ -69,8 +69,8 @@ struct blk_limits {
 };
 
 /*
- * A status for blk_complete that never reaches done: interrupted by a reset or not ready; tried
- * again.
+ * Passed to blk_complete for a request that a reset interrupted or that found the device not ready:
+ * it is tried again, up to BLK_RETRIES times, and done never sees this status.
  */
 enum { BLK_AGAIN = -11, BLK_RETRIES = 5 };
 #define BLK_TICK        (500 * NS_PER_MS)
@@ -129,7 +129,7 @@ struct blk_dev {
 
 /*
  * Drivers, in a world: register after limits, ops and names are filled (reads the partition table);
- * unregister fails every request still held with -ENODEV and waits for those in flight.
+ * unregister fails every request that still waits with -ENODEV, then waits for those in flight.
  */
 int __must_check blk_register(struct blk_dev *d);
 void blk_unregister(struct blk_dev *d);
@@ -153,14 +153,18 @@ int __must_check blk_rw_buf(struct blk_dev *d, enum blk_op op, uint64_t offset, 
 struct blk_dev *blk_find(const char *id_or_node);
 struct blk_dev *blk_next(uint32_t number);
 /*
- * Exclusive: -EBUSY when the device, its disk or a partition of it is held so; -ENODEV. Others may
- * open what is held, to read. Close in a world: the last one may free an unplugged device.
+ * Exclusive: -EBUSY when the device, its disk or a partition of it is open exclusively; -ENODEV.
+ * Others may open such a device to read. Close in a world: the last close of an unplugged device
+ * frees it.
  */
 int __must_check blk_open(struct blk_dev *d, bool exclusive);
 void blk_close(struct blk_dev *d, bool exclusive);
-bool blk_in_use(
-	struct blk_dev *d); /* the device, its disk or a partition of it is held exclusively */
-/* Disks, each followed by its partitions; under the registry's lock: fn must not sleep. */
+/* Whether the device, its disk or a partition of it is open exclusively. */
+bool blk_in_use(struct blk_dev *d);
+/*
+ * Disks, each followed by its partitions; under the registry's spin lock: fn must not sleep, nor
+ * ask the registry.
+ */
 void blk_for_each(void (*fn)(struct blk_dev *d, void *arg), void *arg);
 /*
  * Reads the partition table again. A partition whose number and place are the same stays; -EBUSY

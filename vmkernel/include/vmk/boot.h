@@ -68,6 +68,23 @@ void boot_reserve(pa_t base, uint64_t len);
 void boot_release(pa_t base, uint64_t len);
 void boot_free_ranges(void (*fn)(pa_t base, uint64_t len, unsigned node));
 
+/*
+ * What an image adds to the boot: its rows of .boot_hooks, which boot/main.c calls once, a stage at
+ * a time, in the init world. The test image (vmkernel/test/) adds tests and measurements that boot
+ * options name; the shipped image has no row.
+ */
+enum boot_stage {
+	BOOT_DEVICES, /* drivers are bound; the switches have not taken the NICs yet */
+	BOOT_READY,   /* everything is up */
+};
+struct boot_hook {
+	enum boot_stage stage;
+	void (*run)(void); /* may sleep */
+};
+#define BOOT_HOOK(when, fn)                                                                    \
+	static const struct boot_hook fn##_hook SECTION_ENTRY(boot_hooks) = { .stage = (when), \
+		                                                              .run = (fn) }
+
 /* Power: through ACPI (S5, reset register), then the keyboard controller, then a triple fault. */
 void machine_poweroff(void) __noreturn;
 void machine_reboot(void) __noreturn;

@@ -6,10 +6,11 @@
  *
  * 	static const struct hcl_match nvme_match[] = {
  * 		PCI_DEV(0x1b36, 0x0010, EMULATED, "QEMU NVMe controller"),
- * 		PCI_CLASS(0x010802, SUPPORTED, "any NVM Express 1.0+ controller"),
+ * 		PCI_CLASS(0x010802, SUPPORTED, "any NVM Express 1.1+ controller"),
  * 	};
  * 	DRIVER(nvme, .desc = "NVM Express storage", .spec = "NVMe 1.4", .bus = HCL_BUS_PCI,
- * 	       .class = HCL_CLASS_BLOCK, MATCH(nvme_match), .probe = nvme_probe, .remove = nvme_remove);
+ * 	       .class = HCL_CLASS_BLOCK, MATCH(nvme_match), .probe = nvme_probe,
+ * 	       .remove = nvme_remove);
  */
 #ifndef VMK_DRIVER_H
 #define VMK_DRIVER_H
@@ -24,7 +25,7 @@ struct device {
 	uint8_t bus;                     /* enum hcl_bus */
 	const struct hcl_driver *driver; /* bound to, or NULL */
 	const struct hcl_match *match;   /* by which row */
-	const char *reason;              /* why bound or left alone, for the log and the shell */
+	const char *reason;              /* why it was bound or not, for the log and the shell */
 	char vmk_name[16];               /* vmhba0, vmnic0 ... or "" */
 	void *drvdata;
 	uint64_t dma_mask;

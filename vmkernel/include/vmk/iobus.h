@@ -24,7 +24,7 @@ struct io_range {
 	bool mapped;  /* iobus.c */
 };
 
-enum { IOBUS_PORT_RANGES = 128, IOBUS_MMIO_RANGES = 128 };
+enum { IOBUS_PORTS = 65536, IOBUS_PORT_RANGES = 128, IOBUS_MMIO_RANGES = 128 };
 
 struct iobus {
 	struct spinlock lock;
@@ -32,7 +32,7 @@ struct iobus {
 	unsigned mmio_count;
 	struct io_range *mmio[IOBUS_MMIO_RANGES]; /* by base */
 	struct io_range *port[IOBUS_PORT_RANGES]; /* [0] stays NULL */
-	uint8_t *port_map;                        /* 65536: index into port[] */
+	uint8_t *port_map;                        /* IOBUS_PORTS of them: index into port[] */
 };
 
 int __must_check iobus_init(struct iobus *b); /* -ENOMEM */
@@ -41,10 +41,6 @@ void iobus_destroy(struct iobus *b);
 int __must_check iobus_add_ports(struct iobus *b, struct io_range *r);
 int __must_check iobus_add_mmio(struct iobus *b, struct io_range *r);
 void iobus_remove(struct iobus *b, struct io_range *r, bool ports); /* no effect when not mapped */
-
-/* The device that claims all of the access, or NULL. */
-struct io_range *iobus_find_port(struct iobus *b, uint16_t port, unsigned size);
-struct io_range *iobus_find_mmio(struct iobus *b, gpa_t gpa, unsigned size);
 
 /*
  * An access of the guest's: unclaimed reads give all ones, unclaimed writes vanish, both counted.

@@ -2,8 +2,9 @@
 /*
  * Locks. A spin lock disables preemption while it is held; a lock that an interrupt handler or a
  * bottom half also takes is taken with spin_lock_irq everywhere else. Ranks are acquired in rising
- * order; debug builds check that. Nothing sleeps under a spin lock. Mutexes sleep (worlds only),
- * outside every spin lock. On the host both are checked no-ops.
+ * order; debug builds check that. To wait for a spin lock that the same CPU holds, or a mutex that
+ * the same world holds, is a panic in every build. Nothing sleeps under a spin lock. Mutexes sleep
+ * (worlds only), outside every spin lock. On the host both are checked no-ops.
  */
 #ifndef VMK_LOCK_H
 #define VMK_LOCK_H
@@ -34,7 +35,7 @@ enum lock_rank {
 struct spinlock {
 	uint32_t next, serving; /* ticket lock */
 	uint16_t rank;
-	int16_t cpu; /* holder, -1 when free; debug */
+	int16_t cpu; /* holder; -1: free, or taken raw */
 	const char *name;
 };
 #define SPINLOCK_INIT(n, r)                         \
@@ -51,6 +52,10 @@ uint64_t __must_check spin_lock_irq(struct spinlock *l);
 void spin_unlock_irq(struct spinlock *l, uint64_t flags);
 bool spin_held(const struct spinlock *l); /* by this CPU */
 
+/* The world stays on this CPU in between. They nest, with each other and with spin locks. */
+void preempt_disable(void);
+void preempt_enable(void);
+
 /*
  * The same lock without function calls, for the hottest paths: interrupts are off already and stay
  * off, so nothing can preempt the holder. Debug builds do not check its rank.
@@ -66,6 +71,13 @@ static inline void spin_unlock_raw(struct spinlock *l)
 {
 	store_release(&l->serving, l->serving + 1);
 }
+
+/*
+ * Debug builds: the list of locks that a CPU holds, lock_cpu_size() zeroed bytes, set before it
+ * starts; the boot CPU has one of its own. In other builds the size is 0.
+ */
+size_t lock_cpu_size(void);
+void lock_init_cpu(unsigned cpu, void *memory);
 
 struct world;
 struct mutex {

@@ -32,6 +32,7 @@ struct pci_dev {
 	void *bar_va[PCI_BARS];
 	struct pci_irqs *irqs;
 	struct list link; /* all functions, in bus order */
+	unsigned index;   /* in that list; steady within a pci_for_each, a removal lowers it */
 };
 #define to_pci(d) container_of(d, struct pci_dev, dev)
 
@@ -65,6 +66,7 @@ int __must_check pci_irq_setup(struct pci_dev *p, unsigned want);
 int __must_check pci_irq_attach(struct pci_dev *p, unsigned i, int cpu, irq_handler fn, void *arg);
 void pci_irq_teardown(struct pci_dev *p);
 
+/* In worlds; fn may sleep, but neither walk again nor attach or forget a function. */
 void pci_for_each(void (*fn)(struct pci_dev *p, void *arg), void *arg);
 void pci_scan(void);   /* boot: find everything */
 void pci_attach(void); /* boot: bind through the HCL; a world */

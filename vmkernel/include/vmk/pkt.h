@@ -6,6 +6,7 @@
  */
 #ifndef VMK_PKT_H
 #define VMK_PKT_H
+#include "abi/net.h"
 #include "vmk/dma.h"
 #include "vmk/list.h"
 
@@ -64,10 +65,9 @@ enum uplink_caps {
 	UPLINK_VLAN = 16
 };
 
-struct uplink_stats {
-	uint64_t rx_packets, rx_bytes, rx_dropped, rx_errors, rx_multicast, rx_broadcast,
-		rx_length_errors, rx_crc_errors, rx_no_buffer;
-	uint64_t tx_packets, tx_bytes, tx_dropped, tx_errors, tx_multicast, tx_broadcast;
+/* What the hardware or the driver refused; none of it is in the counters. */
+struct uplink_errors {
+	uint64_t rx, rx_length, rx_crc, rx_no_buffer, tx;
 };
 
 struct uplink {
@@ -82,7 +82,8 @@ struct uplink {
 	struct device *device;
 	const struct uplink_ops *ops;
 	void *drvdata;
-	struct uplink_stats stats;
+	struct ctl_net_counters stats;
+	struct uplink_errors errors;
 	/* Set by the owner (net/uplink.c) before set_up: receive, in the driver's bottom half. */
 	void (*rx)(struct uplink *u, struct pkt *p); /* takes the packet */
 	void (*link_changed)(struct uplink *u);

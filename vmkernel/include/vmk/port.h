@@ -49,12 +49,6 @@ struct port_attr {
 	void *arg;
 };
 
-/* From the client's side: rx is what it was given, tx what it sent. */
-struct port_stats {
-	uint64_t rx_packets, rx_bytes, rx_multicast, rx_broadcast, rx_dropped;
-	uint64_t tx_packets, tx_bytes, tx_multicast, tx_broadcast, tx_dropped;
-};
-
 /* Worlds only. 0, -ENOENT (no such group), -EINVAL (MAC is zero or multicast), -ENOSPC, -ENOMEM. */
 int __must_check port_open(const struct port_attr *attr, struct port **out);
 /* When it returns, no op runs and none will. A world, no locks. */
@@ -76,5 +70,6 @@ void port_set_connected(struct port *p, bool on);
 bool port_link_up(const struct port *p);
 unsigned port_mtu(const struct port *p); /* of its switch */
 uint32_t port_id(const struct port *p);
-void port_stats_get(const struct port *p, struct port_stats *s);
+/* From the client's side: rx is what it was given, tx what it sent. */
+void port_stats_get(const struct port *p, struct ctl_net_counters *s);
 #endif

@@ -126,8 +126,12 @@ int __must_check socket_file(struct socket *s, uint32_t flags, struct file **out
 struct socket *socket_of(struct file *f); /* NULL when it is not one: -ENOTSOCK */
 /* Appends a control message; MSG_CTRUNC if there is no room for all of it. */
 void socket_put_cmsg(struct sock_msg *m, int level, int type, const void *data, uint32_t n);
-/* Interfaces and routes (ip/ifioctl.c), for any socket. -ENOTTY for the unknown. */
-long inet_ioctl(struct socket *s, unsigned cmd, uva_t arg);
+/*
+ * Requests about interfaces and routes (SIOCGIFCONF, SIOCADDRT ...), which as on Linux a socket of
+ * any family serves for: libc takes one of AF_UNIX. The stack registers its answer once at boot;
+ * fs/socket.c asks it for what the family's own ioctl does not know.
+ */
+void socket_register_ioctl(long (*interfaces)(unsigned cmd, uva_t arg));
 /* Absolute deadline of a blocking call that starts now, from rcv_timeout or snd_timeout. */
 ns_t socket_deadline(ns_t timeout);
 

@@ -30,12 +30,13 @@ struct tty_port {
 
 int __must_check tty_port_add(struct tty_port *p); /* after fs_init(); the port stays for good */
 void tty_port_input(struct tty_port *p, const char *s, size_t n); /* any context; drops when full */
-void tty_port_hangup(struct tty_port *p);                         /* carrier lost; any context */
-void tty_port_resize(struct tty_port *p, uint16_t rows, uint16_t cols); /* any context */
 /* /dev/console is this port; the first port until it is chosen. */
 void tty_console_select(struct tty_port *p);
 
-/* For user/: a session leader has ended: its terminal hangs up and is free again. */
+/* Terminals on the host's consoles (fs/console_port.c): once, after fs_init(). */
+void console_port_init(void);
+
+/* A session leader has ended: its terminal hangs up and is free again. */
 void tty_session_end(int sid);
 /* Device number and foreground group of the session's terminal; 0 and -1 when it has none. */
 void tty_session_info(int sid, uint64_t *rdev, int *pgrp);

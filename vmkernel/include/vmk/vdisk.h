@@ -36,11 +36,14 @@ void vdisk_close(struct vdisk *d); /* nothing is in flight any more */
 const struct blk_limits *vdisk_limits(const struct vdisk *d);
 void vdisk_submit(struct vdisk *d, struct vdisk_req *r);
 
-/* Who knows paths: set once, by the file system. held keeps the file open until close(held). */
+/*
+ * How a path becomes a file: set once, by the file system above. *handle keeps the file open until
+ * close(handle).
+ */
 struct ds_file;
 struct vdisk_source {
-	int (*open)(const char *path, bool read_only, struct ds_file **f, void **held);
-	void (*close)(void *held);
+	int (*open)(const char *path, bool read_only, struct ds_file **f, void **handle);
+	void (*close)(void *handle);
 };
 void vdisk_set_source(const struct vdisk_source *s);
 #endif

@@ -32,10 +32,11 @@ void vm_status(struct vm *vm, struct vm_status *s);
 unsigned vm_exit_counts(struct vm *vm, struct vm_exit_count *c, unsigned max);
 int __must_check vm_set_sched(struct vm *vm, const struct vm_sched *s);
 void vm_power_button(struct vm *vm);
-/* 0, 1: the serial ports; from 2: the console devices in their order. NULL: there are fewer. */
+/*
+ * Below VM_SERIAL_PORTS: the serial ports; from there on the console devices in their order. NULL:
+ * there are fewer.
+ */
 struct vconsole *vm_console(struct vm *vm, unsigned index);
-/* Returns when the VM is no longer RUNNING. */
-void vm_wait(struct vm *vm);
 
 /* For device models. Any context. */
 struct gmem *vm_gmem(struct vm *vm);
@@ -49,7 +50,7 @@ void vm_request_end(struct vm *vm, enum vm_state state, uint32_t exit_code, cons
 /* Tells of changes of state; set once, by the control server. */
 void vm_set_state_hook(void (*fn)(const struct vm_event *e));
 
-/* Boot: back ends of this CPU are found and enabled; vmimage= is started. */
+/* Boot: finds the back end that fits these CPUs and enables it on all of them. */
 void vmm_init(void);
 const char *vmm_backend(void); /* its name in the compatibility list, "" without one */
 #endif

@@ -9,7 +9,7 @@
 #define VMK_VSWITCH_H
 #include "vmk/port.h"
 
-struct file;
+struct waitq;
 
 enum {
 	NET_NAME_MAX = 64,
@@ -48,17 +48,17 @@ int __must_check portgroup_set_vlan(const char *name, unsigned vlan);
 int __must_check portgroup_policy_set(const char *name, const struct net_policy *p);
 
 /*
- * net/uplink.c tells of NICs (uplink_watch): added after the name is given (it takes over rx,
- * link_changed and owner, and sets the NIC up), removed before it goes: when that returns, no xmit
- * of ours runs. Worlds.
+ * Frames that pass a port ("port:ID") or an uplink (its name), as a pcap stream in a ring with one
+ * reader. snap: bytes kept of a frame, 0 all. What the reader is too slow for is dropped and
+ * counted. start and stop: worlds. -ENOENT: no such port or uplink.
  */
-void vswitch_nic_added(struct uplink *u);
-void vswitch_nic_removed(struct uplink *u);
-
-/*
- * Frames that pass a port ("port:ID") or an uplink (its name), as a pcap stream to read from a file
- * that can be polled. snap: bytes kept of a frame, 0 all. What the reader is too slow for is
- * dropped and counted.
- */
-int __must_check capture_open(const char *what, unsigned snap, struct file **out);
+struct capture;
+int __must_check capture_start(const char *what, unsigned snap, struct capture **out);
+void capture_stop(struct capture *c);
+/* The oldest bytes that lie in one piece, 0 when there are none; consume gives their room back. */
+size_t capture_peek(struct capture *c, const uint8_t **data);
+void capture_consume(struct capture *c, size_t n);
+bool capture_live(const struct capture *c); /* false: its port or uplink is gone */
+/* Woken when bytes come and when the port or uplink goes. */
+struct waitq *capture_waitq(struct capture *c);
 #endif

@@ -89,7 +89,7 @@ void world_yield(void);
 void world_sleep_until(ns_t deadline);
 bool world_need_resched(void); /* this CPU wants to switch: long loops call world_yield */
 void world_times_get(const struct world *w, struct world_times *t);
-/* fn for every world, under the list's lock: fn must not sleep. */
+/* fn for every world, under the list's spin lock: fn must neither sleep nor look for a world. */
 void world_for_each(void (*fn)(struct world *w, void *arg), void *arg);
 
 int __must_check group_create(struct group *parent, const char *name, const struct sched_params *p,
@@ -104,11 +104,10 @@ struct group_info {
 	ns_t used; /* by all worlds below, those that have ended too */
 	const char *name;
 };
-/* fn for every group, after the groups in it, under the tree's lock: fn must not sleep. */
+/*
+ * For every group, after the groups in it, under the tree's spin lock: fn must not sleep or walk.
+ */
 void group_for_each(void (*fn)(const struct group_info *g, void *arg), void *arg);
 /* 0, -ENOENT, or -EINVAL for the root and for values that contradict each other. */
 int __must_check group_set_by_id(uint32_t id, const struct sched_params *p);
-
-void preempt_disable(void);
-void preempt_enable(void);
 #endif

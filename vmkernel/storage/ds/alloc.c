@@ -16,31 +16,35 @@ STAT(no_space, "datastore.no_space", "requests for a block that found none");
 
 static int by_block(const struct tree_node *a, const struct tree_node *b)
 {
-	uint64_t x = tree_entry(a, struct ds_held, node)->block;
-	uint64_t y = tree_entry(b, struct ds_held, node)->block;
+	uint64_t x = tree_entry(a, struct ds_busy, node)->block;
+	uint64_t y = tree_entry(b, struct ds_busy, node)->block;
 
 	return x < y ? -1 : x > y;
 }
 
 static int side(const struct tree_node *n, const void *key)
 {
-	uint64_t x = tree_entry(n, struct ds_held, node)->block, y = *(const uint64_t *)key;
+	uint64_t x = tree_entry(n, struct ds_busy, node)->block, y = *(const uint64_t *)key;
 
 	return x < y ? -1 : x > y;
 }
 
-static struct ds_held *held(const struct ds *ds, uint64_t block)
+static struct ds_busy *busy_find(const struct ds *ds, uint64_t block)
 {
-	struct tree_node *n = tree_lower(&ds->held, side, &block);
-	struct ds_held *h = n ? tree_entry(n, struct ds_held, node) : NULL;
+	struct tree_node *n = tree_lower(&ds->busy, side, &block);
+	struct ds_busy *h = n ? tree_entry(n, struct ds_busy, node) : NULL;
 
 	return h && h->block == block ? h : NULL;
 }
 
-static int hold(struct ds *ds, uint64_t block, uint64_t sequence)
+static int busy_add(struct ds *ds, uint64_t block, uint64_t sequence)
 {
-	struct ds_held *h = kzalloc(sizeof(*h));
+	struct ds_busy *h = kzalloc(sizeof(*h));
 
+	/*
+	 * Without the entry a freed block could be reused too early: the volume has to stop
+	 * changing.
+	 */
 	if (!h)
 		return sequence == DS_RESERVED
 		               ? -ENOMEM
@@ -50,13 +54,13 @@ static int hold(struct ds *ds, uint64_t block, uint64_t sequence)
 	list_init(&h->link);
 	if (sequence != DS_RESERVED)
 		list_push_back(&ds->freed, &h->link);
-	tree_insert(&ds->held, &h->node);
+	tree_insert(&ds->busy, &h->node);
 	return 0;
 }
 
-static void let_go(struct ds *ds, struct ds_held *h)
+static void busy_remove(struct ds *ds, struct ds_busy *h)
 {
-	tree_remove(&ds->held, &h->node);
+	tree_remove(&ds->busy, &h->node);
 	list_remove(&h->link);
 	kfree(h);
 }
@@ -76,6 +80,10 @@ static int count_used(struct ds *ds, uint64_t block, int change)
 	err = ds_page_get(ds, ds->super.state_page, DS_STATE, &st);
 	if (err)
 		goto put_s2;
+	/*
+	 * All three pages are at hand before the first is changed: the sums never disagree with
+	 * each other because one could not be read.
+	 */
 	ds_page_dirty(ds, s1);
 	ds_page_dirty(ds, s2);
 	ds_page_dirty(ds, st);
@@ -105,6 +113,10 @@ int ds_block_refs(struct ds *ds, uint64_t block, unsigned *refs)
 	return 0;
 }
 
+/*
+ * Changes a block's reference count within the caller's step, and the sums above it when the block
+ * becomes used or free.
+ */
 int ds_block_ref(struct ds *ds, uint64_t block, int change)
 {
 	struct ds_page *p;
@@ -115,8 +127,13 @@ int ds_block_ref(struct ds *ds, uint64_t block, int change)
 		return err;
 	if ((int)old + change < 0 || (int)old + change > UINT16_MAX)
 		return ds_damaged(ds, "block %lu: reference count %u%+d", block, old, change);
+	/*
+	 * Registered as busy before the count falls, and before anything is dirtied: the allocator
+	 * looks at counts that are not durable yet, and must not hand out a block that a crash
+	 * would give back to its old file.
+	 */
 	if ((int)old + change == 0) {
-		err = hold(ds, block, ds->sequence);
+		err = busy_add(ds, block, ds->sequence);
 		if (err)
 			return err;
 	}
@@ -141,8 +158,9 @@ static int find_in_refs(struct ds *ds, uint64_t index, uint64_t from, uint64_t *
 	if (err)
 		return err;
 	err = -ENOSPC;
+	/* The fixed area's counts are 0 in the format; it is skipped by first_block. */
 	for (uint64_t b = MAX(MAX(first, from), ds->first_block); b < end; b++) {
-		if (((struct ds_refs *)p->data)->ref[b % DS_REFS_PER] == 0 && !held(ds, b)) {
+		if (((struct ds_refs *)p->data)->ref[b % DS_REFS_PER] == 0 && !busy_find(ds, b)) {
 			*block = b;
 			err = 0;
 			break;
@@ -172,6 +190,10 @@ static int find_in_sum1(struct ds *ds, uint64_t index, uint64_t from, uint64_t *
 
 		if (room == 0)
 			break;
+		/*
+		 * A refs page that is not full may still have only busy blocks: then -ENOSPC comes
+		 * back and the search goes on.
+		 */
 		if ((refs + 1) * DS_REFS_PER > from && ((struct ds_sum1 *)p->data)->used[i] < room)
 			err = find_in_refs(ds, refs, from, block);
 	}
@@ -188,6 +210,10 @@ static int find(struct ds *ds, uint64_t from, uint64_t *block)
 	if (err)
 		return err;
 	err = -ENOSPC;
+	/*
+	 * sum2 is one page, so a full volume is noticed here and a free block costs three page
+	 * look-ups.
+	 */
 	for (uint64_t i = from / span; i < ds->super.sum1_pages && err == -ENOSPC; i++)
 		if (((struct ds_sum2 *)p->data)->used[i] < capacity(ds, i * span, span))
 			err = find_in_sum1(ds, i, from, block);
@@ -199,12 +225,19 @@ int ds_block_reserve(struct ds *ds, uint64_t *block)
 {
 	int err = find(ds, ds->hint, block);
 
+	/*
+	 * Next fit, which lays files out in rising blocks; once around before the volume counts as
+	 * full.
+	 */
 	if (err == -ENOSPC && ds->hint)
 		err = find(ds, 0, block);
 	if (err == -ENOSPC)
 		stat_inc(no_space);
+	/*
+	 * A reservation lives in memory only: a crash before ds_block_take has allocated nothing.
+	 */
 	if (err == 0)
-		err = hold(ds, *block, DS_RESERVED);
+		err = busy_add(ds, *block, DS_RESERVED);
 	if (err == 0)
 		ds->hint = *block + 1;
 	return err;
@@ -212,10 +245,10 @@ int ds_block_reserve(struct ds *ds, uint64_t *block)
 
 void ds_block_unreserve(struct ds *ds, uint64_t block)
 {
-	struct ds_held *h = held(ds, block);
+	struct ds_busy *h = busy_find(ds, block);
 
 	if (h && h->sequence == DS_RESERVED)
-		let_go(ds, h);
+		busy_remove(ds, h);
 }
 
 int ds_block_take(struct ds *ds, uint64_t block)
@@ -233,30 +266,35 @@ static void discard(struct ds *ds, uint64_t first, uint64_t count)
 
 void ds_freed_release(struct ds *ds)
 {
-	struct ds_held *h, *n;
+	struct ds_busy *h, *n;
 	uint64_t first = 0, count = 0;
 
 	list_for_each_safe(h, n, &ds->freed, link) {
+		/*
+		 * The list is in order of the freeing transactions: the first that is not durable
+		 * ends it.
+		 */
 		if (h->sequence > ds->durable)
 			break;
+		/* Neighbours are given to the device in one discard. */
 		if (h->block != first + count) {
 			discard(ds, first, count);
 			first = h->block;
 			count = 0;
 		}
 		count++;
-		let_go(ds, h);
+		busy_remove(ds, h);
 	}
 	discard(ds, first, count);
 }
 
-void ds_held_init(struct ds *ds)
+void ds_busy_init(struct ds *ds)
 {
-	tree_init(&ds->held, by_block);
+	tree_init(&ds->busy, by_block);
 }
 
-void ds_held_drop(struct ds *ds)
+void ds_busy_drop(struct ds *ds)
 {
-	while (tree_min(&ds->held))
-		let_go(ds, tree_entry(tree_min(&ds->held), struct ds_held, node));
+	while (tree_min(&ds->busy))
+		busy_remove(ds, tree_entry(tree_min(&ds->busy), struct ds_busy, node));
 }

@@ -22,12 +22,17 @@ int ds_damaged(struct ds *ds, const char *fmt, ...)
 {
 	va_list ap;
 
+	/* The first cause is what an administrator needs; what follows it is its consequence. */
 	if (!ds->damage[0]) {
 		va_start(ap, fmt);
 		vmk_vsnprintf(ds->damage, sizeof(ds->damage), fmt, ap);
 		va_end(ap);
 		log_err("%s: %s: read-only from now on", ds->label, ds->damage);
 	}
+	/*
+	 * ds->lock is held by nearly all callers; readers without it (ds_direct) may let one more
+	 * overwrite of mapped data through, which is harmless.
+	 */
 	ds->read_only = true;
 	return -EIO;
 }
@@ -37,6 +42,10 @@ static uint32_t page_crc(void *data)
 	struct ds_head *h = data;
 	uint32_t keep = h->crc, crc;
 
+	/*
+	 * The page is the cache's or ours, and ds->lock keeps others from seeing it with the field
+	 * cleared.
+	 */
 	h->crc = 0;
 	crc = crc32c(0, data, DS_PAGE);
 	h->crc = keep;
@@ -99,6 +108,10 @@ static void discard(struct ds *ds, struct ds_page *p)
 		ds->txn_count--;
 	if (p->behind)
 		ds->behind_count--;
+	/*
+	 * Removing from a list that it is not on does nothing: list_init has made it its own
+	 * neighbour.
+	 */
 	list_remove(&p->dirty);
 	ds->cached--;
 	page_free(va_to_pa(p->data), ORDER_4K);
@@ -110,12 +123,21 @@ static struct ds_page *insert(struct ds *ds, uint64_t page)
 	struct ds_page *p, *old = list_first(&ds->lru, struct ds_page, lru);
 	pa_t pa;
 
+	/*
+	 * One out, one in. With every page pinned, changed or not yet in place there is none to go,
+	 * and the cache grows beyond its size until the next checkpoint; a record holds at most
+	 * DS_RECORD_MAX pages, so that growth is bounded by the journal.
+	 */
 	if (ds->cached >= DS_CACHE_PAGES && old)
 		discard(ds, old);
 	p = kzalloc(sizeof(*p));
 	pa = p ? page_alloc(ORDER_4K, FRAME_KERNEL, ALLOC_ZERO) : PA_NONE;
 	if (pa == PA_NONE) {
 		kfree(p);
+		/*
+		 * A step that stops in its middle must not become durable (see the head of this
+		 * file).
+		 */
 		(void)ds_damaged(ds, "no memory for page %lu", page);
 		return NULL;
 	}
@@ -138,6 +160,7 @@ int ds_page_get(struct ds *ds, uint64_t page, enum ds_type type, struct ds_page 
 		if (((struct ds_head *)p->data)->type != type)
 			return ds_damaged(ds, "page %lu is not of type %u", page, type);
 		p->pins++;
+		/* A pinned page is on no list from which insert() takes. */
 		list_remove(&p->lru);
 		*out = p;
 		return 0;
@@ -151,6 +174,7 @@ int ds_page_get(struct ds *ds, uint64_t page, enum ds_type type, struct ds_page 
 	err = blk_rw_buf(ds->dev, BLK_READ, page << DS_PAGE_SHIFT, p->data, DS_PAGE);
 	if (err)
 		err = ds_damaged(ds, "page %lu could not be read (error %d)", page, -err);
+	/* Such a page gets its head when the first commit seals it. */
 	else if (empty_counts(p->data, type))
 		((struct ds_head *)p->data)->type = type;
 	else if (!ds_sealed(ds, p->data, page, type)) {
@@ -169,6 +193,10 @@ int ds_page_new(struct ds *ds, uint64_t page, enum ds_type type, struct ds_page 
 {
 	struct ds_page *p = lookup(ds, page);
 
+	/*
+	 * The page was freed and is taken again within the cache's memory of it. Its old image may
+	 * still be behind or in the running transaction: the new contents replace it there.
+	 */
 	if (p) {
 		p->pins++;
 		list_remove(&p->lru);
@@ -195,7 +223,15 @@ void ds_page_dirty(struct ds *ds, struct ds_page *p)
 {
 	if (p->in_txn)
 		return;
+	/*
+	 * A step dirties at most DS_RESERVE pages and ds_begin leaves room for as many: a bound on
+	 * our own code, not on what the disk holds.
+	 */
 	ASSERT(ds->txn_count < DS_RECORD_MAX);
+	/*
+	 * It may be behind at the same time: a checkpoint cannot run before the commit (ds_begin),
+	 * so the older image is never written in place with half of the newer change in it.
+	 */
 	p->in_txn = true;
 	list_remove(&p->dirty);
 	list_push_back(&ds->txn_pages, &p->dirty);
@@ -208,6 +244,11 @@ void ds_page_forget(struct ds *ds, uint64_t page)
 
 	if (p) {
 		ASSERT(p->pins == 0);
+		/*
+		 * Also from the running transaction: the page must not be written over whatever
+		 * takes its place. Its older image in the journal is harmless, since a metadata
+		 * block never becomes data (meta.c).
+		 */
 		discard(ds, p);
 	}
 }

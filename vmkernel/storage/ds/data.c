@@ -35,6 +35,10 @@ int ds_lookup(struct ds_file *f, uint64_t index, struct ds_map_entry *e)
 	struct ds_page *ip;
 	int err;
 
+	/*
+	 * A cached entry is valid without the lock: it changes only under ds_file_drain, and the
+	 * caller has entered the gate or holds f->writing.
+	 */
 	if (cached & DS_ALL_WRITTEN) {
 		e->block = cached & ~DS_ALL_WRITTEN;
 		memset(e->written, 0xff, sizeof(e->written));
@@ -69,6 +73,10 @@ static int rw_bytes(struct ds *ds, enum blk_op op, uint64_t at, uint8_t *buf, si
 	err = blk_rw_buf(ds->dev, BLK_READ, start, bounce, span);
 	if (err == 0 && op == BLK_READ)
 		memcpy(buf, bounce + (at - start), n);
+	/*
+	 * The sectors at the edges are read, changed and written back. f->writing keeps a second
+	 * writer out of them meanwhile.
+	 */
 	if (err == 0 && op == BLK_WRITE) {
 		memcpy(bounce + (at - start), buf, n);
 		err = blk_rw_buf(ds->dev, BLK_WRITE, start, bounce, span);
@@ -84,6 +92,7 @@ size_t ds_run_of(const struct ds_map_entry *e, uint64_t off, size_t n, bool *wri
 	*written = piece_written(e, i);
 	while (i < DS_PIECES && piece_written(e, i) == *written)
 		i++;
+	/* off may lie inside a piece: the run ends at a piece's boundary all the same. */
 	return MIN(n, ((size_t)(i - first) << DS_PAGE_SHIFT) - off % DS_PAGE);
 }
 
@@ -114,6 +123,10 @@ static int read_inline(struct ds_file *f, uint64_t off, void *buf, size_t n, boo
 	int err;
 
 	*is_inline = false;
+	/*
+	 * Contents only ever leave the inode, so a file larger than this has a map; that saves the
+	 * lock on the usual path.
+	 */
 	if (f->size > DS_INLINE_MAX)
 		return 0;
 	mutex_lock(&f->ds->lock);
@@ -143,6 +156,7 @@ ssize_t ds_read(struct ds_file *f, uint64_t off, void *buf, size_t n)
 	int err;
 
 	ds_file_enter_wait(f);
+	/* The size is read once, behind the gate: a truncation waits until this read is over. */
 	n = off >= f->size ? 0 : MIN((uint64_t)n, f->size - off);
 	err = n ? read_inline(f, off, buf, n, &is_inline) : 0;
 	while (err == 0 && done < n && !is_inline) {
@@ -155,6 +169,11 @@ ssize_t ds_read(struct ds_file *f, uint64_t off, void *buf, size_t n)
 	return err ? err : (ssize_t)n;
 }
 
+/*
+ * Makes data visible that is on the device already but not yet flushed: one step of the running
+ * transaction. The caller holds ds->lock and f->writing and has entered the file's gate, so neither
+ * the entry nor the size can change under it except by ds_publish itself.
+ */
 int ds_publish(struct ds_file *f, uint64_t off, size_t n, uint64_t fresh)
 {
 	struct ds *ds = f->ds;
@@ -172,15 +191,28 @@ int ds_publish(struct ds_file *f, uint64_t off, size_t n, uint64_t fresh)
 		return err;
 	ds_page_dirty(ds, ip);
 	ino = ip->data;
+	/*
+	 * From here on a failure leaves a half-done step in the running transaction. That is safe,
+	 * because every such failure has marked the volume read-only and a read-only volume commits
+	 * nothing.
+	 */
 	err = ds_map_leaf(ds, ip, index, &leaf, &slot);
 	if (err)
 		goto out;
+	/*
+	 * The size grows in the same transaction as the written bits: after a crash a reader sees
+	 * the whole write or none of it, never a grown file whose end was not written.
+	 */
 	if (off + n > ino->size) {
 		ino->size = off + n;
 		f->size = ino->size;
 	}
 	e = &((struct ds_map *)leaf->data)->entry[slot];
 	ds_page_dirty(ds, leaf);
+	/*
+	 * The reservation turns into a reference in the step that maps the block, so no commit can
+	 * fall between the two and leak the block.
+	 */
 	if (fresh) {
 		err = ds_block_take(ds, fresh);
 		e->block = fresh;
@@ -188,7 +220,15 @@ int ds_publish(struct ds_file *f, uint64_t off, size_t n, uint64_t fresh)
 	}
 	for (unsigned i = first; i <= last && err == 0; i++)
 		e->written[i / 8] |= 1 << i % 8;
+	/*
+	 * The commit flushes the device before it writes its record: a durable map entry never
+	 * points at data that is still in the device's cache.
+	 */
 	ds->new_data = true;
+	/*
+	 * Only now may lock-free readers and writers use the block: before, a piece that nobody
+	 * wrote would have shown what an older file left there.
+	 */
 	if (err == 0 && all_written(e))
 		ds_cache_set(f, index, e->block | DS_ALL_WRITTEN);
 	ds_page_put(ds, leaf);
@@ -211,6 +251,11 @@ static int write_pieces(struct ds_file *f, const struct ds_map_entry *e, uint64_
 
 	if (start == off && span == n)
 		return blk_rw_buf(f->ds->dev, BLK_WRITE, at, (void *)buf, n);
+	/*
+	 * Pieces are marked written as a whole, so the part of the first and last piece that this
+	 * write does not cover goes out with it: the old contents where the piece was written
+	 * before, else zeros (vmalloc clears).
+	 */
 	bounce = vmalloc(span);
 	if (!bounce)
 		return -ENOMEM;
@@ -233,6 +278,10 @@ int ds_reserve(struct ds *ds, uint64_t *block)
 
 	mutex_lock(&ds->lock);
 	err = ds->read_only ? -EROFS : ds_block_reserve(ds, block);
+	/*
+	 * Blocks freed by the running transaction are usable once it is durable: committing it now
+	 * may be all that is missing.
+	 */
 	if (err == -ENOSPC && !list_empty(&ds->freed) && ds_commit(ds) == 0)
 		err = ds_block_reserve(ds, block);
 	mutex_unlock(&ds->lock);
@@ -256,10 +305,15 @@ static int write_block(struct ds_file *f, uint64_t off, const uint8_t *buf, size
 		if (err)
 			return err;
 	}
+	/*
+	 * The data goes to the device without ds->lock. Nobody can see it yet: the pieces are not
+	 * marked written, or the block is not mapped at all.
+	 */
 	err = write_pieces(f, &e, fresh ? fresh : e.block, off, buf, n);
 	mutex_lock(&ds->lock);
 	if (err == 0)
 		err = ds_publish(f, off, n, fresh);
+	/* Does nothing if ds_publish has taken the block already. */
 	if (err && fresh)
 		ds_block_unreserve(ds, fresh);
 	mutex_unlock(&ds->lock);
@@ -275,7 +329,12 @@ int ds_inline_move(struct ds *ds, struct ds_page *ip)
 	unsigned slot;
 	int err;
 
+	/* An empty file needs no block: without the flag it is a file of holes. */
 	if (ino->size == 0) {
+		/*
+		 * The leaf exists: what remains cannot fail short of damage, so the inode may
+		 * change its form.
+		 */
 		ino->flags &= ~DS_INLINE;
 		return 0;
 	}
@@ -286,6 +345,10 @@ int ds_inline_move(struct ds *ds, struct ds_page *ip)
 	err = ds_block_reserve(ds, &block);
 	if (err)
 		goto out;
+	/*
+	 * Data first, then the metadata that publishes it, as in ds_publish. The write sleeps with
+	 * ds->lock held; it is one page, once in a file's life.
+	 */
 	err = blk_rw_buf(ds->dev, BLK_WRITE, block << DS_BLOCK_SHIFT, piece, DS_PAGE);
 	if (err == 0)
 		err = ds_map_leaf(ds, ip, 0, &leaf, &slot);
@@ -325,6 +388,10 @@ static int write_inline(struct ds_file *f, uint64_t off, const void *buf, size_t
 	ino = ip->data;
 	if (!(ino->flags & DS_INLINE))
 		goto put;
+	/*
+	 * Moving the contents out takes a leaf and perhaps a metadata block; a write that stays
+	 * inside the inode takes none and works on a full volume too.
+	 */
 	err = off + n <= DS_INLINE_MAX ? ds_begin(ds) : ds_begin_room(ds);
 	if (err)
 		goto put;
@@ -337,6 +404,7 @@ static int write_inline(struct ds_file *f, uint64_t off, const void *buf, size_t
 		*done = true;
 	} else {
 		err = ds_inline_move(ds, ip);
+		/* The commit took the inode out of the running transaction: it is dirtied again. */
 		if (err == -ENOSPC && !list_empty(&ds->freed) && ds_commit(ds) == 0) {
 			ds_page_dirty(ds, ip);
 			err = ds_inline_move(ds, ip);
@@ -390,6 +458,7 @@ ssize_t ds_write(struct ds_file *f, uint64_t off, const void *buf, size_t n)
 		return err;
 	mutex_lock(&f->writing);
 	ds_file_enter_wait(f);
+	/* f->size is stable here: f->writing is held, and truncation takes it too. */
 	err = f->size <= DS_INLINE_MAX ? write_inline(f, off, buf, n, &in_inode) : 0;
 	if (in_inode)
 		done = n;
@@ -400,6 +469,10 @@ ssize_t ds_write(struct ds_file *f, uint64_t off, const void *buf, size_t n)
 		if (err == 0)
 			done += part;
 	}
+	/*
+	 * Blocks that were written already (ds_allocate) took the path without metadata and did not
+	 * move the size.
+	 */
 	if (done && !in_inode && off + done > f->size) {
 		int end = write_end(f, off + done);
 
@@ -415,6 +488,10 @@ int ds_sync(struct ds *ds)
 	int err;
 
 	mutex_lock(&ds->lock);
+	/*
+	 * Overwrites touch no metadata: with nothing to commit, the device's cache still has to be
+	 * flushed.
+	 */
 	if (ds->read_only)
 		err = -EROFS;
 	else

@@ -34,6 +34,7 @@ static unsigned bucket_bits(uint64_t buckets, uint64_t hash)
 {
 	unsigned bits = log2_floor(buckets);
 
+	/* Buckets below 2^bits that were split in this doubling are told apart by one more bit. */
 	return (hash & ((2ull << bits) - 1)) < buckets ? bits + 1 : bits;
 }
 
@@ -95,6 +96,10 @@ static int locate(struct ds *ds, const struct ds_inode *dir, const char *name, s
 				ds_page_put(ds, p);
 				return ds_damaged(ds, "directory page %lu is torn", page);
 			}
+			/*
+			 * The page stays pinned and ds->lock held, so the place stays valid for the
+			 * caller.
+			 */
 			if (n->hash == hash && n->len == len && memcmp(n->name, name, len) == 0) {
 				*out = p;
 				*place = off;
@@ -148,6 +153,10 @@ static int chain_add(struct ds *ds, uint64_t page, const struct ds_name *n, bool
 		b = p->data;
 		if (b->used + size <= sizeof(b->data))
 			break;
+		/*
+		 * Entries never span pages; the free bytes at the end of each page of a chain are
+		 * lost until the bucket is split.
+		 */
 		if (!b->next) {
 			err = new_bucket(ds, &more);
 			if (err) {
@@ -198,6 +207,10 @@ static ssize_t chain_take(struct ds *ds, uint64_t page, uint8_t *buf, size_t siz
 		memcpy(buf + n, b->data, b->used);
 		n += b->used;
 		ds_page_dirty(ds, p);
+		/*
+		 * The first page keeps its place in the index; the overflow pages are freed and may
+		 * be taken again at once by chain_add, in the same transaction.
+		 */
 		b->used = 0;
 		b->next = 0;
 		memset(b->data, 0, sizeof(b->data));
@@ -227,11 +240,19 @@ static int split(struct ds *ds, struct ds_page *dp)
 		goto out;
 	to = p->page;
 	ds_page_put(ds, p);
+	/*
+	 * With buckets not yet raised, the new bucket is in the tree but no hash leads to it: until
+	 * here an error leaves the table as it was.
+	 */
 	err = ds_index_set(ds, dp, fresh, to);
 	if (err == 0)
 		err = ds_index_get(ds, dir->root, dir->height, old, &from);
 	if (err)
 		goto out;
+	/*
+	 * From here on bucket_of() counts the new bucket, and sends about half of the old one's
+	 * names to it.
+	 */
 	dir->buckets++;
 	n = chain_take(ds, from, buf, CHAIN_MAX);
 	err = n < 0 ? (int)n : 0;
@@ -248,6 +269,10 @@ out:
 	return err;
 }
 
+/*
+ * One step of the caller's transaction, which has room (ds_begin_room): at most a bucket, an
+ * overflow page, a split and the index pages above the new bucket. ds->lock is held.
+ */
 int ds_dir_add(struct ds *ds, uint64_t dir, const char *name, uint64_t inode, uint8_t type)
 {
 	struct {
@@ -264,6 +289,10 @@ int ds_dir_add(struct ds *ds, uint64_t dir, const char *name, uint64_t inode, ui
 	if (err)
 		return err;
 	d = dp->data;
+	/*
+	 * Only -ENOENT goes on. The callers have looked for the name before, under the same lock;
+	 * this keeps the table free of duplicates whatever they do.
+	 */
 	err = locate(ds, d, name, &p, &place);
 	if (err != -ENOENT) {
 		if (err == 0)
@@ -275,6 +304,7 @@ int ds_dir_add(struct ds *ds, uint64_t dir, const char *name, uint64_t inode, ui
 	e.n.hash = ds_hash(name, e.n.len);
 	ds_page_dirty(ds, dp);
 	err = 0;
+	/* The first name of a directory: bucket 0 is the whole table and the root of the tree. */
 	if (!d->buckets) {
 		err = new_bucket(ds, &p);
 		if (err)
@@ -290,6 +320,11 @@ int ds_dir_add(struct ds *ds, uint64_t dir, const char *name, uint64_t inode, ui
 		err = chain_add(ds, page, &e.n, &overflowed);
 	if (err == 0)
 		d->entries++;
+	/*
+	 * Growth follows overflow rather than a load factor. The bucket that is split is the next
+	 * in turn, not the one that overflowed; its turn comes within one doubling, so chains stay
+	 * short on average. The new name is in place before, and is moved with the others.
+	 */
 	if (err == 0 && overflowed)
 		err = split(ds, dp);
 out:
@@ -312,6 +347,10 @@ int ds_dir_remove(struct ds *ds, uint64_t dir, const char *name)
 		size = entry_size(entry_at(b, place)->len);
 		ds_page_dirty(ds, p);
 		ds_page_dirty(ds, dp);
+		/*
+		 * Buckets never shrink or merge: an emptied page waits for new names, and
+		 * ds_dir_free takes it with the directory.
+		 */
 		memmove(b->data + place, b->data + place + size, b->used - place - size);
 		b->used -= size;
 		memset(b->data + b->used, 0, size);
@@ -367,6 +406,11 @@ static int chain_next(struct ds *ds, uint64_t page, uint64_t from, struct ds_nam
 				ds_page_put(ds, p);
 				return ds_damaged(ds, "directory page %lu is torn", page);
 			}
+			/*
+			 * Positions have 63 bits (seekdir gives them to user space as a signed
+			 * number): hashes that differ in their top bit only share one, and of those
+			 * names one could be skipped in a walk.
+			 */
 			key = reverse(n->hash) >> 1;
 			if (key >= from && (!found || key < least)) {
 				found = 1;
@@ -399,6 +443,10 @@ int ds_dir_walk(struct ds *ds, uint64_t dir, uint64_t *pos,
 	d = dp->data;
 	while (d->buckets && *pos < end) {
 		uint64_t hash = reverse(*pos << 1), page;
+		/*
+		 * In bit-reversed order a split puts both halves of a bucket where the bucket was,
+		 * so a walk that sleeps between calls neither repeats nor misses a name that stays.
+		 */
 		unsigned bits = bucket_bits(d->buckets, hash);
 		struct ds_name n;
 
@@ -408,6 +456,10 @@ int ds_dir_walk(struct ds *ds, uint64_t dir, uint64_t *pos,
 		if (err < 0)
 			break;
 		if (err == 0) { /* on to the next bucket in this order */
+			/*
+			 * The next position whose upper `bits` bits differ: all hashes of this
+			 * bucket share them.
+			 */
 			*pos = bits ? ((*pos >> (63 - bits)) + 1) << (63 - bits) : end;
 			continue;
 		}
@@ -435,6 +487,10 @@ static int free_index(struct ds *ds, uint64_t page, unsigned height)
 
 		if (*child == 0)
 			continue;
+		/*
+		 * The recursion is as deep as the tree is high. Its ds_begin may commit in between:
+		 * child is cleared at once, so the tree on disk never points at a freed page.
+		 */
 		err = free_index(ds, *child, height - 1);
 		ds_page_dirty(ds, p);
 		*child = 0;
@@ -469,6 +525,11 @@ int ds_dir_free(struct ds *ds, struct ds_page *ino_page)
 	while (d->buckets && err == 0) {
 		uint64_t page;
 
+		/*
+		 * One bucket a step, the last first, with buckets lowered in the same transaction:
+		 * at each commit the directory is a smaller, valid one, and the mount goes on from
+		 * there.
+		 */
 		err = ds_begin(ds);
 		if (err == 0)
 			err = ds_index_get(ds, d->root, d->height, d->buckets - 1, &page);

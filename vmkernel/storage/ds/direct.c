@@ -17,6 +17,10 @@ static bool place(const struct ds_file *f, uint64_t off, uint64_t len, uint64_t 
 	uint64_t first = off >> DS_BLOCK_SHIFT, last = (off + len - 1) >> DS_BLOCK_SHIFT;
 	uint64_t entry = ds_cached(f, first);
 
+	/*
+	 * Adding to an entry adds to its block number: DS_ALL_WRITTEN is the top bit, so neighbours
+	 * on the device compare equal.
+	 */
 	for (uint64_t i = first; i <= last; i++)
 		if (!(entry & DS_ALL_WRITTEN) || ds_cached(f, i) != entry + (i - first))
 			return false;
@@ -28,8 +32,15 @@ bool ds_direct(struct ds_file *f, struct blk_req *r, uint64_t off)
 {
 	if (off + r->len > f->size ||
 	    (r->op != BLK_READ && (READ_ONCE(f->ds->read_only) || READ_ONCE(f->torn))) ||
+	    /*
+	 * read_only and torn are read without the lock: a request that slips past a change still
+	 * overwrites only a mapped, written block of this file.
+	 */
 	    !ds_file_enter(f))
 		return false;
+	/*
+	 * Behind the gate, so that the entries stay what they are until done calls ds_file_leave.
+	 */
 	if (!place(f, off, r->len, &r->offset)) {
 		ds_file_leave(f);
 		return false;
@@ -43,6 +54,10 @@ bool ds_direct_flush(struct ds_file *f, struct blk_req *r)
 	struct ds *ds = f->ds;
 	bool clean;
 
+	/*
+	 * The caller may be a vCPU and must not sleep. Whoever has the lock may be changing
+	 * metadata, so the slow path would have to look anyway.
+	 */
 	if (!mutex_trylock(&ds->lock))
 		return false;
 	clean = !ds->read_only && !ds->txn_count;
@@ -65,6 +80,7 @@ struct transfer {
 /* Moves the next n bytes of the list behind the `count` pieces that part has; the new count. */
 static unsigned take(struct transfer *t, uint64_t n, unsigned count)
 {
+	/* part has room for every piece of the caller's list and two of padding. */
 	while (n) {
 		uint32_t step = (uint32_t)MIN(n, (uint64_t)(t->sg->len - t->skip));
 
@@ -130,6 +146,10 @@ static int write_data(struct transfer *t, const struct ds_map_entry *e, uint64_t
 	unsigned count = 0;
 	int err;
 
+	/*
+	 * Only the first and the last piece can be covered in part; whether they were written
+	 * before decides what is around the data on the device.
+	 */
 	(void)ds_run_of(e, off, n, &head);
 	(void)ds_run_of(e, off + n - 1, 1, &tail);
 	before = head ? 0 : off % DS_PAGE;
@@ -150,6 +170,10 @@ static bool written_through(const struct ds_map_entry *e, uint64_t off, uint64_t
 	return ds_run_of(e, off, n, &written) == n && written;
 }
 
+/*
+ * One block's part of a write; f->writing is held and the gate entered. As in write_block (data.c):
+ * data first, then the metadata that publishes it.
+ */
 static int write_part(struct transfer *t, uint64_t off, uint64_t n)
 {
 	struct ds_file *f = t->f;
@@ -159,6 +183,10 @@ static int write_part(struct transfer *t, uint64_t off, uint64_t n)
 
 	if (err)
 		return err;
+	/*
+	 * All written already, but not all of the block, or not in one run with its neighbours: no
+	 * metadata changes.
+	 */
 	if (written_through(&e, off, n))
 		return blk_rw(f->ds->dev, BLK_WRITE, on_device(e.block, off), t->part,
 		              take(t, n, 0));
@@ -186,10 +214,12 @@ int ds_rw_sg(struct ds_file *f, enum blk_op op, uint64_t off, const struct sg *s
 
 	if (write && f->ds->read_only)
 		return -EROFS;
+	/* Before f->writing is taken: ds_truncate takes it. */
 	if (write)
 		err = ds_file_mend(f);
 	if (err)
 		return err;
+	/* Two more than the caller has: zeros in front of and behind the data. */
 	t.part = kmalloc((count + 2) * sizeof(*t.part));
 	if (!t.part)
 		return -ENOMEM;
@@ -212,6 +242,10 @@ int ds_rw_sg(struct ds_file *f, enum blk_op op, uint64_t off, const struct sg *s
 	return err;
 }
 
+/*
+ * Unwritten pieces and holes read as zeros already: only written runs are zeroed on the device. The
+ * map stays, so nothing is committed.
+ */
 int ds_zero(struct ds_file *f, uint64_t off, uint64_t len)
 {
 	int err = f->ds->read_only ? -EROFS : 0;
@@ -226,6 +260,10 @@ int ds_zero(struct ds_file *f, uint64_t off, uint64_t len)
 		err = ds_lookup(f, off >> DS_BLOCK_SHIFT, &e);
 		if (err)
 			break;
+		/*
+		 * Under f->writing no piece changes between this look and the write; lock-free
+		 * writers touch only blocks that are written throughout.
+		 */
 		n = ds_run_of(&e, off, n, &written);
 		if (written)
 			err = blk_range(f->ds->dev, BLK_WRITE_ZEROES, on_device(e.block, off), n);
@@ -259,6 +297,10 @@ static int unmap_leaf(struct ds_file *f, uint64_t *index, uint64_t end)
 		err = ds_index_get(ds, ino->root, ino->height, *index / DS_MAP_PER, &child);
 	if (err == 0 && child) {
 		ds_page_dirty(ds, ip);
+		/*
+		 * The leaf exists (child is set), so this allocates nothing: ds_begin without room
+		 * is enough, and a full volume can be emptied.
+		 */
 		err = ds_map_leaf(ds, ip, *index, &leaf, &slot);
 	}
 	if (err == 0 && child) {
@@ -268,6 +310,10 @@ static int unmap_leaf(struct ds_file *f, uint64_t *index, uint64_t end)
 
 			if (!e->block)
 				continue;
+			/*
+			 * Before the block is freed. The file is drained, so nobody has looked the
+			 * entry up and not yet submitted.
+			 */
 			ds_cache_set(f, i, 0);
 			err = ds_block_ref(ds, e->block, -1);
 			memset(e, 0, sizeof(*e));

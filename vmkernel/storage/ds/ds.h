@@ -21,26 +21,29 @@
 #include "vmk/tree.h"
 #include "vmk/wait.h"
 
-enum { DS_HASH = 1024, DS_CACHE_PAGES = 8192, DS_RESERVE = 150 /* pages one step may dirty */ };
+/*
+ * DS_RESERVE: pages that one step (ds_begin to the next ds_begin or ds_commit) may dirty at most.
+ */
+enum { DS_HASH = 1024, DS_CACHE_PAGES = 8192, DS_RESERVE = 150 };
 
 struct ds_page {
 	struct list hash, lru, dirty;
 	uint64_t page;
 	uint32_t pins;
 	bool in_txn; /* changed by the running transaction */
-	bool behind; /* committed, not yet in place */
+	bool behind; /* committed to the journal, not yet written to its place */
 	void *data;
 };
 
 /*
- * A block that must not be handed out though its count is 0: freed by a transaction that is not
- * durable yet, or reserved for data that is being written and not published yet.
+ * A block that must not be allocated although its count is 0: freed by a transaction that is not
+ * durable yet, or reserved for data that is being written and not yet published.
  */
-struct ds_held {
+struct ds_busy {
 	struct tree_node node; /* by block */
 	struct list link;      /* freed: in order of sequence */
 	uint64_t block;
-	uint64_t sequence; /* of the freeing transaction; reserved: DS_RESERVED */
+	uint64_t sequence; /* of the freeing transaction, or DS_RESERVED */
 };
 #define DS_RESERVED UINT64_MAX
 
@@ -69,7 +72,7 @@ struct ds {
 	uint8_t *record; /* (DS_RECORD_MAX + 1) pages */
 
 	/* alloc.c */
-	struct tree held;
+	struct tree busy;
 	struct list freed;
 	uint64_t hint;
 
@@ -82,7 +85,7 @@ int __must_check ds_page_get(struct ds *ds, uint64_t page, enum ds_type type, st
 int __must_check ds_page_new(struct ds *ds, uint64_t page, enum ds_type type, struct ds_page **out);
 void ds_page_put(struct ds *ds, struct ds_page *p);
 void ds_page_dirty(struct ds *ds, struct ds_page *p); /* before changing it */
-void ds_page_forget(struct ds *ds, uint64_t page);    /* freed: its contents are worth nothing */
+void ds_page_forget(struct ds *ds, uint64_t page);    /* freed: its contents no longer matter */
 void ds_cache_drop(struct ds *ds);
 void ds_seal(struct ds *ds, void *data, uint64_t page, enum ds_type type, uint64_t txn);
 bool ds_sealed(const struct ds *ds, const void *data, uint64_t page, enum ds_type type);
@@ -95,21 +98,25 @@ int __must_check ds_begin(struct ds *ds);  /* makes room for DS_RESERVE pages; -
 int __must_check ds_commit(struct ds *ds); /* everything changed so far is durable afterwards */
 int __must_check ds_checkpoint(struct ds *ds);
 
-/* alloc.c: blocks. A reserved block is nobody's until ds_block_take in the step that maps it. */
+/*
+ * alloc.c: blocks. A reservation is in memory only; ds_block_take, in the step that maps it,
+ * counts.
+ */
 int __must_check ds_block_reserve(struct ds *ds, uint64_t *block); /* -ENOSPC */
 void ds_block_unreserve(struct ds *ds, uint64_t block);
 int __must_check ds_block_take(struct ds *ds, uint64_t block);
 int __must_check ds_block_ref(struct ds *ds, uint64_t block, int change); /* frees at 0 */
 int __must_check ds_block_refs(struct ds *ds, uint64_t block, unsigned *refs);
 void ds_freed_release(struct ds *ds); /* after a commit: durable ones may be used again */
-void ds_held_init(struct ds *ds);
-void ds_held_drop(struct ds *ds); /* at unmount */
+void ds_busy_init(struct ds *ds);
+void ds_busy_drop(struct ds *ds); /* at unmount */
 
 /* meta.c: single metadata pages */
 int __must_check ds_meta_alloc(struct ds *ds, uint64_t *page);
 int __must_check ds_meta_free(struct ds *ds, uint64_t page);
 /*
- * ds_begin, with all the pages at hand that one step may take: only here is a full volume noticed.
+ * ds_begin, and enough free metadata pages for one step, so that a step never meets a full volume
+ * in its middle. -ENOSPC.
  */
 int __must_check ds_begin_room(struct ds *ds);
 
@@ -120,7 +127,8 @@ int __must_check ds_map_get(struct ds *ds, const struct ds_inode *ino, uint64_t 
 int __must_check ds_map_leaf(struct ds *ds, struct ds_page *ino_page, uint64_t index,
                              struct ds_page **leaf, unsigned *slot);
 /*
- * Frees up to `budget` leaves of blocks from index first on, the highest first; *more: call again.
+ * Frees the blocks of up to `budget` leaves at or behind index `first`, highest first. *more: the
+ * budget ran out, call again in the next transaction.
  */
 int __must_check ds_map_cut(struct ds *ds, struct ds_page *ino_page, uint64_t first,
                             unsigned budget, bool *more);
@@ -198,7 +206,7 @@ ssize_t ds_write(struct ds_file *f, uint64_t off, const void *buf, size_t n);
 int __must_check ds_sync(struct ds *ds);
 /* Moves inline contents into a block, as a step of the caller's transaction. */
 int __must_check ds_inline_move(struct ds *ds, struct ds_page *ino_page);
-/* The map's word on block `index`; shared ones (refs > 1) are never cached as written. */
+/* The map entry of block `index`, from the cache when all of the block is written. */
 int __must_check ds_lookup(struct ds_file *f, uint64_t index, struct ds_map_entry *e);
 /* Bytes from off to the end of the run of pieces that are alike (written or not), at most n. */
 size_t ds_run_of(const struct ds_map_entry *e, uint64_t off, size_t n, bool *written);

@@ -29,6 +29,10 @@ int ds_inode_create(struct ds *ds, uint32_t mode, struct ds_page **out)
 
 	if (err)
 		return err;
+	/*
+	 * Failing from here on leaks the page, but only on a volume that is read-only by then and
+	 * never commits it.
+	 */
 	err = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
 	if (err)
 		return err;
@@ -38,6 +42,10 @@ int ds_inode_create(struct ds *ds, uint32_t mode, struct ds_page **out)
 
 		ds_page_dirty(ds, sp);
 		ino = (*out)->data;
+		/*
+		 * The page number of a deleted inode is reused; the generation tells handles to the
+		 * old file from the new one.
+		 */
 		ino->generation = state->generation++;
 		state->inodes++;
 		ino->mode = mode;
@@ -76,6 +84,10 @@ static int orphan_remove(struct ds *ds, struct ds_page *ip)
 
 	if (err)
 		return err;
+	/*
+	 * The list is singly linked and starts in the state page: `link` is the pointer that leads
+	 * to ip, and p the page that holds it.
+	 */
 	link = &((struct ds_state *)p->data)->orphans;
 	while (*link && *link != ip->page) {
 		uint64_t next = *link;
@@ -114,6 +126,10 @@ static int cut_all(struct ds *ds, struct ds_page *ip, uint64_t first)
 	int err = 0;
 
 	while (more && err == 0) {
+		/*
+		 * Each round is a step of its own: a commit may fall between two, which is why the
+		 * inode must be on the orphan list before the first.
+		 */
 		err = ds_begin(ds);
 		if (err == 0) {
 			ds_page_dirty(ds, ip);
@@ -132,6 +148,10 @@ int ds_inode_destroy(struct ds *ds, uint64_t inode)
 	if (err)
 		return err;
 	ino = ip->data;
+	/*
+	 * Contents go first, in as many transactions as it takes, while the inode is still on the
+	 * orphan list. Only the last step takes it off and frees it, in one transaction.
+	 */
 	if ((ino->mode & 0170000) == 0040000)
 		err = ds_dir_free(ds, ip);
 	else if (!(ino->flags & DS_INLINE))
@@ -174,6 +194,10 @@ static int zero_tail(struct ds *ds, const struct ds_inode *ino)
 	err = blk_rw_buf(ds->dev, BLK_READ, at, buf, DS_PAGE);
 	if (err == 0) {
 		memset(buf + size % DS_PAGE, 0, DS_PAGE - size % DS_PAGE);
+		/*
+		 * In place and without a copy is safe: these bytes lie behind the durable size, and
+		 * a crash has the mount do it again.
+		 */
 		err = blk_rw_buf(ds->dev, BLK_WRITE, at, buf, DS_PAGE);
 		ds->new_data = true;
 	}
@@ -195,6 +219,10 @@ static int cut_pieces(struct ds *ds, struct ds_page *ip)
 	err = ds_map_leaf(ds, ip, ino->size >> DS_BLOCK_SHIFT, &leaf, &slot);
 	if (err)
 		return err;
+	/*
+	 * An unwritten piece reads as zeros, so the pieces behind the end need no write to the
+	 * device. Without this a later growth would show old contents.
+	 */
 	ds_page_dirty(ds, leaf);
 	for (unsigned i = first; i < DS_PIECES; i++)
 		((struct ds_map *)leaf->data)->entry[slot].written[i / 8] &= ~(1 << i % 8);
@@ -208,6 +236,10 @@ static int finish_truncate(struct ds *ds, struct ds_page *ip)
 	struct ds_inode *ino = ip->data;
 	int err = cut_all(ds, ip, DIV_UP(ino->size, (uint64_t)DS_BLOCK));
 
+	/*
+	 * The order matters only within the last transaction: blocks are free, the tail is zero,
+	 * and only then is the flag that would repeat it all cleared.
+	 */
 	if (err == 0)
 		err = ds_begin(ds);
 	if (err == 0)
@@ -223,6 +255,12 @@ static int finish_truncate(struct ds *ds, struct ds_page *ip)
 	return err;
 }
 
+/*
+ * Shrinking takes several transactions. The first sets the new size, DS_TRUNCATING and the place on
+ * the orphan list, and is committed before a block is freed: from there on a crash at any point
+ * leaves a file that ends where it should, and the mount frees the rest. ds->lock and f->writing
+ * are held and the file is drained.
+ */
 static int truncate_locked(struct ds_file *f, uint64_t size)
 {
 	struct ds *ds = f->ds;
@@ -236,6 +274,10 @@ static int truncate_locked(struct ds_file *f, uint64_t size)
 	if (err)
 		return err;
 	ino = ip->data;
+	/*
+	 * An earlier truncation met an error half way. It is finished first: growing now would
+	 * expose what it has not cut off.
+	 */
 	if (ino->flags & DS_TRUNCATING) {
 		err = finish_truncate(ds, ip);
 		if (err == 0)
@@ -245,6 +287,10 @@ static int truncate_locked(struct ds_file *f, uint64_t size)
 	}
 	ds_page_dirty(ds, ip);
 	shrink = size < ino->size;
+	/*
+	 * Inline contents change within this transaction: no orphan list, no second step. The bytes
+	 * behind the end are kept zero, which is what a later growth shows.
+	 */
 	if (ino->flags & DS_INLINE) {
 		if (shrink)
 			memset(ino->data + size, 0, ino->size - size);
@@ -258,11 +304,16 @@ static int truncate_locked(struct ds_file *f, uint64_t size)
 		ino->size = size;
 		ino->mtime = ino->ctime = time_realtime();
 	}
+	/*
+	 * Must be durable before the first block is freed: a freed block may be reused as soon as
+	 * its own transaction is durable, and the old size would still claim it.
+	 */
 	if (err == 0 && ino->flags & DS_TRUNCATING) {
 		err = ds_commit(ds);
 		if (err == 0)
 			err = finish_truncate(ds, ip);
 	}
+	/* Also after an error: the inode's size is what is true, whatever was asked for. */
 	f->size = ino->size;
 out:
 	f->torn = ino->flags & DS_TRUNCATING;
@@ -280,6 +331,10 @@ static void cache_forget(struct ds_file *f, uint64_t first)
 {
 	for (unsigned g = first / DS_CHUNK / DS_CHUNKS; g < DS_GROUPS; g++)
 		for (unsigned c = 0; f->group[g] && c < DS_CHUNKS; c++)
+			/*
+			 * The file is drained: nobody is between reading an entry here and
+			 * submitting to the block that it names.
+			 */
 			for (unsigned i = 0; f->group[g][c] && i < DS_CHUNK; i++)
 				if (((uint64_t)g * DS_CHUNKS + c) * DS_CHUNK + i >= first)
 					WRITE_ONCE(f->group[g][c][i], 0);
@@ -291,9 +346,14 @@ int ds_truncate(struct ds_file *f, uint64_t size)
 
 	if (size > DS_BLOCKS_MAX << DS_BLOCK_SHIFT)
 		return -EFBIG;
+	/*
+	 * In this order everywhere: f->writing, the gate, ds->lock. Writers hold f->writing while
+	 * inside the gate, so taking it first means only lock-free I/O is left to drain.
+	 */
 	mutex_lock(&f->writing);
 	ds_file_drain(f);
 	mutex_lock(&f->ds->lock);
+	/* Includes the block that the new end lies in: its last pieces become unwritten. */
 	cache_forget(f, size >> DS_BLOCK_SHIFT);
 	err = truncate_locked(f, size);
 	mutex_unlock(&f->ds->lock);
@@ -312,6 +372,10 @@ int ds_orphans(struct ds *ds)
 
 		if (err)
 			return err;
+		/*
+		 * Always the first: finishing one takes it off the list. An error ends the walk,
+		 * else the same inode would come again for ever.
+		 */
 		inode = ((struct ds_state *)p->data)->orphans;
 		ds_page_put(ds, p);
 		if (!inode)
@@ -353,6 +417,10 @@ int ds_file_open(struct ds *ds, uint64_t inode, struct ds_file **out)
 		f->inode = inode;
 		f->refs = 1;
 		f->size = ((struct ds_inode *)ip->data)->size;
+		/*
+		 * The mount could not finish a truncation, or a later one failed: the first write
+		 * repairs it (ds_file_mend).
+		 */
 		f->torn = ((struct ds_inode *)ip->data)->flags & DS_TRUNCATING;
 		waitq_init(&f->idle, "datastore file");
 		mutex_init(&f->writing, "datastore file");
@@ -373,6 +441,9 @@ void ds_file_close(struct ds_file *f)
 		return;
 	}
 	list_remove(&f->link);
+	/*
+	 * Off the list of open files first, so that no ds_file_open finds it while its blocks go.
+	 */
 	if (f->unlinked && !ds->read_only && ds_inode_destroy(ds, f->inode) != 0)
 		log_warn("%s: an unlinked file remains until the next mount", ds->label);
 	mutex_unlock(&ds->lock);
@@ -387,6 +458,10 @@ void ds_file_close(struct ds_file *f)
 bool ds_file_enter(struct ds_file *f)
 {
 	__atomic_fetch_add(&f->in_flight, 1, __ATOMIC_SEQ_CST);
+	/*
+	 * Count first, then look; ds_file_drain sets the flag first, then looks at the count. With
+	 * sequentially consistent accesses at least one of the two sees the other.
+	 */
 	if (likely(!__atomic_load_n(&f->draining, __ATOMIC_SEQ_CST)))
 		return true;
 	ds_file_leave(f);
@@ -395,6 +470,7 @@ bool ds_file_enter(struct ds_file *f)
 
 void ds_file_leave(struct ds_file *f)
 {
+	/* Only a drainer sleeps on idle, so the usual path wakes nobody. */
 	if (__atomic_sub_fetch(&f->in_flight, 1, __ATOMIC_SEQ_CST) == 0 &&
 	    __atomic_load_n(&f->draining, __ATOMIC_SEQ_CST))
 		waitq_wake_all(&f->idle);
@@ -414,6 +490,10 @@ void ds_file_resume(struct ds_file *f)
 
 uint64_t ds_cached(const struct ds_file *f, uint64_t index)
 {
+	/*
+	 * Pairs with store_release in ds_cache_set: a table that is seen is seen filled with zeros.
+	 * Tables live as long as the file.
+	 */
 	uint64_t **group = load_acquire(&f->group[index / DS_CHUNK / DS_CHUNKS]);
 	uint64_t *chunk = group ? load_acquire(&group[index / DS_CHUNK % DS_CHUNKS]) : NULL;
 
@@ -424,6 +504,10 @@ void ds_cache_set(struct ds_file *f, uint64_t index, uint64_t entry)
 {
 	uint64_t ***group = &f->group[index / DS_CHUNK / DS_CHUNKS], **chunk;
 
+	/*
+	 * ds->lock is held, so there is one writer; readers come without it. An entry of 0 needs no
+	 * table.
+	 */
 	if (!*group && entry)
 		store_release(group, kzalloc(DS_CHUNKS * sizeof(**group)));
 	if (!*group)

@@ -43,6 +43,7 @@ static int ring_rw(struct ds *ds, enum blk_op op, uint64_t position, void *buf, 
 
 static uint64_t ring_free(const struct ds *ds)
 {
+	/* One page stays free, so that head == tail always means an empty ring. */
 	return ds->ring - 1 - (ds->head + ds->ring - ds->tail) % ds->ring;
 }
 
@@ -56,10 +57,15 @@ static int write_tail(struct ds *ds)
 	t->counter = ds->tail_counter;
 	t->position = ds->tail;
 	t->sequence = ds->tail_sequence;
+	/* ds->record serves as the buffer: no record is being built during a checkpoint. */
 	ds_seal(ds, t, page, type, ds->tail_sequence);
 	return blk_rw_buf(ds->dev, BLK_WRITE, page << DS_PAGE_SHIFT, t, DS_PAGE);
 }
 
+/*
+ * Writes every committed page to its place and empties the journal. Only between transactions: a
+ * page that the running one has changed must not reach its place before the record that covers it.
+ */
 int ds_checkpoint(struct ds *ds)
 {
 	struct ds_page *p, *n;
@@ -72,9 +78,18 @@ int ds_checkpoint(struct ds *ds)
 		if (err)
 			break;
 	}
+	/*
+	 * The tail may move only when the pages are safely in place: a record behind the tail is
+	 * never replayed again.
+	 */
 	if (err == 0)
 		err = blk_flush(ds->dev);
 	if (err == 0) {
+		/*
+		 * Two tails are written in turn, so a torn write of one leaves the other, which
+		 * replays records that are in place already. That is harmless: replay is
+		 * idempotent.
+		 */
 		ds->tail = ds->head;
 		ds->tail_sequence = ds->sequence;
 		err = write_tail(ds);
@@ -83,6 +98,7 @@ int ds_checkpoint(struct ds *ds)
 		err = blk_flush(ds->dev);
 	if (err)
 		return ds_damaged(ds, "metadata could not be written (error %d)", -err);
+	/* Clean from here on, and the cache may drop what nobody has pinned. */
 	list_for_each_safe(p, n, &ds->behind_pages, dirty) {
 		p->behind = false;
 		list_remove(&p->dirty);
@@ -102,6 +118,10 @@ static void fill_record(struct ds *ds)
 
 	memset(rec, 0, DS_PAGE);
 	list_for_each(p, &ds->txn_pages, dirty) {
+		/*
+		 * The images are sealed as they will stand in their places: replay and checkpoint
+		 * write them as they are.
+		 */
 		ds_seal(ds, p->data, p->page, ((struct ds_head *)p->data)->type, ds->sequence);
 		memcpy(image, p->data, DS_PAGE);
 		image += DS_PAGE;
@@ -111,6 +131,11 @@ static void fill_record(struct ds *ds)
 	ds_seal(ds, rec, ds->super.journal_page + TAILS + ds->head, DS_JOURNAL, ds->sequence);
 }
 
+/*
+ * Makes the running transaction durable. Nothing on the volume has changed before the record is
+ * whole; after it, a mount replays it. An error leaves the transaction in memory and the volume
+ * read-only: nobody can tell whether the record is on the device.
+ */
 int ds_commit(struct ds *ds)
 {
 	struct ds_page *p;
@@ -121,9 +146,21 @@ int ds_commit(struct ds *ds)
 		return 0;
 	if (ds->read_only)
 		return -EROFS;
+	/*
+	 * ds_begin keeps a whole record's room free before the first page of a transaction is
+	 * dirtied.
+	 */
 	ASSERT(pages <= ring_free(ds));
+	/*
+	 * The device may reorder writes: data that the record publishes has to be on the medium
+	 * before it.
+	 */
 	if (ds->new_data)
 		err = blk_flush(ds->dev);
+	/*
+	 * The record's pages go out in one or two requests, in any order: its checksums tell a torn
+	 * one.
+	 */
 	if (err == 0) {
 		fill_record(ds);
 		err = ring_rw(ds, BLK_WRITE, ds->head, ds->record, pages);
@@ -142,6 +179,7 @@ int ds_commit(struct ds *ds)
 	ds->txn_count = 0;
 	ds->new_data = false;
 	ds->head = (ds->head + pages) % ds->ring;
+	/* What this transaction freed may be reused from here on. */
 	ds->durable = ds->sequence++;
 	ds_freed_release(ds);
 	return 0;
@@ -153,11 +191,19 @@ int ds_begin(struct ds *ds)
 
 	if (ds->read_only)
 		return -EROFS;
+	/*
+	 * A transaction grows until the next step might not fit its record. The commit falls
+	 * between steps, never inside one.
+	 */
 	if (ds->txn_count + DS_RESERVE > DS_RECORD_MAX) {
 		err = ds_commit(ds);
 		if (err)
 			return err;
 	}
+	/*
+	 * Room for the largest record, taken before the transaction begins: later a checkpoint
+	 * would be too late, since it must not run over pages of the running transaction.
+	 */
 	if (ds->txn_count == 0 && ring_free(ds) < DS_RECORD_MAX + 1)
 		return ds_checkpoint(ds);
 	return 0;
@@ -175,6 +221,7 @@ static int read_tail(struct ds *ds)
 
 		if (err)
 			return err;
+		/* One torn tail is normal after a power cut; the older one then holds. */
 		if (!ds_sealed(ds, t, page, DS_TAIL) || t->position >= ds->ring ||
 		    (found && t->counter < ds->tail_counter))
 			continue;
@@ -194,6 +241,11 @@ static int read_record(struct ds *ds)
 
 	if (err)
 		return err;
+	/*
+	 * The ring is never erased: what follows the last record is an older one, told by its
+	 * sequence, or one that was torn by the crash, told by its checksums. Both mean the end,
+	 * not damage.
+	 */
 	if (!ds_sealed(ds, rec, ds->super.journal_page + TAILS + ds->head, DS_JOURNAL) ||
 	    rec->head.txn != ds->sequence || rec->count == 0 || rec->count > DS_RECORD_MAX)
 		return 0;
@@ -213,6 +265,7 @@ static int replay_record(struct ds *ds)
 		enum ds_type type = ((struct ds_head *)image)->type;
 		int err;
 
+		/* images_crc was right, so this is no torn write: somebody wrote nonsense. */
 		if (rec->page[i] >= ds->blocks * DS_BLOCK_PAGES ||
 		    !ds_sealed(ds, image, rec->page[i], type))
 			return ds_damaged(ds, "journal record %lu holds a bad page", ds->sequence);
@@ -250,5 +303,9 @@ int ds_journal_replay(struct ds *ds)
 	if (count == 0)
 		return 0;
 	log_info("%s: %u transactions replayed", ds->label, count);
+	/*
+	 * Empties the journal at once, so that a crash during the next transaction replays only
+	 * that.
+	 */
 	return ds_checkpoint(ds);
 }

@@ -23,6 +23,7 @@ int ds_index_get(struct ds *ds, uint64_t root, unsigned height, uint64_t i, uint
 {
 	if (height > HEIGHT_MAX)
 		return ds_damaged(ds, "a tree of %u levels", height);
+	/* Beyond what the tree's height reaches there is a hole. */
 	*child = i < reach(height) ? root : 0;
 	while (height && *child) {
 		uint64_t below = reach(--height);
@@ -58,6 +59,10 @@ static int grow(struct ds *ds, struct ds_inode *ino, uint64_t i)
 	while (i >= reach(ino->height)) {
 		if (ino->height == HEIGHT_MAX)
 			return -EFBIG;
+		/*
+		 * The old root becomes child 0 of a page above it. Without a root only the height
+		 * grows: holes need no pages.
+		 */
 		if (ino->root) {
 			uint64_t page;
 			int err = new_index(ds, ino->root, &page);
@@ -71,6 +76,10 @@ static int grow(struct ds *ds, struct ds_inode *ino, uint64_t i)
 	return 0;
 }
 
+/*
+ * Sets child i, with the index pages on the way. The caller has room for them (ds_begin_room), has
+ * dirtied the inode and holds ds->lock.
+ */
 int ds_index_set(struct ds *ds, struct ds_page *ino_page, uint64_t i, uint64_t child)
 {
 	struct ds_inode *ino = ino_page->data;
@@ -81,6 +90,7 @@ int ds_index_set(struct ds *ds, struct ds_page *ino_page, uint64_t i, uint64_t c
 	if (err)
 		return err;
 	height = ino->height;
+	/* The root is child 0 itself; grow() has made sure that i is 0. */
 	if (height == 0) {
 		ino->root = child;
 		return 0;
@@ -103,6 +113,10 @@ int ds_index_set(struct ds *ds, struct ds_page *ino_page, uint64_t i, uint64_t c
 		ds_page_dirty(ds, p);
 		if (height == 0)
 			*slot = child;
+		/*
+		 * The slot is in a page that is dirty and pinned: new_index() may write straight
+		 * into it.
+		 */
 		else if (*slot == 0)
 			err = new_index(ds, 0, slot);
 		at = *slot;
@@ -146,6 +160,10 @@ int ds_map_leaf(struct ds *ds, struct ds_page *ino_page, uint64_t index, struct 
 	err = ds_meta_alloc(ds, &page);
 	if (err)
 		return err;
+	/*
+	 * Linked before it is made: if ds_page_new fails the volume is read-only, and nothing of
+	 * this step is committed.
+	 */
 	err = ds_index_set(ds, ino_page, index / DS_MAP_PER, page);
 	if (err)
 		return err;
@@ -175,6 +193,10 @@ static int cut_leaf(struct cut *c, uint64_t page, uint64_t base, bool *empty)
 	for (unsigned i = 0; i < DS_MAP_PER && err == 0; i++) {
 		if (base + i < c->first || !m->entry[i].block)
 			continue;
+		/*
+		 * A leaf's 100 blocks may lie anywhere, and each may dirty a refs page and two
+		 * sums: that is why a budget counts leaves and DS_RESERVE is above 100.
+		 */
 		ds_page_dirty(c->ds, p);
 		err = ds_block_ref(c->ds, m->entry[i].block, -1);
 		memset(&m->entry[i], 0, sizeof(m->entry[i]));
@@ -206,6 +228,7 @@ static int cut_index(struct cut *c, uint64_t page, unsigned height, uint64_t bas
 	for (unsigned i = DS_INDEX_PER; i-- && err == 0;) {
 		bool gone;
 
+		/* Wholly in front of the cut. */
 		if (!child[i] || base + (i + 1) * span <= c->first)
 			continue;
 		if (!c->budget) {
@@ -214,6 +237,7 @@ static int cut_index(struct cut *c, uint64_t page, unsigned height, uint64_t bas
 		}
 		err = cut_tree(c, child[i], height - 1, base + i * span, &gone);
 		if (err == 0 && gone) {
+			/* Freed and unlinked in one transaction. */
 			ds_page_dirty(c->ds, p);
 			err = ds_meta_free(c->ds, child[i]);
 			child[i] = 0;
@@ -243,6 +267,7 @@ int ds_map_cut(struct ds *ds, struct ds_page *ino_page, uint64_t first, unsigned
 	err = cut_tree(&c, ino->root, ino->height, 0, &empty);
 	if (err)
 		return err;
+	/* The last page of the tree: the caller has dirtied the inode. */
 	if (empty) {
 		uint64_t root = ino->root;
 
@@ -250,6 +275,7 @@ int ds_map_cut(struct ds *ds, struct ds_page *ino_page, uint64_t first, unsigned
 		ino->height = 0;
 		return ds_meta_free(ds, root);
 	}
+	/* With budget left, the walk has seen everything behind `first`. */
 	*more = c.budget == 0;
 	return 0;
 }
@@ -262,6 +288,10 @@ static int next_below(struct ds *ds, uint64_t page, unsigned height, uint64_t ba
                       uint64_t *found)
 {
 	uint64_t span = height ? reach(height - 1) * DS_MAP_PER : 1;
+	/*
+	 * Only the first child on the path can hold blocks in front of `from`; all later ones lie
+	 * behind it.
+	 */
 	uint64_t first = from > base ? (from - base) / span : 0;
 	struct ds_page *p;
 	int err = ds_page_get(ds, page, height ? DS_INDEX : DS_MAP, &p);

@@ -8,6 +8,10 @@
 
 #include "vmk/string.h"
 
+/*
+ * Turns a free block into a metadata block at the head of the list of those with free pages; the
+ * state page is dirty.
+ */
 static int new_block(struct ds *ds, struct ds_state *state)
 {
 	struct ds_page *p;
@@ -17,6 +21,7 @@ static int new_block(struct ds *ds, struct ds_state *state)
 
 	if (err)
 		return err;
+	/* Reserved and taken in one step: no data is written to the block before it is mapped. */
 	err = ds_block_take(ds, block);
 	if (err)
 		return err;
@@ -24,6 +29,7 @@ static int new_block(struct ds *ds, struct ds_state *state)
 	if (err)
 		return err;
 	m = p->data;
+	/* Bit 0 is the page that holds this bitmap. */
 	m->bitmap[0] = 1;
 	m->used = 1;
 	m->listed = 1;
@@ -66,11 +72,15 @@ int ds_meta_alloc(struct ds *ds, uint64_t *page)
 	m = mp->data;
 	ds_page_dirty(ds, mp);
 	i = take_first(m);
+	/* Bit 0 is always taken, so 0 means that no bit was free although the list promised one. */
 	if (i == 0) {
 		err = ds_damaged(ds, "metadata block at page %lu is listed but full", mp->page);
 		goto put;
 	}
 	*page = mp->page + i;
+	/*
+	 * Full blocks are on no list; ds_meta_free puts them back at the head when a page is freed.
+	 */
 	if (m->used == DS_BLOCK_PAGES) {
 		state->meta_free = m->next;
 		m->next = 0;
@@ -103,6 +113,10 @@ int ds_meta_free(struct ds *ds, uint64_t page)
 	ds_page_dirty(ds, mp);
 	m->bitmap[i / 8] &= ~(1 << i % 8);
 	m->used--;
+	/*
+	 * The block was full. It stays on the list from here on even when it becomes empty:
+	 * metadata blocks are never given back.
+	 */
 	if (!m->listed) {
 		struct ds_state *state = sp->data;
 
@@ -112,6 +126,10 @@ int ds_meta_free(struct ds *ds, uint64_t page)
 		state->meta_free = mp->page;
 	}
 	ds_page_put(ds, sp);
+	/*
+	 * Last, since it drops the cached page: the caller holds no pin on it and nothing above may
+	 * fail after it.
+	 */
 	ds_page_forget(ds, page);
 out:
 	ds_page_put(ds, mp);
@@ -133,6 +151,10 @@ static int make_room(struct ds *ds)
 	if (err)
 		return err;
 	page = ((struct ds_state *)sp->data)->meta_free;
+	/*
+	 * Blocks on the list have at least one free page each, so this looks at ROOM blocks at
+	 * most.
+	 */
 	while (page && room < ROOM && err == 0) {
 		err = ds_page_get(ds, page, DS_META, &mp);
 		if (err)
@@ -143,6 +165,10 @@ static int make_room(struct ds *ds)
 	}
 	if (err == 0 && room < ROOM) {
 		ds_page_dirty(ds, sp);
+		/*
+		 * One new block has 255 pages. After this the step cannot meet -ENOSPC for metadata
+		 * in its middle.
+		 */
 		err = new_block(ds, sp->data);
 	}
 	ds_page_put(ds, sp);
@@ -155,6 +181,7 @@ int ds_begin_room(struct ds *ds)
 
 	if (err == 0)
 		err = make_room(ds);
+	/* As in ds_reserve: a commit turns blocks that were freed into free ones. */
 	if (err != -ENOSPC || list_empty(&ds->freed) || ds_commit(ds) != 0)
 		return err;
 	err = ds_begin(ds);

@@ -51,6 +51,10 @@ static int wipe(struct ds *ds)
 	uint8_t *zeros;
 	int err = blk_range(ds->dev, BLK_WRITE_ZEROES, from, end - from);
 
+	/*
+	 * The metadata blocks behind it need no zeros: their pages are told from those of an older
+	 * volume by the UUID's tag.
+	 */
 	if (err != -EOPNOTSUPP)
 		return err;
 	zeros = vmalloc(DS_BLOCK);
@@ -78,7 +82,7 @@ static int set_up(struct ds *ds)
 	list_init(&ds->behind_pages);
 	list_init(&ds->freed);
 	list_init(&ds->files);
-	ds_held_init(ds);
+	ds_busy_init(ds);
 	ds->record = vmalloc((size_t)(DS_RECORD_MAX + 1) * DS_PAGE);
 	return ds->record ? 0 : -ENOMEM;
 }
@@ -86,7 +90,7 @@ static int set_up(struct ds *ds)
 static void tear_down(struct ds *ds)
 {
 	ds_cache_drop(ds);
-	ds_held_drop(ds);
+	ds_busy_drop(ds);
 	vfree(ds->record);
 	vfree(ds);
 }
@@ -141,6 +145,10 @@ int ds_format(struct blk_dev *dev, const char *label, const uint8_t uuid[16])
 	if (err == 0)
 		err = wipe(ds);
 	ds->sequence = 1;
+	/*
+	 * A journal of its own: state and root directory are the first transaction, so formatting
+	 * uses the same code as everything later.
+	 */
 	ds->ring = ds->super.journal_pages - 2;
 	ds->tail_sequence = 1;
 	if (err == 0)
@@ -149,6 +157,7 @@ int ds_format(struct blk_dev *dev, const char *label, const uint8_t uuid[16])
 		err = ds_checkpoint(ds);
 	if (err == 0)
 		err = ds_checkpoint(ds); /* the other tail */
+	/* The copy first: a crash between the two leaves a volume that mounts by its copy. */
 	if (err == 0)
 		err = write_page(ds, DS_SUPER_B, &ds->super, DS_SUPER);
 	if (err == 0)
@@ -191,6 +200,10 @@ static int read_super(struct ds *ds)
 			return err;
 		if (memcmp(s->signature, DS_SIGNATURE, sizeof(s->signature)) != 0)
 			continue;
+		/*
+		 * ds_sealed() compares the tag with the volume's UUID, which only the superblock
+		 * itself knows.
+		 */
 		memcpy(ds->uuid, s->uuid, sizeof(ds->uuid));
 		if (!ds_sealed(ds, s, copies[i], DS_SUPER))
 			continue;
@@ -228,9 +241,17 @@ int ds_mount(struct blk_dev *dev, struct ds **out)
 		err = read_super(ds);
 	if (err)
 		goto fail;
+	/*
+	 * With records to replay, a device that cannot be written fails the mount: the replay
+	 * writes them to their places.
+	 */
 	ds->read_only = dev->limits.read_only;
 	mutex_lock(&ds->lock);
 	err = ds_journal_replay(ds);
+	/*
+	 * Neither a damaged journal nor a failed replay keeps the data from being read: the volume
+	 * is read-only by then.
+	 */
 	if (err == 0 || ds->damage[0]) /* damaged: what can be read may be */
 		err = ds_page_get(ds, DS_STATE_PAGE, DS_STATE, &p);
 	if (err == 0) {
@@ -263,6 +284,10 @@ int ds_freeze(struct ds *ds)
 		err = ds_commit(ds);
 		if (err == 0)
 			err = ds_checkpoint(ds);
+		/*
+		 * After the lock is released nobody dirties a page any more, and the journal is
+		 * empty.
+		 */
 		ds->read_only = true;
 	}
 	mutex_unlock(&ds->lock);
@@ -273,6 +298,7 @@ int ds_unmount(struct ds *ds)
 {
 	int err;
 
+	/* The caller keeps others from opening files meanwhile. */
 	if (!list_empty(&ds->files))
 		return -EBUSY;
 	err = ds_freeze(ds);

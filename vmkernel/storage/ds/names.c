@@ -26,12 +26,14 @@ static int touch_dir(struct ds *ds, uint64_t dir, int links)
 	if (err)
 		return err;
 	ds_page_dirty(ds, p);
+	/* Already in this transaction in most cases; dirtying a page twice costs nothing. */
 	((struct ds_inode *)p->data)->nlink += links;
 	((struct ds_inode *)p->data)->mtime = ((struct ds_inode *)p->data)->ctime = time_realtime();
 	ds_page_put(ds, p);
 	return 0;
 }
 
+/* Inode and name appear in one transaction, or neither does. ds->lock is held. */
 static int create(struct ds *ds, uint64_t dir, const char *name, uint32_t mode, const char *target,
                   uint64_t *inode)
 {
@@ -42,6 +44,10 @@ static int create(struct ds *ds, uint64_t dir, const char *name, uint32_t mode, 
 
 	if (err != -ENOENT)
 		return err ? err : -EEXIST;
+	/*
+	 * After the look-up: it may commit, and a commit must not fall between the inode and its
+	 * name.
+	 */
 	err = ds_begin_room(ds);
 	if (err == 0)
 		err = ds_inode_create(ds, mode, &ip);
@@ -49,6 +55,7 @@ static int create(struct ds *ds, uint64_t dir, const char *name, uint32_t mode, 
 		return err;
 	ino = ip->data;
 	if (is_dir(ino)) {
+		/* Its name and its own ".". */
 		ino->nlink = 2;
 		ino->parent = dir;
 	}
@@ -94,6 +101,7 @@ static int drop_link(struct ds *ds, uint64_t inode)
 	ds_page_dirty(ds, ip);
 	ino->nlink -= is_dir(ino) ? 2 : 1;
 	ino->ctime = time_realtime();
+	/* An open file lives on until its last close; the orphan list ends it after a crash. */
 	if (ino->nlink == 0) {
 		err = ds_inode_unlinked(ds, ip);
 		list_for_each(f, &ds->files, link)
@@ -102,6 +110,9 @@ static int drop_link(struct ds *ds, uint64_t inode)
 		open = true;
 	}
 	ds_page_put(ds, ip);
+	/*
+	 * Several transactions, the first of which is the caller's: name and link are gone in it.
+	 */
 	return err || open ? err : ds_inode_destroy(ds, inode);
 }
 
@@ -161,6 +172,10 @@ int ds_link(struct ds *ds, uint64_t dir, const char *name, uint64_t inode)
 		err = ds_dir_add(ds, dir, name, inode, type_of(ip->data));
 		if (err == 0) {
 			ds_page_dirty(ds, ip);
+			/*
+			 * After the name is in: both are in the running transaction, so no commit
+			 * sees one without the other.
+			 */
 			((struct ds_inode *)ip->data)->nlink++;
 			err = touch_dir(ds, dir, 0);
 		}
@@ -183,6 +198,11 @@ static int set_parent(struct ds *ds, uint64_t inode, uint64_t parent)
 	return 0;
 }
 
+/*
+ * One transaction: after a crash the old name or the new one leads to the inode, and an inode that
+ * was replaced is gone or an orphan. The caller has checked that a directory does not move below
+ * itself.
+ */
 static int rename_locked(struct ds *ds, uint64_t dir, const char *name, uint64_t to,
                          const char *to_name)
 {
@@ -201,9 +221,12 @@ static int rename_locked(struct ds *ds, uint64_t dir, const char *name, uint64_t
 	directory = is_dir(ip->data);
 	ds_page_put(ds, ip);
 	err = ds_dir_find(ds, to, to_name, &target);
+	/* Two names of one inode: POSIX has rename() do nothing. */
 	if (err == 0 && target == inode)
 		return 0;
+	/* A directory replaces an empty directory only, anything else no directory. */
 	err = err == -ENOENT ? 0 : err ? err : removable(ds, target, directory, &was_dir);
+	/* The only step that may commit; everything behind it belongs to one transaction. */
 	if (err == 0)
 		err = ds_begin_room(ds);
 	if (err == 0)
@@ -215,6 +238,7 @@ static int rename_locked(struct ds *ds, uint64_t dir, const char *name, uint64_t
 		err = set_parent(ds, inode, to);
 	if (err == 0)
 		err = touch_dir(ds, dir, directory ? -1 : 0);
+	/* Its ".." moves with a directory, and that of a replaced one goes. */
 	if (err == 0)
 		err = touch_dir(ds, to, (directory ? 1 : 0) - (was_dir ? 1 : 0));
 	if (err == 0 && target)

@@ -59,6 +59,10 @@ int ds_seek(struct ds_file *f, uint64_t from, bool hole, uint64_t *found)
 		if (written != hole)
 			break;
 		at += n;
+		/*
+		 * Unlocked between the two look-ups: seeking races with writers as on any file
+		 * system, and either answer was true at some time.
+		 */
 		if (!e.block && !hole) { /* holes may be long */
 			err = next_mapped(f, &index);
 			at = MAX(at, index << DS_BLOCK_SHIFT);
@@ -94,6 +98,10 @@ static int allocate_block(struct ds_file *f, uint64_t index)
 		err = ds_map_leaf(ds, ip, index, &leaf, &slot);
 		if (err == 0) {
 			ds_page_dirty(ds, leaf);
+			/*
+			 * No piece is marked written: the block reads as zeros, whatever is on it,
+			 * and needs no write.
+			 */
 			err = ds_block_take(ds, block);
 			((struct ds_map *)leaf->data)->entry[slot].block = block;
 			((struct ds_inode *)ip->data)->blocks++;
@@ -136,12 +144,20 @@ int ds_allocate(struct ds_file *f, uint64_t off, uint64_t len, bool keep)
 	if (add_overflow(off, len, &end) || end > DS_BLOCKS_MAX << DS_BLOCK_SHIFT)
 		return -EFBIG;
 	err = ds_file_mend(f);
+	/*
+	 * The size first: blocks behind the end are kept by allocation with `keep` only, and a
+	 * crash in between leaves a sparse file of the right size.
+	 */
 	if (err == 0 && !keep && end > f->size)
 		err = ds_truncate(f, end);
 	if (err)
 		return err;
 	mutex_lock(&f->writing);
 	err = leave_inline(f);
+	/*
+	 * A step each, so that any length fits the journal. -ENOSPC half way leaves what was
+	 * allocated, as fallocate(2) allows.
+	 */
 	for (uint64_t i = off >> DS_BLOCK_SHIFT; i << DS_BLOCK_SHIFT < end && err == 0; i++)
 		err = allocate_block(f, i);
 	mutex_unlock(&f->writing);
@@ -165,6 +181,7 @@ static int zero_written(struct ds_file *f, uint64_t off, uint64_t end)
 			if (err == 0)
 				(void)ds_run_of(&e, off, n, &written);
 		}
+		/* Unwritten pieces read as zeros already; only written ones cost a write. */
 		if (err == 0 && written)
 			err = (int)MIN(ds_write(f, off, zeros, n), (ssize_t)0);
 		off += n;
@@ -180,6 +197,10 @@ int ds_punch(struct ds_file *f, uint64_t off, uint64_t len)
 
 	if (off >= end)
 		return 0;
+	/*
+	 * A hole up to the file's end takes the last block with it, of which the rest lies behind
+	 * the end.
+	 */
 	last = end == f->size ? ALIGN_UP(end, (uint64_t)DS_BLOCK)
 	                      : ALIGN_DOWN(end, (uint64_t)DS_BLOCK);
 	if (first >= last)

@@ -18,56 +18,12 @@ STAT(errors, "vm.virtio_blk.errors", "requests that failed");
 STAT(no_memory, "vm.virtio_blk.no_memory", "requests that waited for memory");
 
 enum {
-	TYPE_BLOCK = 2,
 	CLASS_STORAGE = 0x010000,
-	SECTOR = 512,
-	SG_MAX = VCHAIN_PIECES + 8,
-	SEG_MAX = VCHAIN_PIECES - 2
-};
-enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11, T_WRITE_ZEROES = 13 };
-enum {
-	S_OK = 0,
-	S_IOERR = 1,
-	S_UNSUPPORTED = 2,
-	ID_LENGTH = 20,
+	SECTOR = 1 << VIRTIO_BLK_SECTOR_SHIFT,
+	SG_MAX = VCHAIN_PIECES + 8,  /* pieces of a chain that cross 2 MiB become two */
+	SEG_MAX = VCHAIN_PIECES - 2, /* header and status take a piece each */
 	RANGES_MAX = 1,
 	MULTI_QUEUES = 16
-};
-#define F_SEG_MAX      BIT(2)
-#define F_RO           BIT(5)
-#define F_BLK_SIZE     BIT(6)
-#define F_FLUSH        BIT(9)
-#define F_TOPOLOGY     BIT(10)
-#define F_MQ           BIT(12)
-#define F_DISCARD      BIT(13)
-#define F_WRITE_ZEROES BIT(14)
-
-struct vblk_config {
-	uint64_t capacity; /* sectors of 512 bytes */
-	uint32_t size_max, seg_max;
-	uint16_t cylinders;
-	uint8_t heads, sectors;
-	uint32_t blk_size;
-	uint8_t physical_exp, alignment_offset;
-	uint16_t min_io;
-	uint32_t opt_io;
-	uint8_t writeback, unused;
-	uint16_t num_queues;
-	uint32_t max_discard_sectors, max_discard_seg, discard_alignment;
-	uint32_t max_write_zeroes_sectors, max_write_zeroes_seg;
-	uint8_t write_zeroes_may_unmap, unused2[3];
-};
-ASSERT_SIZE(struct vblk_config, 64);
-ASSERT_OFFSET(struct vblk_config, blk_size, 20);
-ASSERT_OFFSET(struct vblk_config, num_queues, 34);
-
-struct vblk_header {
-	uint32_t type, reserved;
-	uint64_t sector;
-};
-struct vblk_range {
-	uint64_t sector;
-	uint32_t sectors, flags;
 };
 
 struct vblk {
@@ -76,7 +32,7 @@ struct vblk {
 	struct blk_dev *dev;
 	const struct blk_limits *limits;
 	bool read_only;
-	char serial[ID_LENGTH];
+	char serial[VIRTIO_BLK_ID_BYTES];
 };
 
 struct vblk_request {
@@ -91,38 +47,31 @@ struct vblk_request {
 /* Gives the chain back: status is its last byte. Any context. */
 static void complete(struct vblk_request *q, uint8_t status)
 {
-	struct vblk *b = q->b;
-	struct virtio *d = &b->d;
-	struct vqueue *vq = &d->queue[q->queue];
+	struct virtio *d = &q->b->d;
 	const struct vchain *c = &q->chain;
-	bool reads = q->r.blk.op == BLK_READ && status == S_OK;
-	uint64_t flags;
-	uint32_t written = 1 + (reads ? c->write_bytes - 1 : 0);
-	int err = vchain_write(d->gmem, c, c->write_bytes - 1, &status, 1);
+	bool reads = q->r.blk.op == BLK_READ && status == VIRTIO_BLK_S_OK;
+	unsigned queue = q->queue;
+	uint16_t head = c->head;
+	int64_t written = reads ? c->write_bytes : 1;
 
+	if (vchain_write(d->gmem, c, c->write_bytes - 1, &status, 1) != 1)
+		written = -EPROTO;
 	if (q->pinned)
 		gmem_unpin(d->gmem);
-	if (status != S_OK)
+	if (status != VIRTIO_BLK_S_OK)
 		stat_inc(errors);
-	flags = spin_lock_irq(&d->lock);
-	if (!d->resetting) {
-		if (err != 1 || vqueue_done(vq, c->head, written))
-			virtio_broken(d);
-		else
-			virtio_signal(d, vq);
-	}
-	spin_unlock_irq(&d->lock, flags);
 	kfree(q);
-	virtio_put(d);
+	virtio_complete(d, queue, head, written);
 }
 
 static void done(struct vdisk_req *r)
 {
 	int status = r->blk.status;
 
-	complete(container_of(r, struct vblk_request, r), !status                 ? S_OK
-	                                                  : status == -EOPNOTSUPP ? S_UNSUPPORTED
-	                                                                          : S_IOERR);
+	complete(container_of(r, struct vblk_request, r), !status ? VIRTIO_BLK_S_OK
+	                                                  : status == -EOPNOTSUPP
+	                                                          ? VIRTIO_BLK_S_UNSUPP
+	                                                          : VIRTIO_BLK_S_IOERR);
 }
 
 static void device_done(struct blk_req *r)
@@ -140,6 +89,7 @@ static bool range(const struct vblk *b, uint64_t sector, uint64_t bytes, struct 
 {
 	uint64_t size = sectors_of(b);
 
+	/* No overflow: sector is at most size, and bytes are compared with what is left. */
 	if (sector > size || bytes > (size - sector) * SECTOR)
 		return false;
 	r->offset = sector * SECTOR;
@@ -147,70 +97,74 @@ static bool range(const struct vblk *b, uint64_t sector, uint64_t bytes, struct 
 	return IS_ALIGNED(r->offset | bytes, (uint64_t)b->limits->block_size);
 }
 
-static uint8_t data_request(struct vblk_request *q, const struct vblk_header *h)
+static uint8_t data_request(struct vblk_request *q, const struct virtio_blk_req *h)
 {
 	struct vblk *b = q->b;
-	bool read = h->type == T_IN;
+	bool read = h->type == VIRTIO_BLK_T_IN;
 	uint32_t bytes = read ? q->chain.write_bytes - 1
 	                      : q->chain.read_bytes - (uint32_t)sizeof(*h);
 	int n;
 
 	if (!bytes || !range(b, h->sector, bytes, &q->r.blk))
-		return S_IOERR;
+		return VIRTIO_BLK_S_IOERR;
 	n = vchain_pin(b->d.gmem, &q->chain, read, read ? 0 : sizeof(*h), bytes, q->sg, SG_MAX);
 	if (n < 0)
-		return S_IOERR;
+		return VIRTIO_BLK_S_IOERR;
+	/* From here on complete() unpins, whatever comes. */
 	q->pinned = true;
 	q->r.blk.op = read ? BLK_READ : BLK_WRITE;
 	q->r.blk.sg = q->sg;
 	q->r.blk.sg_count = (uint16_t)n;
-	return S_OK;
+	return VIRTIO_BLK_S_OK;
 }
 
-static uint8_t range_request(struct vblk_request *q, const struct vblk_header *h)
+static uint8_t range_request(struct vblk_request *q, const struct virtio_blk_req *h)
 {
-	struct vblk_range x;
+	struct virtio_blk_discard_write_zeroes x;
 
 	if (q->chain.read_bytes != sizeof(*h) + sizeof(x) ||
 	    vchain_read(q->b->d.gmem, &q->chain, sizeof(*h), &x, sizeof(x)) != sizeof(x))
-		return S_UNSUPPORTED;
-	if (!x.sectors || !range(q->b, x.sector, (uint64_t)x.sectors * SECTOR, &q->r.blk))
-		return S_IOERR;
-	q->r.blk.op = h->type == T_DISCARD ? BLK_DISCARD : BLK_WRITE_ZEROES;
-	return S_OK;
+		return VIRTIO_BLK_S_UNSUPP;
+	if (!x.num_sectors || !range(q->b, x.sector, (uint64_t)x.num_sectors * SECTOR, &q->r.blk))
+		return VIRTIO_BLK_S_IOERR;
+	q->r.blk.op = h->type == VIRTIO_BLK_T_DISCARD ? BLK_DISCARD : BLK_WRITE_ZEROES;
+	return VIRTIO_BLK_S_OK;
 }
 
 /* Starts a request, or completes it at once. */
 static void start(struct vblk_request *q)
 {
 	struct vblk *b = q->b;
-	struct vblk_header h;
-	uint8_t status = S_UNSUPPORTED;
+	struct virtio_blk_req h;
+	uint8_t status = VIRTIO_BLK_S_UNSUPP;
 
 	stat_inc(requests);
 	if (vchain_read(b->d.gmem, &q->chain, 0, &h, sizeof(h)) != sizeof(h)) {
-		complete(q, S_IOERR);
+		complete(q, VIRTIO_BLK_S_IOERR);
 		return;
 	}
-	if (b->read_only && (h.type == T_OUT || h.type == T_DISCARD || h.type == T_WRITE_ZEROES)) {
-		status = S_IOERR;
-	} else if (h.type == T_IN || h.type == T_OUT) {
+	if (b->read_only && (h.type == VIRTIO_BLK_T_OUT || h.type == VIRTIO_BLK_T_DISCARD ||
+	                     h.type == VIRTIO_BLK_T_WRITE_ZEROES)) {
+		status = VIRTIO_BLK_S_IOERR;
+	} else if (h.type == VIRTIO_BLK_T_IN || h.type == VIRTIO_BLK_T_OUT) {
 		status = data_request(q, &h);
-	} else if (h.type == T_FLUSH) {
+	} else if (h.type == VIRTIO_BLK_T_FLUSH) {
 		q->r.blk.op = BLK_FLUSH;
-		status = S_OK;
-	} else if (h.type == T_DISCARD || h.type == T_WRITE_ZEROES) {
+		status = VIRTIO_BLK_S_OK;
+	} else if (h.type == VIRTIO_BLK_T_DISCARD || h.type == VIRTIO_BLK_T_WRITE_ZEROES) {
 		status = range_request(q, &h);
-	} else if (h.type == T_GET_ID) {
-		complete(q, vchain_write(b->d.gmem, &q->chain, 0, b->serial, ID_LENGTH) >= 0
-		                    ? S_OK
-		                    : S_IOERR);
+	} else if (h.type == VIRTIO_BLK_T_GET_ID) {
+		complete(q,
+		         vchain_write(b->d.gmem, &q->chain, 0, b->serial, VIRTIO_BLK_ID_BYTES) >= 0
+		                 ? VIRTIO_BLK_S_OK
+		                 : VIRTIO_BLK_S_IOERR);
 		return;
 	}
-	if (status != S_OK) {
+	if (status != VIRTIO_BLK_S_OK) {
 		complete(q, status);
 		return;
 	}
+	/* q may be complete, and gone, before these calls return. */
 	if (b->disk) {
 		q->r.done = done;
 		vdisk_submit(b->disk, &q->r);
@@ -241,8 +195,8 @@ static struct vblk_request *next(struct vblk *b, unsigned queue)
 	if (virtio_live(d))
 		got = vqueue_next(&d->queue[queue], &q->chain);
 	/* Header and status are the least that a request has. */
-	if (got < 0 ||
-	    (got && (q->chain.read_bytes < sizeof(struct vblk_header) || !q->chain.write_bytes))) {
+	if (got < 0 || (got && (q->chain.read_bytes < sizeof(struct virtio_blk_req) ||
+	                        !q->chain.write_bytes))) {
 		virtio_broken(d);
 		got = 0;
 	}
@@ -282,26 +236,25 @@ static void kick(struct virtio *d, unsigned queue)
 	} while (kicks(d, queue, true));
 }
 
-static const struct virtio_kind kind = { .type = TYPE_BLOCK,
+static const struct virtio_kind kind = { .type = VIRTIO_ID_BLOCK,
 	                                 .class_code = CLASS_STORAGE,
 	                                 .kick = kick };
 
 static void fill_config(struct vblk *b, unsigned queues)
 {
 	const struct blk_limits *l = b->limits;
-	struct vblk_config c = {
+	uint32_t per_physical = MAX(l->phys_block / l->block_size, 1u);
+	struct virtio_blk_config c = {
 		.capacity = sectors_of(b),
 		.seg_max = SEG_MAX,
 		.blk_size = l->block_size,
-		.physical_exp = (uint8_t)(l->phys_block > l->block_size
-		                                  ? log2_floor(l->phys_block / l->block_size)
-		                                  : 0),
-		.min_io = (uint16_t)MAX(l->phys_block / l->block_size, 1u),
+		.topology = { .physical_block_exp = (uint8_t)log2_floor(per_physical),
+		              .min_io_size = (uint16_t)per_physical },
 		.writeback = l->write_cache,
 		.num_queues = (uint16_t)queues,
 		.max_discard_sectors = l->discard_max / SECTOR,
 		.max_discard_seg = RANGES_MAX,
-		.discard_alignment = (b->disk ? (uint32_t)MiB : l->block_size) / SECTOR,
+		.discard_sector_alignment = (b->disk ? (uint32_t)MiB : l->block_size) / SECTOR,
 		.max_write_zeroes_sectors = 1 * MiB / SECTOR * 16,
 		.max_write_zeroes_seg = RANGES_MAX,
 	};
@@ -350,7 +303,8 @@ static int create(struct vm *vm, struct vpci_bus *bus, const struct vm_device *c
                   struct vdev **out)
 {
 	unsigned queues = virtio_queue_count(vm, cfg, MULTI_QUEUES);
-	uint64_t features = F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_TOPOLOGY | F_WRITE_ZEROES;
+	uint64_t features = VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH |
+	                    VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_WRITE_ZEROES;
 	struct vblk *b = kzalloc(sizeof(*b));
 	int err = b ? open_backend(b, cfg) : -ENOMEM;
 
@@ -358,11 +312,11 @@ static int create(struct vm *vm, struct vpci_bus *bus, const struct vm_device *c
 		goto free;
 	str_copy(b->serial, cfg->serial[0] || !b->dev ? cfg->serial : b->dev->serial,
 	         sizeof(b->serial));
-	features |= b->read_only ? F_RO : 0;
-	features |= queues > 1 ? F_MQ : 0;
-	features |= b->limits->discard_max ? F_DISCARD : 0;
+	features |= b->read_only ? VIRTIO_BLK_F_RO : 0;
+	features |= queues > 1 ? VIRTIO_BLK_F_MQ : 0;
+	features |= b->limits->discard_max ? VIRTIO_BLK_F_DISCARD : 0;
 	err = virtio_init(&b->d, vm, bus, cfg->slot, &kind, features, queues,
-	                  sizeof(struct vblk_config));
+	                  sizeof(struct virtio_blk_config));
 	if (err)
 		goto close;
 	fill_config(b, queues);

@@ -8,14 +8,14 @@
 #include "vmk/errno.h"
 #include "vmk/mm.h"
 
-enum { TYPE_CONSOLE = 3, CLASS_OTHER = 0x078000, RX = 0, TX = 1, PIECE = 64, STEP = 1024 };
+enum { CLASS_OTHER = 0x078000, RX = 0, TX = 1, PIECE = 64, STEP = 1024 };
 
 struct vcon {
 	struct virtio d;
 	struct vconsole console;
 	/*
-	 * Under the device's lock. A chain is sent in steps, for it may be as long as the guest's
-	 * memory.
+	 * Under the device's lock. A chain may be as long as the guest's memory, so it is sent in
+	 * steps.
 	 */
 	struct vchain rx, tx;
 	uint32_t sent;
@@ -35,6 +35,7 @@ static int transmit(struct vcon *v, struct vqueue *q)
 		v->sending = true;
 		v->sent = 0;
 	}
+	/* A chain may be as long as the guest's memory: so many bytes a turn of the lock. */
 	for (uint32_t end = v->sent + MIN(v->tx.read_bytes - v->sent, (uint32_t)STEP);
 	     v->sent < end;) {
 		uint32_t n = MIN(MIN(end - v->sent, (uint32_t)PIECE), vconsole_room(&v->console));
@@ -50,9 +51,7 @@ static int transmit(struct vcon *v, struct vqueue *q)
 	if (v->sent < v->tx.read_bytes)
 		return 1;
 	v->sending = false;
-	if (vqueue_done(q, v->tx.head, 0))
-		return -EPROTO;
-	virtio_signal(&v->d, q);
+	virtio_give(&v->d, q, v->tx.head, 0);
 	return 1;
 }
 
@@ -71,9 +70,7 @@ static int receive(struct vcon *v, struct vqueue *q)
 			return -EPROTO;
 		n++;
 	}
-	if (vqueue_done(q, v->rx.head, n))
-		return -EPROTO;
-	virtio_signal(&v->d, q);
+	virtio_give(&v->d, q, v->rx.head, n);
 	return 1;
 }
 
@@ -114,7 +111,7 @@ static void notify(struct vconsole *c)
 }
 
 static const struct virtio_kind kind = {
-	.type = TYPE_CONSOLE,
+	.type = VIRTIO_ID_CONSOLE,
 	.class_code = CLASS_OTHER,
 	.kick = kick,
 	.reset = reset,

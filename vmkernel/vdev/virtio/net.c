@@ -19,42 +19,12 @@ STAT(tx_copied, "vm.virtio_net.tx_copied", "packets in too many pieces: copied")
 STAT(rx_packets, "vm.virtio_net.rx", "packets that guests received");
 STAT(rx_full, "vm.virtio_net.rx_full", "packets dropped because the guest had no buffers");
 
-enum { TYPE_NET = 1, CLASS_ETHERNET = 0x020000 };
-enum {
-	HDR_NEEDS_CSUM = 1,
-	HDR_DATA_VALID = 2,
-	GSO_NONE = 0,
-	GSO_TCPV4 = 1,
-	GSO_TCPV6 = 4,
-	GSO_ECN = 0x80
-};
-enum { STATUS_LINK_UP = 1 };
-#define F_CSUM       BIT(0)
-#define F_GUEST_CSUM BIT(1)
-#define F_MAC        BIT(5)
-#define F_GUEST_TSO4 BIT(7)
-#define F_GUEST_TSO6 BIT(8)
-#define F_HOST_TSO4  BIT(11)
-#define F_HOST_TSO6  BIT(12)
-#define F_MRG_RXBUF  BIT(15)
-#define F_STATUS     BIT(16)
-#define F_CTRL_VQ    BIT(17)
-#define F_CTRL_RX    BIT(18)
-#define F_CTRL_MAC   BIT(23)
-#define FEATURES                                                                                   \
-	(F_CSUM | F_GUEST_CSUM | F_MAC | F_GUEST_TSO4 | F_GUEST_TSO6 | F_HOST_TSO4 | F_HOST_TSO6 | \
-	 F_MRG_RXBUF | F_STATUS | F_CTRL_VQ | F_CTRL_RX | F_CTRL_MAC)
-
-struct vnet_header {
-	uint8_t flags, gso_type;
-	uint16_t hdr_len, gso_size, csum_start, csum_offset, num_buffers;
-};
-ASSERT_SIZE(struct vnet_header, 12);
-
-struct vnet_config {
-	uint8_t mac[ETH_ALEN];
-	uint16_t status, max_pairs;
-};
+enum { CLASS_ETHERNET = 0x020000 };
+#define FEATURES                                                                      \
+	(VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_MAC |             \
+	 VIRTIO_NET_F_GUEST_TSO4 | VIRTIO_NET_F_GUEST_TSO6 | VIRTIO_NET_F_HOST_TSO4 | \
+	 VIRTIO_NET_F_HOST_TSO6 | VIRTIO_NET_F_MRG_RXBUF | VIRTIO_NET_F_STATUS |      \
+	 VIRTIO_NET_F_CTRL_VQ | VIRTIO_NET_F_CTRL_RX | VIRTIO_NET_F_CTRL_MAC_ADDR)
 
 /* A packet of the guest's own pages. */
 struct vnet_tx {
@@ -64,43 +34,39 @@ struct vnet_tx {
 	bool pinned;
 };
 
+/* The packet's last holder lets go; any context. */
 static void tx_release(struct pkt *p)
 {
 	struct vnet_tx *t = container_of(p, struct vnet_tx, p);
 	struct virtio *d = &t->n->d;
-	uint64_t flags;
+	unsigned queue = t->queue;
+	uint16_t head = t->head;
 
 	if (t->pinned)
 		gmem_unpin(d->gmem);
-	flags = spin_lock_irq(&d->lock);
-	if (!d->resetting) {
-		if (vqueue_done(&d->queue[t->queue], t->head, 0))
-			virtio_broken(d);
-		else
-			virtio_signal(d, &d->queue[t->queue]);
-	}
-	spin_unlock_irq(&d->lock, flags);
 	kfree(t);
-	virtio_put(d);
+	virtio_complete(d, queue, head, 0);
 }
 
-/* The header's wishes into the packet; false: they make no sense. */
-static bool tx_offloads(struct pkt *p, const struct vnet_header *h)
+/* The offloads that the header asks for, into the packet. False: they make no sense. */
+static bool tx_offloads(struct pkt *p, const struct virtio_net_hdr *h)
 {
-	unsigned gso = h->gso_type & ~GSO_ECN;
+	unsigned gso = h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
 
-	if (h->flags & HDR_NEEDS_CSUM) {
+	if (h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
+		/* The checksum that somebody fills in must lie inside of the packet. */
 		if ((uint32_t)h->csum_start + h->csum_offset + 2 > p->len)
 			return false;
 		p->flags |= PKT_CSUM_PARTIAL;
 		p->csum_start = h->csum_start;
 		p->csum_offset = h->csum_offset;
 	}
-	if (gso == GSO_NONE)
+	if (gso == VIRTIO_NET_HDR_GSO_NONE)
 		return true;
-	if (!h->gso_size || !(h->flags & HDR_NEEDS_CSUM) || (gso != GSO_TCPV4 && gso != GSO_TCPV6))
+	if (!h->gso_size || !(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
+	    (gso != VIRTIO_NET_HDR_GSO_TCPV4 && gso != VIRTIO_NET_HDR_GSO_TCPV6))
 		return false;
-	p->flags |= gso == GSO_TCPV4 ? PKT_TSO4 : PKT_TSO6;
+	p->flags |= gso == VIRTIO_NET_HDR_GSO_TCPV4 ? PKT_TSO4 : PKT_TSO6;
 	p->gso_size = h->gso_size;
 	p->hdr_len = h->hdr_len;
 	return true;
@@ -110,7 +76,7 @@ static bool tx_offloads(struct pkt *p, const struct vnet_header *h)
 static struct pkt *tx_copy(struct vnet *n, const struct vchain *c, uint32_t len)
 {
 	struct pkt *p = pkt_alloc(len);
-	uint32_t off = sizeof(struct vnet_header);
+	uint32_t off = sizeof(struct virtio_net_hdr);
 
 	for (unsigned i = 0; p && i < p->sg_count; i++) {
 		if (vchain_read(n->d.gmem, c, off, pa_to_va(p->sg[i].pa), p->sg[i].len) !=
@@ -127,7 +93,7 @@ static struct pkt *tx_copy(struct vnet *n, const struct vchain *c, uint32_t len)
 /* Sends one chain; it comes back at once, or when the packet's last holder lets go. */
 static void tx_one(struct vnet *n, unsigned queue, struct vnet_tx *t, const struct vchain *c)
 {
-	struct vnet_header h;
+	struct virtio_net_hdr h;
 	uint32_t len = c->read_bytes - (uint32_t)sizeof(h);
 	struct pkt *p = &t->p, *copy = NULL;
 	int pieces;
@@ -148,6 +114,7 @@ static void tx_one(struct vnet *n, unsigned queue, struct vnet_tx *t, const stru
 		copy = tx_copy(n, c, len);
 		if (!copy || !tx_offloads(copy, &h))
 			goto refused;
+		/* Memory that is not the guest's: dropped, as a NIC would after a failed DMA. */
 	} else if (pieces < 0) {
 		goto refused;
 	} else {
@@ -155,6 +122,7 @@ static void tx_one(struct vnet *n, unsigned queue, struct vnet_tx *t, const stru
 		p->sg_count = (uint16_t)pieces;
 	}
 	stat_inc(tx_packets);
+	/* Before it is sent: it may be gone afterwards, and the answer may already be there. */
 	vnet_flow_sent(n, queue / 2, copy ? copy : p);
 	if (copy)
 		pkt_done(p); /* the chain is free again, the copy travels */
@@ -179,6 +147,10 @@ static void tx_kick(struct vnet *n, unsigned queue)
 		uint64_t flags;
 		int got = 0;
 
+		/*
+		 * The vCPU does not stay here longer than for so many packets; a work world
+		 * goes on.
+		 */
 		if (!t || sent == VIRTIO_BUDGET) {
 			kfree(t);
 			virtio_again(d, queue);
@@ -215,18 +187,19 @@ static void kick(struct virtio *d, unsigned queue)
 
 /* Receive: bottom half. */
 
-static void rx_header(const struct vnet *n, const struct pkt *p, struct vnet_header *h)
+static void rx_header(const struct vnet *n, const struct pkt *p, struct virtio_net_hdr *h)
 {
-	*h = (struct vnet_header){ .num_buffers = 1 };
-	if ((p->flags & PKT_CSUM_PARTIAL) && (n->d.features & F_GUEST_CSUM)) {
-		h->flags = HDR_NEEDS_CSUM;
+	*h = (struct virtio_net_hdr){ .num_buffers = 1 };
+	if ((p->flags & PKT_CSUM_PARTIAL) && (n->d.features & VIRTIO_NET_F_GUEST_CSUM)) {
+		h->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 		h->csum_start = p->csum_start;
 		h->csum_offset = p->csum_offset;
-	} else if ((p->flags & PKT_CSUM_VALID) && (n->d.features & F_GUEST_CSUM)) {
-		h->flags = HDR_DATA_VALID;
+	} else if ((p->flags & PKT_CSUM_VALID) && (n->d.features & VIRTIO_NET_F_GUEST_CSUM)) {
+		h->flags = VIRTIO_NET_HDR_F_DATA_VALID;
 	}
 	if (p->flags & (PKT_TSO4 | PKT_TSO6)) {
-		h->gso_type = p->flags & PKT_TSO4 ? GSO_TCPV4 : GSO_TCPV6;
+		h->gso_type = p->flags & PKT_TSO4 ? VIRTIO_NET_HDR_GSO_TCPV4
+		                                  : VIRTIO_NET_HDR_GSO_TCPV6;
 		h->gso_size = p->gso_size;
 		h->hdr_len = p->hdr_len;
 	}
@@ -240,6 +213,7 @@ static bool rx_copy(struct vnet *n, const struct vchain *c, uint32_t off, const 
 		const struct sg *s = &p->sg[i];
 		uint32_t part;
 
+		/* Skips pieces that were copied before. */
 		if (from >= s->len) {
 			from -= s->len;
 			continue;
@@ -259,8 +233,8 @@ static bool rx_copy(struct vnet *n, const struct vchain *c, uint32_t off, const 
 static int rx_one(struct vnet *n, struct vqueue *q, const struct pkt *p)
 {
 	struct virtio *d = &n->d;
-	bool merge = d->features & F_MRG_RXBUF;
-	struct vnet_header h;
+	bool merge = d->features & VIRTIO_NET_F_MRG_RXBUF;
+	struct virtio_net_hdr h;
 	uint32_t done = 0, head = sizeof(h);
 	uint16_t count = 0;
 
@@ -270,6 +244,10 @@ static int rx_one(struct vnet *n, struct vqueue *q, const struct pkt *p)
 		int got = vqueue_next(q, c);
 		uint32_t part;
 
+		/*
+		 * Too few buffers: the chains taken so far are not used, and wait for the
+		 * next packet.
+		 */
 		if (got <= 0 || (count && !merge) || count == q->size) {
 			q->next_avail -= count + (got > 0);
 			return got < 0 ? got : -ENOBUFS;
@@ -277,6 +255,10 @@ static int rx_one(struct vnet *n, struct vqueue *q, const struct pkt *p)
 		if (c->write_bytes <= head)
 			return -EPROTO;
 		part = MIN(c->write_bytes - head, p->len - done);
+		/*
+		 * Entries are filled in one by one but appear together, when the header knows
+		 * their number.
+		 */
 		if (!rx_copy(n, c, head, p, done, part) ||
 		    vqueue_fill(q, count, c->head, head + part))
 			return -EPROTO;
@@ -299,6 +281,7 @@ static int deliver(void *arg, struct pkt *p)
 	struct vqueue *q = &d->queue[2 * pair];
 	int err = virtio_live(d) && q->enabled ? rx_one(n, q, p) : -ENOBUFS;
 
+	/* The interrupt is flush's: one for all packets of a pass of the switch. */
 	n->filled |= BIT(pair);
 	if (err == -EPROTO)
 		virtio_broken(d);
@@ -323,10 +306,11 @@ static void flush(void *arg)
 
 static void put_config(struct vnet *n, bool up)
 {
-	struct vnet_config c = { .status = up ? STATUS_LINK_UP : 0, .max_pairs = n->pairs };
+	struct virtio_net_config c = { .status = up ? VIRTIO_NET_S_LINK_UP : 0,
+		                       .max_virtqueue_pairs = n->pairs };
 
 	memcpy(c.mac, n->mac, sizeof(c.mac));
-	memcpy(n->d.config, &c, sizeof(c));
+	memcpy(n->d.config, &c, n->d.config_len);
 }
 
 static void link_changed(void *arg, bool up)
@@ -349,10 +333,11 @@ static void started(struct virtio *d)
 	struct vnet *n = container_of(d, struct vnet, d);
 	uint32_t caps = PORT_VOLATILE;
 
-	if (d->features & F_GUEST_CSUM) {
+	/* 5.1.3.1: TSO towards the guest needs that it can finish checksums. */
+	if (d->features & VIRTIO_NET_F_GUEST_CSUM) {
 		caps |= PORT_CSUM;
-		caps |= d->features & F_GUEST_TSO4 ? PORT_TSO4 : 0;
-		caps |= d->features & F_GUEST_TSO6 ? PORT_TSO6 : 0;
+		caps |= d->features & VIRTIO_NET_F_GUEST_TSO4 ? PORT_TSO4 : 0;
+		caps |= d->features & VIRTIO_NET_F_GUEST_TSO6 ? PORT_TSO6 : 0;
 	}
 	port_set_caps(n->port, caps);
 	for (unsigned i = 0; i < n->pairs; i++) /* buffers are looked for when packets come */
@@ -368,7 +353,7 @@ static void reset(struct virtio *d)
 }
 
 static const struct virtio_kind kind = {
-	.type = TYPE_NET,
+	.type = VIRTIO_ID_NET,
 	.class_code = CLASS_ETHERNET,
 	.kick = kick,
 	.started = started,
@@ -410,12 +395,13 @@ static int create(struct vm *vm, struct vpci_bus *bus, const struct vm_device *c
 	for (unsigned i = 0; i < n->pairs; i++)
 		mutex_init(&n->pair[i].tx_lock, "vnet-tx");
 	err = virtio_init(&n->d, vm, bus, cfg->slot, &kind,
-	                  FEATURES | (n->pairs > 1 ? VNET_F_MQ : 0), 2 * n->pairs + 1,
-	                  n->pairs > 1 ? sizeof(struct vnet_config)
-	                               : offsetof(struct vnet_config, max_pairs));
+	                  FEATURES | (n->pairs > 1 ? VIRTIO_NET_F_MQ : 0), 2 * n->pairs + 1,
+	                  n->pairs > 1 ? VIRTIO_NET_CONFIG(mtu)
+	                               : VIRTIO_NET_CONFIG(max_virtqueue_pairs));
 	if (err)
 		goto free;
 	choose_mac(n, vm, cfg, n->d.vdev.slot);
+	/* The device is on the bus by now: its slot is part of the address. */
 	memcpy(attr.mac, n->mac, ETH_ALEN);
 	err = port_open(&attr, &n->port);
 	if (err)

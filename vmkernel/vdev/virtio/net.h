@@ -6,7 +6,6 @@
 #include "vmk/port.h"
 
 enum { VNET_PAIRS = 8, VNET_FLOWS = 256 };
-#define VNET_F_MQ BIT(22)
 
 /* Queue 2i receives, 2i + 1 sends; the control queue is the last. */
 struct vnet {
@@ -25,7 +24,7 @@ struct vnet {
 
 static inline unsigned vnet_control_queue(const struct vnet *n)
 {
-	return n->d.features & VNET_F_MQ ? 2u * n->pairs : 2;
+	return n->d.features & VIRTIO_NET_F_MQ ? 2u * n->pairs : 2;
 }
 
 /* net_control.c */

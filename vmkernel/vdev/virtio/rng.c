@@ -5,22 +5,22 @@
 #include "vmk/mm.h"
 #include "vmk/random.h"
 
-enum { TYPE_ENTROPY = 4, CLASS_OTHER = 0x00ff00, PIECE = 64, LIMIT = 4096 };
+enum { CLASS_OTHER = 0x00ff00, PIECE = 64, LIMIT = 4096 };
 
 /* Random bytes into a chain; written bytes or -EPROTO. */
 static int fill(struct virtio *d, const struct vchain *c)
 {
 	uint8_t buf[PIECE];
-	uint32_t want = MIN(c->write_bytes, (uint32_t)LIMIT);
+	uint32_t len = MIN(c->write_bytes, (uint32_t)LIMIT);
 
-	for (uint32_t off = 0; off < want; off += PIECE) {
-		uint32_t n = MIN(want - off, (uint32_t)PIECE);
+	for (uint32_t off = 0; off < len; off += PIECE) {
+		uint32_t n = MIN(len - off, (uint32_t)PIECE);
 
 		random_bytes(buf, n);
 		if (vchain_write(d->gmem, c, off, buf, n) != (int)n)
 			return -EPROTO;
 	}
-	return (int)want;
+	return (int)len;
 }
 
 static void kick(struct virtio *d, unsigned queue)
@@ -31,6 +31,7 @@ static void kick(struct virtio *d, unsigned queue)
 	for (unsigned n = 0; c && got > 0; n++) {
 		uint64_t flags;
 
+		/* Up to 256 KiB of random bytes: more would keep the vCPU too long. */
 		if (n == VIRTIO_BUDGET) {
 			kfree(c);
 			virtio_again(d, queue);
@@ -38,14 +39,8 @@ static void kick(struct virtio *d, unsigned queue)
 		}
 		flags = spin_lock_irq(&d->lock);
 		got = virtio_live(d) ? vqueue_take(&d->queue[queue], c) : 0;
-		if (got > 0) {
-			int filled = fill(d, c);
-
-			if (filled < 0 || vqueue_done(&d->queue[queue], c->head, (uint32_t)filled))
-				got = -EPROTO;
-			else
-				virtio_signal(d, &d->queue[queue]);
-		}
+		if (got > 0)
+			virtio_give(d, &d->queue[queue], c->head, fill(d, c));
 		if (got < 0)
 			virtio_broken(d);
 		spin_unlock_irq(&d->lock, flags);
@@ -56,7 +51,7 @@ static void kick(struct virtio *d, unsigned queue)
 }
 
 static const struct virtio_kind kind = {
-	.type = TYPE_ENTROPY,
+	.type = VIRTIO_ID_ENTROPY,
 	.class_code = CLASS_OTHER,
 	.kick = kick,
 };

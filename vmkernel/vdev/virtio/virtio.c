@@ -21,6 +21,7 @@ enum {
 	NOTIFY_STEP = 4,
 	MEMORY_SIZE = 0x4000
 };
+/* Where the parts of the memory BAR lie. */
 enum {
 	AREA_COMMON = 0x0000,
 	AREA_ISR = 0x1000,
@@ -28,41 +29,15 @@ enum {
 	AREA_NOTIFY = 0x3000,
 	AREA_SIZE = 0x1000
 };
-enum {
-	CAP_VENDOR = 9,
-	CAP_LENGTH = 16,
-	CAP_COMMON = 1,
-	CAP_NOTIFY = 2,
-	CAP_ISR = 3,
-	CAP_DEVICE = 4
-};
-enum { VENDOR = 0x1af4, DEVICE_BASE = 0x1040, SUBSYSTEM = 0x1100, NO_VECTOR = 0xffff };
-enum { ISR_QUEUE = 1, ISR_CONFIG = 2 };
-/* Common configuration, 4.1.4.3. */
-enum {
-	DEVICE_FEATURE_SELECT = 0x00,
-	DEVICE_FEATURE = 0x04,
-	DRIVER_FEATURE_SELECT = 0x08,
-	DRIVER_FEATURE = 0x0c,
-	CONFIG_VECTOR = 0x10,
-	NUM_QUEUES = 0x12,
-	STATUS = 0x14,
-	GENERATION = 0x15,
-	QUEUE_SELECT = 0x16,
-	QUEUE_SIZE = 0x18,
-	QUEUE_VECTOR = 0x1a,
-	QUEUE_ENABLE = 0x1c,
-	QUEUE_NOTIFY_OFF = 0x1e,
-	QUEUE_DESC = 0x20,
-	QUEUE_AVAIL = 0x28,
-	QUEUE_USED = 0x30
-};
+enum { CAP_VENDOR = 9, CONFIG_END = sizeof(struct virtio_pci_common_cfg), SUBSYSTEM = 0x1100 };
+#define COMMON(field) VIRTIO_PCI_COMMON(field)
 
 static void raise(struct virtio *d, uint16_t vector, uint8_t isr)
 {
 	stat_inc(interrupts);
+	/* With MSI-X on the ISR byte and INTx are not used (4.1.4.5.1). */
 	if (vmsix_enabled(&d->pci)) {
-		if (vector != NO_VECTOR)
+		if (vector != VIRTIO_MSI_NO_VECTOR)
 			vmsix_raise(&d->pci, vector);
 		return;
 	}
@@ -73,23 +48,33 @@ static void raise(struct virtio *d, uint16_t vector, uint8_t isr)
 void virtio_signal(struct virtio *d, struct vqueue *q)
 {
 	if (vqueue_wants_signal(q))
-		raise(d, q->vector, ISR_QUEUE);
+		raise(d, q->vector, VIRTIO_ISR_QUEUE);
 }
 
 void virtio_config_changed(struct virtio *d)
 {
 	d->generation++;
+	/* Before DRIVER_OK the driver reads the configuration anyway. */
 	if (d->status & VIRTIO_DRIVER_OK)
-		raise(d, d->config_vector, ISR_CONFIG);
+		raise(d, d->config_vector, VIRTIO_ISR_CONFIG);
 }
 
 void virtio_broken(struct virtio *d)
 {
-	if (d->status & VIRTIO_NEEDS_RESET)
+	/* Told and counted once a reset. */
+	if (d->status & VIRTIO_DEVICE_NEEDS_RESET)
 		return;
 	stat_inc(broken);
-	d->status |= VIRTIO_NEEDS_RESET;
+	d->status |= VIRTIO_DEVICE_NEEDS_RESET;
 	virtio_config_changed(d);
+}
+
+void virtio_give(struct virtio *d, struct vqueue *q, uint16_t head, int64_t written)
+{
+	if (written < 0 || vqueue_done(q, head, (uint32_t)written))
+		virtio_broken(d);
+	else
+		virtio_signal(d, q);
 }
 
 /* Everything back to the state before a driver; under lock, nothing in flight. */
@@ -97,18 +82,20 @@ static void reset_now(struct virtio *d)
 {
 	d->status = d->isr = 0;
 	d->features = 0;
-	d->config_vector = NO_VECTOR;
+	d->config_vector = VIRTIO_MSI_NO_VECTOR;
 	d->queue_select = 0;
 	d->resetting = false;
 	for (unsigned i = 0; i < d->queues; i++)
 		vqueue_reset(&d->queue[i]);
 }
 
-void virtio_put(struct virtio *d)
+/* A request is over. */
+static void put(struct virtio *d)
 {
 	uint64_t flags = spin_lock_irq(&d->lock);
 	bool idle = --d->inflight == 0;
 
+	/* The last request of a device under reset finishes the reset. */
 	if (idle && d->resetting)
 		reset_now(d);
 	spin_unlock_irq(&d->lock, flags);
@@ -116,10 +103,25 @@ void virtio_put(struct virtio *d)
 		waitq_wake_all(&d->idle);
 }
 
+void virtio_complete(struct virtio *d, unsigned queue, uint16_t head, int64_t written)
+{
+	uint64_t flags = spin_lock_irq(&d->lock);
+
+	/* The rings of a device under reset are the driver's again: nothing is written to them. */
+	if (!d->resetting)
+		virtio_give(d, &d->queue[queue], head, written);
+	spin_unlock_irq(&d->lock, flags);
+	put(d);
+}
+
 static void begin_reset(struct virtio *d)
 {
 	if (d->kind->reset)
 		d->kind->reset(d);
+	/*
+	 * 2.1.2: the driver polls the status until it reads 0; it may take its memory back then,
+	 * so requests that use it must be over.
+	 */
 	if (d->inflight)
 		d->resetting = true;
 	else
@@ -132,6 +134,10 @@ void virtio_stop(struct virtio *d)
 
 	begin_reset(d);
 	spin_unlock_irq(&d->lock, flags);
+	/*
+	 * No new ones: status is 0 or resetting is set, so virtio_live fails. Then the work
+	 * item, which looks at the queues once more at most.
+	 */
 	wait_event(&d->idle, !READ_ONCE(d->inflight));
 	work_flush(&d->work);
 }
@@ -141,27 +147,28 @@ static uint64_t common_read(struct virtio *d, unsigned off)
 	const struct vqueue *q = d->queue_select < d->queues ? &d->queue[d->queue_select] : NULL;
 
 	switch (off) {
-	case DEVICE_FEATURE_SELECT: return d->feature_select;
-	case DEVICE_FEATURE:
+	case COMMON(device_feature_select): return d->feature_select;
+	case COMMON(device_feature):
 		return d->feature_select < 2 ? d->offered >> (32 * d->feature_select) : 0;
-	case DRIVER_FEATURE_SELECT: return d->driver_select;
-	case DRIVER_FEATURE:
+	case COMMON(driver_feature_select): return d->driver_select;
+	case COMMON(driver_feature):
 		return d->driver_select < 2 ? d->features >> (32 * d->driver_select) : 0;
-	case CONFIG_VECTOR: return d->config_vector;
-	case NUM_QUEUES: return d->queues;
-	case STATUS: return d->status;
-	case GENERATION: return d->generation;
-	case QUEUE_SELECT: return d->queue_select;
-	case QUEUE_NOTIFY_OFF: return d->queue_select;
-	case QUEUE_SIZE: return q ? q->size : 0;
-	case QUEUE_VECTOR: return q ? q->vector : NO_VECTOR;
-	case QUEUE_ENABLE: return q && q->enabled;
-	case QUEUE_DESC: return q ? q->desc : 0;
-	case QUEUE_DESC + 4: return q ? q->desc >> 32 : 0;
-	case QUEUE_AVAIL: return q ? q->avail : 0;
-	case QUEUE_AVAIL + 4: return q ? q->avail >> 32 : 0;
-	case QUEUE_USED: return q ? q->used : 0;
-	case QUEUE_USED + 4: return q ? q->used >> 32 : 0;
+	case COMMON(config_msix_vector): return d->config_vector;
+	case COMMON(num_queues): return d->queues;
+	case COMMON(device_status): return d->status;
+	case COMMON(config_generation): return d->generation;
+	case COMMON(queue_select): return d->queue_select;
+	/* Each queue has an address of its own: its number times NOTIFY_STEP. */
+	case COMMON(queue_notify_off): return d->queue_select;
+	case COMMON(queue_size): return q ? q->size : 0;
+	case COMMON(queue_msix_vector): return q ? q->vector : VIRTIO_MSI_NO_VECTOR;
+	case COMMON(queue_enable): return q && q->enabled;
+	case COMMON(queue_desc): return q ? q->desc : 0;
+	case COMMON(queue_desc) + 4: return q ? q->desc >> 32 : 0;
+	case COMMON(queue_driver): return q ? q->avail : 0;
+	case COMMON(queue_driver) + 4: return q ? q->avail >> 32 : 0;
+	case COMMON(queue_device): return q ? q->used : 0;
+	case COMMON(queue_device) + 4: return q ? q->used >> 32 : 0;
 	default: return 0;
 	}
 }
@@ -181,13 +188,14 @@ static bool status_write(struct virtio *d, uint8_t v)
 	if ((updated & VIRTIO_FEATURES_OK) &&
 	    ((d->features & ~d->offered) || !(d->features & VIRTIO_F_VERSION_1)))
 		v &= ~VIRTIO_FEATURES_OK;
-	d->status = v | (d->status & VIRTIO_NEEDS_RESET);
+	/* Only a reset takes it away. */
+	d->status = v | (d->status & VIRTIO_DEVICE_NEEDS_RESET);
 	return (updated & VIRTIO_DRIVER_OK) && (d->status & VIRTIO_FEATURES_OK);
 }
 
 static uint16_t vector_of(const struct virtio *d, uint64_t v)
 {
-	return v < d->pci.msix.count ? (uint16_t)v : NO_VECTOR;
+	return v < d->pci.msix.count ? (uint16_t)v : VIRTIO_MSI_NO_VECTOR;
 }
 
 static void set_half(uint64_t *field, bool high, uint64_t v, unsigned size)
@@ -201,26 +209,28 @@ static void set_half(uint64_t *field, bool high, uint64_t v, unsigned size)
 
 static void queue_write(struct virtio *d, struct vqueue *q, unsigned off, unsigned size, uint64_t v)
 {
-	if (off == QUEUE_VECTOR) {
+	if (off == COMMON(queue_msix_vector)) {
 		q->vector = vector_of(d, v);
 		return;
 	}
-	if (q->enabled) /* the rest is fixed then */
+	/* 4.1.4.3.2: what a live queue uses cannot be changed but by a reset. */
+	if (q->enabled)
 		return;
 	switch (off) {
-	case QUEUE_SIZE: q->size = (uint16_t)v; break;
-	case QUEUE_ENABLE:
-		q->event_index = d->features & VIRTIO_F_EVENT_INDEX;
-		q->indirect = d->features & VIRTIO_F_INDIRECT;
+	case COMMON(queue_size): q->size = (uint16_t)v; break;
+	case COMMON(queue_enable):
+		/* Features are final when queues are enabled (FEATURES_OK comes before). */
+		q->event_index = d->features & VIRTIO_F_EVENT_IDX;
+		q->indirect = d->features & VIRTIO_F_INDIRECT_DESC;
 		if (v == 1 && vqueue_enable(q))
 			virtio_broken(d);
 		break;
-	case QUEUE_DESC:
-	case QUEUE_DESC + 4: set_half(&q->desc, off & 4, v, size); break;
-	case QUEUE_AVAIL:
-	case QUEUE_AVAIL + 4: set_half(&q->avail, off & 4, v, size); break;
-	case QUEUE_USED:
-	case QUEUE_USED + 4: set_half(&q->used, off & 4, v, size); break;
+	case COMMON(queue_desc):
+	case COMMON(queue_desc) + 4: set_half(&q->desc, off & 4, v, size); break;
+	case COMMON(queue_driver):
+	case COMMON(queue_driver) + 4: set_half(&q->avail, off & 4, v, size); break;
+	case COMMON(queue_device):
+	case COMMON(queue_device) + 4: set_half(&q->used, off & 4, v, size); break;
 	default: break;
 	}
 }
@@ -228,15 +238,15 @@ static void queue_write(struct virtio *d, struct vqueue *q, unsigned off, unsign
 static bool common_write(struct virtio *d, unsigned off, unsigned size, uint64_t v)
 {
 	switch (off) {
-	case DEVICE_FEATURE_SELECT: d->feature_select = (uint32_t)v; break;
-	case DRIVER_FEATURE_SELECT: d->driver_select = (uint32_t)v; break;
-	case DRIVER_FEATURE:
+	case COMMON(device_feature_select): d->feature_select = (uint32_t)v; break;
+	case COMMON(driver_feature_select): d->driver_select = (uint32_t)v; break;
+	case COMMON(driver_feature):
 		if (d->driver_select < 2 && !(d->status & VIRTIO_FEATURES_OK))
 			set_half(&d->features, d->driver_select, (uint32_t)v, 4);
 		break;
-	case CONFIG_VECTOR: d->config_vector = vector_of(d, v); break;
-	case STATUS: return status_write(d, (uint8_t)v);
-	case QUEUE_SELECT: d->queue_select = (uint16_t)v; break;
+	case COMMON(config_msix_vector): d->config_vector = vector_of(d, v); break;
+	case COMMON(device_status): return status_write(d, (uint8_t)v);
+	case COMMON(queue_select): d->queue_select = (uint16_t)v; break;
 	default:
 		if (d->queue_select < d->queues)
 			queue_write(d, &d->queue[d->queue_select], off, size, v);
@@ -263,6 +273,7 @@ static void continue_kicks(struct work *w)
 	struct virtio *d = container_of(w, struct virtio, work);
 	uint32_t again = __atomic_exchange_n(&d->again, 0, __ATOMIC_SEQ_CST);
 
+	/* Each kick has a budget of its own and asks for the work again when it is used up. */
 	for (; again; again &= again - 1)
 		d->kind->kick(d, (unsigned)__builtin_ctz(again));
 }
@@ -277,6 +288,10 @@ static uint64_t memory_read(struct io_range *r, uint64_t off, unsigned size)
 	switch (off - at) {
 	case AREA_COMMON: v = common_read(d, at); break;
 	case AREA_ISR:
+		/*
+		 * Reading acknowledges and lowers INTx; outside of our lock, for the bus's
+		 * comes before.
+		 */
 		v = d->isr;
 		d->isr = 0;
 		lower = true;
@@ -313,6 +328,7 @@ static void memory_write(struct io_range *r, uint64_t off, unsigned size, uint64
 	uint64_t flags;
 	bool started = false;
 
+	/* Notifications take the lock themselves, for each step they make. */
 	if (off >= AREA_NOTIFY) {
 		kick(d, at / NOTIFY_STEP);
 		return;
@@ -337,21 +353,21 @@ static void notify_write(struct io_range *r, uint64_t off, unsigned size, uint64
 	kick(r->dev, off / NOTIFY_STEP);
 }
 
+/* One vendor-specific capability; its id and link are vpci's. */
 static void capability(struct virtio *d, uint8_t type, uint8_t bar, uint32_t offset,
                        uint32_t length)
 {
-	unsigned extra = type == CAP_NOTIFY ? 4 : 0;
-	uint8_t at = vpci_capability(&d->pci, CAP_VENDOR, CAP_LENGTH + extra),
-		*c = d->pci.config + at;
-	uint32_t step = NOTIFY_STEP;
+	struct virtio_pci_notify_cap c = {
+		.cap = { .cfg_type = type, .bar = bar, .offset = offset, .length = length },
+		.notify_off_multiplier = NOTIFY_STEP
+	};
+	const unsigned skip = offsetof(struct virtio_pci_cap, cap_len);
+	uint8_t at;
 
-	c[2] = (uint8_t)(CAP_LENGTH + extra);
-	c[3] = type;
-	c[4] = bar;
-	memcpy(c + 8, &offset, 4);
-	memcpy(c + 12, &length, 4);
-	if (extra)
-		memcpy(c + 16, &step, 4);
+	/* Only notifications have the multiplier behind the common part. */
+	c.cap.cap_len = type == VIRTIO_PCI_CAP_NOTIFY_CFG ? sizeof(c) : sizeof(c.cap);
+	at = vpci_capability(&d->pci, CAP_VENDOR, c.cap.cap_len);
+	memcpy(d->pci.config + at + skip, (uint8_t *)&c + skip, c.cap.cap_len - skip);
 }
 
 unsigned virtio_queue_count(struct vm *vm, const struct vm_device *cfg, unsigned max)
@@ -365,15 +381,17 @@ int virtio_init(struct virtio *d, struct vm *vm, struct vpci_bus *bus, uint32_t 
 {
 	static const struct io_ops memory_ops = { memory_read, memory_write };
 	static const struct io_ops notify_ops = { notify_read, notify_write };
-	const struct vpci_id id = { VENDOR,           (uint16_t)(DEVICE_BASE + kind->type),
-		                    VENDOR,           SUBSYSTEM,
-		                    kind->class_code, 1 };
+	const struct vpci_id id = {
+		VIRTIO_PCI_VENDOR, (uint16_t)(VIRTIO_PCI_DEVICE_BASE + kind->type),
+		VIRTIO_PCI_VENDOR, SUBSYSTEM,
+		kind->class_code,  1
+	};
 	int err;
 
 	d->vm = vm;
 	d->gmem = vm_gmem(vm);
 	d->kind = kind;
-	d->offered = features | VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT | VIRTIO_F_EVENT_INDEX;
+	d->offered = features | VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX;
 	d->queues = queues;
 	d->config_len = (uint8_t)config_len;
 	spin_init(&d->lock, "virtio", RANK_VDEV);
@@ -384,16 +402,17 @@ int virtio_init(struct virtio *d, struct vm *vm, struct vpci_bus *bus, uint32_t 
 		d->queue[i].size_max = VQUEUE_SIZE_MAX;
 	}
 	reset_now(d);
+	/* Modern only: device ids from 1040h on, revision 1 (4.1.2). */
 	vpci_dev_init(&d->pci, &id, true);
 	vpci_bar(&d->pci, BAR_NOTIFY, true, NOTIFY_SIZE, &notify_ops, d);
 	vpci_bar(&d->pci, BAR_MEMORY, false, MEMORY_SIZE, &memory_ops, d);
-	capability(d, CAP_COMMON, BAR_MEMORY, AREA_COMMON, 0x38);
-	capability(d, CAP_ISR, BAR_MEMORY, AREA_ISR, 1);
+	capability(d, VIRTIO_PCI_CAP_COMMON_CFG, BAR_MEMORY, AREA_COMMON, CONFIG_END);
+	capability(d, VIRTIO_PCI_CAP_ISR_CFG, BAR_MEMORY, AREA_ISR, 1);
 	if (config_len)
-		capability(d, CAP_DEVICE, BAR_MEMORY, AREA_DEVICE, config_len);
-	capability(d, CAP_NOTIFY, BAR_MEMORY, AREA_NOTIFY, queues * NOTIFY_STEP);
+		capability(d, VIRTIO_PCI_CAP_DEVICE_CFG, BAR_MEMORY, AREA_DEVICE, config_len);
+	capability(d, VIRTIO_PCI_CAP_NOTIFY_CFG, BAR_MEMORY, AREA_NOTIFY, queues * NOTIFY_STEP);
 	/* Drivers take the first that they find, and the list's head is what came last. */
-	capability(d, CAP_NOTIFY, BAR_NOTIFY, 0, queues * NOTIFY_STEP);
+	capability(d, VIRTIO_PCI_CAP_NOTIFY_CFG, BAR_NOTIFY, 0, queues * NOTIFY_STEP);
 	vmsix_init(&d->pci, BAR_MSIX, queues + 1);
 	err = vpci_add(bus, &d->pci, slot);
 	d->vdev.slot = d->pci.slot;

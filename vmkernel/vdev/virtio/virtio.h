@@ -6,26 +6,16 @@
  */
 #ifndef VIRTIO_VIRTIO_H
 #define VIRTIO_VIRTIO_H
+#include "hw/virtio.h"
 #include "vdev/virtio/vqueue.h"
 #include "vdev/vpci.h"
 #include "vmk/work.h"
 
 enum { VIRTIO_QUEUES = 17, VIRTIO_CONFIG_MAX = 64, VIRTIO_BUDGET = 64 };
-enum {
-	VIRTIO_ACKNOWLEDGE = 1,
-	VIRTIO_DRIVER = 2,
-	VIRTIO_DRIVER_OK = 4,
-	VIRTIO_FEATURES_OK = 8,
-	VIRTIO_NEEDS_RESET = 64,
-	VIRTIO_FAILED = 128
-};
-#define VIRTIO_F_INDIRECT    BIT(28)
-#define VIRTIO_F_EVENT_INDEX BIT(29)
-#define VIRTIO_F_VERSION_1   BIT(32)
 
 struct virtio;
 struct virtio_kind {
-	uint16_t type; /* 2: block ... */
+	uint16_t type; /* enum virtio_id */
 	uint32_t class_code;
 	/* The driver's kick, on its vCPU's world, or a work world that goes on. */
 	void (*kick)(struct virtio *d, unsigned queue);
@@ -33,7 +23,7 @@ struct virtio_kind {
 	void (*started)(struct virtio *d);
 	/*
 	 * A reset, under lock: what is queued is dropped; what is in flight comes back by
-	 * virtio_put. May be NULL.
+	 * virtio_complete. May be NULL.
 	 */
 	void (*reset)(struct virtio *d);
 	/* The driver wrote to the configuration; config[] has been updated. May be NULL. */
@@ -66,26 +56,36 @@ int __must_check virtio_init(struct virtio *d, struct vm *vm, struct vpci_bus *b
                              const struct virtio_kind *kind, uint64_t features, unsigned queues,
                              unsigned config_len);
 /*
- * Queues (or pairs of them) as the configuration wants: 0 is as many as the VM has CPUs; at most
- * max.
+ * Queues (or pairs of them) as the configuration asks for, at most max: 0 stands for as many as the
+ * VM has CPUs.
  */
 unsigned virtio_queue_count(struct vm *vm, const struct vm_device *cfg, unsigned max);
 void virtio_stop(struct virtio *d); /* no driver any more: waits until nothing is in flight */
 
-/* A request is on its way (under lock), and back (without). */
+/* A request is on its way, until virtio_complete. Under lock. */
 static inline void virtio_get(struct virtio *d)
 {
 	d->inflight++;
 }
-void virtio_put(struct virtio *d);
 static inline bool virtio_live(const struct virtio *d) /* under lock */
 {
-	return (d->status & VIRTIO_DRIVER_OK) && !(d->status & VIRTIO_NEEDS_RESET) && !d->resetting;
+	return (d->status & VIRTIO_DRIVER_OK) && !(d->status & VIRTIO_DEVICE_NEEDS_RESET) &&
+	       !d->resetting;
 }
 /* The driver broke the rules: it is told to reset the device. Under lock. */
 void virtio_broken(struct virtio *d);
 /* Interrupts as the driver wants them. Under lock. */
 void virtio_signal(struct virtio *d, struct vqueue *q);
+/*
+ * Gives a chain back and tells the driver. written: bytes, or -EPROTO when its memory was not
+ * there, which breaks the device. Under lock.
+ */
+void virtio_give(struct virtio *d, struct vqueue *q, uint16_t head, int64_t written);
+/*
+ * The end of a request that virtio_get counted: virtio_give, unless the driver has reset the device
+ * meanwhile. The device may be gone afterwards. Any context, without lock.
+ */
+void virtio_complete(struct virtio *d, unsigned queue, uint16_t head, int64_t written);
 void virtio_config_changed(struct virtio *d); /* under lock */
 /* More than the budget waits in the queue: a work world goes on. */
 void virtio_again(struct virtio *d, unsigned queue);

@@ -1,30 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A split virtqueue, the device's side. */
 #include "vdev/virtio/vqueue.h"
+#include "hw/virtio.h"
 #include "vmk/errno.h"
 #include "vmk/string.h"
 
 enum {
-	DESC_NEXT = 1,
-	DESC_WRITE = 2,
-	DESC_INDIRECT = 4,
-	AVAIL_NO_INTERRUPT = 1,
-	USED_NO_NOTIFY = 1
+	RING_FLAGS = offsetof(struct virtq_avail, flags),
+	RING_INDEX = offsetof(struct virtq_avail, idx),
+	RING_ENTRIES = offsetof(struct virtq_avail, ring),
+	USED_ENTRY = sizeof(struct virtq_used_elem),
+	DESC_SIZE = sizeof(struct virtq_desc)
 };
-enum { RING_FLAGS = 0, RING_INDEX = 2, RING_ENTRIES = 4, USED_ENTRY = 8, DESC_SIZE = 16 };
-
-struct descriptor {
-	uint64_t addr;
-	uint32_t len;
-	uint16_t flags, next;
-};
-ASSERT_SIZE(struct descriptor, DESC_SIZE);
+STATIC_ASSERT(offsetof(struct virtq_used, idx) == RING_INDEX);
+STATIC_ASSERT(offsetof(struct virtq_used, ring) == RING_ENTRIES);
 
 void vqueue_reset(struct vqueue *q)
 {
-	*q = (struct vqueue){
-		.gmem = q->gmem, .size_max = q->size_max, .size = q->size_max, .vector = 0xffff
-	};
+	/* The size that the driver reads after a reset is the largest that it may set. */
+	*q = (struct vqueue){ .gmem = q->gmem,
+		              .size_max = q->size_max,
+		              .size = q->size_max,
+		              .vector = VIRTIO_MSI_NO_VECTOR };
 }
 
 static bool get16(struct vqueue *q, gpa_t gpa, uint16_t *v)
@@ -51,8 +48,9 @@ int vqueue_enable(struct vqueue *q)
 	gpa_t avail_end = q->avail + RING_ENTRIES + 2ull * q->size;
 	gpa_t used_end = q->used + RING_ENTRIES + (uint64_t)USED_ENTRY * q->size;
 
-	if (!q->size || q->size > q->size_max || !IS_POW2(q->size) || q->desc & 15 ||
-	    q->avail & 1 || q->used & 3)
+	if (!q->size || q->size > q->size_max || !IS_POW2(q->size) ||
+	    q->desc & (VIRTQ_DESC_ALIGN - 1) || q->avail & (VIRTQ_AVAIL_ALIGN - 1) ||
+	    q->used & (VIRTQ_USED_ALIGN - 1))
 		return -EINVAL;
 	/* Both ends of each; the middle is checked at every access. */
 	if (!get16(q, q->desc, &probe) ||
@@ -65,13 +63,14 @@ int vqueue_enable(struct vqueue *q)
 }
 
 /* Appends one descriptor's memory to the chain. */
-static bool append(struct vchain *c, const struct descriptor *d)
+static bool append(struct vchain *c, const struct virtq_desc *d)
 {
-	uint32_t *bytes = d->flags & DESC_WRITE ? &c->write_bytes : &c->read_bytes;
+	uint32_t *bytes = d->flags & VIRTQ_DESC_F_WRITE ? &c->write_bytes : &c->read_bytes;
 
+	/* Bounds a chain's pieces and keeps both sums within 32 bits. */
 	if (c->count == VCHAIN_PIECES || add_overflow(*bytes, d->len, bytes))
 		return false;
-	if (!(d->flags & DESC_WRITE)) {
+	if (!(d->flags & VIRTQ_DESC_F_WRITE)) {
 		if (c->readable != c->count) /* readable behind writable */
 			return false;
 		c->readable++;
@@ -84,21 +83,26 @@ static bool append(struct vchain *c, const struct descriptor *d)
 static int follow(struct vqueue *q, struct vchain *c, gpa_t table, uint32_t n, uint32_t index,
                   bool nested)
 {
-	struct descriptor d;
+	struct virtq_desc d;
 
 	for (uint32_t steps = 0; steps < n; steps++) {
 		if (index >= n ||
 		    gmem_read(q->gmem, table + (uint64_t)DESC_SIZE * index, &d, sizeof(d)))
 			return -EPROTO;
-		if (d.flags & DESC_INDIRECT) {
-			if (nested || !q->indirect || (d.flags & DESC_NEXT) || !d.len ||
+		if (d.flags & VIRTQ_DESC_F_INDIRECT) {
+			/*
+			 * 2.7.5.3.1: a table is not in a table, its descriptor ends the chain,
+			 * and its length is a whole number of entries; we allow as many as the
+			 * queue has.
+			 */
+			if (nested || !q->indirect || (d.flags & VIRTQ_DESC_F_NEXT) || !d.len ||
 			    d.len % DESC_SIZE || d.len / DESC_SIZE > q->size)
 				return -EPROTO;
 			return follow(q, c, d.addr, d.len / DESC_SIZE, 0, true);
 		}
 		if (!append(c, &d))
 			return -EPROTO;
-		if (!(d.flags & DESC_NEXT))
+		if (!(d.flags & VIRTQ_DESC_F_NEXT))
 			return 0;
 		index = d.next;
 	}
@@ -112,6 +116,7 @@ int vqueue_next(struct vqueue *q, struct vchain *c)
 
 	if (!q->enabled)
 		return 0;
+	/* The index runs free over 16 bits; more than a queue ahead is the driver's mistake. */
 	if (!get16(q, q->avail + RING_INDEX, &index) || (uint16_t)(index - q->next_avail) > q->size)
 		return -EPROTO;
 	if (index == q->next_avail)
@@ -124,6 +129,7 @@ int vqueue_next(struct vqueue *q, struct vchain *c)
 	err = follow(q, c, q->desc, q->size, c->head, false);
 	if (err)
 		return err;
+	/* Only now: a chain that was refused stays, but the device is broken by then. */
 	q->next_avail++;
 	return 1;
 }
@@ -131,9 +137,9 @@ int vqueue_next(struct vqueue *q, struct vchain *c)
 int vqueue_fill(struct vqueue *q, uint16_t offset, uint16_t head, uint32_t written)
 {
 	uint16_t at = (uint16_t)(q->next_used + offset) & (q->size - 1);
-	uint32_t entry[2] = { head, written };
+	struct virtq_used_elem entry = { head, written };
 
-	return gmem_write(q->gmem, q->used + RING_ENTRIES + (uint64_t)USED_ENTRY * at, entry,
+	return gmem_write(q->gmem, q->used + RING_ENTRIES + (uint64_t)USED_ENTRY * at, &entry,
 	                  sizeof(entry))
 	               ? -EPROTO
 	               : 0;
@@ -160,9 +166,11 @@ bool vqueue_wants_signal(struct vqueue *q)
 
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the index before what the driver wants */
 	if (!q->event_index)
-		return get16(q, q->avail + RING_FLAGS, &flags) && !(flags & AVAIL_NO_INTERRUPT);
+		return get16(q, q->avail + RING_FLAGS, &flags) &&
+		       !(flags & VIRTQ_AVAIL_F_NO_INTERRUPT);
 	if (!get16(q, q->avail + RING_ENTRIES + 2ull * q->size, &event))
 		return false;
+	/* 2.7.10: the event index was passed by what was given back since the last look. */
 	q->signalled = q->next_used;
 	q->signalled_valid = true;
 	return first || (uint16_t)(q->next_used - event - 1) < (uint16_t)(q->next_used - old);
@@ -175,11 +183,19 @@ bool vqueue_kicks(struct vqueue *q, bool on)
 	if (!q->enabled)
 		return false;
 	if (!q->event_index)
-		put16(q, q->used + RING_FLAGS, on ? 0 : USED_NO_NOTIFY);
+		put16(q, q->used + RING_FLAGS, on ? 0 : VIRTQ_USED_F_NO_NOTIFY);
+	/*
+	 * avail_event: a kick is wanted for the next chain. Off, the old value stays and
+	 * is passed.
+	 */
 	else if (on)
 		put16(q, q->used + RING_ENTRIES + (uint64_t)USED_ENTRY * q->size, q->next_avail);
 	if (!on)
 		return false;
+	/*
+	 * Our wish before their index: a driver that misses the wish has published its chain
+	 * before this look.
+	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return get16(q, q->avail + RING_INDEX, &index) && index != q->next_avail;
 }
@@ -270,7 +286,8 @@ static int pin_piece(void *arg, gpa_t gpa, uint32_t n)
 	if (pieces < 0)
 		return pieces;
 	p->used += (unsigned)pieces;
-	if (p->pinned) /* one pin holds them all */
+	/* gmem counts pins of a VM, not of a range: one of them keeps all pieces. */
+	if (p->pinned)
 		gmem_unpin(p->g);
 	p->pinned = true;
 	return 0;
