@@ -18,8 +18,10 @@ from tests.unit.layers import LEVEL, ORDER, ROOT, Object
 NAMED = {
     ("early", "log"): "reading what the loader says may fail: log_write() and panic(); log reads "
     "its boot options from early, so the two are one stratum",
-    ("acpi", "x86"): "tables are mapped by x86's page tables and read for its APICs and clocks: one "
-    "stratum",
+    (
+        "acpi",
+        "x86",
+    ): "tables are mapped by x86's page tables and read for its APICs and clocks: one stratum",
     ("mm", "sched"): "address spaces and memory objects are guarded by mutexes, worlds have stacks "
     "and structures from mm: one stratum",
 }
