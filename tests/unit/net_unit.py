@@ -110,7 +110,12 @@ struct uplink *uplink_find(const char *name)
 			return u;
 	return NULL;
 }
-void uplink_watch(void (*added)(struct uplink *), void (*removed)(struct uplink *)) {}
+static void (*nic_added)(struct uplink *), (*nic_removed)(struct uplink *);
+void uplink_watch(void (*added)(struct uplink *), void (*removed)(struct uplink *))
+{
+	nic_added = added;
+	nic_removed = removed;
+}
 void uplink_for_each(void (*fn)(struct uplink *, void *), void *arg)
 {
 	struct uplink *u;
@@ -132,7 +137,7 @@ struct uplink *test_uplink(const char *name, uint32_t caps, unsigned mtu,
 	u->link_up = true;
 	str_copy(u->name, name, sizeof(u->name));
 	list_push_back(&nics, &u->link);
-	vswitch_nic_added(u);
+	nic_added(u);
 	return u;
 }
 void test_link(struct uplink *u, bool up)
@@ -146,7 +151,7 @@ void test_receive(struct uplink *u, struct pkt *p) { u->rx(u, p); }
 void test_unplug(struct uplink *u)
 {
 	list_remove(&u->link);
-	vswitch_nic_removed(u);
+	nic_removed(u);
 	free((void *)u->ops);
 	free(u);
 }

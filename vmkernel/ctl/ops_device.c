@@ -2,25 +2,18 @@
 /* Control operations on PCI functions and the drivers of the image. */
 #include "abi/device.h"
 
-#include "vmk/ctl.h"
+#include "ctl/page.h"
 #include "vmk/pci.h"
 #include "vmk/string.h"
-
-struct walk {
-	uint32_t first;
-	struct ctl_device_pci *r;
-};
 
 static void fill_pci(struct pci_dev *p, void *arg)
 {
 	/* Read once: the hot-plug work may take the driver off while we look. */
 	const struct hcl_driver *driver = READ_ONCE(p->dev.driver);
-	struct walk *w = arg;
-	struct ctl_pci *o;
+	struct ctl_pci *o = page_next(arg);
 
-	if (w->r->page.total++ < w->first || w->r->page.count == CTL_PCI_PAGE)
+	if (!o)
 		return;
-	o = &w->r->pci[w->r->page.count++];
 	o->segment = p->segment;
 	o->bus = p->bus;
 	o->slot = p->slot;
@@ -40,14 +33,9 @@ static void fill_pci(struct pci_dev *p, void *arg)
 	str_copy(o->reason, p->dev.reason ? p->dev.reason : "", sizeof(o->reason));
 }
 
-CTL_OP(CTL_DEVICE_PCI, device_pci, sizeof(struct ctl_page_req), 0, CTL_READ)
+CTL_LIST(CTL_DEVICE_PCI, device_pci, struct ctl_device_pci, pci)
 {
-	const struct ctl_page_req *q = c->req;
-	struct walk w = { q->first, c->reply };
-
-	pci_for_each(fill_pci, &w);
-	c->reply_len = offsetof(struct ctl_device_pci, pci) + w.r->page.count * sizeof(w.r->pci[0]);
-	return 0;
+	pci_for_each(fill_pci, page);
 }
 
 struct bound {
@@ -62,19 +50,17 @@ static void count_bound(struct pci_dev *p, void *arg)
 	b->count += p->dev.driver == b->driver;
 }
 
-CTL_OP(CTL_DEVICE_DRIVERS, device_drivers, sizeof(struct ctl_page_req), 0, CTL_READ)
+CTL_LIST(CTL_DEVICE_DRIVERS, device_drivers, struct ctl_device_drivers, driver)
 {
-	const struct ctl_page_req *q = c->req;
-	struct ctl_device_drivers *r = c->reply;
-
 	SECTION_FOR_EACH(struct hcl_driver, d, drivers) {
-		uint32_t i = r->page.total++;
+		struct ctl_driver *o = page_next(page);
 		struct bound b = { d, 0 };
 
-		if (i < q->first || r->page.count == CTL_DRIVERS_PAGE)
+		if (!o)
 			continue;
-		struct ctl_driver *o = &r->driver[r->page.count++];
-
+		/*
+		 * A walk of its own for each driver: drivers are few, and a count needs no table.
+		 */
 		pci_for_each(count_bound, &b);
 		str_copy(o->name, d->name, sizeof(o->name));
 		str_copy(o->desc, d->desc, sizeof(o->desc));
@@ -82,7 +68,4 @@ CTL_OP(CTL_DEVICE_DRIVERS, device_drivers, sizeof(struct ctl_page_req), 0, CTL_R
 		o->bound = b.count;
 		o->rows = d->match_count;
 	}
-	c->reply_len = offsetof(struct ctl_device_drivers, driver) +
-	               r->page.count * sizeof(r->driver[0]);
-	return 0;
 }

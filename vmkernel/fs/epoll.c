@@ -308,7 +308,7 @@ static int collect(struct epoll *ep, struct epoll_event *out, int max)
 int epoll_collect(struct file *f, struct epoll_event *out, int max, ns_t deadline)
 {
 	struct epoll *ep = f->priv;
-	int n, r = 0;
+	int n, err = 0;
 
 	if (f->ops != &epoll_ops)
 		return -EINVAL;
@@ -316,9 +316,9 @@ int epoll_collect(struct file *f, struct epoll_event *out, int max, ns_t deadlin
 		/*
 		 * After an interruption one more look: an event that is there wins over the signal.
 		 */
-		if (!deadline || r)
-			return !deadline || r == -ETIMEDOUT ? 0 : r;
-		r = wait_event_intr_until(
+		if (!deadline || err)
+			return !deadline || err == -ETIMEDOUT ? 0 : err;
+		err = wait_event_intr_until(
 			&ep->wait, !list_empty(&ep->ready) || load_acquire(&ep->fresh), deadline);
 	}
 	return n;

@@ -83,7 +83,7 @@ void file_put(struct file *f)
 
 ssize_t file_read(struct file *f, struct uio *u, uint64_t *pos)
 {
-	ssize_t r;
+	ssize_t done;
 
 	if ((f->flags & O_PATH) || (f->flags & O_ACCMODE) == O_WRONLY)
 		return -EBADF;
@@ -98,14 +98,14 @@ ssize_t file_read(struct file *f, struct uio *u, uint64_t *pos)
 		return f->ops->read(f, u, &f->pos);
 	/* POSIX 2.9.7: reads through one open file are atomic in their position. */
 	mutex_lock(&f->pos_lock);
-	r = f->ops->read(f, u, &f->pos);
+	done = f->ops->read(f, u, &f->pos);
 	mutex_unlock(&f->pos_lock);
-	return r;
+	return done;
 }
 
 ssize_t file_write(struct file *f, struct uio *u, uint64_t *pos)
 {
-	ssize_t r;
+	ssize_t done;
 
 	if ((f->flags & O_PATH) || (f->flags & O_ACCMODE) == O_RDONLY)
 		return -EBADF;
@@ -114,15 +114,15 @@ ssize_t file_write(struct file *f, struct uio *u, uint64_t *pos)
 	if (pos)
 		return f->seekable ? f->ops->write(f, u, pos) : -ESPIPE;
 	if (!f->seekable) {
-		r = f->ops->write(f, u, &f->pos);
+		done = f->ops->write(f, u, &f->pos);
 	} else {
 		mutex_lock(&f->pos_lock);
-		r = f->ops->write(f, u, &f->pos);
+		done = f->ops->write(f, u, &f->pos);
 		mutex_unlock(&f->pos_lock);
 	}
-	if (r == -EPIPE)
+	if (done == -EPIPE)
 		signal_current(SIGPIPE);
-	return r;
+	return done;
 }
 
 static uint64_t seek_size(struct file *f)
@@ -137,41 +137,40 @@ static uint64_t seek_size(struct file *f)
 
 int64_t file_seek(struct file *f, int64_t off, int whence)
 {
-	int64_t r;
 	uint64_t size;
+	int64_t err = 0;
 
 	if (f->flags & O_PATH)
 		return -EBADF;
 	if (!f->seekable)
 		return -ESPIPE;
 	mutex_lock(&f->pos_lock);
-	r = 0;
 	size = whence >= SEEK_END ? seek_size(f) : 0;
 	/* Each case makes `off` absolute; -ENXIO and overflow leave the position as it was. */
 	switch (whence) {
 	case SEEK_SET: break;
-	case SEEK_CUR: r = add_overflow((int64_t)f->pos, off, &off) ? -EOVERFLOW : 0; break;
-	case SEEK_END: r = add_overflow((int64_t)size, off, &off) ? -EOVERFLOW : 0; break;
+	case SEEK_CUR: err = add_overflow((int64_t)f->pos, off, &off) ? -EOVERFLOW : 0; break;
+	case SEEK_END: err = add_overflow((int64_t)size, off, &off) ? -EOVERFLOW : 0; break;
 	case SEEK_DATA:
 	case SEEK_HOLE:
 		/*
 		 * lseek(2): behind the end there is neither data nor hole; a file system without
 		 * `seek` is all data.
 		 */
-		r = off < 0 || (uint64_t)off >= size ? -ENXIO : 0;
-		if (!r && f->ops->seek)
-			r = f->ops->seek(f, (uint64_t)off, whence == SEEK_HOLE, (uint64_t *)&off);
+		err = off < 0 || (uint64_t)off >= size ? -ENXIO : 0;
+		if (!err && f->ops->seek)
+			err = f->ops->seek(f, (uint64_t)off, whence == SEEK_HOLE, (uint64_t *)&off);
 		else if (whence == SEEK_HOLE)
 			off = (int64_t)size;
 		break;
-	default: r = -EINVAL;
+	default: err = -EINVAL;
 	}
-	if (!r && off < 0)
-		r = -EINVAL;
-	if (!r)
-		f->pos = (uint64_t)(r = off);
+	if (!err && off < 0)
+		err = -EINVAL;
+	if (!err)
+		f->pos = (uint64_t)off;
 	mutex_unlock(&f->pos_lock);
-	return r;
+	return err ? err : off;
 }
 
 int file_truncate(struct file *f, uint64_t size)
@@ -191,15 +190,15 @@ ssize_t file_read_kernel(struct file *f, void *buf, size_t n, uint64_t pos)
 
 	while (done < n) {
 		struct uio u;
-		ssize_t r;
+		ssize_t got;
 
 		uio_init_kernel(&u, (char *)buf + done, n - done);
-		r = f->ops->read ? f->ops->read(f, &u, &pos) : -EINVAL;
-		if (r < 0)
-			return r;
-		if (!r)
+		got = f->ops->read ? f->ops->read(f, &u, &pos) : -EINVAL;
+		if (got < 0)
+			return got;
+		if (!got)
 			break;
-		done += (size_t)r;
+		done += (size_t)got;
 	}
 	return (ssize_t)done;
 }

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Trees of generated files. A node is an inode and its place in the tree in one; the tree holds one
- * reference, users of the inode hold more, so a node that was removed stays until it is closed, but
- * has lost its functions. A file's text is made when it is opened, not under gen_lock: the functions
- * take locks of their subsystems. Directories may have entries without nodes (the processes of
- * /proc), which a file system answers itself.
+ * <<<<<<< HEAD Trees of generated files. A node is an inode and its place in the tree in one; the
+ * tree holds one reference, users of the inode hold more, so a node that was removed stays until it
+ * is closed, but has lost its functions. A file's text is made when it is opened, not under
+ * gen_lock: the functions take locks of their subsystems. Directories may have entries without
+ * nodes (the processes of /proc), which a file system answers itself. ======= Trees of generated
+ * files. A node is an inode and its place in the tree in one; nodes are added and never removed, so
+ * the tree's own reference keeps them. A text is made when the file is read, not under gen_lock:
+ * the functions take locks of their subsystems. The root may have entries without nodes (the
+ * processes of /proc, disks), which the file system answers itself. >>>>>>> fsip
  */
 #include "fs/genfs.h"
 #include "vmk/mm.h"
@@ -68,7 +72,7 @@ static int node_new(struct genfs *fs, struct gennode *dir, const char *name, siz
 }
 
 /* Walks to path's directory, which it makes; *name is what is left. gen_lock is held. */
-static int walk_to_parent(struct genfs *fs, const char *path, bool make, struct gennode **dir,
+static int walk_to_parent(struct genfs *fs, const char *path, struct gennode **dir,
                           const char **name)
 {
 	const char *slash;
@@ -83,7 +87,7 @@ static int walk_to_parent(struct genfs *fs, const char *path, bool make, struct 
 		struct gennode *next = find(*dir, path, len);
 
 		if (!next)
-			err = make ? node_new(fs, *dir, path, len, S_IFDIR | 0555, &next) : -ENOENT;
+			err = node_new(fs, *dir, path, len, S_IFDIR | 0555, &next);
 		*dir = next;
 		path = slash + 1;
 	}
@@ -99,7 +103,7 @@ int genfs_add(struct genfs *fs, const char *path, const struct gennode *what, ui
 	int err;
 
 	mutex_lock(&gen_lock);
-	err = walk_to_parent(fs, path, true, &dir, &name);
+	err = walk_to_parent(fs, path, &dir, &name);
 	if (!err && find(dir, name, strlen(name)))
 		err = -EEXIST;
 	if (!err)
@@ -121,35 +125,6 @@ int genfs_add(struct genfs *fs, const char *path, const struct gennode *what, ui
 	}
 	mutex_unlock(&gen_lock);
 	return err;
-}
-
-/* gen_lock is held; inodes in use stay until they are put. */
-static void node_remove(struct gennode *n)
-{
-	struct gennode *c;
-
-	while ((c = list_first(&n->children, struct gennode, sibling)) != NULL)
-		node_remove(c);
-	list_remove(&n->sibling);
-	/*
-	 * A file that is open keeps its text; one that is opened from a stale inode gets -ENOENT.
-	 */
-	n->text = NULL;
-	n->bin = NULL;
-	n->i.st.nlink = 0;
-	inode_put(&n->i);
-}
-
-void genfs_remove(struct genfs *fs, const char *path)
-{
-	struct gennode *dir, *n;
-	const char *name;
-
-	mutex_lock(&gen_lock);
-	if (walk_to_parent(fs, path, false, &dir, &name) == 0 &&
-	    (n = find(dir, name, strlen(name))) != NULL)
-		node_remove(n);
-	mutex_unlock(&gen_lock);
 }
 
 static void gen_release(struct inode *i)
@@ -229,14 +204,14 @@ static ssize_t bin_read(struct file *f, struct uio *u, uint64_t *pos)
 		 * In small pieces over the stack: user memory may fault, the function may hold
 		 * locks.
 		 */
-		ssize_t r = n->bin(n->arg, *pos, buf, want);
+		ssize_t got = n->bin(n->arg, *pos, buf, want);
 
-		if (r > 0 && uio_write(u, buf, (size_t)r))
-			r = -EFAULT;
-		if (r <= 0)
-			return done ? done : r;
-		done += r;
-		*pos += (uint64_t)r;
+		if (got > 0 && uio_write(u, buf, (size_t)got))
+			got = -EFAULT;
+		if (got <= 0)
+			return done ? done : got;
+		done += got;
+		*pos += (uint64_t)got;
 	}
 	return done;
 }

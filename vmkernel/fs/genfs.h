@@ -38,7 +38,6 @@ int __must_check genfs_create(struct genfs *fs, const char *name);
  */
 int __must_check genfs_add(struct genfs *fs, const char *path, const struct gennode *what,
                            uint32_t mode, uint64_t size);
-void genfs_remove(struct genfs *fs, const char *path); /* with all that is below */
 
 /* An open file that shows t, which is remade by fill when it is read from the start. */
 struct text_file {

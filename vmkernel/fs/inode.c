@@ -143,7 +143,7 @@ static int anon_open(struct inode *i, struct file *f)
 
 static const struct fs_ops anon_fs_ops = { .statfs = anon_statfs, .inode_release = anon_release };
 static const struct inode_ops anon_inode_ops = { .open = anon_open, .setattr = anon_setattr };
-struct fs anon_fs = { .name = "anonfs", .ops = &anon_fs_ops, .dev = 9 };
+static struct fs anon_fs = { .name = "anonfs", .ops = &anon_fs_ops, .dev = 9 };
 
 int anon_inode(uint32_t mode, struct inode **out)
 {

@@ -398,11 +398,6 @@ void ldisc_input(struct ldisc *d, const uint8_t *s, size_t n)
 		input_char(d, s[i]);
 }
 
-bool ldisc_has_input(const struct ldisc *d)
-{
-	return d->ready > d->tail;
-}
-
 size_t ldisc_readable(const struct ldisc *d)
 {
 	return (size_t)(d->ready - d->tail);

@@ -102,7 +102,6 @@ bool ldisc_input_full(const struct ldisc *d); /* what comes now is lost: a pty's
  */
 ssize_t ldisc_read(struct ldisc *d, uint8_t *out, size_t n);
 size_t ldisc_readable(const struct ldisc *d); /* FIONREAD; with ICANON only whole lines */
-bool ldisc_has_input(const struct ldisc *d);  /* a read would return something (0 included) */
 void ldisc_write(struct ldisc *d, const char *s, size_t n); /* OPOST, then ops->output */
 void ldisc_flush_input(struct ldisc *d);
 void ldisc_set(struct ldisc *d, const struct termios *t);

@@ -37,17 +37,17 @@ static ssize_t append(const char *text, size_t n, unsigned create)
 	struct vstat st;
 	struct file *f;
 	struct uio u;
-	ssize_t r = vfs_open(LOG_PATH, O_WRONLY | O_APPEND | create, 0644, &f);
+	ssize_t done = vfs_open(LOG_PATH, O_WRONLY | O_APPEND | create, 0644, &f);
 
-	if (r)
-		return r;
+	if (done)
+		return done;
 	uio_init_kernel(&u, (void *)(uintptr_t)text, n);
-	r = file_write(f, &u, NULL);
+	done = file_write(f, &u, NULL);
 	inode_stat(f->inode, &st);
 	file_put(f);
-	if (r > 0 && st.size >= FILE_MAX)
+	if (done > 0 && st.size >= FILE_MAX)
 		rotate();
-	return r;
+	return done;
 }
 
 /* Lines that could not be written are tried again. */

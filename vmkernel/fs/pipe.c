@@ -104,20 +104,20 @@ static int wait_fill(struct pipe *p, bool nonblock)
 static ssize_t pipe_read(struct file *f, struct uio *u, uint64_t *pos)
 {
 	struct pipe *p = f->priv;
-	ssize_t r;
+	ssize_t got;
 
 	if (!u->left)
 		return 0;
 	mutex_lock(&p->lock);
-	r = wait_fill(p, f->flags & O_NONBLOCK);
-	if (r > 0)
-		r = ring_copy(p, u, p->tail, MIN(u->left, fill(p)), false);
-	if (r > 0)
-		WRITE_ONCE(p->tail, p->tail + (uint64_t)r);
+	got = wait_fill(p, f->flags & O_NONBLOCK);
+	if (got > 0)
+		got = ring_copy(p, u, p->tail, MIN(u->left, fill(p)), false);
+	if (got > 0)
+		WRITE_ONCE(p->tail, p->tail + (uint64_t)got);
 	mutex_unlock(&p->lock);
-	if (r > 0)
+	if (got > 0)
 		waitq_wake_all(&p->wait);
-	return r;
+	return got;
 }
 
 /* What may be written now of n bytes: all or nothing up to PIPE_BUF. */
@@ -133,27 +133,27 @@ static size_t room(const struct pipe *p, size_t n)
 static ssize_t write_some(struct pipe *p, struct uio *u)
 {
 	size_t n;
-	ssize_t r = 0;
+	ssize_t done = 0;
 
 	mutex_lock(&p->lock);
 	n = room(p, u->left);
 	if (!p->readers)
-		r = -EPIPE;
+		done = -EPIPE;
 	else if (n && fill(p) + n > p->buf_size)
 		/*
 		 * Most pipes carry little: one page until more is written, then the full size at
 		 * once.
 		 */
-		r = resize(p, fill(p) + n <= FIRST_SIZE ? FIRST_SIZE : p->size);
-	if (!r && n) {
-		r = ring_copy(p, u, p->head, n, true);
-		if (r > 0)
-			WRITE_ONCE(p->head, p->head + (uint64_t)r);
+		done = resize(p, fill(p) + n <= FIRST_SIZE ? FIRST_SIZE : p->size);
+	if (!done && n) {
+		done = ring_copy(p, u, p->head, n, true);
+		if (done > 0)
+			WRITE_ONCE(p->head, p->head + (uint64_t)done);
 	}
 	mutex_unlock(&p->lock);
-	if (r > 0)
+	if (done > 0)
 		waitq_wake_all(&p->wait);
-	return r;
+	return done;
 }
 
 static ssize_t pipe_write(struct file *f, struct uio *u, uint64_t *pos)
@@ -162,20 +162,20 @@ static ssize_t pipe_write(struct file *f, struct uio *u, uint64_t *pos)
 	ssize_t done = 0;
 
 	while (u->left) {
-		ssize_t r = write_some(p, u);
+		ssize_t put = write_some(p, u);
 
 		/* A further round: the rest may have room, or the wait below begins. */
-		if (r > 0) {
-			done += r;
+		if (put > 0) {
+			done += put;
 			continue;
 		}
-		if (!r && (f->flags & O_NONBLOCK))
-			r = -EAGAIN;
-		if (!r &&
+		if (!put && (f->flags & O_NONBLOCK))
+			put = -EAGAIN;
+		if (!put &&
 		    wait_event_interruptible(&p->wait, room(p, u->left) || !READ_ONCE(p->readers)))
-			r = -ERESTARTSYS;
-		if (r)
-			return done ? done : r;
+			put = -ERESTARTSYS;
+		if (put)
+			return done ? done : put;
 	}
 	return done;
 }
@@ -338,16 +338,16 @@ bool is_pipe(const struct file *f)
 ssize_t pipe_peek(struct file *f, struct uio *u, bool nonblock)
 {
 	struct pipe *p = f->priv;
-	ssize_t r;
+	ssize_t got;
 
 	mutex_lock(&p->lock);
-	r = wait_fill(p, nonblock);
-	if (r > 0)
-		r = ring_copy(p, u, p->tail, MIN(u->left, fill(p)), false);
+	got = wait_fill(p, nonblock);
+	if (got > 0)
+		got = ring_copy(p, u, p->tail, MIN(u->left, fill(p)), false);
 	/* The bytes stay until pipe_consume, so a splice whose output fails loses nothing. */
-	p->peeked = p->peeked || r > 0;
+	p->peeked = p->peeked || got > 0;
 	mutex_unlock(&p->lock);
-	return r;
+	return got;
 }
 
 void pipe_consume(struct file *f, size_t n)
@@ -374,7 +374,7 @@ ssize_t pipe_room(struct file *f, bool nonblock)
 long pipe_size(struct file *f, long set)
 {
 	struct pipe *p = f->priv;
-	long r = 0;
+	long err = 0;
 
 	if (f->ops != &pipe_ops)
 		return -EBADF;
@@ -386,14 +386,14 @@ long pipe_size(struct file *f, long set)
 		 */
 		size_t size = MAX((size_t)1 << log2_ceil((uint64_t)set), (size_t)PAGE_SIZE);
 
-		r = size > SIZE_MAX_PIPE ? -EPERM : size < fill(p) ? -EBUSY : resize(p, size);
-		if (!r)
+		err = size > SIZE_MAX_PIPE ? -EPERM : size < fill(p) ? -EBUSY : resize(p, size);
+		if (!err)
 			p->size = size;
 	}
-	if (!r)
-		r = (long)p->size;
+	if (!err)
+		err = (long)p->size;
 	mutex_unlock(&p->lock);
-	return r;
+	return err;
 }
 
 void pipe_init(void)

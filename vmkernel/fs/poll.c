@@ -62,12 +62,12 @@ long poll_wait(struct poll_item *items, unsigned count, ns_t deadline)
 {
 	struct table t = { .world = world_current() };
 	struct table_waiter *tw;
-	long r = ask(items, count, NULL);
-	int w;
+	long ready = ask(items, count, NULL);
+	int err;
 
 	/* The usual case takes no memory and touches no queue. */
-	if (r || deadline == 0)
-		return r;
+	if (ready || deadline == 0)
+		return ready;
 	tw = kcalloc(MAX(count, 1u), sizeof(*tw));
 	if (!tw)
 		return -ENOMEM;
@@ -77,17 +77,17 @@ long poll_wait(struct poll_item *items, unsigned count, ns_t deadline)
 		tw[i].w.fn = table_wake;
 		list_init(&tw[i].w.link);
 	}
-	r = ask(items, count, tw);
+	ready = ask(items, count, tw);
 	/*
 	 * woken is cleared before the files are asked, so that a change after the question ends the
 	 * next wait.
 	 */
-	while (!r) {
-		w = wait_event_intr_until(&t.wait, load_acquire(&t.woken), deadline);
+	while (!ready) {
+		err = wait_event_intr_until(&t.wait, load_acquire(&t.woken), deadline);
 		WRITE_ONCE(t.woken, 0);
-		r = ask(items, count, NULL);
-		if (w && !r) {
-			r = w == -ETIMEDOUT ? 0 : -EINTR;
+		ready = ask(items, count, NULL);
+		if (err && !ready) {
+			ready = err == -ETIMEDOUT ? 0 : -EINTR;
 			break;
 		}
 	}
@@ -96,5 +96,5 @@ long poll_wait(struct poll_item *items, unsigned count, ns_t deadline)
 		if (tw[i].q)
 			waitq_remove(tw[i].q, &tw[i].w);
 	kfree(tw);
-	return r;
+	return ready;
 }

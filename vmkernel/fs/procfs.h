@@ -33,5 +33,4 @@ void proctext_zero(struct text_buf *t, struct proc *p, int tid);
 struct fdtable *procpid_files(struct proc *p);
 struct fsctx *procpid_fsctx(struct proc *p);
 struct file *procpid_exe(struct proc *p);
-struct aspace *procpid_aspace(struct proc *p);
 #endif

@@ -232,7 +232,7 @@ static int self_new(bool thread, struct inode **out)
 
 int procpid_lookup(const char *name, struct inode **out)
 {
-	int pid = number_of(name), r;
+	int pid = number_of(name), err;
 	struct proc *p;
 
 	if (!strcmp(name, "self") || !strcmp(name, "thread-self"))
@@ -240,9 +240,9 @@ int procpid_lookup(const char *name, struct inode **out)
 	p = pid > 0 ? proc_find(pid) : NULL;
 	if (!p)
 		return -ENOENT;
-	r = pnode_new(p, &pid_each, 0, out);
+	err = pnode_new(p, &pid_each, 0, out);
 	proc_put(p);
-	return r;
+	return err;
 }
 
 int procpid_list(uint64_t *pos, bool (*emit)(void *, const char *, uint64_t, unsigned, uint64_t),

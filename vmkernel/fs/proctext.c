@@ -39,7 +39,7 @@ struct file *procpid_exe(struct proc *p)
 	return f;
 }
 
-struct aspace *procpid_aspace(struct proc *p)
+static struct aspace *aspace_of(struct proc *p)
 {
 	uint64_t flags = spin_lock_irq(&proc_lock);
 	struct aspace *as = p->as ? aspace_get(p->as) : NULL;
@@ -130,7 +130,7 @@ void proctext_stat(struct text_buf *t, struct proc *p, int tid)
 
 void proctext_statm(struct text_buf *t, struct proc *p, int tid)
 {
-	struct aspace *as = procpid_aspace(p);
+	struct aspace *as = aspace_of(p);
 
 	text_printf(t, "%llu %llu 0 0 0 %llu 0\n", as ? (ull)as->areas.pages : 0,
 	            as ? (ull)as->resident : 0, as ? (ull)as->areas.committed : 0);
@@ -182,7 +182,7 @@ void proctext_status(struct text_buf *t, struct proc *p, int tid)
 /* Another process's memory [from, to). */
 static void append_memory(struct text_buf *t, struct proc *p, uint64_t from, uint64_t to)
 {
-	struct aspace *as = procpid_aspace(p);
+	struct aspace *as = aspace_of(p);
 	char *buf = kmalloc(PAGE_SIZE);
 
 	while (as && buf && from < to) {
@@ -233,7 +233,7 @@ static void map_line(const struct area *a, void *arg)
 
 void proctext_maps(struct text_buf *t, struct proc *p, int tid)
 {
-	struct aspace *as = procpid_aspace(p);
+	struct aspace *as = aspace_of(p);
 
 	if (!as)
 		return;

@@ -57,17 +57,17 @@ static void unpack(const struct boot_module *m)
 	struct cpio c;
 	struct cpio_entry e;
 	unsigned files = 0;
-	int r;
+	int more;
 
 	cpio_init(&c, pa_to_va(m->base), m->len);
-	while ((r = cpio_next(&c, &e)) > 0) {
+	while ((more = cpio_next(&c, &e)) > 0) {
 		int err = e.name[0] ? unpack_entry(&e) : 0;
 
 		if (err)
 			log_warn("%s: %s: error %d", m->name, e.name, -err);
 		files++;
 	}
-	if (r)
+	if (more)
 		log_err("%s: the archive is broken at byte %zu", m->name, c.at);
 	log_info("%s: %u entries, %llu KiB", m->name, files, (unsigned long long)(m->len / KiB));
 }

@@ -296,10 +296,10 @@ int socket_setopt(struct socket *s, int level, int opt, const void *val, uint32_
 		err = set_other(s, opt, val, len, v);
 	/* The family may want to know of it too. */
 	if ((flag || !err || err == -ENOPROTOOPT) && s->ops->setsockopt) {
-		int r2 = s->ops->setsockopt(s, level, opt, val, len);
+		int own = s->ops->setsockopt(s, level, opt, val, len);
 
-		if (r2 != -ENOPROTOOPT)
-			return r2;
+		if (own != -ENOPROTOOPT)
+			return own;
 	}
 	return flag ? 0 : err;
 }
@@ -341,7 +341,7 @@ static int give(void *val, uint32_t *len, const void *from, uint32_t n)
 int socket_getopt(struct socket *s, int level, int opt, void *val, uint32_t *len)
 {
 	int64_t tv[2];
-	int32_t v[2], r;
+	int32_t v[2], err;
 	ns_t t;
 
 	if (level != SOL_SOCKET)
@@ -363,6 +363,6 @@ int socket_getopt(struct socket *s, int level, int opt, void *val, uint32_t *len
 	case SO_BINDTODEVICE:
 		return give(val, len, s->device, (uint32_t)strlen(s->device) + (s->device[0] != 0));
 	}
-	r = int_option(s, opt, &v[0]);
-	return r ? r : give(val, len, v, sizeof(v[0]));
+	err = int_option(s, opt, &v[0]);
+	return err ? err : give(val, len, v, sizeof(v[0]));
 }

@@ -28,11 +28,6 @@ int sysfs_link(const char *path, const char *target)
 	                 S_IFLNK | 0777, 0);
 }
 
-void sysfs_remove(const char *path)
-{
-	genfs_remove(&sysfs, path);
-}
-
 static void cpus_text(struct text_buf *t, void *arg)
 {
 	if (cpu_count() > 1)

@@ -57,7 +57,7 @@ void text_append(struct text_buf *t, const void *data, size_t n)
 	t->len += n;
 }
 
-ssize_t text_read(const struct text_buf *t, struct uio *u, uint64_t *pos)
+static ssize_t text_read(const struct text_buf *t, struct uio *u, uint64_t *pos)
 {
 	size_t n = *pos < t->len ? MIN(t->len - (size_t)*pos, u->left) : 0;
 	int err = n ? uio_write(u, t->p + *pos, n) : 0;
@@ -71,7 +71,7 @@ ssize_t text_read(const struct text_buf *t, struct uio *u, uint64_t *pos)
 static ssize_t text_file_read(struct file *f, struct uio *u, uint64_t *pos)
 {
 	struct text_file *tf = f->priv;
-	ssize_t r;
+	ssize_t got;
 
 	mutex_lock(&f->inode->lock); /* pread comes without pos_lock */
 	/*
@@ -82,9 +82,9 @@ static ssize_t text_file_read(struct file *f, struct uio *u, uint64_t *pos)
 		tf->t.error = 0;
 		tf->fill(&tf->t, tf->arg);
 	}
-	r = tf->t.error ? tf->t.error : text_read(&tf->t, u, pos);
+	got = tf->t.error ? tf->t.error : text_read(&tf->t, u, pos);
 	mutex_unlock(&f->inode->lock);
-	return r;
+	return got;
 }
 
 static void text_file_release(struct file *f)

@@ -393,18 +393,18 @@ int tmpfs_punch(struct inode *i, uint64_t from, uint64_t to)
 long tmpfs_seals(struct inode *i, int add)
 {
 	struct tnode *t = to_tnode(i);
-	long r;
+	long err;
 
 	if (i->fs->ops != &tmpfs_ops || inode_type(i) != INODE_FILE)
 		return -EINVAL;
 	mutex_lock(&i->lock);
 	if (add < 0)
-		r = t->seals;
+		err = t->seals;
 	/* fcntl(2), F_ADD_SEALS: seals only accumulate, and F_SEAL_SEAL ends that. */
 	else if (t->seals & F_SEAL_SEAL || (add & ~F_SEAL_ALL))
-		r = add & ~F_SEAL_ALL ? -EINVAL : -EPERM;
+		err = add & ~F_SEAL_ALL ? -EINVAL : -EPERM;
 	else
-		r = (t->seals |= (uint32_t)add, 0);
+		err = (t->seals |= (uint32_t)add, 0);
 	mutex_unlock(&i->lock);
-	return r;
+	return err;
 }

@@ -251,19 +251,19 @@ static ssize_t tmpfs_read(struct file *f, struct uio *u, uint64_t *pos)
 
 	while (u->left && *pos < size) {
 		size_t n = MIN(MIN(PAGE_SIZE - *pos % PAGE_SIZE, size - *pos), u->left);
-		ssize_t r;
+		ssize_t got;
 
 		/* A hole is read from zeroes: reading must not fill the limit with pages. */
 		if (is_hole(t->data, *pos >> PAGE_SHIFT)) {
-			r = uio_write(u, zeroes, n);
-			r = r ? r : (ssize_t)n;
+			got = uio_write(u, zeroes, n);
+			got = got ? got : (ssize_t)n;
 		} else {
-			r = copy_page(t->data, u, *pos, n, false);
+			got = copy_page(t->data, u, *pos, n, false);
 		}
-		if (r < 0)
-			return done ? done : r;
-		done += r;
-		*pos += (uint64_t)r;
+		if (got < 0)
+			return done ? done : got;
+		done += got;
+		*pos += (uint64_t)got;
 	}
 	if (!(f->flags & O_NOATIME) && done)
 		t->i.st.atime = time_realtime();
@@ -273,7 +273,7 @@ static ssize_t tmpfs_read(struct file *f, struct uio *u, uint64_t *pos)
 static ssize_t write_locked(struct tnode *t, struct uio *u, uint64_t *pos)
 {
 	uint64_t limit = MIN(proc_rlimit(RLIMIT_FSIZE), SIZE_MAX_FILE), old = t->i.st.size;
-	ssize_t done = 0, r = 0;
+	ssize_t done = 0, put = 0;
 
 	if (t->seals & F_SEAL_WRITE || ((t->seals & F_SEAL_GROW) && *pos + u->left > old))
 		return -EPERM;
@@ -288,37 +288,37 @@ static ssize_t write_locked(struct tnode *t, struct uio *u, uint64_t *pos)
 		 * Page by page, so that a fault in the middle leaves the size at what was written.
 		 */
 		if (*pos + n > t->i.st.size) {
-			r = tdata_resize(t, *pos + n);
-			if (r)
+			put = tdata_resize(t, *pos + n);
+			if (put)
 				break;
 		}
-		r = copy_page(t->data, u, *pos, n, true);
-		if (r < 0)
+		put = copy_page(t->data, u, *pos, n, true);
+		if (put < 0)
 			break;
-		done += r;
-		*pos += (uint64_t)r;
+		done += put;
+		*pos += (uint64_t)put;
 	}
-	if (r < 0 && t->i.st.size > MAX(*pos, old))
+	if (put < 0 && t->i.st.size > MAX(*pos, old))
 		(void)!tdata_resize(t, MAX(*pos, old)); /* takes back what was not written */
 	t->i.st.mtime = t->i.st.ctime = time_realtime();
-	return done ? done : r < 0 ? r : 0;
+	return done ? done : put < 0 ? put : 0;
 }
 
 static ssize_t tmpfs_write(struct file *f, struct uio *u, uint64_t *pos)
 {
 	struct tnode *t = to_tnode(f->inode);
-	ssize_t r;
+	ssize_t done;
 
 	mutex_lock(&t->i.lock);
 	if (f->flags & O_APPEND)
 		*pos = t->i.st.size;
 	/* Size, position and data in one: O_APPEND is atomic against other writers. */
-	r = write_locked(t, u, pos);
+	done = write_locked(t, u, pos);
 	/* POSIX write: a program that is written to by others loses its privileges. */
-	if (r > 0 && (t->i.st.mode & (S_ISUID | S_ISGID)) && cred_current()->euid)
+	if (done > 0 && (t->i.st.mode & (S_ISUID | S_ISGID)) && cred_current()->euid)
 		t->i.st.mode &= ~(uint32_t)(S_ISUID | S_ISGID);
 	mutex_unlock(&t->i.lock);
-	return r;
+	return done;
 }
 
 static int tmpfs_mmap(struct file *f, uint64_t offset, uint64_t len, unsigned prot, bool shared,

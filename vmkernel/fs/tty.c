@@ -42,7 +42,7 @@ void tty_setup(struct tty *t, const struct tty_end *end, void *priv, uint64_t rd
 	spin_unlock(&list_lock);
 }
 
-void tty_get(struct tty *t)
+static void tty_get(struct tty *t)
 {
 	spin_lock(&list_lock);
 	t->refs++;
@@ -93,7 +93,7 @@ struct tty *tty_find(uint64_t rdev)
 int tty_take(struct tty *t, bool force)
 {
 	struct proc *p = proc_current();
-	int sid = proc_sid(p), pgid = proc_pgid(p), r = 0;
+	int sid = proc_sid(p), pgid = proc_pgid(p), err = 0;
 	struct tty *other;
 
 	if (t->sid == sid)
@@ -111,13 +111,13 @@ int tty_take(struct tty *t, bool force)
 	}
 	spin_lock(&list_lock);
 	if (t->sid && !(force && cred_current()->euid == 0)) {
-		r = -EPERM;
+		err = -EPERM;
 	} else {
 		t->sid = sid;
 		t->pgrp = pgid;
 	}
 	spin_unlock(&list_lock);
-	return r;
+	return err;
 }
 
 void tty_session_info(int sid, uint64_t *rdev, int *pgrp)
@@ -256,7 +256,7 @@ static ssize_t tty_read(struct file *f, struct uio *u, uint64_t *pos)
 {
 	struct tty *t = f->priv;
 	size_t n = MIN(u->left, (size_t)LDISC_BUF);
-	ssize_t r;
+	ssize_t got;
 	uint8_t *buf;
 
 	if (!n)
@@ -266,29 +266,29 @@ static ssize_t tty_read(struct file *f, struct uio *u, uint64_t *pos)
 	if (!buf)
 		return -ENOMEM;
 	do {
-		r = tty_check_change(t, SIGTTIN);
-		if (!r)
-			r = wait_input(t, n, f->flags & O_NONBLOCK);
-		if (r < 0)
+		got = tty_check_change(t, SIGTTIN);
+		if (!got)
+			got = wait_input(t, n, f->flags & O_NONBLOCK);
+		if (got < 0)
 			break;
 		mutex_lock(&t->lock);
 		/* Time over, or hung up: then nothing to read is the end, not a reason to wait. */
-		bool over = r == 1 || t->hung;
+		bool over = got == 1 || t->hung;
 
-		r = ldisc_read(&t->ld, buf, n);
-		if (r >= 0 && t->end->input_taken)
+		got = ldisc_read(&t->ld, buf, n);
+		if (got >= 0 && t->end->input_taken)
 			t->end->input_taken(t);
 		mutex_unlock(&t->lock);
-		if (r < 0 && over)
-			r = 0;
-		if (r > 0 && uio_write(u, buf, (size_t)r))
-			r = -EFAULT;
-		else if (r == -1)
+		if (got < 0 && over)
+			got = 0;
+		if (got > 0 && uio_write(u, buf, (size_t)got))
+			got = -EFAULT;
+		else if (got == -1)
 			continue; /* another reader was faster */
 		break;
 	} while (true);
 	kfree(buf);
-	return r;
+	return got;
 }
 
 static bool can_write(struct tty *t)

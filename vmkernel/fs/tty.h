@@ -42,7 +42,6 @@ struct tty {
 };
 
 void tty_setup(struct tty *t, const struct tty_end *end, void *priv, uint64_t rdev);
-void tty_get(struct tty *t);
 void tty_put(struct tty *t);
 /*
  * The file becomes an open terminal; a session leader without one gets it as controlling terminal.

@@ -20,11 +20,9 @@ struct port_tty {
 	struct tty tty;
 	struct tty_port *port;
 	struct work work;
-	struct spinlock in_lock; /* interrupt-safe: the next five */
+	struct spinlock in_lock; /* interrupt-safe: in, head, tail */
 	uint8_t in[IN_SIZE];
 	uint32_t head, tail;
-	bool hangup, resized;
-	struct winsize new_size;
 };
 
 static struct tty_port *console;
@@ -66,9 +64,7 @@ static const struct tty_end port_end = {
 static void port_work(struct work *w)
 {
 	struct port_tty *pt = container_of(w, struct port_tty, work);
-	struct winsize size;
 	uint8_t piece[256];
-	bool hangup, resized;
 	size_t n;
 
 	do {
@@ -78,20 +74,12 @@ static void port_work(struct work *w)
 		flags = spin_lock_irq(&pt->in_lock);
 		for (n = 0; n < sizeof(piece) && pt->tail != pt->head; n++)
 			piece[n] = pt->in[pt->tail++ % IN_SIZE];
-		hangup = pt->hangup;
-		resized = pt->resized;
-		size = pt->new_size;
-		pt->hangup = pt->resized = false;
 		spin_unlock_irq(&pt->in_lock, flags);
 		if (n)
 			tty_input_locked(&pt->tty, piece, n);
 		mutex_unlock(&pt->tty.lock);
 		if (n)
 			waitq_wake_all(&pt->tty.wait);
-		if (resized)
-			tty_resize(&pt->tty, &size);
-		if (hangup)
-			tty_session_end(pt->tty.sid);
 	} while (n);
 }
 
@@ -111,27 +99,6 @@ void tty_port_input(struct tty_port *p, const char *s, size_t n)
 		}
 		pt->in[pt->head++ % IN_SIZE] = (uint8_t)s[i];
 	}
-	spin_unlock_irq(&pt->in_lock, flags);
-	work_queue(&pt->work);
-}
-
-void tty_port_hangup(struct tty_port *p)
-{
-	struct port_tty *pt = p->tty->priv;
-	uint64_t flags = spin_lock_irq(&pt->in_lock);
-
-	pt->hangup = true;
-	spin_unlock_irq(&pt->in_lock, flags);
-	work_queue(&pt->work);
-}
-
-void tty_port_resize(struct tty_port *p, uint16_t rows, uint16_t cols)
-{
-	struct port_tty *pt = p->tty->priv;
-	uint64_t flags = spin_lock_irq(&pt->in_lock);
-
-	pt->new_size = (struct winsize){ .rows = rows, .cols = cols };
-	pt->resized = true;
 	spin_unlock_irq(&pt->in_lock, flags);
 	work_queue(&pt->work);
 }

@@ -13,7 +13,7 @@
 
 enum { BACKLOG_MAX = 4096 };
 
-struct usock *unix_new(uint16_t type)
+static struct usock *unix_new(uint16_t type)
 {
 	struct usock *u = kzalloc(sizeof(*u));
 

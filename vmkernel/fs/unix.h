@@ -43,7 +43,6 @@ struct usock {
 	struct list by_name; /* abstract names */
 };
 
-struct usock *unix_new(uint16_t type);
 struct usock *unix_get(struct usock *u);
 void unix_put(struct usock *u);
 void unix_wake(struct usock *u);

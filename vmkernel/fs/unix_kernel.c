@@ -50,15 +50,15 @@ int socket_send_kernel(struct file *f, const void *buf, size_t n, struct file **
 
 	while (s && done < n) {
 		struct uio u;
-		ssize_t r;
+		ssize_t sent;
 
 		uio_init_kernel(&u, (char *)(uintptr_t)buf + done, n - done);
 		m.u = &u;
 		/* The files go with the first piece: after it m.nfds is 0. */
-		r = s->ops->send(s, &m);
-		if (r < 0)
-			return r == -ERESTARTSYS ? -EINTR : (int)r;
-		done += (size_t)r;
+		sent = s->ops->send(s, &m);
+		if (sent < 0)
+			return sent == -ERESTARTSYS ? -EINTR : (int)sent;
+		done += (size_t)sent;
 	}
 	return s ? 0 : -ENOTSOCK;
 }
@@ -68,13 +68,13 @@ ssize_t socket_recv_kernel(struct file *f, void *buf, size_t n, bool wait)
 	struct socket *s = socket_of(f);
 	struct uio u;
 	struct sock_msg m = { .u = &u, .flags = wait ? 0 : MSG_DONTWAIT };
-	ssize_t r;
+	ssize_t got;
 
 	if (!s)
 		return -ENOTSOCK;
 	uio_init_kernel(&u, buf, n);
-	r = s->ops->recv(s, &m);
-	return r == -ERESTARTSYS ? -EINTR : r;
+	got = s->ops->recv(s, &m);
+	return got == -ERESTARTSYS ? -EINTR : got;
 }
 
 int socket_shutdown_kernel(struct file *f, int how)

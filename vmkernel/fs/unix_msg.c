@@ -157,32 +157,32 @@ static ssize_t send_stream(struct socket *s, struct usock *to, struct sock_msg *
 ssize_t unix_send(struct socket *s, struct sock_msg *m)
 {
 	struct usock *u = s->priv, *to = NULL;
-	ssize_t r = 0;
+	ssize_t sent = 0;
 	size_t n = m->u->left;
 
 	if (m->flags & MSG_OOB)
 		return -EOPNOTSUPP;
 	if (m->addr.len && s->type == SOCK_DGRAM)
-		r = unix_find(&m->addr, s->type, &to);
+		sent = unix_find(&m->addr, s->type, &to);
 	else if (m->addr.len && s->type == SOCK_STREAM)
-		r = u->peer ? -EISCONN : -EOPNOTSUPP;
+		sent = u->peer ? -EISCONN : -EOPNOTSUPP;
 	else
 		to = unix_peer(u);
-	if (!r && !to)
-		r = u->peer_gone ? -EPIPE : -ENOTCONN;
-	if (!r && (u->wr_shut || (u->peer_gone && s->type != SOCK_DGRAM)))
-		r = -EPIPE;
-	if (!r && s->type == SOCK_STREAM)
-		r = send_stream(s, to, m);
+	if (!sent && !to)
+		sent = u->peer_gone ? -EPIPE : -ENOTCONN;
+	if (!sent && (u->wr_shut || (u->peer_gone && s->type != SOCK_DGRAM)))
+		sent = -EPIPE;
+	if (!sent && s->type == SOCK_STREAM)
+		sent = send_stream(s, to, m);
 	/* It could never fit, however long the sender waits. */
-	else if (!r && n > MIN((size_t)DGRAM_MAX, (size_t)s->sndbuf))
-		r = -EMSGSIZE;
-	else if (!r)
-		r = send_one(s, to, m, n, true, socket_deadline(s->snd_timeout));
-	if (!r && s->type != SOCK_STREAM)
-		r = (ssize_t)n;
+	else if (!sent && n > MIN((size_t)DGRAM_MAX, (size_t)s->sndbuf))
+		sent = -EMSGSIZE;
+	else if (!sent)
+		sent = send_one(s, to, m, n, true, socket_deadline(s->snd_timeout));
+	if (!sent && s->type != SOCK_STREAM)
+		sent = (ssize_t)n;
 	unix_put(to);
-	return r;
+	return sent;
 }
 
 /* Hands the message's files and credentials to the reader. */
@@ -269,36 +269,36 @@ static ssize_t recv_message(struct socket *s, struct usock *u, struct sock_msg *
 	 * recv(2): with MSG_TRUNC asked for, the whole length; the rest of the message is lost
 	 * either way.
 	 */
-	ssize_t r = (ssize_t)(m->flags & MSG_TRUNC ? um->len : n);
+	ssize_t got = (ssize_t)(m->flags & MSG_TRUNC ? um->len : n);
 
 	if (!(m->flags & MSG_PEEK)) {
 		list_remove(&um->link);
 		u->queued -= um->len + OVERHEAD;
 		umsg_free(um);
 	}
-	return r;
+	return got;
 }
 
 /* One try: bytes; 0 with *end at the end; -EAGAIN when there is nothing. */
 static ssize_t recv_some(struct socket *s, struct sock_msg *m, bool fresh, bool *end)
 {
 	struct usock *u = s->priv, *peer = NULL;
-	ssize_t r;
+	ssize_t got;
 
 	mutex_lock(&u->lock);
 	if (!list_empty(&u->queue)) {
-		r = u->type == SOCK_STREAM ? recv_stream(s, u, m, fresh) : recv_message(s, u, m);
+		got = u->type == SOCK_STREAM ? recv_stream(s, u, m, fresh) : recv_message(s, u, m);
 		/* Woken after u->lock is released: two ends' locks are never held together. */
 		peer = u->peer ? unix_get(u->peer) : NULL;
 	} else if (s->error) {
-		r = -__atomic_exchange_n(&s->error, 0, __ATOMIC_RELAXED);
+		got = -__atomic_exchange_n(&s->error, 0, __ATOMIC_RELAXED);
 	} else if (u->rd_shut || u->peer_gone) {
-		r = 0;
+		got = 0;
 		*end = true;
 	} else if (u->type != SOCK_DGRAM && !u->peer) {
-		r = s->type == SOCK_STREAM ? -EINVAL : -ENOTCONN;
+		got = s->type == SOCK_STREAM ? -EINVAL : -ENOTCONN;
 	} else {
-		r = -EAGAIN;
+		got = -EAGAIN;
 	}
 	mutex_unlock(&u->lock);
 	if (peer) {
@@ -308,14 +308,14 @@ static ssize_t recv_some(struct socket *s, struct sock_msg *m, bool fresh, bool 
 	/* Its senders are not known: all who wait for any queue look again. */
 	if (u->type == SOCK_DGRAM)
 		waitq_wake_all(&unix_changed);
-	return r;
+	return got;
 }
 
 ssize_t unix_recv(struct socket *s, struct sock_msg *m)
 {
 	struct usock *u = s->priv;
 	ns_t deadline = socket_deadline(s->rcv_timeout);
-	ssize_t done = 0, r;
+	ssize_t done = 0, got;
 	bool end = false;
 
 	if (m->flags & MSG_OOB)
@@ -329,26 +329,26 @@ ssize_t unix_recv(struct socket *s, struct sock_msg *m)
 		 * After the first bytes only MSG_WAITALL goes round again, and then pieces must
 		 * join.
 		 */
-		r = recv_some(s, m, done == 0, &end);
-		if (r > 0)
-			done += r;
-		if (end || (r < 0 && r != -EAGAIN) || (r >= 0 && s->type != SOCK_STREAM))
+		got = recv_some(s, m, done == 0, &end);
+		if (got > 0)
+			done += got;
+		if (end || (got < 0 && got != -EAGAIN) || (got >= 0 && s->type != SOCK_STREAM))
 			break;
-		/* r == 0 after bytes: what waits does not join them (a file, another sender). */
+		/* got == 0 after bytes: what waits does not join them (a file, another sender). */
 		if (done &&
-		    (!(m->flags & MSG_WAITALL) || !m->u->left || (m->flags & MSG_PEEK) || r == 0))
+		    (!(m->flags & MSG_WAITALL) || !m->u->left || (m->flags & MSG_PEEK) || got == 0))
 			break;
-		if (r == -EAGAIN && (m->flags & MSG_DONTWAIT))
+		if (got == -EAGAIN && (m->flags & MSG_DONTWAIT))
 			break;
-		if (r != -EAGAIN)
+		if (got != -EAGAIN)
 			continue;
-		r = wait_event_intr_until(
+		got = wait_event_intr_until(
 			&s->wait, !list_empty(&u->queue) || u->rd_shut || u->peer_gone || s->error,
 			deadline);
-		if (r) {
-			r = r == -ETIMEDOUT ? -EAGAIN : s->rcv_timeout ? -EINTR : -ERESTARTSYS;
+		if (got) {
+			got = got == -ETIMEDOUT ? -EAGAIN : s->rcv_timeout ? -EINTR : -ERESTARTSYS;
 			break;
 		}
 	}
-	return done ? done : r;
+	return done ? done : got;
 }

@@ -80,7 +80,6 @@ void inode_stat(struct inode *i, struct vstat *st);
 enum inode_type inode_type(const struct inode *i);
 uint64_t fs_next_dev(void);
 uint64_t ino_next(void); /* for file systems without numbers of their own */
-extern struct fs anon_fs;
 int __must_check anon_inode(uint32_t mode, struct inode **out);
 
 /* Operations by path; base NULL: working directory. mode is masked with umask by the callers. */
@@ -125,7 +124,6 @@ struct text_buf {
 	int error; /* 0 or what the read gives: -ENOMEM; -ESRCH where the process is gone */
 };
 void text_append(struct text_buf *t, const void *data, size_t n);
-ssize_t text_read(const struct text_buf *t, struct uio *u, uint64_t *pos);
 
 /* Devices by type and number; devfs.c. */
 int __must_check device_open(struct inode *i, struct file *f);

@@ -61,7 +61,7 @@ struct netif *ip_netif_by_index(unsigned index)
 	return NULL;
 }
 
-struct netif *ip_netif_by_name(const char *name)
+static struct netif *netif_by_name(const char *name)
 {
 	struct vmknic *nic = vmknic_find(name);
 
@@ -132,7 +132,7 @@ static int set(const char *name, unsigned cmd, const struct ifreq *r)
 	if (cmd == SIFBRDADDR)
 		return 0; /* follows from the mask */
 	mutex_lock(&ip_lock);
-	struct netif *n = ip_netif_by_name(name);
+	struct netif *n = netif_by_name(name);
 
 	if (n) {
 		memcpy(addr, &netif_ip4_addr(n)->addr, 4);
@@ -237,7 +237,7 @@ long inet_ioctl(unsigned cmd, uva_t arg)
 		return set(r.name, cmd, &r);
 	mutex_lock(&ip_lock);
 	struct netif *n = cmd == 0x8910 ? ip_netif_by_index((unsigned)r.number)
-	                                : ip_netif_by_name(r.name);
+	                                : netif_by_name(r.name);
 	int err = n ? 0 : -ENODEV;
 
 	if (n && cmd == 0x8910) /* SIOCGIFNAME */

@@ -63,9 +63,8 @@ void loop_init(void);
 /* route.c */
 bool ip_is_own(const ip_addr_t *a); /* an address of this host, loopback included */
 
-/* Interfaces by index or name, for ioctls and netlink. ip_lock is held. */
+/* Interfaces as Linux names and numbers them, for ioctls and netlink. ip_lock is held. */
 struct netif *ip_netif_by_index(unsigned index);
-struct netif *ip_netif_by_name(const char *name);
 unsigned ip_netif_index(const struct netif *n);
 const char *ip_netif_name(const struct netif *n);
 unsigned ip_netif_flags(const struct netif *n); /* Linux's IFF_* */

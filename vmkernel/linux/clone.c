@@ -186,7 +186,10 @@ static long do_clone(const struct clone_args *c)
 		uthread_discard(t);
 		goto drop_proc;
 	}
-	/* Before the start: afterwards t may end and be freed at any time, p too without a reference. */
+	/*
+	 * Before the start: afterwards t may end and be freed at any time, p too without a
+	 * reference.
+	 */
 	tid = t->tid;
 	if (c->flags & CLONE_PARENT_SETTID && user_write(c->parent_tid, &tid))
 		err = 0; /* as Linux: the child is there all the same */

@@ -179,7 +179,8 @@ static int load_interp(struct aspace *as, struct file *f, const struct elf_image
 	interp = kmalloc(sizeof(*interp));
 	err = interp ? read_image(file, interp) : -ENOMEM;
 	if (err == -ENOEXEC)
-		err = -EINVAL; /* as Linux: -ENOEXEC would make a shell read the program as a script */
+		/* as Linux: -ENOEXEC would make a shell read the program as a script */
+		err = -EINVAL;
 	if (!err)
 		err = map_image(as, file, interp, 0, &bias);
 	if (!err) {

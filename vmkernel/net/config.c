@@ -17,7 +17,7 @@ struct list vswitches = LIST_INIT(vswitches);
 /* As on ESXi: nothing of it is allowed. */
 static const struct net_policy strict;
 
-struct vswitch *vswitch_find(const char *name)
+static struct vswitch *vswitch_find(const char *name)
 {
 	struct vswitch *vs;
 

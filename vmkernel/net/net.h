@@ -120,10 +120,8 @@ void vswitch_forward(struct vswitch *vs, struct port *src, struct pkt *p,
 void vswitch_receive(struct uplink *u, struct pkt *p); /* uplink->rx */
 
 /* config.c; net_config is held */
-struct vswitch *vswitch_find(const char *name);
 struct portgroup *portgroup_find(const char *name);
 /* uplink side of a switch; team.c, net_config is held */
-void team_update(struct vswitch *vs);
 void team_release(struct vswitch *vs, unsigned slot);
 int team_claim(struct vswitch *vs, unsigned slot);
 void team_init(void);

@@ -342,10 +342,10 @@ int offload_finish(struct pkt *p, uint32_t caps, bool tags, int (*fn)(void *arg,
 		}
 		segment_headers(s, p, i, off, len);
 		stat_inc(soft_tso);
-		int r = finish_one(s, caps, tags, fn, arg);
+		int failed = finish_one(s, caps, tags, fn, arg);
 
-		if (r)
-			err = r;
+		if (failed)
+			err = failed;
 	}
 	pkt_done(p);
 	return err;

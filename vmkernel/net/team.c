@@ -21,7 +21,8 @@ static void link_changed(struct uplink *u)
 	work_queue(&rechoose);
 }
 
-void team_update(struct vswitch *vs)
+/* Chooses anew which uplink carries the traffic. net_config is held. */
+static void team_update(struct vswitch *vs)
 {
 	struct uplink *best = NULL;
 
@@ -103,7 +104,11 @@ void team_take_all(bool on)
 	take_all = on;
 }
 
-void vswitch_nic_added(struct uplink *u)
+/*
+ * A NIC has its name: the switch that names it takes over rx, link_changed and owner, and sets it
+ * up.
+ */
+static void nic_added(struct uplink *u)
 {
 	struct vswitch *vs;
 
@@ -123,7 +128,8 @@ void vswitch_nic_added(struct uplink *u)
 	mutex_unlock(&net_config);
 }
 
-void vswitch_nic_removed(struct uplink *u)
+/* The NIC goes: when this returns, no xmit of ours runs. */
+static void nic_removed(struct uplink *u)
 {
 	if (!started)
 		return;
@@ -141,13 +147,13 @@ void vswitch_nic_removed(struct uplink *u)
 static void claim_present(struct uplink *u, void *arg)
 {
 	(void)arg;
-	vswitch_nic_added(u);
+	nic_added(u);
 }
 
 void team_init(void)
 {
 	work_init(&rechoose, rechoose_all);
 	started = true;
-	uplink_watch(vswitch_nic_added, vswitch_nic_removed);
+	uplink_watch(nic_added, nic_removed);
 	uplink_for_each(claim_present, NULL);
 }

@@ -73,7 +73,9 @@ void proc_exit_group_locked(struct proc *p, int status)
 
 	if (p->exiting)
 		return;
-	/* A stopped process ends too. The first status stays: that of the signal or of exit_group. */
+	/*
+	 * A stopped process ends too. The first status stays: that of the signal or of exit_group.
+	 */
 	p->exiting = true;
 	p->stopped = false;
 	p->exit_status = status;

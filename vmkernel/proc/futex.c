@@ -94,7 +94,9 @@ static int key_get(uva_t va, bool shared, struct futex_key *k)
 	*k = (struct futex_key){ .space = as, .offset = va };
 	if (!shared)
 		return 0;
-	/* The read faults the page in and fails for a bad address, as Linux's get_user_pages does. */
+	/*
+	 * The read faults the page in and fails for a bad address, as Linux's get_user_pages does.
+	 */
 	err = user_read32(va, &probe);
 	if (!err)
 		err = aspace_identify(as, va, &k->obj, &k->offset);
@@ -309,7 +311,9 @@ static int wake_op(uva_t va, uint32_t encoded)
 		arg = 1u << (arg & 31);
 	if ((err = user_read32(va, &old)))
 		return err;
-	/* Atomic against ring 3: the exchange fails with the new value when the word has changed. */
+	/*
+	 * Atomic against ring 3: the exchange fails with the new value when the word has changed.
+	 */
 	do {
 		const uint32_t results[] = { arg, old + arg, old | arg, old & ~arg, old ^ arg };
 

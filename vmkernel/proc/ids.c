@@ -33,7 +33,9 @@ static bool id_free(int id)
 
 int ids_alloc(void)
 {
-	/* Rising numbers: one that has become free is not given out again soon, as kill(2) hopes. */
+	/*
+	 * Rising numbers: one that has become free is not given out again soon, as kill(2) hopes.
+	 */
 	for (int tries = 0; tries < IDS_MAX; tries++) {
 		if (++last_id >= IDS_MAX)
 			last_id = IDS_RESERVED;

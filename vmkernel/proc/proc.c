@@ -5,11 +5,11 @@
  */
 #include "proc/proc.h"
 #include "mm/aspace.h"
+#include "mm/fpu_area.h"
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
-#include "x86/fpu.h"
 #include "x86/gdt.h"
 #include "x86/insn.h"
 

@@ -10,6 +10,7 @@
  */
 #include "proc/proc.h"
 #include "proc/signal_frame.h"
+#include "mm/fpu_area.h"
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
 #include "vmk/layout.h"
@@ -74,7 +75,9 @@ static void fill_context(const struct uthread *t, const struct trap_frame *f, st
 		                         t->altstack_size };
 	if (on_altstack(t, f->rsp))
 		uc->stack.flags |= SS_ONSTACK;
-	/* The mask of sigsuspend and the like ends with the call: the handler returns to the old. */
+	/*
+	 * The mask of sigsuspend and the like ends with the call: the handler returns to the old.
+	 */
 	uc->sigmask = t->mask_saved ? t->saved_mask : t->blocked;
 	uc->mc = (struct sigcontext){
 		.r8 = f->r8,
@@ -286,7 +289,9 @@ void user_return(struct trap_frame *f)
 	struct proc *p = t->proc;
 
 	cpu_sti();
-	/* The end comes first; a stop lets nothing else through; then signals until none is left. */
+	/*
+	 * The end comes first; a stop lets nothing else through; then signals until none is left.
+	 */
 	for (;;) {
 		if (READ_ONCE(p->exiting) || (READ_ONCE(p->exec_thread) && p->exec_thread != t))
 			uthread_exit(0);

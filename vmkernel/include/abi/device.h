@@ -27,7 +27,6 @@ struct ctl_pci {
 	char reason[96]; /* why it is bound or left alone */
 };
 ABI_SIZE(struct ctl_pci, 152);
-enum ctl_pci_limits { CTL_PCI_PAGE = 256 };
 struct ctl_device_pci {
 	struct ctl_page page;
 	struct ctl_pci pci[256];
@@ -41,7 +40,6 @@ struct ctl_driver {
 	uint32_t rows;  /* of the HCL */
 };
 ABI_SIZE(struct ctl_driver, 104);
-enum ctl_driver_limits { CTL_DRIVERS_PAGE = 256 };
 struct ctl_device_drivers {
 	struct ctl_page page;
 	struct ctl_driver driver[256];

@@ -63,7 +63,6 @@ struct ctl_stat {
 	uint64_t value;
 };
 ABI_SIZE(struct ctl_stat, 128);
-enum ctl_stat_limits { CTL_STATS_PAGE = 256 };
 struct ctl_host_stats {
 	struct ctl_page page;
 	struct ctl_stat stat[256];
@@ -107,7 +106,6 @@ struct ctl_cpu {
 	uint64_t reserved;
 };
 ABI_SIZE(struct ctl_cpu, 32);
-enum ctl_cpu_limits { CTL_CPUS_PAGE = 256 };
 struct ctl_host_cpus {
 	struct ctl_page page;
 	struct ctl_cpu cpu[256];

@@ -41,7 +41,6 @@ enum ctl_net_op {
 
 enum ctl_net_limits {
 	CTL_NET_NAME = 64,
-	CTL_NET_PAGE = 64,
 	CTL_NET_UPLINKS = 8,
 	CTL_NET_IPV6 = 4,
 	CTL_NET_DNS_MAX = 3

@@ -177,5 +177,4 @@ int __must_check sysfs_add_bin(const char *path, size_t size,
                                ssize_t (*read)(void *arg, uint64_t off, void *buf, size_t n),
                                void *arg);
 int __must_check sysfs_link(const char *path, const char *target);
-void sysfs_remove(const char *path);
 #endif

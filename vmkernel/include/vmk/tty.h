@@ -30,8 +30,6 @@ struct tty_port {
 
 int __must_check tty_port_add(struct tty_port *p); /* after fs_init(); the port stays for good */
 void tty_port_input(struct tty_port *p, const char *s, size_t n); /* any context; drops when full */
-void tty_port_hangup(struct tty_port *p);                         /* carrier lost; any context */
-void tty_port_resize(struct tty_port *p, uint16_t rows, uint16_t cols); /* any context */
 /* /dev/console is this port; the first port until it is chosen. */
 void tty_console_select(struct tty_port *p);
 

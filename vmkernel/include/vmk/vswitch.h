@@ -48,14 +48,6 @@ int __must_check portgroup_set_vlan(const char *name, unsigned vlan);
 int __must_check portgroup_policy_set(const char *name, const struct net_policy *p);
 
 /*
- * net/uplink.c tells of NICs (uplink_watch): added after the name is given (it takes over rx,
- * link_changed and owner, and sets the NIC up), removed before it goes: when that returns, no xmit
- * of ours runs. Worlds.
- */
-void vswitch_nic_added(struct uplink *u);
-void vswitch_nic_removed(struct uplink *u);
-
-/*
  * Frames that pass a port ("port:ID") or an uplink (its name), as a pcap stream in a ring with one
  * reader. snap: bytes kept of a frame, 0 all. What the reader is too slow for is dropped and
  * counted. start and stop: worlds. -ENOENT: no such port or uplink.
