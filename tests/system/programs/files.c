@@ -21,6 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -519,6 +520,37 @@ static void watcher_gone(void)
 	}
 }
 
+enum { EXCHANGES = 400000 };
+
+static void *exchange_limits(void *arg)
+{
+	uint64_t first = (uint64_t)(uintptr_t)arg, sum = 0;
+	struct rlimit old, one = { 0, RLIM_INFINITY };
+
+	for (uint64_t i = 0; i < EXCHANGES; i++) {
+		one.rlim_cur = first + i;
+		CHECK(prlimit(0, RLIMIT_AS, &one, &old) == 0);
+		sum += one.rlim_cur - old.rlim_cur;
+	}
+	return (void *)(uintptr_t)sum;
+}
+
+/* prlimit exchanges in one step: what two threads set, one of them gets back, or it is there. */
+static void limits(void)
+{
+	enum { ONE = 1ull << 45, OTHER = 1ull << 46 };
+	struct rlimit before, after;
+	pthread_t other;
+	uint64_t sum;
+	void *sums;
+
+	CHECK(getrlimit(RLIMIT_AS, &before) == 0);
+	CHECK(pthread_create(&other, NULL, exchange_limits, (void *)ONE) == 0);
+	sum = (uintptr_t)exchange_limits((void *)OTHER);
+	CHECK(pthread_join(other, &sums) == 0 && getrlimit(RLIMIT_AS, &after) == 0);
+	CHECK(before.rlim_cur + sum + (uintptr_t)sums == after.rlim_cur);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -536,7 +568,8 @@ int main(int argc, char **argv)
 		      { "closers", closers },
 		      { "splices", splices },
 		      { "pidfd", pidfd },
-		      { "watcher_gone", watcher_gone } };
+		      { "watcher_gone", watcher_gone },
+		      { "limits", limits } };
 
 	setvbuf(stdout, NULL, _IONBF, 0);
 	alarm(60);
