@@ -22,12 +22,16 @@
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -551,6 +555,36 @@ static void limits(void)
 	CHECK(before.rlim_cur + sum + (uintptr_t)sums == after.rlim_cur);
 }
 
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+/* A signal ends what moves gigabytes without ever waiting; what was moved until then counts. */
+static void long_transfers(void)
+{
+	enum { PIECES = 1000, PIECE = 2 << 20 };
+	const struct itimerval soon = { { 0, 20000 }, { 0, 20000 } }, off = { 0 };
+	struct sigaction act = { .sa_handler = on_alarm };
+	int zero = open("/dev/zero", O_RDONLY), null = open("/dev/null", O_WRONLY);
+	int sparse = memfd_create("sparse", 0);
+	static struct iovec vec[PIECES];
+	static char buffer[PIECE];
+	struct utsname system;
+	ssize_t n;
+
+	for (int i = 0; i < PIECES; i++)
+		vec[i] = (struct iovec){ buffer, PIECE };
+	CHECK(uname(&system) == 0 && ftruncate(sparse, (off_t)PIECES * PIECE) == 0);
+	CHECK(sigaction(SIGALRM, &act, NULL) == 0 && setitimer(ITIMER_REAL, &soon, NULL) == 0);
+	n = readv(zero, vec, PIECES);
+	CHECK(n > 0 && n < (ssize_t)PIECES * PIECE);
+	/* Linux moves references of pages, which is done before the signal comes. */
+	n = sendfile(null, sparse, NULL, (size_t)PIECES * PIECE);
+	CHECK(n > 0 && (n < (ssize_t)PIECES * PIECE || !strstr(system.release, "tepui")));
+	CHECK(setitimer(ITIMER_REAL, &off, NULL) == 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -569,7 +603,8 @@ int main(int argc, char **argv)
 		      { "splices", splices },
 		      { "pidfd", pidfd },
 		      { "watcher_gone", watcher_gone },
-		      { "limits", limits } };
+		      { "limits", limits },
+		      { "long_transfers", long_transfers } };
 
 	setvbuf(stdout, NULL, _IONBF, 0);
 	alarm(60);
