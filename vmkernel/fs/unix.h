@@ -40,7 +40,8 @@ struct usock {
 	bool closed;              /* its own socket is gone; lives on in references */
 	bool binding, connecting; /* a call is at it, which may sleep: another one is refused */
 	struct list queue;        /* umsg */
-	size_t queued;            /* bytes in queue */
+	size_t queued; /* what the queue is charged: its bytes, and more for each message */
+	size_t bytes;  /* in the queue, for FIONREAD */
 	/* Listening. */
 	struct list pending; /* usock.in_pending, with a reference each */
 	struct list in_pending;

@@ -10,7 +10,7 @@
 enum {
 	PIECE = 32768,       /* bytes of a stream in one allocation */
 	DGRAM_MAX = 1 << 20, /* bytes of a message that must stay in one */
-	OVERHEAD = 128,      /* a message is charged so, that empty ones fill a queue too */
+	OVERHEAD = 256,      /* of memory, for each message, however short */
 };
 
 struct waitq unix_changed;
@@ -104,7 +104,8 @@ static int deliver(struct usock *to, struct usock *from, struct umsg *um)
 		if (um->files)
 			ufiles_enter(um->files, to);
 		list_push_back(&to->queue, &um->link);
-		to->queued += um->len + (stream ? 0 : OVERHEAD);
+		to->queued += um->len + OVERHEAD;
+		to->bytes += um->len;
 		if (to->s)
 			waitq_wake_all(&to->s->wait);
 	}
@@ -268,7 +269,9 @@ static ssize_t recv_stream(struct socket *s, struct usock *u, struct sock_msg *m
 			/* A sender that waits is woken by recv_some, outside of this lock. */
 			um->off += n;
 			u->queued -= n;
+			u->bytes -= n;
 			if (um->off == um->len) {
+				u->queued -= OVERHEAD;
 				list_remove(&um->link);
 				kfree(um);
 			}
@@ -302,6 +305,7 @@ static ssize_t recv_message(struct socket *s, struct usock *u, struct sock_msg *
 	if (!(m->flags & MSG_PEEK)) {
 		list_remove(&um->link);
 		u->queued -= um->len + OVERHEAD;
+		u->bytes -= um->len;
 		kfree(um);
 	}
 	return got;
