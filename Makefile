@@ -16,7 +16,7 @@ JOBS ?= 2
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo '  DEBUG=1 builds with checks into build/debug; YES=1 installs packages without asking'
 
 include iso/workshop/image.mk
@@ -27,7 +27,7 @@ include iso/workshop/iso.mk
 include iso/workshop/check.mk
 
 .PHONY: quick
-quick: $(VENV)/project python-lint image hcl/hcl.json ## the check before every landing: build, lint, fast tests
+quick: $(VENV)/project python-lint image test-image hcl/hcl.json ## before every landing: build, lint, fast tests
 	@$(ASAN) $(PYTEST) -q -n $(JOBS) -m 'not slow and not soak' --hypothesis-profile quick tests/unit
 	@$(MAKE) --no-print-directory smoke
 

@@ -61,6 +61,7 @@ int nvme_enable(struct nvme *c)
 	uint32_t last = q->entries - 1u;
 
 	nvme_queue_start(q);
+	nvme_queue_live(q); /* nobody uses it before CSTS.RDY, which probe and reset wait for */
 	mmio_write32(c->regs + NVME_AQA,
 	             (uint32_t)(PUT(NVME_AQA_ASQS, last) | PUT(NVME_AQA_ACQS, last)));
 	mmio_write64(c->regs + NVME_ASQ, q->sq_iova);

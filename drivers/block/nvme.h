@@ -108,6 +108,7 @@ int __must_check nvme_queue_alloc(struct nvme *c, struct nvme_queue *q, uint16_t
                                   uint16_t depth);
 void nvme_queue_free(struct nvme_queue *q);
 void nvme_queue_start(struct nvme_queue *q); /* empty rings, all tags free */
+void nvme_queue_live(struct nvme_queue *q);  /* the controller knows it: requests may come */
 /* Takes all completions; under no lock. */
 void nvme_queue_poll(struct nvme_queue *q);
 /*

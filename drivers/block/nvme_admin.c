@@ -152,14 +152,12 @@ int nvme_create_queues(struct nvme *c)
 		return -EIO;
 	c->queues_live = c->queues_live ? c->queues_live : (uint16_t)count;
 	for (unsigned i = 0; i < c->queues_live; i++) {
-		/*
-		 * Live before the controller knows the queue: nothing is submitted until the state
-		 * says so.
-		 */
 		nvme_queue_start(&c->io[i]);
 		err = create_pair(c, &c->io[i]);
 		if (err)
 			return err;
+		/* Not earlier: after a reset, requests arrive while the queues are being made. */
+		nvme_queue_live(&c->io[i]);
 	}
 	return 0;
 }

@@ -100,6 +100,13 @@ void nvme_queue_start(struct nvme_queue *q)
 		if (q->id || tag != NVME_ADMIN_TAG)
 			q->free_tag[q->free_count++] = (uint8_t)tag;
 	}
+	spin_unlock_irq(&q->lock, flags);
+}
+
+void nvme_queue_live(struct nvme_queue *q)
+{
+	uint64_t flags = spin_lock_irq(&q->lock);
+
 	q->live = true;
 	spin_unlock_irq(&q->lock, flags);
 }

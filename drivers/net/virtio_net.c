@@ -55,8 +55,8 @@ static int control(struct vnet *n, uint8_t class, uint8_t command, uint32_t len)
 	/* The queue has no interrupt: commands are rare and answered at once. */
 	while (!virtq_get(&n->ctrl, &written)) {
 		/*
-		 * The chain stays with the device; an answer that comes later would be taken for the
-		 * next command's.
+		 * The chain stays with the device; an answer that comes later would be taken for
+		 * the next command's.
 		 */
 		if (n->ctrl.broken || time_now() >= deadline)
 			return -ETIMEDOUT;

@@ -40,7 +40,7 @@ format-all: ## lay out every C file
 	@clang-format -i $(C_FILES)
 
 .PHONY: unit
-unit: $(VENV)/project image hcl/hcl.json ## unit tests on the host
+unit: $(VENV)/project image test-image hcl/hcl.json ## unit tests on the host
 	@$(ASAN) $(PYTEST) -q -n $(JOBS) -m 'not soak' tests/unit
 
 # What a fresh machine calls: packages first, then everything else in a make of its own.
@@ -81,3 +81,8 @@ smoke: $(ISO) $(VENV)/project
 .PHONY: bench
 bench: $(ISO) $(TEST_ISO) $(VENV)/project $(GUEST) ## figures under -icount: build/bench.json
 	@$(BIN)/python -m tests.bench.run
+
+# make bench-compare OLD.json: the file is a goal too, which there is nothing to do for.
+.PHONY: bench-compare
+bench-compare: $(VENV)/project ## OLD.json: what changed since that run of make bench
+	@$(BIN)/python -m tests.bench.compare $(filter %.json,$(MAKECMDGOALS))

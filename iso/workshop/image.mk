@@ -47,7 +47,7 @@ FOREIGN_OBJECTS := $(LZ4_OBJECTS) $(LWIP_OBJECTS) $(ZYDIS_OBJECTS)
 # Our own files may include the foreign headers.
 CFLAGS += $(LZ4_INCLUDES) $(LWIP_INCLUDES) $(ZYDIS_INCLUDES)
 
-GENERATED := build/gen/asm_offsets.h build/gen/abi_digest.h build/gen/font.h
+GENERATED := build/gen/asm_offsets.h build/gen/abi_digest.h build/gen/font.h build/gen/syscall_nr.h
 
 .PHONY: image test-image sources
 sources: build/src/fetched ## fetch LZ4, lwIP and Zydis into build/src
@@ -127,6 +127,11 @@ UNIFONT := /usr/share/grub/unicode.pf2
 build/gen/font.h: $(UNIFONT) iso/workshop/font.py | build/py
 	@mkdir -p $(@D)
 	@$(WORKSHOP).font $< $@
+
+# Linux's numbers and names of system calls, from the headers that Debian's C library needs.
+UNISTD := $(firstword $(wildcard /usr/include/x86_64-linux-gnu/asm/unistd_64.h /usr/include/asm/unistd_64.h))
+build/gen/syscall_nr.h: $(UNISTD) iso/workshop/headers.py | build/py
+	@$(WORKSHOP).headers syscalls $< $@
 
 # The text of the ABI headers, as cffi reads it; the kernel carries its digest, the shell the text.
 ABI := $(wildcard vmkernel/include/abi/all.h)

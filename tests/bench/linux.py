@@ -3,10 +3,12 @@
 
 import re
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
+from tests.bench.steady import steady
 from tests.system import guests
-from tests.system.machine import READY, ROOT, Config, Machine
+from tests.system.machine import READY, ROOT, Config
 from tests.system.shell import Shell
 
 PROGRAM = ROOT / "tests/bench/spin.c"
@@ -19,11 +21,33 @@ tepui.initrd = "initrd"
 tepui.append = "console=ttyS0 quiet"
 ethernet0.present = "TRUE"
 """
+NAMES = ("first", "second")
+#: Runs on the host, so that nobody's typing decides when memory is read: `free` is what is left
+#: when it has not changed by more than 8 KiB for some seconds: commands have ended, hostd is idle.
+MEASURE = """\
+free() {{
+    same=0 last=0
+    while [ $same -lt 5 ]; do
+        sleep 1
+        while read name kib unit; do [ $name = MemFree: ] && now=$kib; done </proc/meminfo
+        moved=$((now - last))
+        [ ${{moved#-}} -le 8 ] && same=$((same + 1)) || same=0
+        last=$now
+    done
+    echo "free $now"
+}}
+for vm in {names}; do esxcli vm register /guest/$vm.vmx || exit; done
+free
+for vm in {names}; do
+    esxcli vm power on $vm || exit
+    free
+done
+"""
 
 
 def spun(config: Config, logs: Path) -> int:
     """Instructions that went by while the program ran."""
-    with Machine(config, logs) as machine:
+    with steady(config, logs) as machine:
         return int(machine.console.expect(r"bench: spin (\d+) ", 900)[1])
 
 
@@ -50,25 +74,17 @@ def host_share(folder: Path) -> float:
 def overheads(folder: Path) -> list[int]:
     """Bytes beside their own memory that the first and the second VM take from the host's free
     memory, hostd's growth included."""
-    files = {n: VMX.format(name=n, memory=MEMORY).encode() for n in ("first", "second")}
-    vmx = {f"{name}.vmx": text for name, text in files.items()}
-    iso = guests.host_iso(folder / "overhead.iso", vmx, "sleep 10000")
-    config = Config(cpus=2, memory=2 * MEMORY + 1024, threads="single", iso=iso)
-    with Machine(config, folder / "overhead") as machine:
+    vmx = {f"{n}.vmx": VMX.format(name=n, memory=MEMORY).encode() for n in NAMES}
+    files = {**vmx, "measure": MEASURE.format(names=" ".join(NAMES)).encode()}
+    iso = guests.host_iso(folder / "overhead.iso", files, "sleep 10000")
+    config = Config(
+        cpus=1, memory=2 * MEMORY + 1024, icount=0, options="tsc=reliable watchdog=0", iso=iso
+    )
+    with steady(config, folder / "overhead") as machine:
         machine.console.expect(READY, 120)
         shell = Shell(machine, booted=True)
-
-        def free() -> int:
-            found = re.search(r"(\d+)", shell.run("grep MemFree /proc/meminfo")[1])
-            assert found
-            return int(found[1]) << 10
-
-        out = []
-        for name in files:
-            rc, text = shell.run(f"esxcli vm register /guest/{name}.vmx")
-            assert rc == 0, text
-            before = free()
-            rc, text = shell.run(f"esxcli vm power on {name}")
-            assert rc == 0, text
-            out.append(before - free() - (MEMORY << 20))
-    return out
+        rc, text = shell.run("sh /guest/measure", 900)
+        assert rc == 0, text
+    free = [int(kib) << 10 for kib in re.findall(r"free (\d+)", text)]
+    assert len(free) == 1 + len(NAMES), text
+    return [before - after - (MEMORY << 20) for before, after in pairwise(free)]

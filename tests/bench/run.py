@@ -3,15 +3,18 @@
 
 The vmkernel measures itself (boot option bench=NAME) on one CPU under -icount shift=0, where one
 instruction is one nanosecond and the TSC counts instructions. It prints `bench: NAME VALUE UNIT` a
-figure and `bench: done` at the end. Each row of the file: name, value, unit, better ("lower" or
-"higher"), target or null, peer or null ({name, value}).
+figure and `bench: done` at the end. The file has `commit`, `date` and `figures`, each of which has
+name, value, unit, better ("lower" or "higher"), target or null, peer or null ({name, value}).
+What the figures mean: README.md.
 """
 
 import json
 import re
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
@@ -22,8 +25,9 @@ from tepui.shell.vm.devices import Device, DeviceKind
 from tepui.shell.vm.memory import MIB
 from tepui.shell.vm.spec import Flags, VmSpec
 from tests.bench import kvm, linux, userworld
+from tests.bench.steady import steady
 from tests.bench.targets import GOALS, KVM, SHARE, THIRDS, Goal
-from tests.system.machine import ROOT, Config, Machine
+from tests.system.machine import ROOT, Config
 
 OUTPUT = ROOT / "build/bench.json"
 LOGS = ROOT / "build/logs/bench"
@@ -119,7 +123,7 @@ def measure(name: str, arguments: tuple[str, ...] = ()) -> list[Figure]:
     iso = LOGS / "bench.iso"
     image.build(iso, ROOT / "build/test/vmkernel.elf", {})
     config = Config(cpus=1, memory=1024, icount=0, options=options, arguments=arguments, iso=iso)
-    with Machine(config, LOGS / name) as machine:
+    with steady(config, LOGS / name) as machine:
         machine.console.expect(r"bench: done", 600)
         return parse(machine.console.transcript)
 
@@ -139,7 +143,7 @@ def small_guests(arguments: tuple[str, ...], **devices: tuple[Device, ...]) -> l
     options = f"vmimage={','.join(devices)} tsc=reliable"
     iso = folder / "iso"
     config = Config(cpus=1, memory=512, icount=0, options=options, arguments=arguments, iso=iso)
-    with Machine(config, folder) as machine:
+    with steady(config, folder) as machine:
         machine.console.expect(r"bench: done", 600)
         return parse(machine.console.transcript)
 
@@ -181,6 +185,19 @@ def report(figures: list[Figure]) -> list[Figure]:
     return [figure for figure in figures if figure.missed]
 
 
+def commit() -> str:
+    """What was measured; "+" behind it: with changes that are not committed."""
+    words = ("git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+")
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def write(figures: list[Figure]) -> None:
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    run = {"commit": commit(), "date": date, "figures": [figure.row() for figure in figures]}
+    OUTPUT.write_text(json.dumps(run, indent=1) + "\n")
+
+
 def main() -> int:
     figures = image_figures()
     figures += measure("ground") + measure("drivers", devices())
@@ -192,7 +209,7 @@ def main() -> int:
     figures += userworld_figures()
     if absent := (GOALS.keys() | THIRDS) - {figure.name for figure in figures}:
         raise SystemExit(f"not measured: {', '.join(sorted(absent))}; logs in {LOGS}")
-    OUTPUT.write_text(json.dumps([figure.row() for figure in figures], indent=1) + "\n")
+    write(figures)
     missed = report(figures)
     print(f"wrote {Path(OUTPUT).relative_to(ROOT)}: {len(figures)} figures")
     print(f"targets missed: {', '.join(figure.name for figure in missed) or 'none'}")

@@ -5,8 +5,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.bench.steady import steady
 from tests.system import beside
-from tests.system.machine import ROOT, Config, Machine
+from tests.system.machine import ROOT, Config
 
 PROGRAM = ROOT / "tests/bench/ubench.c"
 TCP = ROOT / "tests/bench/tcp.py"
@@ -30,7 +31,7 @@ def transcripts(folder: Path) -> tuple[str, str]:
     ours = beside.tepui(archive, CONFIG)
     texts = []
     for name, config in (("tepui", ours), ("debian", beside.debian(archive, CONFIG))):
-        with Machine(config, folder / name) as machine:
+        with steady(config, folder / name) as machine:
             machine.console.expect(r"bench: done", 900)
             texts.append(machine.console.transcript)
     return texts[0], texts[1]

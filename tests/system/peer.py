@@ -10,13 +10,12 @@ from typing import Self
 
 
 class Peer:
-    """`arguments` go to QEMU before the device that names netdev=`name`."""
+    """`arguments` go to QEMU before the device that names netdev=`name`. A `listener` that
+    another process made is where QEMU calls."""
 
-    def __init__(self, name: str = "wire") -> None:
+    def __init__(self, name: str = "wire", listener: socket.socket | None = None) -> None:
         self.name = name
-        self.listener = socket.socket()
-        self.listener.bind(("127.0.0.1", 0))
-        self.listener.listen(1)
+        self.listener = listener or socket.create_server(("127.0.0.1", 0), backlog=1)
         self.stream: socket.socket | None = None
         self.pending = b""
 

@@ -75,7 +75,7 @@ DEFECTS = {
         "",
     ),
     "a freed block is used again before the commit": Defect(
-        "alloc.c", "err = hold(ds, block, ds->sequence);", "err = 0;"
+        "alloc.c", "err = busy_add(ds, block, ds->sequence);", "err = 0;"
     ),
 }
 

@@ -18,6 +18,8 @@ from tests.unit.layers import LEVEL, ORDER, ROOT, Object
 NAMED = {
     ("early", "log"): "reading what the loader says may fail: log_write() and panic(); log reads "
     "its boot options from early, so the two are one stratum",
+    ("acpi", "x86"): "tables are mapped by x86's page tables and read for its APICs and clocks: one "
+    "stratum",
     ("mm", "sched"): "address spaces and memory objects are guarded by mutexes, worlds have stacks "
     "and structures from mm: one stratum",
 }
@@ -31,6 +33,7 @@ KEPT = {
 
 #: Linker sections: the layers that declare rows, and the layers that call them.
 REGISTRATIONS = {
+    "boards": ({"vdev"}, {"vmm"}),
     "boot_hooks": ({"test"}, {"boot"}),
     "ctl": ({"ctl"}, {"ctl"}),
     "drivers": ({"drivers"}, {"bus", "ctl"}),
@@ -38,6 +41,8 @@ REGISTRATIONS = {
     "hvm_backends": ({"vmm"}, set()),  # the list of supported CPUs, read from the image by hcl/
     "hvm_ops": ({"vmm"}, {"vmm"}),
     "multiboot": ({"boot"}, set()),  # read by the boot loader
+    "panic_steps": ({"acpi", "log", "sched", "x86"}, {"log"}),
+    "proc_parts": ({"fs"}, {"proc"}),
     "smap": ({"mm", "x86"}, {"x86"}),
     "stats": ({"bus", "ctl", "drivers", "fs", "ip", "linux", "mm", "net", "proc", "sched",
                "storage", "vdev", "vmm", "x86"}, {"ctl", "test"}),

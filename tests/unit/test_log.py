@@ -13,7 +13,8 @@ from tests.unit import cunit
 CODE = """
 #include "vmk/boot.h"
 #include "vmk/console.h"
-struct boot_info boot_info;
+#include "vmk/time.h"
+static const struct log_clock clock = { time_now, time_realtime };
 static char shown[1 << 16];
 static size_t shown_len;
 uint32_t cpu_world_id(void) { return 7; }
@@ -24,8 +25,9 @@ void console_write_whole(const char *text, size_t len)
 }
 void set_options(const char *line)
 {
-	boot_info.ranges = 1;
 	__builtin_snprintf(boot_info.cmdline, sizeof boot_info.cmdline, "%s", line);
+	log_init();
+	log_set_clock(&clock);
 }
 size_t take_shown(char *out)
 {

@@ -194,6 +194,28 @@ def test_timeout_then_recovery(unit: cunit.Unit, abort_works: bool) -> None:
         unit.lib.page_free(memory, 0)
 
 
+def test_a_request_during_a_reset_waits_for_its_queue(unit: cunit.Unit) -> None:
+    """Between the controller's enable and the creation of its queues no doorbell is rung."""
+    with attached(unit, abort_works=False) as (setup, block):
+        memory = setup.bench.pages(1)
+        early: list[Any] = []
+
+        def submit() -> None:
+            early.append(block.submit(READ, 0, [(memory, PAGE)]))
+
+        setup.model.before_create = submit
+        setup.model.silent = True
+        late = block.submit(READ, 0, [(memory, PAGE)], deadline=setup.lib.seam_now + 10**9)
+        setup.model.silent = False
+        block.finish(late)
+        setup.model.before_create = None
+        block.finish(*early)
+        assert late.status == ETIMEDOUT
+        assert early and all(request.status == 0 for request in early)
+        assert setup.model.resets >= 1
+        unit.lib.page_free(memory, 0)
+
+
 def test_lost_interrupt(unit: cunit.Unit) -> None:
     with attached(unit) as (setup, block):
         memory = setup.bench.pages(1)

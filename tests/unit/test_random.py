@@ -8,7 +8,7 @@ import pytest
 from tests.unit import cunit
 
 SEAMS = """
-#include "lib/entropy.h"
+#include "x86/entropy.h"
 int test_hardware; uint64_t test_time, test_word = 0x1234567;
 bool hardware_word(uint64_t *out) { *out = ++test_word; return test_hardware; }
 uint64_t fine_time(void) { return test_time++; }
@@ -19,7 +19,7 @@ uint64_t fine_time(void) { return test_time++; }
 def unit() -> Iterator[cunit.Unit]:
     yield cunit.build(
         "random",
-        sources=["vmkernel/lib/random.c", "vmkernel/lib/chacha.c"],
+        sources=["vmkernel/x86/random.c", "vmkernel/lib/chacha.c"],
         headers=["vmk/random.h", "lib/chacha.h"],
         cdef="extern int test_hardware; extern uint64_t test_time;",
         code=SEAMS,

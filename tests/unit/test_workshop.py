@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tepui.iso.workshop import headers, ksyms, lock
+from tepui.iso.workshop import headers, ksyms, lines, lock
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789+-.", min_size=1)
 DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)
@@ -60,3 +60,23 @@ def test_the_command_tells_its_version() -> None:
 def test_wrong_usage_exits_with_2() -> None:
     command = [str(Path(sys.executable).with_name("tepui")), "no-such-command"]
     assert subprocess.run(command, capture_output=True).returncode == 2
+
+
+def test_the_ledger_has_every_line_of_the_kernel_once() -> None:
+    order = lines.layers(Path("tests/unit/test_structure.py").read_text())
+    files = {
+        "vmkernel/lib/a.c": 1,
+        "vmkernel/fs/b/c.h": 20,
+        "vmkernel/new/d.S": 300,
+        "vmkernel/vmkernel.ld": 4000,
+        "drivers/net/e.c": 50000,
+        "drivers/net/e.py": 7,
+        "shell/f.py": 7,
+    }
+    rows = lines.ledger(order, lines.folders(files))
+    numbers = [int(row[40:].split()[0].replace(",", "")) for row in rows]
+    *layers, linux, proper = rows
+    assert sum(numbers[:-2]) == 54321 and len(layers) == len(order) + 1
+    assert layers[-1].startswith("in no layer: new vmkernel ") and "  300 + 4000" in layers[-1]
+    assert linux.split()[:5] == ["Linux", "surface:", "proc", "fs", "linux"] and "20" in linux
+    assert proper.split()[4] == "0"

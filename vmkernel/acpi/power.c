@@ -27,6 +27,7 @@ enum {
 };
 #define ACPI_ENABLE_TIMEOUT (3 * NS_PER_S)
 #define RESET_WAIT          (100 * NS_PER_MS) /* before the next means is tried */
+#define PANIC_DELAY_MAX     3600ull           /* seconds */
 
 /* From the firmware's hands into ours (16.3.1); no effect where it is ours already. */
 static void enable_acpi(void)
@@ -62,7 +63,7 @@ void machine_poweroff(void)
 		time_delay(NS_PER_S);
 	}
 	log_err("this machine does not power off by software: switch it off now");
-	panic_stopped();
+	cpu_stop();
 }
 
 static void reset_by_acpi(void)
@@ -105,5 +106,18 @@ void machine_reboot(void)
 	time_delay(RESET_WAIT);
 	/* A triple fault: no handler for the exception, none for its double fault. */
 	__asm__ volatile("lidt %0; int3" ::"m"(no_idt));
-	panic_stopped();
+	cpu_stop();
 }
+
+/* Option panicreboot=SECONDS; without it the screen stays until a person resets the host. */
+static void panic_reset(const struct panic_info *info)
+{
+	uint64_t seconds;
+
+	if (!boot_option_u64("panicreboot", &seconds))
+		return;
+	panic_print("The host resets in %llu s.\n", (unsigned long long)seconds);
+	time_delay(MIN(seconds, PANIC_DELAY_MAX) * NS_PER_S);
+	machine_reboot();
+}
+PANIC_STEP(PANIC_RESET, panic_reset);

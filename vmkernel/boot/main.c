@@ -2,6 +2,7 @@
 /* The boot order of the vmkernel, on one screen. */
 #include "acpi/acpi.h"
 #include "early/multiboot.h"
+#include "boot/aps.h"
 #include "boot/vmimage.h"
 #include "boot/watchdog.h"
 #include "mm/mm.h"
@@ -27,11 +28,13 @@
 #include "x86/lapic.h"
 #include "x86/nmi.h"
 #include "x86/paging.h"
-#include "x86/smp.h"
+#include "x86/percpu.h"
 #include "x86/trap.h"
 #include "x86/vector.h"
 
 #define LOG_MODULE "vmkernel"
+
+extern char boot_stack_guard[]; /* entry.S */
 
 static void run_hooks(enum boot_stage stage)
 {
@@ -89,12 +92,6 @@ static void start_init_world(void)
 	world_put(w);
 }
 
-/* Every other CPU. */
-static void ap_main(struct percpu *p)
-{
-	sched_run();
-}
-
 static void init_interrupts(void)
 {
 	lapic_init();
@@ -123,12 +120,13 @@ void boot_main(uint32_t magic, pa_t info, pa_t image_base)
 	cpu_init_canary();
 	uart_early_init();
 	multiboot_read(magic, info, image_base);
+	log_init();
 	vga_init();
 	log_info("Tepui " VMK_VERSION ", image at %#llx", (unsigned long long)image_base);
 	cpu_log_features();
 	cpu_patch_smap();
 	cpu_init_control();
-	paging_init();
+	paging_init((uintptr_t)boot_stack_guard);
 	acpi_init();
 	clock_init();
 	rtc_init();
@@ -136,10 +134,10 @@ void boot_main(uint32_t magic, pa_t info, pa_t image_base)
 	mm_init();
 	framebuffer_init();
 	init_interrupts();
-	smp_init_boot_cpu();
+	boot_cpu_init();
 	if (sched_init_cpu(0) != 0 || work_init_worlds() != 0)
 		panic("no memory for the scheduler");
-	smp_start(sched_init_cpu, ap_main);
+	aps_start();
 	start_init_world();
 	sched_run();
 }

@@ -58,7 +58,9 @@ CTL_LIST(CTL_DEVICE_DRIVERS, device_drivers, struct ctl_device_drivers, driver)
 
 		if (!o)
 			continue;
-		/* A walk of its own for each driver: drivers are few, and a count needs no table. */
+		/*
+		 * A walk of its own for each driver: drivers are few, and a count needs no table.
+		 */
 		pci_for_each(count_bound, &b);
 		str_copy(o->name, d->name, sizeof(o->name));
 		str_copy(o->desc, d->desc, sizeof(o->desc));

@@ -11,8 +11,6 @@
 #include "vmk/log.h"
 #include "vmk/string.h"
 
-struct boot_info boot_info;
-
 /* The tag's room for a member at its end that runs to the end of the tag. */
 #define TAIL_SIZE(tag_, type, member) \
 	((tag_)->size > offsetof(type, member) ? (tag_)->size - offsetof(type, member) : 0)

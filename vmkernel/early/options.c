@@ -5,6 +5,8 @@
 #include "vmk/boot.h"
 #include "vmk/string.h"
 
+struct boot_info boot_info;
+
 /* The word at s, of length *len; NULL behind the last. */
 static const char *next_word(const char *s, size_t *len)
 {

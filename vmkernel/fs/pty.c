@@ -54,7 +54,9 @@ static void pty_output(struct tty *t, const char *s, size_t n)
 {
 	struct pty *p = t->priv;
 
-	/* Writers have waited for room; an echo has nobody to wait, so what does not fit is lost. */
+	/*
+	 * Writers have waited for room; an echo has nobody to wait, so what does not fit is lost.
+	 */
 	for (size_t i = 0; i < n && p->head - p->tail < OUT_SIZE; i++)
 		p->out[p->head++ % OUT_SIZE] = (uint8_t)s[i];
 	waitq_wake_all(&t->wait);

@@ -256,7 +256,10 @@ int vfs_make(struct dentry *base, const char *path, uint32_t mode, uint64_t rdev
 		err = -EEXIST;
 	} else if (w->too_long) {
 		err = -ENAMETOOLONG;
-		/* Also finds what is mounted on the name; the race with another maker ends in `create`. */
+		/*
+		 * Also finds what is mounted on the name; the race with another maker ends in
+		 * `create`.
+		 */
 	} else if (dentry_lookup(w->at, w->name, &d) == 0) {
 		dentry_put(d);
 		err = -EEXIST;

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* fork, vfork, clone, clone3. Spec: clone(2). */
+/*
+ * fork, vfork, clone, clone3. Spec: clone(2).
+ *
+ * The order makes every failure harmless: memory, parts and thread are made while nobody can find
+ * them; publish() enters them into lists and table in one step; the world starts last. A thread
+ * that is in the lists but has not started yet may be signalled, which it sees when it starts.
+ */
 #include "mm/aspace.h"
 #include "proc/proc.h"
 #include "mm/usercopy.h"
@@ -7,6 +13,7 @@
 #include "vmk/fdtable.h"
 #include "vmk/layout.h"
 #include "vmk/string.h"
+#include "vmk/syscall.h"
 #include "x86/cpu.h"
 #include "x86/fpu.h"
 #include "x86/insn.h"
@@ -65,6 +72,10 @@ static int copy_process(struct proc *p, struct proc *parent, const struct clone_
 {
 	int err = 0;
 
+	/*
+	 * The parent's members are its threads' own (proc.h): execve of another thread waits for
+	 * this one to leave first. What is attached here when a step fails, proc_put() releases.
+	 */
 	p->exe = parent->exe ? file_get(parent->exe) : NULL;
 	if (c->flags & CLONE_VM)
 		p->as = aspace_get(parent->as);
@@ -93,13 +104,16 @@ static int copy_process(struct proc *p, struct proc *parent, const struct clone_
 /* The new thread goes on where the old one is, with 0. */
 static void copy_thread(struct uthread *t, struct uthread *from, const struct clone_args *c)
 {
+	/* vector 0: the frame is no system call's, so that nothing repeats clone in the child. */
 	t->start = *uthread_frame();
 	t->start.rax = 0;
 	t->start.vector = 0;
 	if (c->stack)
 		t->start.rsp = c->stack;
+	/* The registers are the current thread's: a switch meanwhile saves the same state again. */
 	fpu_save(from->fpu);
 	memcpy(t->fpu, from->fpu, fpu_size());
+	/* KERNEL_GS_BASE belongs to the world that runs: read it on one CPU, without a switch. */
 	preempt_disable();
 	if (cpu_features.fsgsbase) {
 		__asm__ volatile("rdfsbase %0" : "=r"(t->fs_base));
@@ -132,6 +146,10 @@ static int publish(struct proc *p, struct uthread *t, struct proc *parent,
 
 	if (!(c->flags & CLONE_THREAD))
 		p->parent = c->flags & CLONE_PARENT && parent->parent ? parent->parent : parent;
+	/*
+	 * Under the lock that proc_exit_group() takes: either the new thread is in the list that it
+	 * walks, or we see that the process is ending. Otherwise a thread could outlive it.
+	 */
 	err = parent->exiting ? -EAGAIN : proc_publish(p, t);
 	if (err && !(c->flags & CLONE_THREAD))
 		p->parent = NULL;
@@ -148,6 +166,7 @@ static long do_clone(const struct clone_args *c)
 
 	if (err)
 		return err;
+	/* A fork has to fail here, where it can, rather than end some process at a page fault. */
 	if (user_memory_low())
 		return -ENOMEM;
 	if (!thread) {
@@ -167,6 +186,10 @@ static long do_clone(const struct clone_args *c)
 		uthread_discard(t);
 		goto drop_proc;
 	}
+	/*
+	 * Before the start: afterwards t may end and be freed at any time, p too without a
+	 * reference.
+	 */
 	tid = t->tid;
 	if (c->flags & CLONE_PARENT_SETTID && user_write(c->parent_tid, &tid))
 		err = 0; /* as Linux: the child is there all the same */
@@ -174,6 +197,7 @@ static long do_clone(const struct clone_args *c)
 		proc_get(p);
 	world_start(t->world);
 	if (c->flags & CLONE_VFORK) {
+		/* Not interruptible: the child runs on our stack until execve or its end. */
 		wait_event(&p->event_waitq, READ_ONCE(p->vfork_done));
 		proc_put(p);
 	}
@@ -184,39 +208,39 @@ drop_proc:
 	return err;
 }
 
-SYSCALL(56, clone)
+SYSCALL5(clone, unsigned long, flags, uva_t, stack, uva_t, parent_tid, uva_t, child_tid, uint64_t,
+         tls)
 {
 	const struct clone_args c = {
-		.flags = (uint32_t)a[0] & ~(uint32_t)CSIGNAL,
-		.exit_signal = (int)(a[0] & CSIGNAL),
-		.stack = a[1],
-		.parent_tid = a[2],
-		.child_tid = a[3],
-		.tls = a[4],
+		.flags = (uint32_t)flags & ~(uint32_t)CSIGNAL,
+		.exit_signal = (int)(flags & CSIGNAL),
+		.stack = stack,
+		.parent_tid = parent_tid,
+		.child_tid = child_tid,
+		.tls = tls,
 	};
 
 	return do_clone(&c);
 }
 
-SYSCALL(57, fork)
+SYSCALL0(fork)
 {
 	return do_clone(&(struct clone_args){ .exit_signal = SIGCHLD });
 }
 
-SYSCALL(58, vfork)
+SYSCALL0(vfork)
 {
 	return do_clone(
 		&(struct clone_args){ .flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD });
 }
 
 /* struct clone_args of Linux, version 0 being its first 64 bytes. */
-SYSCALL(435, clone3)
+SYSCALL2(clone3, uva_t, args, size_t, size)
 {
 	struct {
 		uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
 		uint64_t set_tid, set_tid_size, cgroup;
 	} u = { 0 };
-	size_t size = a[1];
 	struct clone_args c;
 	int err;
 
@@ -224,7 +248,7 @@ SYSCALL(435, clone3)
 		return -EINVAL;
 	if (size > sizeof(u))
 		return -E2BIG;
-	err = copy_from_user(&u, a[0], size);
+	err = copy_from_user(&u, args, size);
 	if (err)
 		return err;
 	if (u.set_tid || u.set_tid_size || u.exit_signal > NSIG || u.flags & CSIGNAL ||

@@ -6,6 +6,7 @@
 #include "linux/path.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
+#include "vmk/syscall.h"
 
 struct dirent64 { /* followed by the name and its 0, the record padded to 8 */
 	uint64_t ino;
@@ -68,9 +69,9 @@ static long getdents(struct file *f, uva_t out, size_t size)
 	return r;
 }
 
-SYSCALL(217, getdents64)
+SYSCALL3(getdents64, int, fd, uva_t, dirent, unsigned, count)
 {
-	return WITH_FILE((int)a[0], f, getdents(f, a[1], (uint32_t)a[2]));
+	return WITH_FILE(fd, f, getdents(f, dirent, count));
 }
 
 /* The directory becomes the working directory or the root; its reference is taken over. */
@@ -88,29 +89,28 @@ static long change_to(struct dentry *d, bool root)
 	return r;
 }
 
-SYSCALL(80, chdir)
+SYSCALL1(chdir, uva_t, path)
 {
 	struct dentry *d;
-	int err = path_dentry(AT_FDCWD, a[0], 0, &d);
+	int err = path_dentry(AT_FDCWD, path, 0, &d);
 
 	return err ? err : change_to(d, false);
 }
 
-SYSCALL(81, fchdir)
+SYSCALL1(fchdir, int, fd)
 {
-	return WITH_FILE((int)a[0], f,
-	                 f->dentry ? change_to(dentry_get(f->dentry), false) : -ENOTDIR);
+	return WITH_FILE(fd, f, f->dentry ? change_to(dentry_get(f->dentry), false) : -ENOTDIR);
 }
 
-SYSCALL(161, chroot)
+SYSCALL1(chroot, uva_t, path)
 {
 	struct dentry *d;
-	int err = cred_current()->euid ? -EPERM : path_dentry(AT_FDCWD, a[0], 0, &d);
+	int err = cred_current()->euid ? -EPERM : path_dentry(AT_FDCWD, path, 0, &d);
 
 	return err ? err : change_to(d, true);
 }
 
-SYSCALL(79, getcwd)
+SYSCALL2(getcwd, uva_t, out, size_t, size)
 {
 	char *buf = kmalloc(PATH_MAX);
 	struct dentry *root, *cwd;
@@ -124,16 +124,16 @@ SYSCALL(79, getcwd)
 	dentry_put(root);
 	dentry_put(cwd);
 	if (r >= 0)
-		r = (uint64_t)r + 1 > a[1]                   ? -ERANGE
-		    : copy_to_user(a[0], buf, (size_t)r + 1) ? -EFAULT
-		                                             : r + 1;
+		r = (uint64_t)r + 1 > size                  ? -ERANGE
+		    : copy_to_user(out, buf, (size_t)r + 1) ? -EFAULT
+		                                            : r + 1;
 	kfree(buf);
 	return r;
 }
 
-SYSCALL(95, umask)
+SYSCALL1(umask, int, mask)
 {
-	return fsctx_umask((int)a[0] & 0777);
+	return fsctx_umask(mask & 0777);
 }
 
 static void sync_fs(struct dentry *root, void *arg)
@@ -147,7 +147,7 @@ static void sync_fs(struct dentry *root, void *arg)
 		list[i] = root->inode->fs;
 }
 
-SYSCALL(162, sync)
+SYSCALL0(sync)
 {
 	struct fs *list[16] = { NULL };
 
@@ -157,8 +157,8 @@ SYSCALL(162, sync)
 	return 0;
 }
 
-SYSCALL(306, syncfs)
+SYSCALL1(syncfs, int, fd)
 {
-	return WITH_FILE((int)a[0], f,
+	return WITH_FILE(fd, f,
 	                 f->inode->fs->ops->sync ? f->inode->fs->ops->sync(f->inode->fs) : 0);
 }

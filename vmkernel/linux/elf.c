@@ -62,6 +62,7 @@ static int add_load(struct elf_image *e, const struct elf_phdr *p, uint64_t file
 
 	if (p->memsz == 0)
 		return 0;
+	/* Subtractions, not sums: none of the file's words can overflow a comparison. */
 	if (p->filesz > p->memsz || p->offset > file_size || p->filesz > file_size - p->offset ||
 	    p->memsz > USER_END || p->vaddr > USER_END - p->memsz || p->offset % PAGE_SIZE != skew)
 		return -ENOEXEC;
@@ -76,6 +77,7 @@ static int add_load(struct elf_image *e, const struct elf_phdr *p, uint64_t file
 	if (!e->segments)
 		e->low = s->vaddr;
 	e->high = s->vaddr + s->mem_len;
+	/* AT_PHDR: where the program headers lie in memory, if a segment holds them. */
 	if (!e->phdr_vaddr && e->phdr_offset >= s->offset &&
 	    e->phdr_offset - s->offset < s->file_len)
 		e->phdr_vaddr = s->vaddr + (e->phdr_offset - s->offset);
@@ -87,7 +89,7 @@ int elf_parse_segments(const uint8_t *phdrs, uint64_t file_size, struct elf_imag
 {
 	int err = 0;
 
-	e->stack_exec = false;
+	e->stack_exec = false; /* without PT_GNU_STACK, as Linux on x86-64 */
 	for (unsigned i = 0; i < e->phdr_count && !err; i++) {
 		struct elf_phdr p;
 

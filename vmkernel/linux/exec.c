@@ -9,6 +9,7 @@
 #include "vmk/layout.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
+#include "vmk/syscall.h"
 #include "x86/fpu.h"
 #include "x86/gdt.h"
 #include "x86/insn.h"
@@ -105,6 +106,7 @@ static int find_program(const struct exec_request *q, struct script *s, unsigned
 {
 	int err = vfs_open_exec(q->dirfd, q->path, q->at_flags, out);
 
+	/* Ends with a file that is not a script, or after EXEC_SCRIPT_DEPTH lines with -ELOOP. */
 	for (*depth = 0; !err; ++*depth) {
 		struct script *level = &s[*depth];
 		char magic[2];
@@ -173,6 +175,10 @@ static void commit(struct proc *p, struct uthread *t, const struct exec_image *i
 {
 	struct aspace *old = p->as;
 	struct file *old_exe = p->exe;
+	/*
+	 * The lock orders this against /proc/PID, which takes references of memory and program
+	 * under it. Interrupts stay off, so that no switch saves half of the new registers.
+	 */
 	uint64_t flags = spin_lock_irq(&proc_lock);
 
 	p->as = image->as;
@@ -196,6 +202,7 @@ static void commit(struct proc *p, struct uthread *t, const struct exec_image *i
 		                      .rflags = RFLAGS_IF | BIT(1),
 		                      .rsp = image->sp,
 		                      .ss = SEL_USER_DATA };
+	/* From here on the parent of a vfork may run: its memory is no longer used. */
 	proc_vfork_done(p);
 	if (old)
 		aspace_put(old);
@@ -223,12 +230,14 @@ static int do_exec(const struct exec_request *q, struct trap_frame *frame)
 	err = fdtable_clone(p->files, &own);
 	if (err)
 		goto put_image;
+	/* The last step that can fail. After it the other threads are gone. */
 	err = proc_single_thread();
 	if (err) {
 		fdtable_put(own);
 		goto put_image;
 	}
 	commit(p, t, &image, f, frame);
+	/* /proc/PID/fd takes its reference of the table under the lock. */
 	flags = spin_lock_irq(&proc_lock);
 	old = p->files;
 	p->files = own;
@@ -276,12 +285,12 @@ static long user_exec(int dirfd, uva_t path_va, uva_t argv, uva_t envp, unsigned
 	return err;
 }
 
-SYSCALL(59, execve)
+SYSCALL3(execve, uva_t, path, uva_t, argv, uva_t, envp)
 {
-	return user_exec(AT_FDCWD, a[0], a[1], a[2], 0);
+	return user_exec(AT_FDCWD, path, argv, envp, 0);
 }
 
-SYSCALL(322, execveat)
+SYSCALL5(execveat, int, dirfd, uva_t, path, uva_t, argv, uva_t, envp, unsigned, flags)
 {
-	return user_exec((int)a[0], a[1], a[2], a[3], (unsigned)a[4]);
+	return user_exec(dirfd, path, argv, envp, flags);
 }

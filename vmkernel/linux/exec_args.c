@@ -13,6 +13,7 @@ static int reserve(struct exec_args *a, size_t n)
 	size_t size = MAX(a->size, (size_t)(16 * KiB));
 	char *grown;
 
+	/* The bound on what one execve takes of the kernel's memory. */
 	if (a->len + n > EXEC_STRINGS_MAX)
 		return -E2BIG;
 	if (a->buf && a->len + n <= a->size)
@@ -44,6 +45,7 @@ int exec_args_add(struct exec_args *a, const char *s)
 
 static int add_user_string(struct exec_args *a, uva_t s)
 {
+	/* Its length is not known before it is copied, and it may change: retry with more room. */
 	for (size_t room = 256;; room *= 4) {
 		int err = reserve(a, room);
 		ssize_t n;
@@ -106,6 +108,7 @@ int exec_args_finish(struct exec_args *a, const char *execfn)
 		err = reserve(a, 32);
 	if (err)
 		return err;
+	/* AT_RANDOM: 16 bytes, from which the C library makes its stack protector's canary. */
 	a->random_at = a->len;
 	random_bytes(a->buf + a->len, 16);
 	a->len += 16;

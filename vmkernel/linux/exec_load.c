@@ -53,6 +53,7 @@ enum { PIE_SPREAD = 1 << 22, STACK_SPREAD = 1 << 20, MMAP_SPREAD = 1 << 20, BRK_
 #define STACK_ROOM_MAX (1 * GiB)
 #define STACK_GUARD    (1 * MiB)
 
+/* A random distance below `pages`, a power of two; in bytes. */
 static uint64_t spread(uint64_t pages)
 {
 	return (random_u64() & (pages - 1)) << PAGE_SHIFT;
@@ -65,6 +66,10 @@ static int read_image(struct file *f, struct elf_image *e)
 	size_t n;
 	int err;
 
+	/*
+	 * Read once into our own memory and checked there: the file may be written meanwhile. Its
+	 * size only bounds the segments; a mapping beyond the end gives SIGBUS, no harm.
+	 */
 	if (file_read_kernel(f, header, sizeof(header), 0) != sizeof(header))
 		return -ENOEXEC;
 	err = elf_parse_header(header, size, e);
@@ -106,6 +111,10 @@ static int map_segment(struct aspace *as, struct file *f, const struct elf_segme
 	struct memobj *obj;
 	int err = 0;
 
+	/*
+	 * Bounds and overlaps were checked by elf_parse_segments(). Private mappings: writes go to
+	 * copies. The file holds the object until aspace_map() has taken its own reference.
+	 */
 	if (s->file_len) {
 		if (!f->ops->mmap)
 			return -ENODEV;
@@ -136,7 +145,10 @@ static int map_image(struct aspace *as, struct file *f, const struct elf_image *
 	int err = 0;
 
 	if (e->relocatable) {
-		/* One reservation keeps the segments' distances. */
+		/*
+		 * One reservation of the whole range keeps the segments' distances, and no other
+		 * mapping can come between them: each segment is mapped over its part.
+		 */
 		base = aspace_map(as, hint, len, AREA_NORESERVE, NULL, 0);
 		if (base < 0)
 			return (int)base;
@@ -157,6 +169,7 @@ static int load_interp(struct aspace *as, struct file *f, const struct elf_image
 	uint64_t bias = 0;
 	int err;
 
+	/* The path in the file includes its 0; another one behind it ends a path without. */
 	if (file_read_kernel(f, path, e->interp_len, e->interp_offset) != (ssize_t)e->interp_len)
 		return -EIO;
 	path[e->interp_len] = 0;
@@ -166,7 +179,8 @@ static int load_interp(struct aspace *as, struct file *f, const struct elf_image
 	interp = kmalloc(sizeof(*interp));
 	err = interp ? read_image(file, interp) : -ENOMEM;
 	if (err == -ENOEXEC)
-		err = -EINVAL; /* ELIBBAD */
+		/* as Linux: -ENOEXEC would make a shell read the program as a script */
+		err = -EINVAL;
 	if (!err)
 		err = map_image(as, file, interp, 0, &bias);
 	if (!err) {
@@ -183,6 +197,11 @@ static int map_stack(struct aspace *as, uint64_t limit, unsigned exec, uva_t *to
 	uint64_t room = MAX(MIN(limit, STACK_ROOM_MAX), EXEC_STRINGS_MAX + 256 * KiB),
 		 first = 128 * KiB;
 
+	/*
+	 * From the top: the stack, up to its limit but at least the strings of execve; a gap that
+	 * a stack overflow hits; then mappings, growing downwards. The last page below USER_END
+	 * stays empty: a SYSCALL at its end would leave a non-canonical RIP.
+	 */
 	*top = USER_END - PAGE_SIZE - spread(STACK_SPREAD);
 	as->mmap_top = ALIGN_DOWN(*top - room, PAGE_SIZE) - STACK_GUARD - spread(MMAP_SPREAD);
 	as->stack_limit = ALIGN_DOWN(*top - room, PAGE_SIZE);
@@ -194,6 +213,7 @@ static size_t fill_aux(uint64_t *v, const struct elf_image *e, uint64_t bias, ui
                        uva_t vdso, uva_t strings, const struct exec_args *args)
 {
 	const struct cred *c = cred_current();
+	/* AUX_PAIRS of them: build_stack() has made room for as many. */
 	const uint64_t pairs[AUX_PAIRS][2] = {
 		{ AT_HWCAP, cpuid(1, 0).d },
 		{ AT_PAGESZ, PAGE_SIZE },
@@ -222,13 +242,16 @@ static size_t fill_aux(uint64_t *v, const struct elf_image *e, uint64_t bias, ui
 	return sizeof(pairs);
 }
 
-/* argc, argv, envp, the auxiliary vector; strings above. */
+/*
+ * psABI 3.4.1: at RSP argc, then argv with its NULL, envp with its NULL, the auxiliary vector;
+ * the strings above. Built in kernel memory and written once: the address space is not loaded.
+ */
 static int build_stack(struct aspace *as, uva_t top, const struct exec_args *args,
                        const struct elf_image *e, uint64_t bias, uint64_t base, uva_t vdso,
                        struct exec_image *out)
 {
 	size_t words = 1 + args->argc + 1 + args->envc + 1 + 2 * AUX_PAIRS, n = 0, at = 0;
-	uva_t strings = ALIGN_DOWN(top - args->len - 8, 16);
+	uva_t strings = ALIGN_DOWN(top - args->len - 8, 16); /* a NULL word stays on top */
 	uint64_t *v = vmalloc(words * 8);
 	int err = 0;
 
@@ -245,7 +268,7 @@ static int build_stack(struct aspace *as, uva_t top, const struct exec_args *arg
 		v[n++] = 0;
 	v[n++] = 0;
 	n += fill_aux(v + n, e, bias, base, vdso, strings, args) / 8;
-	out->sp = ALIGN_DOWN(strings - n * 8, 16);
+	out->sp = ALIGN_DOWN(strings - n * 8, 16); /* the psABI's alignment at entry */
 	if (aspace_access(as, strings, args->buf, args->len, true) != (ssize_t)args->len ||
 	    aspace_access(as, out->sp, v, n * 8, true) != (ssize_t)(n * 8))
 		err = -ENOMEM;
@@ -268,6 +291,7 @@ static int load_into(struct aspace *as, struct file *f, const struct elf_image *
 	if (err)
 		return err;
 	out->entry = e->entry + bias;
+	/* The heap begins behind the program's bss, at a random distance. */
 	out->brk = ALIGN_UP(e->high + bias, PAGE_SIZE) + spread(BRK_SPREAD);
 	if (e->interp_len)
 		err = load_interp(as, f, e, &out->entry, &base);
@@ -288,9 +312,10 @@ int exec_load(struct file *f, const struct exec_args *args, uint64_t stack_limit
 	err = aspace_create(&as);
 	if (err)
 		goto free_elf;
-	as->limit_pages = as_limit >> PAGE_SHIFT;
+	as->limit_pages = as_limit >> PAGE_SHIFT; /* before the first mapping: it counts */
 	*out = (struct exec_image){ .as = as };
 	err = load_into(as, f, e, args, stack_limit, out);
+	/* The entry is the file's word: IRET would fault in ring 0 on a non-canonical one. */
 	if (!err && out->entry >= USER_END)
 		err = -ENOEXEC;
 	if (err)

@@ -4,6 +4,7 @@
 #include "proc/proc.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
+#include "vmk/syscall.h"
 
 static struct fdtable *table(void)
 {
@@ -15,23 +16,22 @@ static unsigned fd_limit(void)
 	return (unsigned)MIN(proc_rlimit(RLIMIT_NOFILE), 1ull << 20);
 }
 
-SYSCALL(3, close)
+SYSCALL1(close, int, fd)
 {
-	return fdtable_close(table(), (int)a[0]);
+	return fdtable_close(table(), fd);
 }
 
-SYSCALL(436, close_range)
+SYSCALL3(close_range, unsigned, first, unsigned, last, unsigned, flags)
 {
 	enum { UNSHARE = 2, CLOEXEC = 4 };
-	unsigned first = (unsigned)a[0], last = (unsigned)a[1];
 
-	if (first > last || a[2] & ~(uint64_t)(UNSHARE | CLOEXEC))
+	if (first > last || flags & ~(unsigned)(UNSHARE | CLOEXEC))
 		return -EINVAL;
 	if (first > INT32_MAX)
 		return 0;
 	for (int fd = (int)first; (fd = fdtable_next(table(), fd)) >= 0 && (unsigned)fd <= last;
 	     fd++) {
-		if (a[2] & CLOEXEC)
+		if (flags & CLOEXEC)
 			fdtable_cloexec(table(), fd, 1);
 		else
 			fdtable_close(table(), fd);
@@ -46,25 +46,25 @@ static long dup_to(int old, int fd, bool cloexec)
 	return f ? fdtable_replace(table(), fd, f, cloexec, fd_limit()) : -EBADF;
 }
 
-SYSCALL(32, dup)
+SYSCALL1(dup, int, fd)
 {
-	struct file *f = fd_get((int)a[0]);
+	struct file *f = fd_get(fd);
 
 	return f ? fd_install(f, false) : -EBADF;
 }
 
-SYSCALL(33, dup2)
+SYSCALL2(dup2, int, old, int, fd)
 {
-	if (a[0] == a[1])
-		return WITH_FILE((int)a[0], f, (int)a[1]);
-	return dup_to((int)a[0], (int)a[1], false);
+	if (old == fd)
+		return WITH_FILE(old, f, fd);
+	return dup_to(old, fd, false);
 }
 
-SYSCALL(292, dup3)
+SYSCALL3(dup3, int, old, int, fd, unsigned, flags)
 {
-	if ((int)a[0] == (int)a[1] || (a[2] & ~(uint64_t)O_CLOEXEC))
+	if (old == fd || (flags & ~(unsigned)O_CLOEXEC))
 		return -EINVAL;
-	return dup_to((int)a[0], (int)a[1], a[2] & O_CLOEXEC);
+	return dup_to(old, fd, flags & O_CLOEXEC);
 }
 
 static long set_flags(struct file *f, unsigned flags)
@@ -150,9 +150,9 @@ static long do_fcntl(struct file *f, int fd, int cmd, uint64_t arg)
 	return -EINVAL;
 }
 
-SYSCALL(72, fcntl)
+SYSCALL3(fcntl, int, fd, int, cmd, uint64_t, arg)
 {
-	return WITH_FILE((int)a[0], f, do_fcntl(f, (int)a[0], (int)a[1], a[2]));
+	return WITH_FILE(fd, f, do_fcntl(f, fd, cmd, arg));
 }
 
 static long set_bit_from_user(struct file *f, unsigned bit, uva_t arg)
@@ -189,9 +189,9 @@ static long do_ioctl(struct file *f, int fd, unsigned cmd, uint64_t arg)
 	return f->ops->ioctl ? f->ops->ioctl(f, cmd, arg) : -ENOTTY;
 }
 
-SYSCALL(16, ioctl)
+SYSCALL3(ioctl, int, fd, unsigned, cmd, uint64_t, arg)
 {
-	return WITH_FILE((int)a[0], f, do_ioctl(f, (int)a[0], (unsigned)a[1], a[2]));
+	return WITH_FILE(fd, f, do_ioctl(f, fd, cmd, arg));
 }
 
 long fd_install_pair(struct file *one, struct file *two, bool cloexec, uva_t out)
@@ -219,22 +219,22 @@ static long do_pipe(uva_t out, unsigned flags)
 	return err ? err : fd_install_pair(f[0], f[1], flags & O_CLOEXEC, out);
 }
 
-SYSCALL(22, pipe)
+SYSCALL1(pipe, uva_t, fds)
 {
-	return do_pipe(a[0], 0);
+	return do_pipe(fds, 0);
 }
 
-SYSCALL(293, pipe2)
+SYSCALL2(pipe2, uva_t, fds, unsigned, flags)
 {
-	return do_pipe(a[0], (unsigned)a[1]);
+	return do_pipe(fds, flags);
 }
 
-SYSCALL(73, flock)
+SYSCALL2(flock, int, fd, unsigned, cmd)
 {
-	return WITH_FILE((int)a[0], f, f->flags & O_PATH ? -EBADF : lock_flock(f, (unsigned)a[1]));
+	return WITH_FILE(fd, f, f->flags & O_PATH ? -EBADF : lock_flock(f, cmd));
 }
 
-SYSCALL(319, memfd_create)
+SYSCALL2(memfd_create, uva_t, name_va, unsigned, flags)
 {
 	enum { MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, MFD_NAME_MAX = 249 };
 	char name[MFD_NAME_MAX + 16] = "memfd:";
@@ -244,15 +244,15 @@ SYSCALL(319, memfd_create)
 	ssize_t n;
 	int err;
 
-	if (a[1] & ~(uint64_t)(MFD_CLOEXEC | MFD_ALLOW_SEALING))
+	if (flags & ~(unsigned)(MFD_CLOEXEC | MFD_ALLOW_SEALING))
 		return -EINVAL;
-	n = copy_string_from_user(name + 6, a[0], MFD_NAME_MAX + 1);
+	n = copy_string_from_user(name + 6, name_va, MFD_NAME_MAX + 1);
 	if (n < 0)
 		return n == -ENAMETOOLONG ? -EINVAL : n;
 	err = tmpfs_anon_file(tmpfs_root, 0777, &i);
 	if (err)
 		return err;
-	if (!(a[1] & MFD_ALLOW_SEALING))
+	if (!(flags & MFD_ALLOW_SEALING))
 		(void)tmpfs_seals(i, F_SEAL_SEAL);
 	err = dentry_alone(i, name, &d);
 	inode_put(i);
@@ -260,5 +260,5 @@ SYSCALL(319, memfd_create)
 		return err;
 	err = vfs_open_dentry(d, O_RDWR, &f);
 	dentry_put(d);
-	return err ? err : fd_install(f, a[1] & MFD_CLOEXEC);
+	return err ? err : fd_install(f, flags & MFD_CLOEXEC);
 }

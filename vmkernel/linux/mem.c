@@ -6,6 +6,7 @@
 #include "vmk/errno.h"
 #include "vmk/layout.h"
 #include "vmk/mm.h"
+#include "vmk/syscall.h"
 
 enum {
 	PROT_ALL = 7,
@@ -88,10 +89,11 @@ put:
 	return err;
 }
 
-SYSCALL(9, mmap)
+SYSCALL6(mmap, uva_t, addr, uint64_t, len, unsigned, prot, unsigned, flags, int, fd, uint64_t,
+         offset)
 {
-	uint64_t len = a[1], offset = a[5], obj_offset = 0;
-	unsigned flags = a[2] & PROT_ALL, m = (unsigned)a[3], type = m & MAP_TYPE;
+	unsigned area = prot & PROT_ALL, type = flags & MAP_TYPE;
+	uint64_t obj_offset = 0;
 	struct memobj *obj = NULL;
 	struct file *f = NULL;
 	int64_t va;
@@ -100,79 +102,78 @@ SYSCALL(9, mmap)
 	if (!len || !IS_ALIGNED(offset, PAGE_SIZE) ||
 	    (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE))
 		return -EINVAL;
-	if (m & (MAP_FIXED | MAP_FIXED_NOREPLACE) && !IS_ALIGNED(a[0], PAGE_SIZE))
+	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) && !IS_ALIGNED(addr, PAGE_SIZE))
 		return -EINVAL;
 	if (len > USER_END)
 		return -ENOMEM;
 	len = ALIGN_UP(len, PAGE_SIZE);
-	flags |= type != MAP_PRIVATE ? AREA_SHARED : 0;
-	flags |= m & MAP_NORESERVE ? AREA_NORESERVE : 0;
-	flags |= m & MAP_GROWSDOWN ? AREA_GROWSDOWN : 0;
-	if (m & MAP_FIXED_NOREPLACE)
-		flags |= AREA_FIXED_NOREPLACE;
-	else if (m & MAP_FIXED)
-		flags |= AREA_FIXED;
-	if (!(m & MAP_ANONYMOUS))
-		err = file_object((int)a[4], offset, len, &flags, &f, &obj, &obj_offset);
-	else if (flags & AREA_SHARED)
+	area |= type != MAP_PRIVATE ? AREA_SHARED : 0;
+	area |= flags & MAP_NORESERVE ? AREA_NORESERVE : 0;
+	area |= flags & MAP_GROWSDOWN ? AREA_GROWSDOWN : 0;
+	if (flags & MAP_FIXED_NOREPLACE)
+		area |= AREA_FIXED_NOREPLACE;
+	else if (flags & MAP_FIXED)
+		area |= AREA_FIXED;
+	if (!(flags & MAP_ANONYMOUS))
+		err = file_object(fd, offset, len, &area, &f, &obj, &obj_offset);
+	else if (area & AREA_SHARED)
 		err = memobj_create_anon(len >> PAGE_SHIFT, &obj);
 	if (err)
 		return err;
-	va = aspace_map(current_as(), ALIGN_DOWN(a[0], PAGE_SIZE), len, flags, obj, obj_offset);
+	va = aspace_map(current_as(), ALIGN_DOWN(addr, PAGE_SIZE), len, area, obj, obj_offset);
 	if (f)
 		file_put(f);
 	else if (obj)
 		memobj_put(obj);
-	if (va > 0 && m & MAP_POPULATE)
-		populate((uva_t)va, len, flags);
+	if (va > 0 && flags & MAP_POPULATE)
+		populate((uva_t)va, len, area);
 	return va;
 }
 
-SYSCALL(11, munmap)
+SYSCALL2(munmap, uva_t, addr, uint64_t, len)
 {
-	return aspace_unmap(current_as(), a[0], a[1]);
+	return aspace_unmap(current_as(), addr, len);
 }
 
-SYSCALL(10, mprotect)
+SYSCALL3(mprotect, uva_t, addr, uint64_t, size, uint64_t, prot)
 {
-	uint64_t len = ALIGN_UP(a[1], PAGE_SIZE);
+	uint64_t len = ALIGN_UP(size, PAGE_SIZE);
 
-	if (!IS_ALIGNED(a[0], PAGE_SIZE) ||
-	    a[2] & ~(uint64_t)(PROT_ALL | PROT_GROWSDOWN | PROT_GROWSUP))
+	if (!IS_ALIGNED(addr, PAGE_SIZE) ||
+	    prot & ~(uint64_t)(PROT_ALL | PROT_GROWSDOWN | PROT_GROWSUP))
 		return -EINVAL;
-	if (len < a[1])
+	if (len < size)
 		return -ENOMEM;
-	return len ? aspace_protect(current_as(), a[0], len, a[2] & PROT_ALL) : 0;
+	return len ? aspace_protect(current_as(), addr, len, prot & PROT_ALL) : 0;
 }
 
-SYSCALL(25, mremap)
+SYSCALL5(mremap, uva_t, addr, uint64_t, old_size, uint64_t, size, unsigned, flags, uva_t, to)
 {
-	uint64_t old_len = ALIGN_UP(a[1], PAGE_SIZE), len = ALIGN_UP(a[2], PAGE_SIZE);
-	unsigned m = (unsigned)a[3];
-	bool fixed = m & MREMAP_FIXED;
+	uint64_t old_len = ALIGN_UP(old_size, PAGE_SIZE), len = ALIGN_UP(size, PAGE_SIZE);
+	bool fixed = flags & MREMAP_FIXED;
 
-	if (!IS_ALIGNED(a[0], PAGE_SIZE) || !len || !old_len ||
-	    m & ~(unsigned)(MREMAP_MAYMOVE | MREMAP_FIXED) ||
-	    (fixed && (!(m & MREMAP_MAYMOVE) || !IS_ALIGNED(a[4], PAGE_SIZE))))
+	if (!IS_ALIGNED(addr, PAGE_SIZE) || !len || !old_len ||
+	    flags & ~(unsigned)(MREMAP_MAYMOVE | MREMAP_FIXED) ||
+	    (fixed && (!(flags & MREMAP_MAYMOVE) || !IS_ALIGNED(to, PAGE_SIZE))))
 		return -EINVAL;
 	if (len > USER_END || old_len > USER_END)
 		return -ENOMEM;
-	if (fixed && a[4] < a[0] + old_len && a[0] < a[4] + len)
+	if (fixed && to < addr + old_len && addr < to + len)
 		return -EINVAL;
-	return aspace_remap(current_as(), a[0], old_len, len, m & MREMAP_MAYMOVE, fixed,
-	                    fixed ? a[4] : 0);
+	return aspace_remap(current_as(), addr, old_len, len, flags & MREMAP_MAYMOVE, fixed,
+	                    fixed ? to : 0);
 }
 
-SYSCALL(28, madvise)
+SYSCALL3(madvise, uva_t, addr, uint64_t, size, int, advice)
 {
-	uint64_t len = ALIGN_UP(a[1], PAGE_SIZE);
+	uint64_t len = ALIGN_UP(size, PAGE_SIZE);
 
-	if (!IS_ALIGNED(a[0], PAGE_SIZE) || len < a[1])
+	if (!IS_ALIGNED(addr, PAGE_SIZE) || len < size)
 		return -EINVAL;
-	switch ((int)a[2]) {
+	switch (advice) {
 	case MADV_DONTNEED:
 	case MADV_FREE: /* dropping at once is one of the allowed times */
-		return len ? aspace_discard(current_as(), a[0], len) : 0;
+		return len ? aspace_discard(current_as(), addr, len) : 0;
 	case MADV_NORMAL:
 	case MADV_RANDOM:
 	case MADV_SEQUENTIAL:
@@ -189,43 +190,43 @@ SYSCALL(28, madvise)
 	}
 }
 
-SYSCALL(12, brk)
+SYSCALL1(brk, uva_t, end)
 {
 	struct proc *p = proc_current();
-	uint64_t data = a[0] - p->brk_start;
+	uint64_t data = end - p->brk_start;
 
-	if (a[0] < p->brk_start || a[0] > USER_END || data > p->limits[RLIMIT_DATA].cur ||
-	    aspace_brk(p->as, p->brk_start, p->brk, a[0]))
+	if (end < p->brk_start || end > USER_END || data > p->limits[RLIMIT_DATA].cur ||
+	    aspace_brk(p->as, p->brk_start, p->brk, end))
 		return (long)p->brk;
-	p->brk = a[0];
+	p->brk = end;
 	return (long)p->brk;
 }
 
-SYSCALL(26, msync)
+SYSCALL3(msync, uva_t, addr, uint64_t, len, unsigned, flags)
 {
 	enum { MS_ASYNC = 1, MS_INVALIDATE = 2, MS_SYNC = 4 };
 
-	if (!IS_ALIGNED(a[0], PAGE_SIZE) ||
-	    a[2] & ~(uint64_t)(MS_ASYNC | MS_INVALIDATE | MS_SYNC) ||
-	    (a[2] & (MS_ASYNC | MS_SYNC)) == (MS_ASYNC | MS_SYNC))
+	if (!IS_ALIGNED(addr, PAGE_SIZE) ||
+	    flags & ~(unsigned)(MS_ASYNC | MS_INVALIDATE | MS_SYNC) ||
+	    (flags & (MS_ASYNC | MS_SYNC)) == (MS_ASYNC | MS_SYNC))
 		return -EINVAL;
 	/* Mappings are the files' own pages: nothing is ever behind. */
-	return aspace_mapped(current_as(), a[0], ALIGN_UP(a[1], PAGE_SIZE)) ? 0 : -ENOMEM;
+	return aspace_mapped(current_as(), addr, ALIGN_UP(len, PAGE_SIZE)) ? 0 : -ENOMEM;
 }
 
-SYSCALL(27, mincore)
+SYSCALL3(mincore, uva_t, addr, uint64_t, len, uva_t, out)
 {
-	uint64_t pages = DIV_UP(a[1], PAGE_SIZE), done = 0;
+	uint64_t pages = DIV_UP(len, PAGE_SIZE), done = 0;
 	uint8_t vec[256];
 
-	if (!IS_ALIGNED(a[0], PAGE_SIZE))
+	if (!IS_ALIGNED(addr, PAGE_SIZE))
 		return -EINVAL;
 	while (done < pages) {
 		uint64_t n = MIN(pages - done, sizeof(vec));
-		int err = aspace_mincore(current_as(), a[0] + done * PAGE_SIZE, n, vec);
+		int err = aspace_mincore(current_as(), addr + done * PAGE_SIZE, n, vec);
 
 		if (!err)
-			err = copy_to_user(a[2] + done, vec, n);
+			err = copy_to_user(out + done, vec, n);
 		if (err)
 			return err;
 		done += n;
@@ -241,27 +242,27 @@ static long lock_range(uva_t va, uint64_t len)
 	               : -ENOMEM;
 }
 
-SYSCALL(149, mlock)
+SYSCALL2(mlock, uva_t, addr, uint64_t, len)
 {
-	return lock_range(a[0], a[1]);
+	return lock_range(addr, len);
 }
 
-SYSCALL(325, mlock2)
+SYSCALL2(mlock2, uva_t, addr, uint64_t, len)
 {
-	return lock_range(a[0], a[1]);
+	return lock_range(addr, len);
 }
 
-SYSCALL(150, munlock)
+SYSCALL2(munlock, uva_t, addr, uint64_t, len)
 {
-	return lock_range(a[0], a[1]);
+	return lock_range(addr, len);
 }
 
-SYSCALL(151, mlockall)
+SYSCALL0(mlockall)
 {
 	return 0;
 }
 
-SYSCALL(152, munlockall)
+SYSCALL0(munlockall)
 {
 	return 0;
 }

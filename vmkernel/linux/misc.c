@@ -13,6 +13,7 @@
 #include "vmk/mm.h"
 #include "vmk/random.h"
 #include "vmk/string.h"
+#include "vmk/syscall.h"
 #include "x86/insn.h"
 
 /*
@@ -26,33 +27,33 @@ static struct uts {
 		machine[UTS_LEN], domain[UTS_LEN];
 } uts = { "Linux", "localhost", LINUX_RELEASE, "Tepui " VMK_VERSION, "x86_64", "(none)" };
 
-SYSCALL(63, uname)
+SYSCALL1(uname, uva_t, name)
 {
-	return user_write(a[0], &uts);
+	return user_write(name, &uts);
 }
 
-static long set_name(char *field, uva_t from, uint64_t len)
+static long set_name(char *field, uva_t from, int len)
 {
 	char name[UTS_LEN] = { 0 };
 
 	if (!proc_is_root())
 		return -EPERM;
-	if (len >= UTS_LEN)
+	if (len < 0 || len >= UTS_LEN)
 		return -EINVAL;
-	if (copy_from_user(name, from, len))
+	if (copy_from_user(name, from, (size_t)len))
 		return -EFAULT;
 	memcpy(field, name, UTS_LEN);
 	return 0;
 }
 
-SYSCALL(170, sethostname)
+SYSCALL2(sethostname, uva_t, name, int, len)
 {
-	return set_name(uts.nodename, a[0], a[1]);
+	return set_name(uts.nodename, name, len);
 }
 
-SYSCALL(171, setdomainname)
+SYSCALL2(setdomainname, uva_t, name, int, len)
 {
-	return set_name(uts.domain, a[0], a[1]);
+	return set_name(uts.domain, name, len);
 }
 
 static bool count_proc(struct proc *p __maybe_unused, void *arg)
@@ -61,7 +62,7 @@ static bool count_proc(struct proc *p __maybe_unused, void *arg)
 	return true;
 }
 
-SYSCALL(99, sysinfo)
+SYSCALL1(sysinfo, uva_t, info)
 {
 	struct {
 		int64_t uptime;
@@ -79,20 +80,20 @@ SYSCALL(99, sysinfo)
 	s.free = (t.pages[FRAME_FREE] + t.pages[FRAME_CACHE]) << PAGE_SHIFT;
 	s.shared = t.pages[FRAME_MEMOBJ] << PAGE_SHIFT;
 	proc_for_each(count_proc, &s.procs);
-	return user_write(a[0], &s);
+	return user_write(info, &s);
 }
 
-SYSCALL(318, getrandom)
+SYSCALL3(getrandom, uva_t, buf, size_t, count, unsigned, flags)
 {
 	enum { GRND_NONBLOCK = 1, GRND_RANDOM = 2, GRND_INSECURE = 4 };
 	uint8_t piece[256];
-	size_t len = MIN(a[1], (uint64_t)INT32_MAX), done = 0;
+	size_t len = MIN(count, (uint64_t)INT32_MAX), done = 0;
 
-	if ((unsigned)a[2] & ~(unsigned)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) ||
-	    (a[2] & (GRND_RANDOM | GRND_INSECURE)) == (GRND_RANDOM | GRND_INSECURE))
+	if (flags & ~(unsigned)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) ||
+	    (flags & (GRND_RANDOM | GRND_INSECURE)) == (GRND_RANDOM | GRND_INSECURE))
 		return -EINVAL;
-	while (!random_ready() && !(a[2] & GRND_INSECURE)) {
-		if (a[2] & GRND_NONBLOCK)
+	while (!random_ready() && !(flags & GRND_INSECURE)) {
+		if (flags & GRND_NONBLOCK)
 			return -EAGAIN;
 		if (world_interrupted(world_current()))
 			return -ERESTARTSYS;
@@ -102,7 +103,7 @@ SYSCALL(318, getrandom)
 		size_t n = MIN(sizeof(piece), len - done);
 
 		random_bytes(piece, n);
-		if (copy_to_user(a[0] + done, piece, n))
+		if (copy_to_user(buf + done, piece, n))
 			return done ? (long)done : -EFAULT;
 		done += n;
 		if (world_interrupted(world_current()))
@@ -111,34 +112,34 @@ SYSCALL(318, getrandom)
 	return (long)done;
 }
 
-SYSCALL(158, arch_prctl)
+SYSCALL2(arch_prctl, int, code, uint64_t, arg)
 {
 	enum { ARCH_SET_GS = 0x1001, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS };
 	struct uthread *t = uthread_current();
 	uint64_t v;
 
-	if ((a[0] == ARCH_SET_FS || a[0] == ARCH_SET_GS) && a[1] >= USER_END)
+	if ((code == ARCH_SET_FS || code == ARCH_SET_GS) && arg >= USER_END)
 		return -EPERM;
 	preempt_disable();
-	switch (a[0]) {
+	switch (code) {
 	case ARCH_SET_FS:
-		t->fs_base = a[1];
-		wrmsr(MSR_FS_BASE, a[1]);
+		t->fs_base = arg;
+		wrmsr(MSR_FS_BASE, arg);
 		break;
 	case ARCH_SET_GS:
-		t->gs_base = a[1];
-		wrmsr(MSR_KERNEL_GS_BASE, a[1]);
+		t->gs_base = arg;
+		wrmsr(MSR_KERNEL_GS_BASE, arg);
 		break;
 	default: break;
 	}
-	v = rdmsr(a[0] == ARCH_GET_GS ? MSR_KERNEL_GS_BASE : MSR_FS_BASE);
+	v = rdmsr(code == ARCH_GET_GS ? MSR_KERNEL_GS_BASE : MSR_FS_BASE);
 	preempt_enable();
-	if (a[0] == ARCH_GET_FS || a[0] == ARCH_GET_GS)
-		return user_write(a[1], &v);
-	return a[0] == ARCH_SET_FS || a[0] == ARCH_SET_GS ? 0 : -EINVAL;
+	if (code == ARCH_GET_FS || code == ARCH_GET_GS)
+		return user_write(arg, &v);
+	return code == ARCH_SET_FS || code == ARCH_SET_GS ? 0 : -EINVAL;
 }
 
-SYSCALL(157, prctl)
+SYSCALL2(prctl, int, op, uint64_t, arg)
 {
 	enum {
 		PR_SET_PDEATHSIG = 1,
@@ -160,9 +161,9 @@ SYSCALL(157, prctl)
 	char name[COMM_LEN] = { 0 };
 	ssize_t n;
 
-	switch ((int)a[0]) {
+	switch (op) {
 	case PR_SET_NAME:
-		n = copy_string_from_user(name, a[1], COMM_LEN);
+		n = copy_string_from_user(name, arg, COMM_LEN);
 		if (n < 0 && n != -ENAMETOOLONG)
 			return n;
 		name[COMM_LEN - 1] = 0;
@@ -171,37 +172,37 @@ SYSCALL(157, prctl)
 			memcpy(p->comm, name, COMM_LEN);
 		world_set_name(t->world, name);
 		return 0;
-	case PR_GET_NAME: return copy_to_user(a[1], t->comm, COMM_LEN);
+	case PR_GET_NAME: return copy_to_user(arg, t->comm, COMM_LEN);
 	case PR_GET_DUMPABLE: return p->dumpable;
 	case PR_SET_DUMPABLE:
-		if (a[1] > 1)
+		if (arg > 1)
 			return -EINVAL;
-		p->dumpable = a[1];
+		p->dumpable = arg;
 		return 0;
 	case PR_SET_NO_NEW_PRIVS:
-		if (a[1] != 1)
+		if (arg != 1)
 			return -EINVAL;
 		p->no_new_privs = true;
 		return 0;
 	case PR_GET_NO_NEW_PRIVS: return p->no_new_privs;
-	case PR_CAPBSET_READ: return a[1] <= 40 ? 1 : -EINVAL;
+	case PR_CAPBSET_READ: return arg <= 40 ? 1 : -EINVAL;
 	case PR_GET_TIMERSLACK: return 50000;
 	case PR_SET_TIMERSLACK: return 0;
 	default: return -EINVAL;
 	}
 }
 
-SYSCALL(24, sched_yield)
+SYSCALL0(sched_yield)
 {
 	world_yield();
 	return 0;
 }
 
-SYSCALL(309, getcpu)
+SYSCALL2(getcpu, uva_t, cpu_va, uva_t, node_va)
 {
 	uint32_t cpu = cpu_id(), node = cpu_node(cpu);
 
-	if ((a[0] && user_write(a[0], &cpu)) || (a[1] && user_write(a[1], &node)))
+	if ((cpu_va && user_write(cpu_va, &cpu)) || (node_va && user_write(node_va, &node)))
 		return -EFAULT;
 	return 0;
 }
@@ -222,100 +223,96 @@ static struct uthread *thread_by_id(int tid)
 }
 
 /* Bytes of a CPU set: whole words that hold all CPUs. */
-SYSCALL(204, sched_getaffinity)
+SYSCALL3(sched_getaffinity, int, tid, unsigned, size, uva_t, mask)
 {
 	uint64_t set[CPUS_MAX / 64] = { 0 }, flags;
 	size_t bytes = DIV_UP(cpu_count(), 64) * 8;
 	struct uthread *t;
 
-	if ((unsigned)a[1] < bytes || a[1] % 8)
+	if (size < bytes || size % 8)
 		return -EINVAL;
 	flags = spin_lock_irq(&proc_lock);
-	t = thread_by_id((int)a[0]);
+	t = thread_by_id(tid);
 	for (unsigned i = 0; t && i < cpu_count(); i++)
 		if (!(t->cpus_avoided[i / 64] >> (i % 64) & 1))
 			set[i / 64] |= BIT(i % 64);
 	spin_unlock_irq(&proc_lock, flags);
 	if (!t)
 		return -ESRCH;
-	return copy_to_user(a[2], set, bytes) ? -EFAULT : (long)bytes;
+	return copy_to_user(mask, set, bytes) ? -EFAULT : (long)bytes;
 }
 
 /* Remembered and told again; the scheduler balances by itself. */
-SYSCALL(203, sched_setaffinity)
+SYSCALL3(sched_setaffinity, int, tid, unsigned, size, uva_t, mask)
 {
 	uint64_t set[CPUS_MAX / 64] = { 0 }, flags;
 	struct uthread *t;
 	bool any = false;
 
-	if (copy_from_user(set, a[2], MIN((unsigned)a[1], sizeof(set))))
+	if (copy_from_user(set, mask, MIN(size, sizeof(set))))
 		return -EFAULT;
 	for (unsigned i = 0; i < cpu_count(); i++)
 		any |= set[i / 64] >> (i % 64) & 1;
 	flags = spin_lock_irq(&proc_lock);
-	t = thread_by_id((int)a[0]);
+	t = thread_by_id(tid);
 	for (unsigned i = 0; t && any && i < ARRAY_SIZE(set); i++)
 		t->cpus_avoided[i] = ~set[i];
 	spin_unlock_irq(&proc_lock, flags);
 	return !t ? -ESRCH : any ? 0 : -EINVAL;
 }
 
-SYSCALL(145, sched_getscheduler)
+SYSCALL1(sched_getscheduler, int, tid)
 {
-	return task_exists((int)a[0]) ? 0 : -ESRCH; /* SCHED_OTHER */
+	return task_exists(tid) ? 0 : -ESRCH; /* SCHED_OTHER */
 }
 
-SYSCALL(144, sched_setscheduler)
+SYSCALL3(sched_setscheduler, int, tid, int, policy, uva_t, param)
 {
 	int32_t priority;
 
-	if (!task_exists((int)a[0]))
+	if (!task_exists(tid))
 		return -ESRCH;
-	if (user_read(&priority, a[2]))
+	if (user_read(&priority, param))
 		return -EFAULT;
-	if ((int)a[1] == 1 || (int)a[1] == 2)
+	if (policy == 1 || policy == 2)
 		return -EPERM; /* real-time */
-	return ((int)a[1] == 0 || (int)a[1] == 3 || (int)a[1] == 5) && priority == 0 ? 0 : -EINVAL;
+	return (policy == 0 || policy == 3 || policy == 5) && priority == 0 ? 0 : -EINVAL;
 }
 
-SYSCALL(143, sched_getparam)
+SYSCALL2(sched_getparam, int, tid, uva_t, param)
 {
 	const int32_t zero = 0;
 
-	return task_exists((int)a[0]) ? user_write(a[1], &zero) : -ESRCH;
+	return task_exists(tid) ? user_write(param, &zero) : -ESRCH;
 }
 
-SYSCALL(142, sched_setparam)
+SYSCALL2(sched_setparam, int, tid, uva_t, param)
 {
 	int32_t priority;
 
-	if (!task_exists((int)a[0]))
+	if (!task_exists(tid))
 		return -ESRCH;
-	return user_read(&priority, a[1]) ? -EFAULT : priority ? -EINVAL : 0;
+	return user_read(&priority, param) ? -EFAULT : priority ? -EINVAL : 0;
 }
 
-SYSCALL(146, sched_get_priority_max)
+SYSCALL1(sched_get_priority_max, unsigned, policy)
 {
-	unsigned policy = (unsigned)a[0];
-
 	return policy == 1 || policy == 2 ? 99 : policy <= 5 ? 0 : -EINVAL;
 }
 
-SYSCALL(147, sched_get_priority_min)
+SYSCALL1(sched_get_priority_min, unsigned, policy)
 {
-	unsigned policy = (unsigned)a[0];
-
 	return policy == 1 || policy == 2 ? 1 : policy <= 5 ? 0 : -EINVAL;
 }
 
-SYSCALL(148, sched_rr_get_interval)
+SYSCALL2(sched_rr_get_interval, int, tid, uva_t, interval)
 {
-	return task_exists((int)a[0]) ? timespec_put(a[1], 4 * NS_PER_MS) : -ESRCH;
+	return task_exists(tid) ? timespec_put(interval, 4 * NS_PER_MS) : -ESRCH;
 }
 
 static void nothing(void *arg __maybe_unused) {}
 
-SYSCALL(324, membarrier)
+SYSCALL2(membarrier, int, cmd, unsigned, flags)
 {
 	enum {
 		QUERY = 0,
@@ -326,9 +323,9 @@ SYSCALL(324, membarrier)
 		REGISTER_PRIVATE = 16
 	};
 
-	if ((int)a[1])
+	if (flags)
 		return -EINVAL;
-	switch ((int)a[0]) {
+	switch (cmd) {
 	case QUERY: return GLOBAL | GLOBAL_EXPEDITED | REGISTER_GLOBAL | PRIVATE | REGISTER_PRIVATE;
 	case GLOBAL:
 	case GLOBAL_EXPEDITED:
@@ -341,7 +338,7 @@ SYSCALL(324, membarrier)
 	}
 }
 
-SYSCALL(169, reboot)
+SYSCALL3(reboot, int, magic1, int, magic2, uint32_t, cmd)
 {
 	enum {
 		MAGIC1 = (int)0xfee1dead,
@@ -352,12 +349,12 @@ SYSCALL(169, reboot)
 
 	if (!proc_is_root())
 		return -EPERM;
-	if ((int)a[0] != MAGIC1 || (int)a[1] != MAGIC2)
+	if (magic1 != MAGIC1 || magic2 != MAGIC2)
 		return -EINVAL;
-	switch ((uint32_t)a[2]) {
+	switch (cmd) {
 	case 0x01234567:
 	case 0x4321fedc:
-	case 0xcdef0123: return host_shutdown(a[2] == 0x01234567);
+	case 0xcdef0123: return host_shutdown(cmd == 0x01234567);
 	case (uint32_t)CAD_OFF:
 	case (uint32_t)CAD_ON: return 0;
 	default: return -EINVAL;
@@ -365,7 +362,7 @@ SYSCALL(169, reboot)
 }
 
 /* capget: root has all, others none. */
-SYSCALL(125, capget)
+SYSCALL2(capget, uva_t, header, uva_t, sets)
 {
 	struct {
 		uint32_t version;
@@ -374,11 +371,11 @@ SYSCALL(125, capget)
 	uint32_t all = proc_is_root() ? ~0u : 0, data[6] = { all, all, 0, all, all, 0 };
 	enum { VERSION_3 = 0x20080522 };
 
-	if (user_read(&h, a[0]))
+	if (user_read(&h, header))
 		return -EFAULT;
 	if (h.version != VERSION_3) {
 		h.version = VERSION_3;
-		return user_write(a[0], &h) ? -EFAULT : a[1] ? -EINVAL : 0;
+		return user_write(header, &h) ? -EFAULT : sets ? -EINVAL : 0;
 	}
-	return a[1] ? user_write(a[1], &data) : 0;
+	return sets ? user_write(sets, &data) : 0;
 }

@@ -8,6 +8,7 @@
 #include "proc/proc.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
+#include "vmk/syscall.h"
 
 enum { CONTROL_MAX = 8192, SCM_RIGHTS = 1, SCM_CREDENTIALS = 2, MMSG_MAX = 1024 };
 
@@ -25,9 +26,9 @@ static void put_files(struct file **fds, unsigned n)
 		file_put(fds[i]);
 }
 
-static unsigned message_flags(const struct file *f, uint64_t flags)
+static unsigned message_flags(const struct file *f, unsigned flags)
 {
-	return (unsigned)flags | (file_nonblock(f) ? MSG_DONTWAIT : 0);
+	return flags | (file_nonblock(f) ? MSG_DONTWAIT : 0);
 }
 
 static long send_message(struct file *f, struct socket *s, struct sock_msg *m)
@@ -39,7 +40,8 @@ static long send_message(struct file *f, struct socket *s, struct sock_msg *m)
 	return r;
 }
 
-static long do_sendto(struct file *f, struct socket *s, const uint64_t a[6])
+static long do_sendto(struct file *f, struct socket *s, uva_t buf, size_t len, unsigned flags,
+                      uva_t addr, uint32_t addrlen)
 {
 	struct uio u;
 	struct sock_msg *m = kzalloc(sizeof(*m));
@@ -48,22 +50,23 @@ static long do_sendto(struct file *f, struct socket *s, const uint64_t a[6])
 	if (!m)
 		return -ENOMEM;
 	m->u = &u;
-	m->flags = message_flags(f, a[3]);
-	uio_init_user(&u, a[1], MIN(a[2], (uint64_t)RW_MAX));
-	if (a[4])
-		r = sockaddr_from_user(a[4], (uint32_t)a[5], &m->addr);
+	m->flags = message_flags(f, flags);
+	uio_init_user(&u, buf, MIN(len, (size_t)RW_MAX));
+	if (addr)
+		r = sockaddr_from_user(addr, addrlen, &m->addr);
 	if (!r)
 		r = send_message(f, s, m);
 	kfree(m);
 	return r;
 }
 
-SYSCALL(44, sendto)
+SYSCALL6(sendto, int, fd, uva_t, buf, size_t, len, unsigned, flags, uva_t, addr, uint32_t, addrlen)
 {
-	return WITH_SOCKET((int)a[0], f, s, do_sendto(f, s, a));
+	return WITH_SOCKET(fd, f, s, do_sendto(f, s, buf, len, flags, addr, addrlen));
 }
 
-static long do_recvfrom(struct file *f, struct socket *s, const uint64_t a[6])
+static long do_recvfrom(struct file *f, struct socket *s, uva_t buf, size_t len, unsigned flags,
+                        uva_t addr, uva_t addrlen)
 {
 	struct uio u;
 	struct sock_msg *m = kzalloc(sizeof(*m));
@@ -72,11 +75,11 @@ static long do_recvfrom(struct file *f, struct socket *s, const uint64_t a[6])
 	if (!m)
 		return -ENOMEM;
 	m->u = &u;
-	m->flags = message_flags(f, a[3]);
-	uio_init_user(&u, a[1], MIN(a[2], (uint64_t)RW_MAX));
+	m->flags = message_flags(f, flags);
+	uio_init_user(&u, buf, MIN(len, (size_t)RW_MAX));
 	r = s->ops->recv ? s->ops->recv(s, m) : -EOPNOTSUPP;
-	if (r >= 0 && a[4]) {
-		int e = sockaddr_to_user(&m->addr, a[4], a[5]);
+	if (r >= 0 && addr) {
+		int e = sockaddr_to_user(&m->addr, addr, addrlen);
 
 		r = e ? e : r;
 	}
@@ -84,9 +87,9 @@ static long do_recvfrom(struct file *f, struct socket *s, const uint64_t a[6])
 	return r;
 }
 
-SYSCALL(45, recvfrom)
+SYSCALL6(recvfrom, int, fd, uva_t, buf, size_t, len, unsigned, flags, uva_t, addr, uva_t, addrlen)
 {
-	return WITH_SOCKET((int)a[0], f, s, do_recvfrom(f, s, a));
+	return WITH_SOCKET(fd, f, s, do_recvfrom(f, s, buf, len, flags, addr, addrlen));
 }
 
 /* Takes the files of one SCM_RIGHTS. */
@@ -164,7 +167,7 @@ static void call_free(struct call *c)
 	kfree(c);
 }
 
-static int call_new(struct file *f, uva_t hdr, uint64_t flags, struct call **out)
+static int call_new(struct file *f, uva_t hdr, unsigned flags, struct call **out)
 {
 	struct call *c = kzalloc(sizeof(*c));
 	int err;
@@ -187,7 +190,7 @@ static int call_new(struct file *f, uva_t hdr, uint64_t flags, struct call **out
 	return 0;
 }
 
-static long do_sendmsg(struct file *f, struct socket *s, uva_t hdr, uint64_t flags)
+static long do_sendmsg(struct file *f, struct socket *s, uva_t hdr, unsigned flags)
 {
 	struct call *c;
 	long r = call_new(f, hdr, flags, &c);
@@ -210,9 +213,9 @@ static long do_sendmsg(struct file *f, struct socket *s, uva_t hdr, uint64_t fla
 	return r;
 }
 
-SYSCALL(46, sendmsg)
+SYSCALL3(sendmsg, int, fd, uva_t, msg, unsigned, flags)
 {
-	return WITH_SOCKET((int)a[0], f, s, do_sendmsg(f, s, a[1], a[2]));
+	return WITH_SOCKET(fd, f, s, do_sendmsg(f, s, msg, flags));
 }
 
 /* Received files become descriptors; those without room are closed. */
@@ -263,7 +266,7 @@ static long finish_recv(struct call *c, uva_t hdr)
 	return 0;
 }
 
-static long do_recvmsg(struct file *f, struct socket *s, uva_t hdr, uint64_t flags)
+static long do_recvmsg(struct file *f, struct socket *s, uva_t hdr, unsigned flags)
 {
 	struct call *c;
 	long r = call_new(f, hdr, flags, &c), e;
@@ -281,43 +284,43 @@ static long do_recvmsg(struct file *f, struct socket *s, uva_t hdr, uint64_t fla
 	return r;
 }
 
-SYSCALL(47, recvmsg)
+SYSCALL3(recvmsg, int, fd, uva_t, msg, unsigned, flags)
 {
-	return WITH_SOCKET((int)a[0], f, s, do_recvmsg(f, s, a[1], a[2]));
+	return WITH_SOCKET(fd, f, s, do_recvmsg(f, s, msg, flags));
 }
 
 /* sendmmsg and recvmmsg: a vector of headers, each followed by the number of bytes. */
-static long many(struct file *f, struct socket *s, const uint64_t a[6],
-                 long (*one)(struct file *, struct socket *, uva_t, uint64_t))
+static long many(struct file *f, struct socket *s, uva_t vec, unsigned count, unsigned asked,
+                 long (*one)(struct file *, struct socket *, uva_t, unsigned))
 {
 	enum { STRIDE = 64, LEN_AT = 56, MSG_WAITFORONE = 0x10000 };
-	uint32_t n = MIN((uint32_t)a[2], (uint32_t)MMSG_MAX), done = 0;
-	uint64_t flags = a[3] & ~(uint64_t)MSG_WAITFORONE;
+	uint32_t n = MIN(count, (unsigned)MMSG_MAX), done = 0;
+	unsigned flags = asked & ~(unsigned)MSG_WAITFORONE;
 	long r = 0;
 
 	for (; done < n; done++) {
 		uint32_t len;
 
-		r = one(f, s, a[1] + done * STRIDE, flags);
+		r = one(f, s, vec + done * STRIDE, flags);
 		if (r < 0)
 			break;
 		len = (uint32_t)r;
-		if (copy_to_user(a[1] + done * STRIDE + LEN_AT, &len, sizeof(len))) {
+		if (copy_to_user(vec + done * STRIDE + LEN_AT, &len, sizeof(len))) {
 			r = -EFAULT;
 			break;
 		}
-		if (a[3] & MSG_WAITFORONE)
+		if (asked & MSG_WAITFORONE)
 			flags |= MSG_DONTWAIT;
 	}
 	return done ? (long)done : r;
 }
 
-SYSCALL(307, sendmmsg)
+SYSCALL4(sendmmsg, int, fd, uva_t, vec, unsigned, count, unsigned, flags)
 {
-	return WITH_SOCKET((int)a[0], f, s, many(f, s, a, do_sendmsg));
+	return WITH_SOCKET(fd, f, s, many(f, s, vec, count, flags, do_sendmsg));
 }
 
-SYSCALL(299, recvmmsg)
+SYSCALL4(recvmmsg, int, fd, uva_t, vec, unsigned, count, unsigned, flags)
 {
-	return WITH_SOCKET((int)a[0], f, s, many(f, s, a, do_recvmsg));
+	return WITH_SOCKET(fd, f, s, many(f, s, vec, count, flags, do_recvmsg));
 }

@@ -6,6 +6,7 @@
 #include "linux/path.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
+#include "vmk/syscall.h"
 
 int path_from_user(uva_t p, char **out)
 {
@@ -112,19 +113,19 @@ static long do_open(int dirfd, uva_t path, unsigned flags, uint32_t mode)
 	return err ? err : fd_install(f, flags & O_CLOEXEC);
 }
 
-SYSCALL(2, open)
+SYSCALL3(open, uva_t, path, unsigned, flags, uint32_t, mode)
 {
-	return do_open(AT_FDCWD, a[0], (unsigned)a[1], (uint32_t)a[2]);
+	return do_open(AT_FDCWD, path, flags, mode);
 }
 
-SYSCALL(85, creat)
+SYSCALL2(creat, uva_t, path, uint32_t, mode)
 {
-	return do_open(AT_FDCWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, (uint32_t)a[1]);
+	return do_open(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
 }
 
-SYSCALL(257, openat)
+SYSCALL4(openat, int, dirfd, uva_t, path, unsigned, flags, uint32_t, mode)
 {
-	return do_open((int)a[0], a[1], (unsigned)a[2], (uint32_t)a[3]);
+	return do_open(dirfd, path, flags, mode);
 }
 
 int vfs_open_exec(int dirfd, const char *path, unsigned at_flags, struct file **out)
@@ -168,14 +169,14 @@ static long do_mkdir(int dirfd, uva_t path, uint32_t mode)
 	return do_make(dirfd, path, S_IFDIR | (mode & 01777 & ~fsctx_umask(-1)), 0, NULL);
 }
 
-SYSCALL(83, mkdir)
+SYSCALL2(mkdir, uva_t, path, uint32_t, mode)
 {
-	return do_mkdir(AT_FDCWD, a[0], (uint32_t)a[1]);
+	return do_mkdir(AT_FDCWD, path, mode);
 }
 
-SYSCALL(258, mkdirat)
+SYSCALL3(mkdirat, int, dirfd, uva_t, path, uint32_t, mode)
 {
-	return do_mkdir((int)a[0], a[1], (uint32_t)a[2]);
+	return do_mkdir(dirfd, path, mode);
 }
 
 static long do_mknod(int dirfd, uva_t path, uint32_t mode, uint64_t rdev)
@@ -194,14 +195,14 @@ static long do_mknod(int dirfd, uva_t path, uint32_t mode, uint64_t rdev)
 	return do_make(dirfd, path, type | (mode & 07777 & ~fsctx_umask(-1)), rdev, NULL);
 }
 
-SYSCALL(133, mknod)
+SYSCALL3(mknod, uva_t, path, uint32_t, mode, uint64_t, rdev)
 {
-	return do_mknod(AT_FDCWD, a[0], (uint32_t)a[1], a[2]);
+	return do_mknod(AT_FDCWD, path, mode, rdev);
 }
 
-SYSCALL(259, mknodat)
+SYSCALL4(mknodat, int, dirfd, uva_t, path, uint32_t, mode, uint64_t, rdev)
 {
-	return do_mknod((int)a[0], a[1], (uint32_t)a[2], a[3]);
+	return do_mknod(dirfd, path, mode, rdev);
 }
 
 static long do_symlink(uva_t target, int dirfd, uva_t path)
@@ -216,14 +217,14 @@ static long do_symlink(uva_t target, int dirfd, uva_t path)
 	return r;
 }
 
-SYSCALL(88, symlink)
+SYSCALL2(symlink, uva_t, target, uva_t, path)
 {
-	return do_symlink(a[0], AT_FDCWD, a[1]);
+	return do_symlink(target, AT_FDCWD, path);
 }
 
-SYSCALL(266, symlinkat)
+SYSCALL3(symlinkat, uva_t, target, int, dirfd, uva_t, path)
 {
-	return do_symlink(a[0], (int)a[1], a[2]);
+	return do_symlink(target, dirfd, path);
 }
 
 static long do_unlink(int dirfd, uva_t path, bool directory)
@@ -237,20 +238,20 @@ static long do_unlink(int dirfd, uva_t path, bool directory)
 	return err;
 }
 
-SYSCALL(84, rmdir)
+SYSCALL1(rmdir, uva_t, path)
 {
-	return do_unlink(AT_FDCWD, a[0], true);
+	return do_unlink(AT_FDCWD, path, true);
 }
 
-SYSCALL(87, unlink)
+SYSCALL1(unlink, uva_t, path)
 {
-	return do_unlink(AT_FDCWD, a[0], false);
+	return do_unlink(AT_FDCWD, path, false);
 }
 
-SYSCALL(263, unlinkat)
+SYSCALL3(unlinkat, int, dirfd, uva_t, path, unsigned, flags)
 {
-	return a[2] & ~(uint64_t)AT_REMOVEDIR ? -EINVAL
-	                                      : do_unlink((int)a[0], a[1], a[2] & AT_REMOVEDIR);
+	return flags & ~(unsigned)AT_REMOVEDIR ? -EINVAL
+	                                       : do_unlink(dirfd, path, flags & AT_REMOVEDIR);
 }
 
 static long do_rename(int from_fd, uva_t from, int to_fd, uva_t to, unsigned flags)
@@ -267,19 +268,19 @@ static long do_rename(int from_fd, uva_t from, int to_fd, uva_t to, unsigned fla
 	return err;
 }
 
-SYSCALL(82, rename)
+SYSCALL2(rename, uva_t, from, uva_t, to)
 {
-	return do_rename(AT_FDCWD, a[0], AT_FDCWD, a[1], 0);
+	return do_rename(AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
-SYSCALL(264, renameat)
+SYSCALL4(renameat, int, from_fd, uva_t, from, int, to_fd, uva_t, to)
 {
-	return do_rename((int)a[0], a[1], (int)a[2], a[3], 0);
+	return do_rename(from_fd, from, to_fd, to, 0);
 }
 
-SYSCALL(316, renameat2)
+SYSCALL5(renameat2, int, from_fd, uva_t, from, int, to_fd, uva_t, to, unsigned, flags)
 {
-	return do_rename((int)a[0], a[1], (int)a[2], a[3], (unsigned)a[4]);
+	return do_rename(from_fd, from, to_fd, to, flags);
 }
 
 static long do_link(int old_fd, uva_t old, int dirfd, uva_t path, unsigned flags)
@@ -304,14 +305,14 @@ static long do_link(int old_fd, uva_t old, int dirfd, uva_t path, unsigned flags
 	return err;
 }
 
-SYSCALL(86, link)
+SYSCALL2(link, uva_t, old, uva_t, path)
 {
-	return do_link(AT_FDCWD, a[0], AT_FDCWD, a[1], 0);
+	return do_link(AT_FDCWD, old, AT_FDCWD, path, 0);
 }
 
-SYSCALL(265, linkat)
+SYSCALL5(linkat, int, old_fd, uva_t, old, int, dirfd, uva_t, path, unsigned, flags)
 {
-	return do_link((int)a[0], a[1], (int)a[2], a[3], (unsigned)a[4]);
+	return do_link(old_fd, old, dirfd, path, flags);
 }
 
 static long do_readlink(int dirfd, uva_t path, uva_t buf, int size)
@@ -339,12 +340,12 @@ static long do_readlink(int dirfd, uva_t path, uva_t buf, int size)
 	return r;
 }
 
-SYSCALL(89, readlink)
+SYSCALL3(readlink, uva_t, path, uva_t, buf, int, size)
 {
-	return do_readlink(AT_FDCWD, a[0], a[1], (int)a[2]);
+	return do_readlink(AT_FDCWD, path, buf, size);
 }
 
-SYSCALL(267, readlinkat)
+SYSCALL4(readlinkat, int, dirfd, uva_t, path, uva_t, buf, int, size)
 {
-	return do_readlink((int)a[0], a[1], a[2], (int)a[3]);
+	return do_readlink(dirfd, path, buf, size);
 }

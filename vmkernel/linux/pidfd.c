@@ -6,6 +6,7 @@
 #include "fs/procfs.h"
 #include "proc/proc.h"
 #include "mm/usercopy.h"
+#include "vmk/syscall.h"
 
 static unsigned pidfd_poll(struct file *f, struct waitq **q)
 {
@@ -47,18 +48,18 @@ static bool is_thread(int tid)
 	return is;
 }
 
-SYSCALL(434, pidfd_open)
+SYSCALL2(pidfd_open, int, pid, unsigned, flags)
 {
 	struct file *f;
 	struct proc *p;
 	int err;
 
-	if ((int)a[0] <= 0 || a[1] & ~(uint64_t)O_NONBLOCK)
+	if (pid <= 0 || flags & ~(unsigned)O_NONBLOCK)
 		return -EINVAL;
-	p = proc_find((int)a[0]);
+	p = proc_find(pid);
 	if (!p) /* only a leader stands for its process */
-		return is_thread((int)a[0]) ? -EINVAL : -ESRCH;
-	err = file_alloc(&pidfd_ops, p, O_RDWR | (uint32_t)a[1], &f);
+		return is_thread(pid) ? -EINVAL : -ESRCH;
+	err = file_alloc(&pidfd_ops, p, O_RDWR | flags, &f);
 	if (err) {
 		proc_put(p);
 		return err;
@@ -79,17 +80,17 @@ static struct proc *target(int fd)
 	return p;
 }
 
-SYSCALL(424, pidfd_send_signal)
+SYSCALL4(pidfd_send_signal, int, fd, int, sig, uva_t, info, unsigned, flags)
 {
 	struct proc *p;
 	int err;
 
-	if (a[3])
+	if (flags)
 		return -EINVAL;
-	p = target((int)a[0]);
+	p = target(fd);
 	if (!p)
 		return -EBADF;
-	err = signal_from_user(p, (int)a[1], a[2]);
+	err = signal_from_user(p, sig, info);
 	proc_put(p);
 	return err;
 }

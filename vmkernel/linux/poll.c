@@ -10,6 +10,7 @@
 #include "proc/proc.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
+#include "vmk/syscall.h"
 
 struct pollfd {
 	int32_t fd;
@@ -85,6 +86,7 @@ static long poll_fds(uva_t ufds, uint64_t n, ns_t deadline)
 	struct poll_item *items;
 	long bad = 0, r;
 
+	/* Linux's bound, and ours on the kernel memory that a call takes. */
 	if (n > proc_rlimit(RLIMIT_NOFILE))
 		return -EINVAL;
 	fds = kcalloc(MAX(n, 1ull), sizeof(*fds));
@@ -96,8 +98,12 @@ static long poll_fds(uva_t ufds, uint64_t n, ns_t deadline)
 		fds[i].revents = fds[i].fd >= 0 && !items[i].f ? POLLNVAL : 0;
 		bad += fds[i].revents != 0;
 	}
+	/* References are held while it waits: a descriptor that is closed meanwhile stays valid. */
 	if (!r)
 		r = poll_wait(items, (unsigned)n, bad ? 0 : deadline);
+	/*
+	 * revents is written for all, also after a timeout, and not when a signal ended the wait.
+	 */
 	if (r >= 0) {
 		r += bad;
 		for (uint64_t i = 0; i < n; i++)
@@ -112,14 +118,9 @@ static long poll_fds(uva_t ufds, uint64_t n, ns_t deadline)
 	return r;
 }
 
-SYSCALL(7, poll)
+SYSCALL3(poll, uva_t, fds, unsigned, count, int, ms)
 {
-	int32_t ms = (int32_t)a[2];
-
-	return poll_fds(a[0], (uint32_t)a[1],
-	                ms < 0 ? NS_NEVER
-	                : ms   ? from_now((ns_t)ms * NS_PER_MS)
-	                       : 0);
+	return poll_fds(fds, count, ms < 0 ? NS_NEVER : ms ? from_now((ns_t)ms * NS_PER_MS) : 0);
 }
 
 /* The mask of ppoll, pselect6 and epoll_pwait; size must be 8. */
@@ -137,17 +138,17 @@ static int temp_mask(uva_t mask, uint64_t size)
 	return 0;
 }
 
-SYSCALL(271, ppoll)
+SYSCALL5(ppoll, uva_t, fds, unsigned, count, uva_t, timeout, uva_t, mask, size_t, size)
 {
 	ns_t deadline;
-	long r = deadline_of(a[2], 1, &deadline);
+	long r = deadline_of(timeout, 1, &deadline);
 
 	if (!r)
-		r = temp_mask(a[3], a[4]);
+		r = temp_mask(mask, size);
 	if (r)
 		return r;
-	r = poll_fds(a[0], (uint32_t)a[1], deadline);
-	time_left(a[2], 1, deadline);
+	r = poll_fds(fds, count, deadline);
+	time_left(timeout, 1, deadline);
 	return r;
 }
 
@@ -217,6 +218,10 @@ static long do_select(int nfds, const uva_t set[3], ns_t deadline)
 			break;
 		struct fd_sets before = *s;
 
+		/*
+		 * An exceptional state makes poll return at once for ever. Files that are ready but
+		 * in none of the sets asked for are dropped, and the rest waits on.
+		 */
 		r = select_results(s, n, items);
 		if (r || !deadline)
 			break;
@@ -238,68 +243,69 @@ static long do_select(int nfds, const uva_t set[3], ns_t deadline)
 	return r;
 }
 
-SYSCALL(23, select)
+SYSCALL5(select, int, nfds, uva_t, in, uva_t, out, uva_t, except, uva_t, timeout)
 {
 	ns_t deadline;
-	long r = deadline_of(a[4], 1000, &deadline);
+	long r = deadline_of(timeout, 1000, &deadline);
 
 	if (r)
 		return r;
-	r = do_select((int)a[0], &a[1], deadline);
-	time_left(a[4], 1000, deadline);
+	r = do_select(nfds, (const uva_t[]){ in, out, except }, deadline);
+	time_left(timeout, 1000, deadline);
 	return r;
 }
 
-SYSCALL(270, pselect6)
+SYSCALL6(pselect6, int, nfds, uva_t, in, uva_t, out, uva_t, except, uva_t, timeout, uva_t, sigmask)
 {
 	struct {
 		uint64_t mask, size;
 	} m = { 0 };
 	ns_t deadline;
-	long r = deadline_of(a[4], 1, &deadline);
+	long r = deadline_of(timeout, 1, &deadline);
 
-	if (!r && a[5] && copy_from_user(&m, a[5], sizeof(m)))
+	if (!r && sigmask && copy_from_user(&m, sigmask, sizeof(m)))
 		r = -EFAULT;
 	if (!r)
 		r = temp_mask(m.mask, m.size);
 	if (r)
 		return r;
-	r = do_select((int)a[0], &a[1], deadline);
-	time_left(a[4], 1, deadline);
+	r = do_select(nfds, (const uva_t[]){ in, out, except }, deadline);
+	time_left(timeout, 1, deadline);
 	return r;
 }
 
-static long new_fd(int err, struct file *f, uint64_t flags)
+static long new_fd(int err, struct file *f, unsigned flags)
 {
 	return err ? err : fd_install(f, flags & O_CLOEXEC);
 }
 
-SYSCALL(213, epoll_create)
+SYSCALL1(epoll_create, int, size)
 {
 	struct file *f = NULL;
 
-	return (int)a[0] <= 0 ? -EINVAL : new_fd(epoll_create_file(0, &f), f, 0);
+	return size <= 0 ? -EINVAL : new_fd(epoll_create_file(0, &f), f, 0);
 }
 
-SYSCALL(291, epoll_create1)
+SYSCALL1(epoll_create1, unsigned, flags)
 {
 	struct file *f = NULL;
-	int err = a[0] & ~(uint64_t)O_CLOEXEC ? -EINVAL : epoll_create_file(0, &f);
+	int err = flags & ~(unsigned)O_CLOEXEC ? -EINVAL : epoll_create_file(0, &f);
 
-	return new_fd(err, f, a[0]);
+	return new_fd(err, f, flags);
 }
 
-SYSCALL(233, epoll_ctl)
+SYSCALL4(epoll_ctl, int, epfd, int, op, int, fd, uva_t, event)
 {
 	struct epoll_event ev = { 0 };
 	struct file *ep, *f;
 	long r;
 
-	if ((int)a[1] != EPOLL_CTL_DEL && copy_from_user(&ev, a[3], sizeof(ev)))
+	/* DEL takes no event, its pointer may be NULL. */
+	if (op != EPOLL_CTL_DEL && copy_from_user(&ev, event, sizeof(ev)))
 		return -EFAULT;
-	ep = fd_get((int)a[0]);
-	f = fd_get((int)a[2]);
-	r = ep && f ? epoll_control(ep, (int)a[1], f, (int)a[2], &ev) : -EBADF;
+	ep = fd_get(epfd);
+	f = fd_get(fd);
+	r = ep && f ? epoll_control(ep, op, f, fd, &ev) : -EBADF;
 	file_put(ep);
 	file_put(f);
 	return r;
@@ -313,7 +319,7 @@ static long do_epoll_wait(int fd, uva_t out, int max, ns_t deadline)
 
 	if (max <= 0 || max > INT32_MAX / (int)sizeof(*ev))
 		return -EINVAL;
-	max = MIN(max, (int)AT_ONCE);
+	max = MIN(max, (int)AT_ONCE); /* as much kernel memory as one call may take */
 	ev = kmalloc((size_t)max * sizeof(*ev));
 	if (!ev)
 		return -ENOMEM;
@@ -324,73 +330,70 @@ static long do_epoll_wait(int fd, uva_t out, int max, ns_t deadline)
 	return r;
 }
 
-static ns_t ms_deadline(uint64_t arg)
+static ns_t ms_deadline(int ms)
 {
-	int32_t ms = (int32_t)arg;
-
 	return ms < 0 ? NS_NEVER : ms ? from_now((ns_t)ms * NS_PER_MS) : 0;
 }
 
-SYSCALL(232, epoll_wait)
+SYSCALL4(epoll_wait, int, epfd, uva_t, events, int, max, int, ms)
 {
-	return do_epoll_wait((int)a[0], a[1], (int)a[2], ms_deadline(a[3]));
+	return do_epoll_wait(epfd, events, max, ms_deadline(ms));
 }
 
-SYSCALL(281, epoll_pwait)
+SYSCALL6(epoll_pwait, int, epfd, uva_t, events, int, max, int, ms, uva_t, mask, size_t, size)
 {
-	int err = temp_mask(a[4], a[5]);
+	int err = temp_mask(mask, size);
 
-	return err ? err : do_epoll_wait((int)a[0], a[1], (int)a[2], ms_deadline(a[3]));
+	return err ? err : do_epoll_wait(epfd, events, max, ms_deadline(ms));
 }
 
-SYSCALL(441, epoll_pwait2)
+SYSCALL6(epoll_pwait2, int, epfd, uva_t, events, int, max, uva_t, timeout, uva_t, mask, size_t,
+         size)
 {
 	ns_t deadline;
-	int err = deadline_of(a[3], 1, &deadline);
+	int err = deadline_of(timeout, 1, &deadline);
 
 	if (!err)
-		err = temp_mask(a[4], a[5]);
-	return err ? err : do_epoll_wait((int)a[0], a[1], (int)a[2], deadline);
+		err = temp_mask(mask, size);
+	return err ? err : do_epoll_wait(epfd, events, max, deadline);
 }
 
-static long do_eventfd(uint64_t count, uint64_t flags)
+static long do_eventfd(uint32_t count, unsigned flags)
 {
 	enum { EFD_SEMAPHORE = 1 };
 	struct file *f = NULL;
-	int err = flags & ~(uint64_t)(EFD_SEMAPHORE | O_CLOEXEC | O_NONBLOCK)
+	int err = flags & ~(unsigned)(EFD_SEMAPHORE | O_CLOEXEC | O_NONBLOCK)
 	                  ? -EINVAL
-	                  : eventfd_file((uint32_t)count, flags & EFD_SEMAPHORE, flags & O_NONBLOCK,
-	                                 &f);
+	                  : eventfd_file(count, flags & EFD_SEMAPHORE, flags & O_NONBLOCK, &f);
 
 	return new_fd(err, f, flags);
 }
 
-SYSCALL(284, eventfd)
+SYSCALL1(eventfd, uint32_t, count)
 {
-	return do_eventfd(a[0], 0);
+	return do_eventfd(count, 0);
 }
 
-SYSCALL(290, eventfd2)
+SYSCALL2(eventfd2, uint32_t, count, unsigned, flags)
 {
-	return do_eventfd(a[0], a[1]);
+	return do_eventfd(count, flags);
 }
 
 struct itimer {
 	struct linux_timespec interval, value;
 };
 
-SYSCALL(283, timerfd_create)
+SYSCALL2(timerfd_create, int, clock, unsigned, flags)
 {
 	enum { CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME = 7 };
 	struct file *f = NULL;
-	int clock = (int)a[0];
 	int err = (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC &&
 	           clock != CLOCK_BOOTTIME) ||
-	                          (a[1] & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK))
+	                          (flags & ~(unsigned)(O_CLOEXEC | O_NONBLOCK))
 	                  ? -EINVAL
-	                  : timerfd_file(clock == CLOCK_REALTIME, a[1] & O_NONBLOCK, &f);
+	                  : timerfd_file(clock == CLOCK_REALTIME, flags & O_NONBLOCK, &f);
 
-	return new_fd(err, f, a[1]);
+	return new_fd(err, f, flags);
 }
 
 static bool to_ns(const struct linux_timespec *t, ns_t *out)
@@ -433,25 +436,26 @@ static long timerfd_change(struct file *f, unsigned flags, uva_t in, uva_t old)
 	return r ? r : timerfd_set(f, flags & TFD_TIMER_ABSTIME, value, interval);
 }
 
-SYSCALL(286, timerfd_settime)
+SYSCALL4(timerfd_settime, int, fd, unsigned, flags, uva_t, updated, uva_t, old)
 {
-	return WITH_FILE((int)a[0], f, timerfd_change(f, (unsigned)a[1], a[2], a[3]));
+	return WITH_FILE(fd, f, timerfd_change(f, flags, updated, old));
 }
 
-SYSCALL(287, timerfd_gettime)
+SYSCALL2(timerfd_gettime, int, fd, uva_t, now)
 {
-	return WITH_FILE((int)a[0], f, timerfd_out(f, a[1]));
+	return WITH_FILE(fd, f, timerfd_out(f, now));
 }
 
-static long do_signalfd(int fd, uva_t mask, uint64_t size, uint64_t flags)
+static long do_signalfd(int fd, uva_t mask, size_t size, unsigned flags)
 {
 	uint64_t m;
 	struct file *f = NULL;
 
-	if (size != sizeof(m) || (flags & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK)))
+	if (size != sizeof(m) || (flags & ~(unsigned)(O_CLOEXEC | O_NONBLOCK)))
 		return -EINVAL;
 	if (copy_from_user(&m, mask, sizeof(m)))
 		return -EFAULT;
+	/* These two cannot be taken, only obeyed. */
 	m &= ~(sig_bit(SIGKILL) | sig_bit(SIGSTOP));
 	if (fd != -1) {
 		long err = WITH_FILE(fd, s, signalfd_set(s, m));
@@ -463,12 +467,12 @@ static long do_signalfd(int fd, uva_t mask, uint64_t size, uint64_t flags)
 	return new_fd(err, f, flags);
 }
 
-SYSCALL(282, signalfd)
+SYSCALL3(signalfd, int, fd, uva_t, mask, size_t, size)
 {
-	return do_signalfd((int)a[0], a[1], a[2], 0);
+	return do_signalfd(fd, mask, size, 0);
 }
 
-SYSCALL(289, signalfd4)
+SYSCALL4(signalfd4, int, fd, uva_t, mask, size_t, size, unsigned, flags)
 {
-	return do_signalfd((int)a[0], a[1], a[2], a[3]);
+	return do_signalfd(fd, mask, size, flags);
 }

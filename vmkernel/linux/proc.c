@@ -8,29 +8,30 @@
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
 #include "vmk/string.h"
+#include "vmk/syscall.h"
 
 #define ID_KEEP 0xffffffffu /* (uid_t)-1: leave it */
 
-SYSCALL(39, getpid)
+SYSCALL0(getpid)
 {
 	return proc_current()->pid;
 }
 
-SYSCALL(186, gettid)
+SYSCALL0(gettid)
 {
 	return uthread_current()->tid;
 }
 
-SYSCALL(110, getppid)
+SYSCALL0(getppid)
 {
 	struct proc *parent = READ_ONCE(proc_current()->parent);
 
 	return parent ? parent->pid : 0;
 }
 
-SYSCALL(218, set_tid_address)
+SYSCALL1(set_tid_address, uva_t, tid)
 {
-	uthread_current()->clear_child_tid = a[0];
+	uthread_current()->clear_child_tid = tid;
 	return uthread_current()->tid;
 }
 
@@ -63,38 +64,38 @@ static int set_pgid_locked(struct proc *p, int pgid)
 	return 0;
 }
 
-SYSCALL(109, setpgid)
+SYSCALL2(setpgid, int, pid, int, pgid)
 {
 	uint64_t flags;
 	int err;
 
-	if ((int)a[1] < 0)
+	if (pgid < 0)
 		return -EINVAL;
 	flags = spin_lock_irq(&proc_lock);
-	err = set_pgid_locked(by_pid((int)a[0]), (int)a[1]);
+	err = set_pgid_locked(by_pid(pid), pgid);
 	spin_unlock_irq(&proc_lock, flags);
 	return err;
 }
 
-SYSCALL(121, getpgid)
+SYSCALL1(getpgid, int, pid)
 {
 	uint64_t flags = spin_lock_irq(&proc_lock);
-	struct proc *p = by_pid((int)a[0]);
+	struct proc *p = by_pid(pid);
 	int err = p ? p->pgid : -ESRCH;
 
 	spin_unlock_irq(&proc_lock, flags);
 	return err;
 }
 
-SYSCALL(111, getpgrp)
+SYSCALL0(getpgrp)
 {
 	return proc_current()->pgid;
 }
 
-SYSCALL(124, getsid)
+SYSCALL1(getsid, int, pid)
 {
 	uint64_t flags = spin_lock_irq(&proc_lock);
-	struct proc *p = by_pid((int)a[0]);
+	struct proc *p = by_pid(pid);
 	int err = p ? p->sid : -ESRCH;
 
 	spin_unlock_irq(&proc_lock, flags);
@@ -110,7 +111,7 @@ static bool in_group(struct proc *p, void *arg)
 	return *pgid;
 }
 
-SYSCALL(112, setsid)
+SYSCALL0(setsid)
 {
 	struct proc *p = proc_current();
 	int search = p->pid;
@@ -128,15 +129,15 @@ SYSCALL(112, setsid)
 	return p->pid;
 }
 
-#define GET_ID(nr, name, field)               \
-	SYSCALL(nr, name)                     \
+#define GET_ID(name, field)                   \
+	SYSCALL0(name)                        \
 	{                                     \
 		return cred_current()->field; \
 	}
-GET_ID(102, getuid, uid)
-GET_ID(104, getgid, gid)
-GET_ID(107, geteuid, euid)
-GET_ID(108, getegid, egid)
+GET_ID(getuid, uid)
+GET_ID(getgid, gid)
+GET_ID(geteuid, euid)
+GET_ID(getegid, egid)
 
 static bool is_one_of(uint32_t id, uint32_t x, uint32_t y, uint32_t z)
 {
@@ -169,14 +170,14 @@ static uint32_t *my_gids(void)
 	return (uint32_t *)&proc_current()->cred + 3;
 }
 
-SYSCALL(117, setresuid)
+SYSCALL3(setresuid, uint32_t, real, uint32_t, effective, uint32_t, saved)
 {
-	return set_ids(my_uids(), (uint32_t[]){ (uint32_t)a[0], (uint32_t)a[1], (uint32_t)a[2] });
+	return set_ids(my_uids(), (uint32_t[]){ real, effective, saved });
 }
 
-SYSCALL(119, setresgid)
+SYSCALL3(setresgid, uint32_t, real, uint32_t, effective, uint32_t, saved)
 {
-	return set_ids(my_gids(), (uint32_t[]){ (uint32_t)a[0], (uint32_t)a[1], (uint32_t)a[2] });
+	return set_ids(my_gids(), (uint32_t[]){ real, effective, saved });
 }
 
 /* setuid of root changes all three, of others the effective one. */
@@ -189,14 +190,14 @@ static int set_one(uint32_t cur[3], uint32_t id)
 	return set_ids(cur, (uint32_t[]){ other, id, other });
 }
 
-SYSCALL(105, setuid)
+SYSCALL1(setuid, uint32_t, id)
 {
-	return set_one(my_uids(), (uint32_t)a[0]);
+	return set_one(my_uids(), id);
 }
 
-SYSCALL(106, setgid)
+SYSCALL1(setgid, uint32_t, id)
 {
-	return set_one(my_gids(), (uint32_t)a[0]);
+	return set_one(my_gids(), id);
 }
 
 /*
@@ -212,69 +213,69 @@ static int set_re(uint32_t cur[3], uint32_t real, uint32_t effective)
 	return err;
 }
 
-SYSCALL(113, setreuid)
+SYSCALL2(setreuid, uint32_t, real, uint32_t, effective)
 {
-	return set_re(my_uids(), (uint32_t)a[0], (uint32_t)a[1]);
+	return set_re(my_uids(), real, effective);
 }
 
-SYSCALL(114, setregid)
+SYSCALL2(setregid, uint32_t, real, uint32_t, effective)
 {
-	return set_re(my_gids(), (uint32_t)a[0], (uint32_t)a[1]);
+	return set_re(my_gids(), real, effective);
 }
 
-static int put_three(const uint64_t a[6], const uint32_t ids[3])
+static int put_three(const uva_t to[3], const uint32_t ids[3])
 {
 	for (unsigned i = 0; i < 3; i++)
-		if (user_write(a[i], &ids[i]))
+		if (user_write(to[i], &ids[i]))
 			return -EFAULT;
 	return 0;
 }
 
-SYSCALL(118, getresuid)
+SYSCALL3(getresuid, uva_t, real, uva_t, effective, uva_t, saved)
 {
-	return put_three(a, my_uids());
+	return put_three((const uva_t[]){ real, effective, saved }, my_uids());
 }
 
-SYSCALL(120, getresgid)
+SYSCALL3(getresgid, uva_t, real, uva_t, effective, uva_t, saved)
 {
-	return put_three(a, my_gids());
+	return put_three((const uva_t[]){ real, effective, saved }, my_gids());
 }
 
 /* File access uses the effective ids; the answer is the id that stays. */
-SYSCALL(122, setfsuid)
+SYSCALL0(setfsuid)
 {
 	return cred_current()->euid;
 }
 
-SYSCALL(123, setfsgid)
+SYSCALL0(setfsgid)
 {
 	return cred_current()->egid;
 }
 
-SYSCALL(115, getgroups)
+SYSCALL2(getgroups, int, count, uva_t, out)
 {
 	struct proc *p = proc_current();
 
-	if (!(int)a[0])
+	if (!count)
 		return p->group_count;
-	if ((int)a[0] < (int)p->group_count)
+	if (count < (int)p->group_count)
 		return -EINVAL;
-	return copy_to_user(a[1], p->groups, p->group_count * 4) ? -EFAULT : (long)p->group_count;
+	return copy_to_user(out, p->groups, p->group_count * 4) ? -EFAULT : (long)p->group_count;
 }
 
-SYSCALL(116, setgroups)
+SYSCALL2(setgroups, unsigned, count, uva_t, from)
 {
 	struct proc *p = proc_current();
 	uint32_t groups[GROUPS_MAX];
 
 	if (!proc_is_root())
 		return -EPERM;
-	if ((unsigned)a[0] > GROUPS_MAX)
+	if (count > GROUPS_MAX)
 		return -EINVAL;
-	if (copy_from_user(groups, a[1], (unsigned)a[0] * 4))
+	if (copy_from_user(groups, from, count * 4))
 		return -EFAULT;
-	memcpy(p->groups, groups, (unsigned)a[0] * 4);
-	p->group_count = (unsigned)a[0];
+	memcpy(p->groups, groups, count * 4);
+	p->group_count = count;
 	return 0;
 }
 
@@ -307,27 +308,26 @@ static long do_limit(struct proc *p, unsigned which, uva_t updated, uva_t old)
 	return err ? err : old ? user_write(old, &was) : 0;
 }
 
-SYSCALL(97, getrlimit)
+SYSCALL2(getrlimit, unsigned, which, uva_t, out)
 {
-	return do_limit(proc_current(), (unsigned)a[0], 0, a[1]);
+	return do_limit(proc_current(), which, 0, out);
 }
 
-SYSCALL(160, setrlimit)
+SYSCALL2(setrlimit, unsigned, which, uva_t, updated)
 {
-	return do_limit(proc_current(), (unsigned)a[0], a[1], 0);
+	return do_limit(proc_current(), which, updated, 0);
 }
 
-SYSCALL(302, prlimit64)
+SYSCALL4(prlimit64, int, pid, unsigned, which, uva_t, updated, uva_t, old)
 {
-	struct proc *p = (int)a[0] ? proc_find((int)a[0]) : proc_current();
+	struct proc *p = pid ? proc_find(pid) : proc_current();
 	long r;
 
 	if (!p)
 		return -ESRCH;
-	r = !(int)a[0] || p == proc_current() || proc_is_root()
-	            ? do_limit(p, (unsigned)a[1], a[2], a[3])
-	            : -EPERM;
-	if ((int)a[0])
+	r = !pid || p == proc_current() || proc_is_root() ? do_limit(p, which, updated, old)
+	                                                  : -EPERM;
+	if (pid)
 		proc_put(p);
 	return r;
 }
@@ -362,13 +362,13 @@ static bool priority_each(struct proc *p, void *arg)
 	return true;
 }
 
-static void find_priority(struct priority *q, const uint64_t a[6])
+static void find_priority(struct priority *q, int which, int who)
 {
 	const struct proc *me = proc_current();
 
-	q->which = (int)a[0];
+	q->which = which;
 	q->best = NICE_MAX;
-	q->who = (int)a[1];
+	q->who = who;
 	if (!q->who)
 		q->who = q->which == PRIO_PROCESS ? me->pid
 		         : q->which == PRIO_PGRP  ? me->pgid
@@ -376,23 +376,22 @@ static void find_priority(struct priority *q, const uint64_t a[6])
 	proc_for_each(priority_each, q);
 }
 
-SYSCALL(140, getpriority)
+SYSCALL2(getpriority, int, which, int, who)
 {
 	struct priority q = { 0 };
 
-	if ((unsigned)a[0] > PRIO_USER)
+	if ((unsigned)which > PRIO_USER)
 		return -EINVAL;
-	find_priority(&q, a);
+	find_priority(&q, which, who);
 	return q.found ? 20 - q.best : -ESRCH;
 }
 
-SYSCALL(141, setpriority)
+SYSCALL3(setpriority, int, which, int, who, int, nice)
 {
-	struct priority q = { .set = true,
-		              .nice = MAX(MIN((int)a[2], (int)NICE_MAX), (int)NICE_MIN) };
+	struct priority q = { .set = true, .nice = MAX(MIN(nice, (int)NICE_MAX), (int)NICE_MIN) };
 
-	if ((unsigned)a[0] > PRIO_USER)
+	if ((unsigned)which > PRIO_USER)
 		return -EINVAL;
-	find_priority(&q, a);
+	find_priority(&q, which, who);
 	return q.error ? q.error : q.found ? 0 : -ESRCH;
 }

@@ -7,6 +7,7 @@
 #include "proc/proc.h"
 #include "vmk/layout.h"
 #include "vmk/mm.h"
+#include "vmk/syscall.h"
 
 typedef ssize_t (*transfer)(struct file *f, struct uio *u, uint64_t *pos);
 
@@ -22,32 +23,28 @@ static long rw_one(struct file *f, uva_t buf, uint64_t n, uint64_t *pos, transfe
 	return fn(f, &u, pos);
 }
 
-SYSCALL(0, read)
+SYSCALL3(read, int, fd, uva_t, buf, size_t, count)
 {
-	return WITH_FILE((int)a[0], f, rw_one(f, a[1], a[2], NULL, file_read));
+	return WITH_FILE(fd, f, rw_one(f, buf, count, NULL, file_read));
 }
 
-SYSCALL(1, write)
+SYSCALL3(write, int, fd, uva_t, buf, size_t, count)
 {
-	return WITH_FILE((int)a[0], f, rw_one(f, a[1], a[2], NULL, file_write));
+	return WITH_FILE(fd, f, rw_one(f, buf, count, NULL, file_write));
 }
 
-SYSCALL(17, pread64)
+SYSCALL4(pread64, int, fd, uva_t, buf, size_t, count, uint64_t, pos)
 {
-	uint64_t pos = a[3];
-
 	if ((int64_t)pos < 0)
 		return -EINVAL;
-	return WITH_FILE((int)a[0], f, rw_one(f, a[1], a[2], &pos, file_read));
+	return WITH_FILE(fd, f, rw_one(f, buf, count, &pos, file_read));
 }
 
-SYSCALL(18, pwrite64)
+SYSCALL4(pwrite64, int, fd, uva_t, buf, size_t, count, uint64_t, pos)
 {
-	uint64_t pos = a[3];
-
 	if ((int64_t)pos < 0)
 		return -EINVAL;
-	return WITH_FILE((int)a[0], f, rw_one(f, a[1], a[2], &pos, file_write));
+	return WITH_FILE(fd, f, rw_one(f, buf, count, &pos, file_write));
 }
 
 int vec_from_user(uva_t vec, uint64_t count, struct uio_vec **out)
@@ -94,57 +91,53 @@ static long rw_vec(int fd, uva_t vec, uint64_t count, uint64_t *pos, transfer fn
 	return r;
 }
 
-SYSCALL(19, readv)
+SYSCALL3(readv, int, fd, uva_t, vec, size_t, count)
 {
-	return rw_vec((int)a[0], a[1], a[2], NULL, file_read);
+	return rw_vec(fd, vec, count, NULL, file_read);
 }
 
-SYSCALL(20, writev)
+SYSCALL3(writev, int, fd, uva_t, vec, size_t, count)
 {
-	return rw_vec((int)a[0], a[1], a[2], NULL, file_write);
+	return rw_vec(fd, vec, count, NULL, file_write);
 }
 
-SYSCALL(295, preadv)
+SYSCALL4(preadv, int, fd, uva_t, vec, size_t, count, uint64_t, pos)
 {
-	uint64_t pos = a[3];
-
-	return rw_vec((int)a[0], a[1], a[2], &pos, file_read);
+	return rw_vec(fd, vec, count, &pos, file_read);
 }
 
-SYSCALL(296, pwritev)
+SYSCALL4(pwritev, int, fd, uva_t, vec, size_t, count, uint64_t, pos)
 {
-	uint64_t pos = a[3];
-
-	return rw_vec((int)a[0], a[1], a[2], &pos, file_write);
+	return rw_vec(fd, vec, count, &pos, file_write);
 }
 
 /* preadv2, pwritev2: offset -1 means the file's own position. */
-static long rw_vec2(const uint64_t a[6], unsigned known, transfer fn)
+static long rw_vec2(int fd, uva_t vec, size_t count, uint64_t pos, transfer fn)
 {
-	uint64_t pos = a[3];
-
-	if (a[5] & ~(uint64_t)known)
-		return -EOPNOTSUPP;
-	return rw_vec((int)a[0], a[1], a[2], pos == ~0ull ? NULL : &pos, fn);
+	return rw_vec(fd, vec, count, pos == ~0ull ? NULL : &pos, fn);
 }
 
-SYSCALL(327, preadv2)
+SYSCALL6(preadv2, int, fd, uva_t, vec, size_t, count, uint64_t, pos, uint64_t,
+         pos_high __maybe_unused, unsigned, flags)
 {
 	enum { RWF_HIPRI = 1 };
 
-	return rw_vec2(a, RWF_HIPRI, file_read);
+	return flags & ~(unsigned)RWF_HIPRI ? -EOPNOTSUPP : rw_vec2(fd, vec, count, pos, file_read);
 }
 
-SYSCALL(328, pwritev2)
+SYSCALL6(pwritev2, int, fd, uva_t, vec, size_t, count, uint64_t, pos, uint64_t,
+         pos_high __maybe_unused, unsigned, flags)
 {
 	enum { RWF_HIPRI = 1, RWF_DSYNC = 2, RWF_SYNC = 4 };
 
-	return rw_vec2(a, RWF_HIPRI | RWF_DSYNC | RWF_SYNC, file_write);
+	return flags & ~(unsigned)(RWF_HIPRI | RWF_DSYNC | RWF_SYNC)
+	               ? -EOPNOTSUPP
+	               : rw_vec2(fd, vec, count, pos, file_write);
 }
 
-SYSCALL(8, lseek)
+SYSCALL3(lseek, int, fd, int64_t, offset, int, whence)
 {
-	return WITH_FILE((int)a[0], f, file_seek(f, (int64_t)a[1], (int)a[2]));
+	return WITH_FILE(fd, f, file_seek(f, offset, whence));
 }
 
 static int check_size(uint64_t size)
@@ -158,14 +151,14 @@ static int check_size(uint64_t size)
 	return 0;
 }
 
-SYSCALL(76, truncate)
+SYSCALL2(truncate, uva_t, path, uint64_t, size)
 {
-	struct vstat to = { .size = a[1] };
+	struct vstat to = { .size = size };
 	struct inode *i;
-	long r = check_size(a[1]);
+	long r = check_size(size);
 
 	if (!r)
-		r = path_inode(AT_FDCWD, a[0], 0, &i);
+		r = path_inode(AT_FDCWD, path, 0, &i);
 	if (r)
 		return r;
 	r = inode_type(i) == INODE_DIR    ? -EISDIR
@@ -177,11 +170,11 @@ SYSCALL(76, truncate)
 	return r;
 }
 
-SYSCALL(77, ftruncate)
+SYSCALL2(ftruncate, int, fd, uint64_t, size)
 {
-	long r = check_size(a[1]);
+	long r = check_size(size);
 
-	return r ? r : WITH_FILE((int)a[0], f, file_truncate(f, a[1]));
+	return r ? r : WITH_FILE(fd, f, file_truncate(f, size));
 }
 
 static long allocate(struct file *f, unsigned mode, uint64_t off, uint64_t len)
@@ -210,16 +203,17 @@ static long allocate(struct file *f, unsigned mode, uint64_t off, uint64_t len)
 	return inode_setattr(f->inode, &st, VSTAT_SIZE);
 }
 
-SYSCALL(285, fallocate)
+SYSCALL4(fallocate, int, fd, unsigned, mode, uint64_t, offset, uint64_t, len)
 {
-	return WITH_FILE((int)a[0], f, allocate(f, (unsigned)a[1], a[2], a[3]));
+	return WITH_FILE(fd, f, allocate(f, mode, offset, len));
 }
 
-SYSCALL(221, fadvise64)
+SYSCALL4(fadvise64, int, fd, uint64_t, offset __maybe_unused, size_t, len __maybe_unused, unsigned,
+         advice)
 {
-	return WITH_FILE((int)a[0], f,
+	return WITH_FILE(fd, f,
 	                 inode_type(f->inode) == INODE_FIFO ? -ESPIPE
-	                 : (unsigned)a[3] > 5               ? -EINVAL
+	                 : advice > 5                       ? -EINVAL
 	                                                    : 0);
 }
 
@@ -237,14 +231,14 @@ static long do_fsync(int fd, bool data_only)
 	return WITH_FILE(fd, f, f->ops->fsync ? f->ops->fsync(f, data_only) : sync_dir(f));
 }
 
-SYSCALL(74, fsync)
+SYSCALL1(fsync, int, fd)
 {
-	return do_fsync((int)a[0], false);
+	return do_fsync(fd, false);
 }
 
-SYSCALL(75, fdatasync)
+SYSCALL1(fdatasync, int, fd)
 {
-	return do_fsync((int)a[0], true);
+	return do_fsync(fd, true);
 }
 
 enum { BUFFER = 64 * 1024 };
@@ -354,32 +348,29 @@ static long copy_between(int fd_in, uva_t u_in, int fd_out, uva_t u_out, uint64_
 	return r;
 }
 
-SYSCALL(40, sendfile)
+SYSCALL4(sendfile, int, out, int, in, uva_t, in_pos, size_t, count)
 {
-	return WITH_FILE((int)a[1], f,
-	                 f->seekable
-	                         ? copy_between((int)a[1], a[2], (int)a[0], 0, a[3], copy_files, 0)
-	                         : -EINVAL);
+	return WITH_FILE(in, f,
+	                 f->seekable ? copy_between(in, in_pos, out, 0, count, copy_files, 0)
+	                             : -EINVAL);
 }
 
-SYSCALL(275, splice)
+SYSCALL6(splice, int, in, uva_t, in_pos, int, out, uva_t, out_pos, size_t, count, unsigned, flags)
 {
 	enum { SPLICE_F_ALL = 15 };
 
-	if (a[5] & ~(uint64_t)SPLICE_F_ALL)
+	if (flags & ~(unsigned)SPLICE_F_ALL)
 		return -EINVAL;
-	return a[4] ? copy_between((int)a[0], a[1], (int)a[2], a[3], a[4], splice_files,
-	                           (unsigned)a[5])
-	            : 0;
+	return count ? copy_between(in, in_pos, out, out_pos, count, splice_files, flags) : 0;
 }
 
-SYSCALL(326, copy_file_range)
+SYSCALL6(copy_file_range, int, in, uva_t, in_pos, int, out, uva_t, out_pos, size_t, count, unsigned,
+         flags)
 {
-	if (a[5])
+	if (flags)
 		return -EINVAL;
-	return WITH_FILE(
-		(int)a[0], f,
-		!f->seekable || inode_type(f->inode) != INODE_FILE
-			? (inode_type(f->inode) == INODE_DIR ? -EISDIR : -EINVAL)
-			: copy_between((int)a[0], a[1], (int)a[2], a[3], a[4], copy_files, 0));
+	return WITH_FILE(in, f,
+	                 !f->seekable || inode_type(f->inode) != INODE_FILE
+	                         ? (inode_type(f->inode) == INODE_DIR ? -EISDIR : -EINVAL)
+	                         : copy_between(in, in_pos, out, out_pos, count, copy_files, 0));
 }

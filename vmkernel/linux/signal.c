@@ -8,6 +8,7 @@
 #include "proc/timespec.h"
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
+#include "vmk/syscall.h"
 
 enum { SIGSET_SIZE = 8, SIG_BLOCK = 0, SIG_UNBLOCK = 1, SIG_SETMASK = 2, MINSIGSTKSZ = 2048 };
 
@@ -16,22 +17,21 @@ static bool valid_signal(int sig)
 	return sig >= 1 && sig <= NSIG;
 }
 
-SYSCALL(13, rt_sigaction)
+SYSCALL4(rt_sigaction, int, sig, uva_t, action, uva_t, old_action, size_t, size)
 {
-	int sig = (int)a[0];
 	struct proc *p = proc_current();
 	struct sigaction updated, old;
 	struct uthread *t;
 	uint64_t flags;
 
-	if (a[3] != SIGSET_SIZE || !valid_signal(sig) ||
-	    (a[1] && (sig == SIGKILL || sig == SIGSTOP)))
+	if (size != SIGSET_SIZE || !valid_signal(sig) ||
+	    (action && (sig == SIGKILL || sig == SIGSTOP)))
 		return -EINVAL;
-	if (a[1] && user_read(&updated, a[1]))
+	if (action && user_read(&updated, action))
 		return -EFAULT;
 	flags = spin_lock_irq(&proc_lock);
 	old = p->actions[sig - 1];
-	if (a[1]) {
+	if (action) {
 		updated.mask &= ~(sig_bit(SIGKILL) | sig_bit(SIGSTOP));
 		p->actions[sig - 1] = updated;
 		/* What is ignored from now on is not pending either. */
@@ -44,34 +44,34 @@ SYSCALL(13, rt_sigaction)
 		}
 	}
 	spin_unlock_irq(&proc_lock, flags);
-	return a[2] ? user_write(a[2], &old) : 0;
+	return old_action ? user_write(old_action, &old) : 0;
 }
 
-SYSCALL(14, rt_sigprocmask)
+SYSCALL4(rt_sigprocmask, int, how, uva_t, set_va, uva_t, old_va, size_t, size)
 {
 	struct uthread *t = uthread_current();
 	uint64_t set, old = t->blocked;
 
-	if (a[3] != SIGSET_SIZE)
+	if (size != SIGSET_SIZE)
 		return -EINVAL;
-	if (a[1]) {
-		if (user_read(&set, a[1]))
+	if (set_va) {
+		if (user_read(&set, set_va))
 			return -EFAULT;
-		if ((unsigned)a[0] > SIG_SETMASK)
+		if ((unsigned)how > SIG_SETMASK)
 			return -EINVAL;
-		signal_set_mask((int)a[0] == SIG_BLOCK     ? old | set
-		                : (int)a[0] == SIG_UNBLOCK ? old & ~set
-		                                           : set);
+		signal_set_mask(how == SIG_BLOCK     ? old | set
+		                : how == SIG_UNBLOCK ? old & ~set
+		                                     : set);
 	}
-	return a[2] ? user_write(a[2], &old) : 0;
+	return old_va ? user_write(old_va, &old) : 0;
 }
 
-SYSCALL(127, rt_sigpending)
+SYSCALL2(rt_sigpending, uva_t, out, size_t, size)
 {
 	struct uthread *t = uthread_current();
 	uint64_t set = (READ_ONCE(t->pending.bits) | READ_ONCE(t->proc->pending.bits)) & t->blocked;
 
-	return a[1] > SIGSET_SIZE ? -EINVAL : copy_to_user(a[0], &set, a[1]);
+	return size > SIGSET_SIZE ? -EINVAL : copy_to_user(out, &set, size);
 }
 
 int signal_mask_temporarily(uva_t mask, uint64_t size)
@@ -88,10 +88,10 @@ int signal_mask_temporarily(uva_t mask, uint64_t size)
 	return 0;
 }
 
-SYSCALL(130, rt_sigsuspend)
+SYSCALL2(rt_sigsuspend, uva_t, mask, size_t, size)
 {
 	struct waitq never;
-	int err = a[0] ? signal_mask_temporarily(a[0], a[1]) : -EFAULT;
+	int err = mask ? signal_mask_temporarily(mask, size) : -EFAULT;
 
 	if (err)
 		return err;
@@ -101,7 +101,7 @@ SYSCALL(130, rt_sigsuspend)
 	return -ERESTARTNOHAND;
 }
 
-SYSCALL(34, pause)
+SYSCALL0(pause)
 {
 	struct waitq never;
 
@@ -111,7 +111,7 @@ SYSCALL(34, pause)
 	return -ERESTARTNOHAND;
 }
 
-SYSCALL(128, rt_sigtimedwait)
+SYSCALL4(rt_sigtimedwait, uva_t, set_va, uva_t, info_va, uva_t, timeout, size_t, size)
 {
 	struct proc *p = proc_current();
 	ns_t deadline = NS_NEVER, t;
@@ -119,12 +119,12 @@ SYSCALL(128, rt_sigtimedwait)
 	uint64_t set;
 	int sig = 0, r;
 
-	if (a[3] != SIGSET_SIZE)
+	if (size != SIGSET_SIZE)
 		return -EINVAL;
-	if (user_read(&set, a[0]))
+	if (user_read(&set, set_va))
 		return -EFAULT;
-	if (a[2]) {
-		r = timespec_get(a[2], &t);
+	if (timeout) {
+		r = timespec_get(timeout, &t);
 		if (r)
 			return r;
 		deadline = ns_add(time_now(), t);
@@ -136,10 +136,10 @@ SYSCALL(128, rt_sigtimedwait)
 		sig = signal_dequeue(set, &info);
 	if (!sig)
 		return r == -ETIMEDOUT ? -EAGAIN : -EINTR;
-	return a[1] && user_write(a[1], &info) ? -EFAULT : sig;
+	return info_va && user_write(info_va, &info) ? -EFAULT : sig;
 }
 
-SYSCALL(131, sigaltstack)
+SYSCALL2(sigaltstack, uva_t, stack, uva_t, old_stack)
 {
 	struct uthread *t = uthread_current();
 	uint64_t sp = uthread_frame()->rsp;
@@ -150,8 +150,8 @@ SYSCALL(131, sigaltstack)
 		        t->altstack_size };
 	uint32_t mode;
 
-	if (a[0]) {
-		if (user_read(&updated, a[0]))
+	if (stack) {
+		if (user_read(&updated, stack))
 			return -EFAULT;
 		if (on)
 			return -EPERM;
@@ -165,7 +165,7 @@ SYSCALL(131, sigaltstack)
 		t->altstack_flags = mode == SS_DISABLE ? SS_DISABLE
 		                                       : (uint32_t)updated.flags & SS_AUTODISARM;
 	}
-	return a[1] ? user_write(a[1], &old) : 0;
+	return old_stack ? user_write(old_stack, &old) : 0;
 }
 
 static bool may_signal(const struct proc *p, int sig)
@@ -229,9 +229,8 @@ static int signal_one(int pid, int sig, const struct siginfo *info)
 	return err;
 }
 
-SYSCALL(62, kill)
+SYSCALL2(kill, int, pid, int, sig)
 {
-	int pid = (int)a[0], sig = (int)a[1];
 	struct kill_many k = { .sig = sig, .info = info_from_me(sig, SI_USER) };
 
 	if (sig < 0 || sig > NSIG)
@@ -265,18 +264,18 @@ static long signal_thread(int tgid, int tid, int sig, const struct siginfo *info
 	return r;
 }
 
-SYSCALL(234, tgkill)
+SYSCALL3(tgkill, int, tgid, int, tid, int, sig)
 {
-	struct siginfo info = info_from_me((int)a[2], SI_TKILL);
+	struct siginfo info = info_from_me(sig, SI_TKILL);
 
-	return (int)a[0] <= 0 ? -EINVAL : signal_thread((int)a[0], (int)a[1], (int)a[2], &info);
+	return tgid <= 0 ? -EINVAL : signal_thread(tgid, tid, sig, &info);
 }
 
-SYSCALL(200, tkill)
+SYSCALL2(tkill, int, tid, int, sig)
 {
-	struct siginfo info = info_from_me((int)a[1], SI_TKILL);
+	struct siginfo info = info_from_me(sig, SI_TKILL);
 
-	return signal_thread(0, (int)a[0], (int)a[1], &info);
+	return signal_thread(0, tid, sig, &info);
 }
 
 /* Only the kernel may send what looks like the kernel's. */
@@ -299,18 +298,18 @@ int signal_from_user(struct proc *p, int sig, uva_t from)
 	return err ? err : signal_proc(p, sig, &info);
 }
 
-SYSCALL(129, rt_sigqueueinfo)
+SYSCALL3(rt_sigqueueinfo, int, pid, int, sig, uva_t, from)
 {
 	struct siginfo info;
-	int err = valid_signal((int)a[1]) ? user_info(a[2], (int)a[1], (int)a[0], &info) : -EINVAL;
+	int err = valid_signal(sig) ? user_info(from, sig, pid, &info) : -EINVAL;
 
-	return err ? err : signal_one((int)a[0], (int)a[1], &info);
+	return err ? err : signal_one(pid, sig, &info);
 }
 
-SYSCALL(297, rt_tgsigqueueinfo)
+SYSCALL4(rt_tgsigqueueinfo, int, tgid, int, tid, int, sig, uva_t, from)
 {
 	struct siginfo info;
-	int err = valid_signal((int)a[2]) ? user_info(a[3], (int)a[2], (int)a[0], &info) : -EINVAL;
+	int err = valid_signal(sig) ? user_info(from, sig, tgid, &info) : -EINVAL;
 
-	return err ? err : signal_thread((int)a[0], (int)a[1], (int)a[2], &info);
+	return err ? err : signal_thread(tgid, tid, sig, &info);
 }

@@ -5,6 +5,7 @@
 #include "linux/path.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
+#include "vmk/syscall.h"
 
 enum { OPT_MAX = 1024, SOCK_TYPE_MASK = 15 };
 
@@ -39,65 +40,65 @@ bool file_nonblock(const struct file *f)
 	return f->flags & O_NONBLOCK;
 }
 
-static int new_socket(const uint64_t a[6], struct file **out)
+static int new_socket(unsigned family, unsigned type, unsigned protocol, struct file **out)
 {
-	unsigned flags = (unsigned)a[1] & ~(unsigned)SOCK_TYPE_MASK;
+	unsigned flags = type & ~(unsigned)SOCK_TYPE_MASK;
 	struct socket *s;
 	int err;
 
 	if (flags & ~(unsigned)(O_CLOEXEC | O_NONBLOCK))
 		return -EINVAL;
-	err = socket_create((unsigned)a[0], (unsigned)a[1] & SOCK_TYPE_MASK, (unsigned)a[2], &s);
+	err = socket_create(family, type & SOCK_TYPE_MASK, protocol, &s);
 	return err ? err : socket_file(s, flags, out);
 }
 
-SYSCALL(41, socket)
+SYSCALL3(socket, unsigned, family, unsigned, type, unsigned, protocol)
 {
 	struct file *f;
-	int err = new_socket(a, &f);
+	int err = new_socket(family, type, protocol, &f);
 
-	return err ? err : fd_install(f, a[1] & O_CLOEXEC);
+	return err ? err : fd_install(f, type & O_CLOEXEC);
 }
 
-SYSCALL(53, socketpair)
+SYSCALL4(socketpair, unsigned, family, unsigned, type, unsigned, protocol, uva_t, fds)
 {
 	struct file *one, *two;
 	int err;
 
-	if (a[0] != AF_UNIX)
-		return a[0] < AF_MAX ? -EOPNOTSUPP : -EAFNOSUPPORT;
-	err = new_socket(a, &one);
+	if (family != AF_UNIX)
+		return family < AF_MAX ? -EOPNOTSUPP : -EAFNOSUPPORT;
+	err = new_socket(family, type, protocol, &one);
 	if (err)
 		return err;
-	err = new_socket(a, &two);
+	err = new_socket(family, type, protocol, &two);
 	if (!err)
 		err = unix_pair(socket_of(one), socket_of(two));
 	if (err) {
 		file_put(one);
 		return err;
 	}
-	return fd_install_pair(one, two, a[1] & O_CLOEXEC, a[3]);
+	return fd_install_pair(one, two, type & O_CLOEXEC, fds);
 }
 
-static long do_bind(struct file *f, struct socket *s, const uint64_t a[6])
+static long do_bind(struct socket *s, uva_t name, uint32_t len)
 {
 	struct sockaddr_any addr;
-	int err = sockaddr_from_user(a[1], (uint32_t)a[2], &addr);
+	int err = sockaddr_from_user(name, len, &addr);
 
 	if (!err && addr.len < sizeof(addr.family))
 		err = -EINVAL;
 	return err ? err : s->ops->bind ? s->ops->bind(s, &addr) : -EOPNOTSUPP;
 }
 
-SYSCALL(49, bind)
+SYSCALL3(bind, int, fd, uva_t, addr, uint32_t, len)
 {
-	return WITH_SOCKET((int)a[0], f, s, do_bind(f, s, a));
+	return WITH_SOCKET(fd, f, s, do_bind(s, addr, len));
 }
 
-static long do_connect(struct file *f, struct socket *s, const uint64_t a[6])
+static long do_connect(struct file *f, struct socket *s, uva_t name, uint32_t len)
 {
 	struct sockaddr_any addr;
-	int err = sockaddr_from_user(a[1], (uint32_t)a[2], &addr);
+	int err = sockaddr_from_user(name, len, &addr);
 
 	if (!err && addr.len < sizeof(addr.family))
 		err = -EINVAL;
@@ -106,16 +107,15 @@ static long do_connect(struct file *f, struct socket *s, const uint64_t a[6])
 	                         : -EOPNOTSUPP;
 }
 
-SYSCALL(42, connect)
+SYSCALL3(connect, int, fd, uva_t, addr, uint32_t, len)
 {
-	return WITH_SOCKET((int)a[0], f, s, do_connect(f, s, a));
+	return WITH_SOCKET(fd, f, s, do_connect(f, s, addr, len));
 }
 
-SYSCALL(50, listen)
+SYSCALL2(listen, int, fd, unsigned, backlog)
 {
-	return WITH_SOCKET((int)a[0], f, s,
-	                   s->ops->listen ? s->ops->listen(s, MIN((unsigned)a[1], 4096u))
-	                                  : -EOPNOTSUPP);
+	return WITH_SOCKET(fd, f, s,
+	                   s->ops->listen ? s->ops->listen(s, MIN(backlog, 4096u)) : -EOPNOTSUPP);
 }
 
 static long do_accept(struct file *f, struct socket *s, uva_t addr, uva_t len, unsigned flags)
@@ -144,14 +144,14 @@ static long do_accept(struct file *f, struct socket *s, uva_t addr, uva_t len, u
 	return fd_install(fresh, flags & O_CLOEXEC);
 }
 
-SYSCALL(43, accept)
+SYSCALL3(accept, int, fd, uva_t, addr, uva_t, len)
 {
-	return WITH_SOCKET((int)a[0], f, s, do_accept(f, s, a[1], a[2], 0));
+	return WITH_SOCKET(fd, f, s, do_accept(f, s, addr, len, 0));
 }
 
-SYSCALL(288, accept4)
+SYSCALL4(accept4, int, fd, uva_t, addr, uva_t, len, unsigned, flags)
 {
-	return WITH_SOCKET((int)a[0], f, s, do_accept(f, s, a[1], a[2], (unsigned)a[3]));
+	return WITH_SOCKET(fd, f, s, do_accept(f, s, addr, len, flags));
 }
 
 static long do_getname(struct socket *s, uva_t addr, uva_t len, bool peer)
@@ -162,27 +162,25 @@ static long do_getname(struct socket *s, uva_t addr, uva_t len, bool peer)
 	return err ? err : sockaddr_to_user(&n, addr, len);
 }
 
-SYSCALL(51, getsockname)
+SYSCALL3(getsockname, int, fd, uva_t, addr, uva_t, len)
 {
-	return WITH_SOCKET((int)a[0], f, s, do_getname(s, a[1], a[2], false));
+	return WITH_SOCKET(fd, f, s, do_getname(s, addr, len, false));
 }
 
-SYSCALL(52, getpeername)
+SYSCALL3(getpeername, int, fd, uva_t, addr, uva_t, len)
 {
-	return WITH_SOCKET((int)a[0], f, s, do_getname(s, a[1], a[2], true));
+	return WITH_SOCKET(fd, f, s, do_getname(s, addr, len, true));
 }
 
-SYSCALL(48, shutdown)
+SYSCALL2(shutdown, int, fd, int, how)
 {
-	if ((int)a[1] < SHUT_RD || (int)a[1] > SHUT_RDWR)
+	if (how < SHUT_RD || how > SHUT_RDWR)
 		return -EINVAL;
-	return WITH_SOCKET((int)a[0], f, s,
-	                   s->ops->shutdown ? s->ops->shutdown(s, (int)a[1]) : -EOPNOTSUPP);
+	return WITH_SOCKET(fd, f, s, s->ops->shutdown ? s->ops->shutdown(s, how) : -EOPNOTSUPP);
 }
 
-static long do_setsockopt(struct socket *s, const uint64_t a[6])
+static long do_setsockopt(struct socket *s, int level, int name, uva_t from, uint32_t len)
 {
-	uint32_t len = (uint32_t)a[4];
 	uint8_t *val;
 	int err;
 
@@ -191,24 +189,23 @@ static long do_setsockopt(struct socket *s, const uint64_t a[6])
 	val = kzalloc(OPT_MAX);
 	if (!val)
 		return -ENOMEM;
-	err = copy_from_user(val, a[3], len) ? -EFAULT
-	                                     : socket_setopt(s, (int)a[1], (int)a[2], val, len);
+	err = copy_from_user(val, from, len) ? -EFAULT : socket_setopt(s, level, name, val, len);
 	kfree(val);
 	return err;
 }
 
-SYSCALL(54, setsockopt)
+SYSCALL5(setsockopt, int, fd, int, level, int, name, uva_t, val, uint32_t, len)
 {
-	return WITH_SOCKET((int)a[0], f, s, do_setsockopt(s, a));
+	return WITH_SOCKET(fd, f, s, do_setsockopt(s, level, name, val, len));
 }
 
-static long do_getsockopt(struct socket *s, const uint64_t a[6])
+static long do_getsockopt(struct socket *s, int level, int name, uva_t to, uva_t to_len)
 {
 	uint32_t len;
 	uint8_t *val;
 	int err;
 
-	if (copy_from_user(&len, a[4], sizeof(len)))
+	if (copy_from_user(&len, to_len, sizeof(len)))
 		return -EFAULT;
 	if ((int32_t)len < 0)
 		return -EINVAL;
@@ -216,14 +213,14 @@ static long do_getsockopt(struct socket *s, const uint64_t a[6])
 	val = kzalloc(OPT_MAX);
 	if (!val)
 		return -ENOMEM;
-	err = socket_getopt(s, (int)a[1], (int)a[2], val, &len);
-	if (!err && (copy_to_user(a[3], val, len) || copy_to_user(a[4], &len, sizeof(len))))
+	err = socket_getopt(s, level, name, val, &len);
+	if (!err && (copy_to_user(to, val, len) || copy_to_user(to_len, &len, sizeof(len))))
 		err = -EFAULT;
 	kfree(val);
 	return err;
 }
 
-SYSCALL(55, getsockopt)
+SYSCALL5(getsockopt, int, fd, int, level, int, name, uva_t, val, uva_t, len)
 {
-	return WITH_SOCKET((int)a[0], f, s, do_getsockopt(s, a));
+	return WITH_SOCKET(fd, f, s, do_getsockopt(s, level, name, val, len));
 }

@@ -2,6 +2,7 @@
 /* System calls on attributes: stat, statx, statfs, access, chmod, chown, times. */
 #include "linux/path.h"
 #include "vmk/string.h"
+#include "vmk/syscall.h"
 #include "vmk/tty.h"
 
 struct statx_timestamp {
@@ -69,24 +70,24 @@ static long do_stat(int dirfd, uva_t path, unsigned flags, uva_t out)
 	return r;
 }
 
-SYSCALL(4, stat)
+SYSCALL2(stat, uva_t, path, uva_t, out)
 {
-	return do_stat(AT_FDCWD, a[0], 0, a[1]);
+	return do_stat(AT_FDCWD, path, 0, out);
 }
 
-SYSCALL(5, fstat)
+SYSCALL2(fstat, int, fd, uva_t, out)
 {
-	return WITH_FILE((int)a[0], f, stat_out(f->inode, a[1]));
+	return WITH_FILE(fd, f, stat_out(f->inode, out));
 }
 
-SYSCALL(6, lstat)
+SYSCALL2(lstat, uva_t, path, uva_t, out)
 {
-	return do_stat(AT_FDCWD, a[0], AT_SYMLINK_NOFOLLOW, a[1]);
+	return do_stat(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, out);
 }
 
-SYSCALL(262, newfstatat)
+SYSCALL4(newfstatat, int, dirfd, uva_t, path, uva_t, out, unsigned, flags)
 {
-	return do_stat((int)a[0], a[1], (unsigned)a[3], a[2]);
+	return do_stat(dirfd, path, flags, out);
 }
 
 static struct statx_timestamp stamp(ns_t t)
@@ -95,19 +96,18 @@ static struct statx_timestamp stamp(ns_t t)
 		                         .nsec = (uint32_t)(t % NS_PER_S) };
 }
 
-SYSCALL(332, statx)
+SYSCALL5(statx, int, dirfd, uva_t, path, unsigned, flags, unsigned, mask, uva_t, out)
 {
 	enum { STATX_BASIC_STATS = 0x7ff, STATX_RESERVED = (int)0x80000000 };
 	struct inode *i;
 	struct vstat v;
 	struct statx s;
-	unsigned flags = (unsigned)a[2];
 	int err;
 
-	if (a[3] & 0x80000000u || (flags & ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT |
+	if (mask & 0x80000000u || (flags & ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT |
 	                                               AT_EMPTY_PATH | AT_STATX_SYNC)))
 		return -EINVAL;
-	err = path_inode((int)a[0], a[1], flags, &i);
+	err = path_inode(dirfd, path, flags, &i);
 	if (err)
 		return err;
 	inode_stat(i, &v);
@@ -130,7 +130,7 @@ SYSCALL(332, statx)
 		.dev_major = (uint32_t)(v.dev >> 8),
 		.dev_minor = v.dev & 0xff,
 	};
-	return copy_to_user(a[4], &s, sizeof(s));
+	return copy_to_user(out, &s, sizeof(s));
 }
 
 static long statfs_out(struct fs *fs, uva_t out)
@@ -164,21 +164,21 @@ static long statfs_out(struct fs *fs, uva_t out)
 	return copy_to_user(out, &s, sizeof(s));
 }
 
-SYSCALL(137, statfs)
+SYSCALL2(statfs, uva_t, path, uva_t, out)
 {
 	struct inode *i;
-	long r = path_inode(AT_FDCWD, a[0], 0, &i);
+	long r = path_inode(AT_FDCWD, path, 0, &i);
 
 	if (r)
 		return r;
-	r = statfs_out(i->fs, a[1]);
+	r = statfs_out(i->fs, out);
 	inode_put(i);
 	return r;
 }
 
-SYSCALL(138, fstatfs)
+SYSCALL2(fstatfs, int, fd, uva_t, out)
 {
-	return WITH_FILE((int)a[0], f, statfs_out(f->inode->fs, a[1]));
+	return WITH_FILE(fd, f, statfs_out(f->inode->fs, out));
 }
 
 static long do_access(int dirfd, uva_t path, unsigned mode, unsigned flags)
@@ -196,19 +196,19 @@ static long do_access(int dirfd, uva_t path, unsigned mode, unsigned flags)
 	return r;
 }
 
-SYSCALL(21, access)
+SYSCALL2(access, uva_t, path, unsigned, mode)
 {
-	return do_access(AT_FDCWD, a[0], (unsigned)a[1], 0);
+	return do_access(AT_FDCWD, path, mode, 0);
 }
 
-SYSCALL(269, faccessat)
+SYSCALL3(faccessat, int, dirfd, uva_t, path, unsigned, mode)
 {
-	return do_access((int)a[0], a[1], (unsigned)a[2], 0);
+	return do_access(dirfd, path, mode, 0);
 }
 
-SYSCALL(439, faccessat2)
+SYSCALL4(faccessat2, int, dirfd, uva_t, path, unsigned, mode, unsigned, flags)
 {
-	return do_access((int)a[0], a[1], (unsigned)a[2], (unsigned)a[3]);
+	return do_access(dirfd, path, mode, flags);
 }
 
 /* Only the owner and root change attributes. */
@@ -234,35 +234,34 @@ static long change_at(int dirfd, uva_t path, unsigned flags, struct vstat *to, u
 	return r;
 }
 
-SYSCALL(90, chmod)
+SYSCALL2(chmod, uva_t, path, uint32_t, mode)
 {
-	struct vstat to = { .mode = (uint32_t)a[1] };
+	struct vstat to = { .mode = mode };
 
-	return change_at(AT_FDCWD, a[0], 0, &to, VSTAT_MODE);
+	return change_at(AT_FDCWD, path, 0, &to, VSTAT_MODE);
 }
 
-SYSCALL(91, fchmod)
+SYSCALL2(fchmod, int, fd, uint32_t, mode)
 {
-	struct vstat to = { .mode = (uint32_t)a[1] };
+	struct vstat to = { .mode = mode };
 
-	return WITH_FILE((int)a[0], f,
-	                 f->flags & O_PATH ? -EBADF : change(f->inode, &to, VSTAT_MODE));
+	return WITH_FILE(fd, f, f->flags & O_PATH ? -EBADF : change(f->inode, &to, VSTAT_MODE));
 }
 
-SYSCALL(268, fchmodat)
+SYSCALL3(fchmodat, int, dirfd, uva_t, path, uint32_t, mode)
 {
-	struct vstat to = { .mode = (uint32_t)a[2] };
+	struct vstat to = { .mode = mode };
 
-	return change_at((int)a[0], a[1], 0, &to, VSTAT_MODE);
+	return change_at(dirfd, path, 0, &to, VSTAT_MODE);
 }
 
-static unsigned owner_mask(struct vstat *to, uint64_t uid, uint64_t gid)
+static unsigned owner_mask(struct vstat *to, uint32_t uid, uint32_t gid)
 {
-	*to = (struct vstat){ .uid = (uint32_t)uid, .gid = (uint32_t)gid };
+	*to = (struct vstat){ .uid = uid, .gid = gid };
 	return (to->uid != ~0u ? VSTAT_UID : 0) | (to->gid != ~0u ? VSTAT_GID : 0);
 }
 
-static long do_chown(int dirfd, uva_t path, uint64_t uid, uint64_t gid, unsigned flags)
+static long do_chown(int dirfd, uva_t path, uint32_t uid, uint32_t gid, unsigned flags)
 {
 	struct vstat to;
 	unsigned mask = owner_mask(&to, uid, gid);
@@ -270,28 +269,27 @@ static long do_chown(int dirfd, uva_t path, uint64_t uid, uint64_t gid, unsigned
 	return change_at(dirfd, path, flags, &to, mask);
 }
 
-SYSCALL(92, chown)
+SYSCALL3(chown, uva_t, path, uint32_t, uid, uint32_t, gid)
 {
-	return do_chown(AT_FDCWD, a[0], a[1], a[2], 0);
+	return do_chown(AT_FDCWD, path, uid, gid, 0);
 }
 
-SYSCALL(93, fchown)
+SYSCALL3(fchown, int, fd, uint32_t, uid, uint32_t, gid)
 {
 	struct vstat to;
-	unsigned mask = owner_mask(&to, a[1], a[2]);
+	unsigned mask = owner_mask(&to, uid, gid);
 
-	return WITH_FILE((int)a[0], f, f->flags & O_PATH ? -EBADF : change(f->inode, &to, mask));
+	return WITH_FILE(fd, f, f->flags & O_PATH ? -EBADF : change(f->inode, &to, mask));
 }
 
-SYSCALL(94, lchown)
+SYSCALL3(lchown, uva_t, path, uint32_t, uid, uint32_t, gid)
 {
-	return do_chown(AT_FDCWD, a[0], a[1], a[2], AT_SYMLINK_NOFOLLOW);
+	return do_chown(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW);
 }
 
-SYSCALL(260, fchownat)
+SYSCALL5(fchownat, int, dirfd, uva_t, path, uint32_t, uid, uint32_t, gid, unsigned, flags)
 {
-	return do_chown((int)a[0], a[1], a[2], a[3],
-	                (unsigned)a[4] & (AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
+	return do_chown(dirfd, path, uid, gid, flags & (AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
 }
 
 /* times NULL: now, for which write permission is enough. */
@@ -326,16 +324,15 @@ static long set_times(int dirfd, uva_t path, unsigned flags, const struct linux_
 	return r;
 }
 
-SYSCALL(280, utimensat)
+SYSCALL4(utimensat, int, dirfd, uva_t, path, uva_t, times, unsigned, flags)
 {
 	struct linux_timespec t[2];
-	unsigned flags = (unsigned)a[3];
 
 	if (flags & ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
-	if (a[2] && copy_from_user(t, a[2], sizeof(t)))
+	if (times && copy_from_user(t, times, sizeof(t)))
 		return -EFAULT;
-	return set_times((int)a[0], a[1], a[1] ? flags : flags | AT_EMPTY_PATH, a[2] ? t : NULL);
+	return set_times(dirfd, path, path ? flags : flags | AT_EMPTY_PATH, times ? t : NULL);
 }
 
 static long set_timevals(int dirfd, uva_t path, uva_t tv, int64_t unit)
@@ -354,23 +351,23 @@ static long set_timevals(int dirfd, uva_t path, uva_t tv, int64_t unit)
 	return set_times(dirfd, path, 0, t);
 }
 
-SYSCALL(235, utimes)
+SYSCALL2(utimes, uva_t, path, uva_t, times)
 {
-	return set_timevals(AT_FDCWD, a[0], a[1], 1000);
+	return set_timevals(AT_FDCWD, path, times, 1000);
 }
 
-SYSCALL(261, futimesat)
+SYSCALL3(futimesat, int, dirfd, uva_t, path, uva_t, times)
 {
-	return set_timevals((int)a[0], a[1], a[2], 1000);
+	return set_timevals(dirfd, path, times, 1000);
 }
 
-SYSCALL(132, utime)
+SYSCALL2(utime, uva_t, path, uva_t, times)
 {
 	int64_t s[2] = { 0 };
 
-	if (a[1] && copy_from_user(s, a[1], sizeof(s)))
+	if (times && copy_from_user(s, times, sizeof(s)))
 		return -EFAULT;
 	struct linux_timespec t[2] = { { .sec = s[0] }, { .sec = s[1] } };
 
-	return set_times(AT_FDCWD, a[0], 0, a[1] ? t : NULL);
+	return set_times(AT_FDCWD, path, 0, times ? t : NULL);
 }

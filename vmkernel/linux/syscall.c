@@ -10,6 +10,7 @@
 #include "vmk/layout.h"
 #include "vmk/log.h"
 #include "vmk/stat.h"
+#include "vmk/syscall.h"
 #include "x86/gdt.h"
 #include "x86/insn.h"
 #include "x86/percpu.h"
@@ -22,8 +23,11 @@ STAT(syscalls_unknown, "user.syscalls_unknown", "system calls that gave ENOSYS")
 
 extern const char syscall_entry[]; /* syscall_entry.S */
 
-static long (*table[SYSCALLS_MAX])(const uint64_t a[6]);
-static uint32_t unknown[SYSCALLS_MAX];
+static long (*table[SYSCALLS_MAX])(const uint64_t r[6]);
+static uint32_t unknown[SYSCALLS_MAX]; /* calls answered with -ENOSYS; atomic */
+
+#define NAME_OF(id, number) [number] = #id,
+static const char *const names[SYSCALLS_MAX] = { SYSCALL_NUMBERS(NAME_OF) };
 
 bool syscall_dispatch(struct trap_frame *f); /* called by syscall_entry.S */
 
@@ -55,24 +59,20 @@ void syscall_init(void)
 static long syscall_missing(uint64_t nr)
 {
 	stat_inc(syscalls_unknown);
+	/* Each number is logged once: a program may ask in a loop. */
 	if (nr < SYSCALLS_MAX && __atomic_fetch_add(&unknown[nr], 1, __ATOMIC_RELAXED) == 0)
 		log_debug("pid %d (%s): no system call %u (%s)", proc_pid(proc_current()),
-		          uthread_current()->comm, (unsigned)nr, syscall_name((unsigned)nr));
+		          uthread_current()->comm, (unsigned)nr, names[nr] ? names[nr] : "?");
 	return -ENOSYS;
-}
-
-uint64_t syscall_unknown_count(unsigned nr)
-{
-	return nr < SYSCALLS_MAX ? READ_ONCE(unknown[nr]) : 0;
 }
 
 bool syscall_dispatch(struct trap_frame *f)
 {
-	const uint64_t a[6] = { f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9 };
+	const uint64_t r[6] = { f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9 };
 	uint64_t nr = f->error;
 
 	cpu_sti();
-	f->rax = (uint64_t)(nr < SYSCALLS_MAX && table[nr] ? table[nr](a) : syscall_missing(nr));
+	f->rax = (uint64_t)(nr < SYSCALLS_MAX && table[nr] ? table[nr](r) : syscall_missing(nr));
 	cpu_cli();
 	/* A restart code never reaches ring 3, even if another thread took the signal meanwhile. */
 	if (unlikely(f->rax >= (uint64_t)-ERESTART_RESTARTBLOCK &&

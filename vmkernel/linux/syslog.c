@@ -5,6 +5,7 @@
 #include "vmk/errno.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
+#include "vmk/syscall.h"
 
 enum { READ_ALL = 3, CONSOLE_OFF = 6, CONSOLE_ON, CONSOLE_LEVEL, SIZE_UNREAD, SIZE_BUFFER };
 enum { TEXT_MAX = 1024 * 1024, CHUNK = PAGE_SIZE };
@@ -40,14 +41,12 @@ static long set_level(int level)
 	return 0;
 }
 
-SYSCALL(103, syslog)
+SYSCALL3(syslog, int, type, uva_t, buf, int, len)
 {
-	int type = (int)a[0], len = (int)a[2];
-
 	if (!proc_is_root())
 		return -EPERM;
 	switch (type) {
-	case READ_ALL: return len < 0 ? -EINVAL : read_all(a[1], (size_t)len);
+	case READ_ALL: return len < 0 ? -EINVAL : read_all(buf, (size_t)len);
 	case CONSOLE_OFF: return set_level(1);
 	case CONSOLE_ON: return set_level(7);
 	case CONSOLE_LEVEL: return set_level(len);

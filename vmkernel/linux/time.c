@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Clocks and sleeping. Spec: clock_gettime(2), clock_nanosleep(2), times(2), getrusage(2). */
+#include "vmk/syscall.h"
 #include "vmk/time.h"
 #include "proc/proc.h"
 #include "proc/timespec.h"
@@ -50,51 +51,51 @@ static int clock_read(int id, ns_t *t)
 	return 0;
 }
 
-SYSCALL(228, clock_gettime)
+SYSCALL2(clock_gettime, int, clock, uva_t, out)
 {
 	ns_t t;
-	int err = clock_read((int)a[0], &t);
+	int err = clock_read(clock, &t);
 
-	return err ? err : timespec_put(a[1], t);
+	return err ? err : timespec_put(out, t);
 }
 
-SYSCALL(229, clock_getres)
+SYSCALL2(clock_getres, int, clock, uva_t, out)
 {
 	ns_t t;
-	int err = clock_read((int)a[0], &t);
+	int err = clock_read(clock, &t);
 
-	return err || !a[1] ? err : timespec_put(a[1], 1);
+	return err || !out ? err : timespec_put(out, 1);
 }
 
-SYSCALL(227, clock_settime)
+SYSCALL2(clock_settime, int, clock, uva_t, from)
 {
 	ns_t t;
 	int err;
 
-	if ((int)a[0] != CLOCK_REALTIME)
+	if (clock != CLOCK_REALTIME)
 		return -EINVAL;
 	if (!proc_is_root())
 		return -EPERM;
-	err = timespec_get(a[1], &t);
+	err = timespec_get(from, &t);
 	if (!err)
 		time_set_realtime(t);
 	return err;
 }
 
-SYSCALL(96, gettimeofday)
+SYSCALL2(gettimeofday, uva_t, time, uva_t, zone_va)
 {
 	ns_t t = time_realtime();
 	const int64_t tv[2] = { (int64_t)(t / NS_PER_S), (int64_t)(t % NS_PER_S / NS_PER_US) };
 	const int32_t zone[2] = { 0, 0 };
-	int err = a[0] ? user_write(a[0], &tv) : 0;
+	int err = time ? user_write(time, &tv) : 0;
 
-	return err || !a[1] ? err : user_write(a[1], &zone);
+	return err || !zone_va ? err : user_write(zone_va, &zone);
 }
 
-SYSCALL(201, time)
+SYSCALL1(time, uva_t, out)
 {
 	int64_t t = (int64_t)(time_realtime() / NS_PER_S);
-	int err = a[0] ? user_write(a[0], &t) : 0;
+	int err = out ? user_write(out, &t) : 0;
 
 	return err ? err : t;
 }
@@ -126,42 +127,41 @@ static long sleep_until(struct uthread *t, ns_t deadline, uva_t left)
 	return -ERESTART_RESTARTBLOCK;
 }
 
-SYSCALL(35, nanosleep)
+SYSCALL2(nanosleep, uva_t, length, uva_t, left)
 {
 	ns_t t;
-	int err = timespec_get(a[0], &t);
+	int err = timespec_get(length, &t);
 
-	return err ? err : sleep_until(uthread_current(), ns_add(time_now(), t), a[1]);
+	return err ? err : sleep_until(uthread_current(), ns_add(time_now(), t), left);
 }
 
-SYSCALL(230, clock_nanosleep)
+SYSCALL4(clock_nanosleep, int, clock, unsigned, flags, uva_t, from, uva_t, left)
 {
 	ns_t t, now;
-	long r = clock_read((int)a[0], &now);
+	long r = clock_read(clock, &now);
 
 	if (!r)
-		r = timespec_get(a[2], &t);
+		r = timespec_get(from, &t);
 	if (r)
 		return r;
-	if ((int)a[0] == CLOCK_THREAD_CPUTIME_ID || (int)a[0] == CLOCK_PROCESS_CPUTIME_ID ||
-	    (int)a[0] < 0)
+	if (clock == CLOCK_THREAD_CPUTIME_ID || clock == CLOCK_PROCESS_CPUTIME_ID || clock < 0)
 		return -EOPNOTSUPP;
-	if (!(a[1] & TIMER_ABSTIME))
-		return sleep_until(uthread_current(), ns_add(time_now(), t), a[3]);
-	if ((int)a[0] == CLOCK_REALTIME || (int)a[0] == CLOCK_TAI)
+	if (!(flags & TIMER_ABSTIME))
+		return sleep_until(uthread_current(), ns_add(time_now(), t), left);
+	if (clock == CLOCK_REALTIME || clock == CLOCK_TAI)
 		t = realtime_to_monotonic(t);
 	r = sleep_until(uthread_current(), t, 0);
 	return r == -ERESTART_RESTARTBLOCK ? -ERESTARTNOHAND : r;
 }
 
-SYSCALL(219, restart_syscall)
+SYSCALL0(restart_syscall)
 {
 	struct uthread *t = uthread_current();
 
 	return t->restart ? t->restart(t) : -EINTR;
 }
 
-SYSCALL(98, getrusage)
+SYSCALL2(getrusage, int, who, uva_t, out)
 {
 	enum { RUSAGE_CHILDREN = -1, RUSAGE_SELF = 0, RUSAGE_THREAD = 1 };
 	struct uthread *t = uthread_current();
@@ -169,7 +169,7 @@ SYSCALL(98, getrusage)
 	struct linux_rusage ru;
 	struct world_times w;
 
-	switch ((int)a[0]) {
+	switch (who) {
 	case RUSAGE_SELF: usage_of(t->proc, &u); break;
 	case RUSAGE_CHILDREN: u = t->proc->children_usage; break;
 	case RUSAGE_THREAD:
@@ -180,10 +180,10 @@ SYSCALL(98, getrusage)
 	default: return -EINVAL;
 	}
 	usage_to_linux(&u, &ru);
-	return user_write(a[1], &ru);
+	return user_write(out, &ru);
 }
 
-SYSCALL(100, times)
+SYSCALL1(times, uva_t, out)
 {
 	struct proc *p = proc_current();
 	struct usage u;
@@ -194,7 +194,7 @@ SYSCALL(100, times)
 	tms[1] = (int64_t)(u.system / (NS_PER_S / TICKS_PER_S));
 	tms[2] = (int64_t)(p->children_usage.user / (NS_PER_S / TICKS_PER_S));
 	tms[3] = (int64_t)(p->children_usage.system / (NS_PER_S / TICKS_PER_S));
-	if (a[0] && user_write(a[0], &tms))
+	if (out && user_write(out, &tms))
 		return -EFAULT;
 	return (long)(time_now() / (NS_PER_S / TICKS_PER_S));
 }

@@ -5,6 +5,7 @@
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
 #include "vmk/string.h"
+#include "vmk/syscall.h"
 
 enum {
 	WNOHANG = 1,
@@ -56,6 +57,7 @@ static bool check_child(struct wait_request *w, struct proc *parent, struct proc
 {
 	int sig = c->exit_status & 0x7f;
 
+	/* proc_lock is held: of two threads that wait, one takes the child out of the lists. */
 	if (c->zombie && w->options & WEXITED) {
 		report(w, c, sig ? (c->exit_status & 0x80 ? CLD_DUMPED : CLD_KILLED) : CLD_EXITED,
 		       sig ? sig : c->exit_status >> 8, c->exit_status);
@@ -63,11 +65,13 @@ static bool check_child(struct wait_request *w, struct proc *parent, struct proc
 		usage_add(&w->usage, &c->children_usage);
 		if (!(w->options & WNOWAIT)) {
 			usage_add(&parent->children_usage, &w->usage);
+			/* The table's reference is ours now; put without the lock. */
 			proc_unpublish(c);
 			w->ended = c;
 		}
 		return true;
 	}
+	/* A stop and a continuation are each reported once, unless the caller only looks. */
 	if (c->stop_report && c->stopped && w->options & WSTOPPED) {
 		report(w, c, CLD_STOPPED, c->stop_sig, c->stop_sig << 8 | 0x7f);
 		c->stop_report = w->options & WNOWAIT;
@@ -106,6 +110,11 @@ static int do_wait(struct wait_request *w)
 	struct proc *p = proc_current();
 	int err = 0, e;
 
+	/*
+	 * The condition has the effect: wait_step() runs again after each wake until it finds a
+	 * child. proc_notify_parent() wakes under proc_lock, so a change between look and sleep is
+	 * seen. A child that was found before a signal came counts: e is then 0.
+	 */
 	e = wait_event_interruptible(&p->child_waitq, wait_step(w, &err));
 	if (w->ended)
 		proc_put(w->ended);
@@ -120,9 +129,9 @@ static int put_usage(uva_t to, const struct usage *u)
 	return to ? user_write(to, &ru) : 0;
 }
 
-SYSCALL(61, wait4)
+SYSCALL4(wait4, int, pid, uva_t, status, unsigned, options, uva_t, rusage)
 {
-	struct wait_request w = { .id = (int)a[0], .options = (unsigned)a[2] };
+	struct wait_request w = { .id = pid, .options = options };
 	int err;
 
 	if (w.options &
@@ -132,18 +141,18 @@ SYSCALL(61, wait4)
 		return -ESRCH;
 	if (w.id == 0)
 		w.id = -proc_current()->pgid;
-	w.options |= WEXITED;
+	w.options |= WEXITED; /* wait4 has no flag for it */
 	err = do_wait(&w);
 	if (err <= 0)
 		return err;
-	if ((a[1] && user_write(a[1], &w.status)) || put_usage(a[3], &w.usage))
+	if ((status && user_write(status, &w.status)) || put_usage(rusage, &w.usage))
 		return -EFAULT;
 	return err;
 }
 
-SYSCALL(247, waitid)
+SYSCALL5(waitid, int, type, int, id, uva_t, info_va, unsigned, options, uva_t, rusage)
 {
-	struct wait_request w = { .options = (unsigned)a[3] };
+	struct wait_request w = { .options = options };
 	struct siginfo info = { 0 };
 	uint32_t flags = 0;
 	int err;
@@ -152,16 +161,16 @@ SYSCALL(247, waitid)
 	                            WNOTHREAD | WALL | (unsigned)WCLONE) ||
 	    !(w.options & (WEXITED | WSTOPPED | WCONTINUED)))
 		return -EINVAL;
-	switch ((int)a[0]) {
+	switch (type) {
 	case P_ALL: w.id = -1; break;
 	case P_PID:
-		if ((int)a[1] <= 0)
+		if (id <= 0)
 			return -EINVAL;
-		w.id = (int)a[1];
+		w.id = id;
 		break;
-	case P_PGID: w.id = (int)a[1] ? -(int)a[1] : -proc_current()->pgid; break;
+	case P_PGID: w.id = id ? -id : -proc_current()->pgid; break;
 	case P_PIDFD:
-		w.only = pidfd_proc((int)a[1], &flags);
+		w.only = pidfd_proc(id, &flags);
 		if (!w.only)
 			return -EBADF;
 		w.options |= flags & O_NONBLOCK ? WNOHANG : 0;
@@ -171,7 +180,7 @@ SYSCALL(247, waitid)
 	err = do_wait(&w);
 	if (w.only)
 		proc_put(w.only);
-	if (!err && w.options & ~(unsigned)a[3])
+	if (!err && w.options & ~options)
 		err = -EAGAIN; /* only the pidfd asked not to wait */
 	if (err < 0)
 		return err;
@@ -181,18 +190,18 @@ SYSCALL(247, waitid)
 			                 .pid = w.pid,
 			                 .uid = w.uid,
 			                 .status = w.value };
-	if ((a[2] && user_write(a[2], &info)) || put_usage(err > 0 ? a[4] : 0, &w.usage))
+	if ((info_va && user_write(info_va, &info)) || put_usage(err > 0 ? rusage : 0, &w.usage))
 		return -EFAULT;
 	return 0;
 }
 
-SYSCALL(60, exit)
+SYSCALL1(exit, int, status)
 {
-	uthread_exit((int)(a[0] & 0xff) << 8);
+	uthread_exit((status & 0xff) << 8);
 }
 
-SYSCALL(231, exit_group)
+SYSCALL1(exit_group, int, status)
 {
-	proc_exit_group(proc_current(), (int)(a[0] & 0xff) << 8);
-	uthread_exit((int)(a[0] & 0xff) << 8);
+	proc_exit_group(proc_current(), (status & 0xff) << 8);
+	uthread_exit((status & 0xff) << 8);
 }

@@ -4,6 +4,7 @@
  * -EOPNOTSUPP, as Linux does on such file systems; programs then copy without them. Spec: xattr(7).
  */
 #include "linux/path.h"
+#include "vmk/syscall.h"
 
 static long no_attributes(uva_t path, unsigned at_flags)
 {
@@ -16,21 +17,22 @@ static long no_attributes(uva_t path, unsigned at_flags)
 	return -EOPNOTSUPP;
 }
 
-#define XATTR_CALLS(name, nr, nr_link, nr_fd)                    \
-	SYSCALL(nr, name)                                        \
+/* The value and its size follow path or fd; nothing looks at them. */
+#define XATTR_CALLS(name)                                        \
+	SYSCALL1(name, uva_t, path)                              \
 	{                                                        \
-		return no_attributes(a[0], 0);                   \
+		return no_attributes(path, 0);                   \
 	}                                                        \
-	SYSCALL(nr_link, l##name)                                \
+	SYSCALL1(l##name, uva_t, path)                           \
 	{                                                        \
-		return no_attributes(a[0], AT_SYMLINK_NOFOLLOW); \
+		return no_attributes(path, AT_SYMLINK_NOFOLLOW); \
 	}                                                        \
-	SYSCALL(nr_fd, f##name)                                  \
+	SYSCALL1(f##name, int, fd)                               \
 	{                                                        \
-		return WITH_FILE((int)a[0], f, -EOPNOTSUPP);     \
+		return WITH_FILE(fd, f, -EOPNOTSUPP);            \
 	}
 
-XATTR_CALLS(setxattr, 188, 189, 190)
-XATTR_CALLS(getxattr, 191, 192, 193)
-XATTR_CALLS(listxattr, 194, 195, 196)
-XATTR_CALLS(removexattr, 197, 198, 199)
+XATTR_CALLS(setxattr)
+XATTR_CALLS(getxattr)
+XATTR_CALLS(listxattr)
+XATTR_CALLS(removexattr)

@@ -36,7 +36,20 @@ static uint8_t ring[RING_SIZE] __aligned(8);
  */
 static uint64_t head, tail;
 static uint64_t next_seq = 1;
+static const struct log_clock *clock;
 bool log_panicking;
+
+static ns_t now(void)
+{
+	const struct log_clock *c = load_acquire(&clock);
+
+	return c != NULL ? c->now() : 0;
+}
+
+void log_set_clock(const struct log_clock *c)
+{
+	store_release(&clock, c);
+}
 
 static struct record *record_at(uint64_t offset)
 {
@@ -90,7 +103,7 @@ static void append(enum log_level level, const char *module, const char *text, s
 
 	*r = (struct record){
 		.seq = next_seq++,
-		.time = time_now(),
+		.time = now(),
 		.world = cpu_world_id(),
 		.cpu = (uint16_t)cpu_id(),
 		.size = (uint16_t)size,
@@ -106,12 +119,12 @@ static void append(enum log_level level, const char *module, const char *text, s
 static void show(const char *module, const char *text, size_t len)
 {
 	char line[LINE_MAX + 96];
-	ns_t now = time_now();
+	ns_t at = now();
 	int n;
 
 	n = vmk_snprintf(line, sizeof(line), "%4llu.%06llu cpu%u:%u)%s: %.*s\n",
-	                 (unsigned long long)(now / NS_PER_S),
-	                 (unsigned long long)(now % NS_PER_S / NS_PER_US), cpu_id(), cpu_world_id(),
+	                 (unsigned long long)(at / NS_PER_S),
+	                 (unsigned long long)(at % NS_PER_S / NS_PER_US), cpu_id(), cpu_world_id(),
 	                 module, (int)len, text);
 	console_write_whole(line, MIN((size_t)n, sizeof(line) - 1));
 }
@@ -133,11 +146,9 @@ static unsigned console_level(void)
 
 static unsigned console_max = UINT32_MAX; /* until the boot options are known */
 
-static bool shown(enum log_level level)
+void log_init(void)
 {
-	if (console_max == UINT32_MAX && boot_info.ranges != 0)
-		console_max = console_level();
-	return level <= READ_ONCE(console_max);
+	console_max = console_level();
 }
 
 void log_set_console(enum log_level max)
@@ -159,7 +170,7 @@ void log_write(enum log_level level, const char *module, const char *fmt, ...)
 	flags = log_lock_take(&ring_lock);
 	append(level, module, text, len);
 	log_lock_give(&ring_lock, flags);
-	if (shown(level))
+	if (level <= READ_ONCE(console_max))
 		show(module, text, len);
 }
 
@@ -169,7 +180,8 @@ void log_write(enum log_level level, const char *module, const char *fmt, ...)
 static size_t format(const struct record *r, char *buf, size_t size)
 {
 	static const char *const level[] = { "Er(179)", "Wa(180)", "In(182)", "Db(183)" };
-	ns_t at = time_realtime() - time_now() + r->time;
+	/* With the offset of now: lines from before the clock was set get the right date too. */
+	ns_t at = clock != NULL ? clock->realtime() - clock->now() + r->time : r->time;
 	struct date d;
 
 	date_from_unix(at / NS_PER_S, &d);

@@ -117,7 +117,7 @@ void area_remove(struct area_tree *t, struct area *a)
 void area_resize(struct area_tree *t, struct area *a, uva_t start, uva_t end)
 {
 	area_count(t, a, -1);
-	/* Two's complement makes this right for a start that moves down as well. */
+	/* Arithmetic shift and two's complement: right for a start that moves down as well. */
 	if (a->obj)
 		a->obj_page += (int64_t)(start - a->start) >> PAGE_SHIFT;
 	a->start = start;
@@ -140,6 +140,7 @@ void area_split(struct area_tree *t, struct area *a, uva_t at, struct area *uppe
 
 bool area_can_merge(const struct area *a, const struct area *b)
 {
+	/* Areas that grow stay apart: each has its own limit. */
 	if (a->end != b->start || a->flags != b->flags || a->obj != b->obj ||
 	    (a->flags & AREA_GROWSDOWN))
 		return false;

@@ -138,7 +138,10 @@ static void flush_here(void *arg)
 {
 	const struct flush *f = arg;
 
-	/* A load of CR3 since the call was sent has flushed all: no PCIDs, and no global pages here. */
+	/*
+	 * A load of CR3 since the call was sent has flushed all: no PCIDs, and no global pages
+	 * here.
+	 */
 	if (loaded[cpu_id()] != f->as)
 		return;
 	if (f->len > FLUSH_SINGLE_MAX * PAGE_SIZE)
@@ -162,8 +165,8 @@ void aspace_zap(struct aspace *as, va_t va, va_t end)
 	unsigned n;
 
 	/*
-	 * In batches: the pages may be reused only after every TLB has lost them, and one shoot-down
-	 * for a batch is what makes unmapping cheap.
+	 * In batches: the pages may be reused only after every TLB has lost them, and one
+	 * shoot-down for a batch is what makes unmapping cheap.
 	 */
 	do {
 		va_t first = va, at;

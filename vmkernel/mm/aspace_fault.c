@@ -113,8 +113,9 @@ static enum fault_result fault_write_present(struct aspace *as, const struct are
 	if (a->flags & AREA_SHARED)
 		return fault_object(as, a, va, true, leaf->pa);
 	/*
-	 * Copied if another address space shares it, or if it is the object's own. With one reference
-	 * it stays ours: only a fork of this space could share it, which as->lock keeps out.
+	 * Copied if another address space shares it, or if it is the object's own. With one
+	 * reference it stays ours: only a fork of this space could share it, which as->lock keeps
+	 * out.
 	 */
 	if (!mine || __atomic_load_n(&f->refs, __ATOMIC_ACQUIRE) > 1)
 		return install_copy(as, a, va, leaf->pa, leaf->pa);
@@ -216,6 +217,7 @@ ssize_t aspace_access(struct aspace *as, uva_t va, void *buf, size_t n, bool wri
 	size_t done = 0;
 
 	while (done < n) {
+		/* One page at a time; the pin keeps it, the locks are free during the copy. */
 		size_t piece = MIN(n - done, PAGE_SIZE - (va & (PAGE_SIZE - 1)));
 		pa_t pa;
 		int err = pin_page(as, va, write, &pa);
@@ -239,6 +241,7 @@ int aspace_identify(struct aspace *as, uva_t va, struct memobj **obj, uint64_t *
 	struct area *a;
 
 	*obj = NULL;
+	/* Two processes that share a page agree on the object and offset, wherever they map it. */
 	mutex_lock(&as->lock);
 	a = area_find(&as->areas, va);
 	if (a && a->obj && a->flags & AREA_SHARED) {

@@ -73,6 +73,7 @@ static int split_at(struct aspace *as, uva_t va)
 
 	if (!a || a->start == va)
 		return 0;
+	/* The bound on what a process can make the kernel allocate by splitting its mappings. */
 	if (as->areas.count >= AREAS_MAX)
 		return -ENOMEM;
 	upper = area_alloc();
@@ -163,6 +164,7 @@ static int64_t place(struct aspace *as, uva_t hint, uint64_t len, unsigned flags
 	uva_t va;
 	int err;
 
+	/* The order of the errors is Linux's: EPERM below the lowest address (mmap_min_addr). */
 	if (flags & (AREA_FIXED | AREA_FIXED_NOREPLACE)) {
 		if (!range_ok(as, hint, len))
 			return hint < t->low ? -EPERM : -ENOMEM;
@@ -346,6 +348,7 @@ static int64_t move_area(struct aspace *as, struct area *a, uint64_t old_len, ui
 
 	if (!b)
 		return -ENOMEM;
+	/* b is empty so far: area_free() drops no reference of an object. */
 	va = place(as, to, len, flags);
 	if (va < 0) {
 		area_free(b);
@@ -363,7 +366,9 @@ static int64_t move_area(struct aspace *as, struct area *a, uint64_t old_len, ui
 	area_insert(&as->areas, b);
 	err = move_pages(as, b, from, MIN(old_len, len), b->start);
 	if (err) {
-		/* No memory for tables. What has moved goes back, for which the tables still exist. */
+		/*
+		 * No memory for tables. What has moved goes back, for which the tables still exist.
+		 */
 		if (move_pages(as, a, b->start, len, from))
 			__builtin_unreachable();
 		err = unmap_locked(as, b->start, len) ? -EFAULT : -ENOMEM;
@@ -394,6 +399,7 @@ int64_t aspace_remap(struct aspace *as, uva_t va, uint64_t old_len, uint64_t len
 		addr = addr ? addr : (int64_t)va;
 		goto out;
 	}
+	/* Only what it grows by: the old pages are counted already and leave their place. */
 	addr = -ENOMEM;
 	if (len > old_len && !within_limits(as, (len - old_len) >> PAGE_SHIFT, a->flags))
 		goto out;
@@ -461,6 +467,7 @@ int aspace_brk(struct aspace *as, uva_t start, uva_t old_end, uva_t new_end)
 		return 0;
 	if (to < from)
 		return aspace_unmap(as, to, from - to);
+	/* NOREPLACE: the heap never grows over another mapping. It merges with what it extends. */
 	addr = aspace_map(as, from, to - from,
 	                  AREA_READ | AREA_WRITE | AREA_HEAP | AREA_FIXED_NOREPLACE, NULL, 0);
 	return addr < 0 ? -ENOMEM : 0;

@@ -60,7 +60,10 @@ void buddy_give(struct buddy *b, uint32_t pfn, unsigned order)
 		/* Below a section's size the buddy lies in the same section, whose table exists. */
 		if (order >= SECTION_ORDER && !section_present(other))
 			break;
-		/* Only the head of a free block carries its order: a part of a larger one has no flag. */
+		/*
+		 * Only the head of a free block carries its order: a part of a larger one has no
+		 * flag.
+		 */
 		if (!(f->flags & FRAME_HEAD) || f->order != order || f->node != b->node ||
 		    pfn_zone(other) != zone)
 			break;

@@ -23,6 +23,10 @@ void heap_init(void)
 		if (!caches[i])
 			panic("no memory for the heap");
 	}
+	/*
+	 * The smallest class that holds so many steps, so that kmalloc() looks up and does not
+	 * search.
+	 */
 	for (unsigned step = 0; step < ARRAY_SIZE(class_of); step++) {
 		if (step * STEP > sizes[index])
 			index++;
@@ -36,6 +40,7 @@ void *kmalloc(size_t size)
 
 	if (likely(size <= CLASS_MAX))
 		return slab_alloc(caches[class_of[(size + STEP - 1) / STEP]]);
+	/* A size near 2^64 would wrap to a small one when it is rounded up to pages. */
 	if (size > (size_t)PAGE_SIZE << ORDER_MAX)
 		return NULL;
 	pa = page_alloc(log2_ceil(DIV_UP(size, (size_t)PAGE_SIZE)), FRAME_KERNEL, 0);

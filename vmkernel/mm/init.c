@@ -50,8 +50,8 @@ static void map_table(void)
 		if (r->type != BOOT_RAM)
 			continue;
 		/*
-		 * Four sections at a time share a 2 MiB page of the table, if none of them is there:
-		 * ranges may meet within a section, which is then mapped already.
+		 * Four sections at a time share a 2 MiB page of the table, if none of them is
+		 * there: ranges may meet within a section, which is then mapped already.
 		 */
 		while (s < end) {
 			uint64_t count = IS_ALIGNED(s, (uint64_t)BATCH) && end - s >= BATCH ? BATCH

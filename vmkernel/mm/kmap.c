@@ -68,6 +68,7 @@ void kmap_init(void)
 		panic("no memory for the kmap area");
 	vspace_init(&space);
 	tree_init(&used, by_start);
+	/* All of the area is one free range; nothing to merge with, so no spare record. */
 	m->range.start = KMAP_BASE;
 	m->range.len = KMAP_SIZE;
 	(void)vspace_give(&space, &m->range, spare);
@@ -90,6 +91,7 @@ static struct mapping *reserve(uint64_t len, enum kind kind)
 		return NULL;
 	*m = (struct mapping){ .len = len, .kind = kind };
 	m->range.len = len + 2 * PAGE_SIZE;
+	/* In `used` before anything is mapped, so that fail() and kunmap() undo it the same way. */
 	flags = spin_lock_irq(&lock);
 	m->range.start = vspace_take(&space, m->range.len, &empty);
 	if (m->range.start)
@@ -118,6 +120,7 @@ static void unreserve(struct mapping *m)
 
 static int map(va_t va, pa_t pa, uint64_t len, unsigned flags)
 {
+	/* Ranges differ, but neighbours share page tables, which paging_map() may have to make. */
 	uint64_t irq = spin_lock_irq(&lock);
 	int err = paging_map(paging_kernel_root, va, pa, len, flags | PG_GLOBAL);
 
@@ -141,6 +144,7 @@ static void unmap(struct mapping *m)
 		if (paging_lookup(paging_kernel_root, m->va + at, &leaf))
 			list_push_back(&pages, pa_to_va(leaf.pa));
 	irq = spin_lock_irq(&lock);
+	/* Only splitting a large page needs memory, and everything here is mapped with PG_4K. */
 	if (paging_unmap(paging_kernel_root, m->va, m->len))
 		panic("kmap: a range of 4 KiB pages cannot be unmapped");
 	spin_unlock_irq(&lock, irq);
@@ -174,6 +178,7 @@ void *kmap_device(pa_t pa, size_t len, enum kmap_cache cache)
 	uint64_t size = ALIGN_UP(offset + len, (uint64_t)PAGE_SIZE);
 	struct mapping *m = reserve(size, KIND_DEVICE);
 
+	/* Whole pages: registers may begin within one. */
 	if (!m)
 		return NULL;
 	if (map(m->va, pa - offset, size, PG_WRITE | PG_4K | flags[cache]))
@@ -224,6 +229,7 @@ void kunmap(void *va)
 
 	if (!va)
 		return;
+	/* kmap_device() adds the offset in the page; the key is the guard page before it. */
 	start = ALIGN_DOWN((va_t)va, (va_t)PAGE_SIZE) - PAGE_SIZE;
 	irq = spin_lock_irq(&lock);
 	n = tree_lower(&used, side_of_va, &start);

@@ -43,6 +43,7 @@ STAT(deferred, "mm.page.deferred_frees", "pages freed while they were pinned");
 void phys_init(unsigned count)
 {
 	node_count = count;
+	/* For all CPUs: the nodes of those that have not started yet are not known. */
 	for (unsigned i = 0; i < CPUS_MAX; i++) {
 		pcps[i] = (struct pcp){ .node = NODES_MAX };
 		spin_init(&pcps[i].lock, "pcp", RANK_FRAME);
@@ -228,6 +229,7 @@ void phys_drain(void)
 		uint64_t irq = irq_save();
 
 		spin_lock_raw(&pcps[i].lock);
+		/* One at a time: a CPU goes on allocating while the others are drained. */
 		if (pcps[i].count)
 			pcp_drain(&pcps[i], &nodes[pcps[i].node], pcps[i].count);
 		unlock_pcp(&pcps[i], irq);
@@ -267,6 +269,7 @@ static __noinline pa_t alloc_more(unsigned order, enum frame_owner owner, unsign
 
 	if (order || (flags & ALLOC_LOW))
 		return alloc_slow(order, owner, flags, -1);
+	/* Zeroed with interrupts on. */
 	if (flags & ALLOC_ZERO) {
 		pa = page_alloc(0, owner, flags & ~ALLOC_ZERO);
 		if (pa != PA_NONE)
@@ -317,7 +320,9 @@ static void node_give(uint32_t pfn, unsigned order)
 	enum frame_owner owner = f->owner;
 	uint64_t flags;
 
-	/* Every frame, not only the first. Without the lock: the block is ours until it is given. */
+	/*
+	 * Every frame, not only the first. Without the lock: the block is ours until it is given.
+	 */
 	frame_block_set(pfn, order, FRAME_FREE, f->node);
 	flags = spin_lock_irq(&n->lock);
 	n->pages[owner] -= 1ll << order;
@@ -332,8 +337,9 @@ static bool free_deferred(struct frame *f)
 	if (likely(!__atomic_load_n(&f->pins, __ATOMIC_ACQUIRE)))
 		return false;
 	/*
-	 * Marked in one step with reading the count: either a pin is still there and its frame_unpin()
-	 * finds the mark, or the last one went before and nobody else will free the page.
+	 * Marked in one step with reading the count: either a pin is still there and its
+	 * frame_unpin() finds the mark, or the last one went before and nobody else will free the
+	 * page.
 	 */
 	if (!(__atomic_fetch_or(&f->pins, PINS_FREED, __ATOMIC_ACQ_REL) & ~PINS_FREED)) {
 		f->pins = 0;
@@ -394,6 +400,7 @@ static __noinline void free_more(pa_t pa, unsigned order)
 	if (c->count == PCP_MAX)
 		pcp_drain(c, &nodes[f->node], PCP_BATCH);
 	unlock_pcp(c, irq);
+	/* We may be on another CPU by now, with its own cache: page_free() looks again. */
 	page_free(pa, 0);
 }
 

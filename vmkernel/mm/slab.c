@@ -56,7 +56,9 @@ static void cache_init(struct slab_cache *c, const char *name, size_t size, size
 	list_init(&c->full);
 	list_init(&c->empty);
 	c->first = (uint32_t)ALIGN_UP(sizeof(struct slab), align);
-	/* The smallest block that holds SLAB_OBJECTS, so header and remainder waste little of it. */
+	/*
+	 * The smallest block that holds SLAB_OBJECTS, so header and remainder waste little of it.
+	 */
 	while (((size_t)PAGE_SIZE << c->order) < c->first + (size_t)c->size * SLAB_OBJECTS)
 		c->order++;
 	c->total = (uint32_t)((((size_t)PAGE_SIZE << c->order) - c->first) / c->size);
@@ -114,6 +116,7 @@ static struct slab *slab_new(struct slab_cache *c)
 
 	if (pa == PA_NONE)
 		return NULL;
+	/* Backwards, so that the list of free objects runs through them in rising order. */
 	s = pa_to_va(pa);
 	*s = (struct slab){ .cache = c, .total = c->total };
 	for (uint32_t i = c->total; i-- > 0;) {
@@ -228,6 +231,9 @@ static __noinline struct magazine *magazine_new(struct slab_cache *c)
 	/* A magazine for the cache of magazines would need one of its own. */
 	if (c == &magazines || c == &caches)
 		return NULL;
+	/*
+	 * Without memory for one, the cache works under its lock alone, and tries again next time.
+	 */
 	m = take_slow(&magazines, NULL);
 	if (m)
 		m->count = 0;
@@ -259,6 +265,7 @@ static void give_back(struct slab_cache *c, void *p)
 	uint64_t flags;
 	struct magazine *m;
 
+	/* While p is still the caller's alone. */
 	poison(c, p);
 	flags = irq_save();
 	m = c->magazine[cpu_id()];
@@ -279,6 +286,7 @@ void slab_free(struct slab_cache *c, void *p)
 {
 	if (!p)
 		return;
+	/* An object of another cache would end up in this one's magazine, at the wrong size. */
 	ASSERT(slab_of(p)->cache == c);
 	give_back(c, p);
 }

@@ -57,8 +57,8 @@ ssize_t copy_string_from_user(char *dst, uva_t src, size_t size)
 
 	while (done < size) {
 		/*
-		 * Pieces end at multiples of PIECE, hence at page boundaries: the page after the one
-		 * that holds the terminating 0 need not be mapped.
+		 * Pieces end at multiples of PIECE, hence at page boundaries: the page after the
+		 * one that holds the terminating 0 need not be mapped.
 		 */
 		size_t room = MIN(PIECE - (src + done) % PIECE, size - done);
 		const char *end;

@@ -39,6 +39,7 @@ unsigned vspace_give(struct vspace *s, struct vrange *r, struct vrange *spare[2]
 	struct vrange *other;
 	unsigned spares = 0;
 
+	/* By size only at the end, when the length is final: it is the key there. */
 	tree_insert(&s->by_addr, &r->by_addr);
 	n = tree_next(&r->by_addr);
 	other = n ? tree_entry(n, struct vrange, by_addr) : NULL;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Capture: the frames of a port or an uplink as a pcap stream in a ring (nanosecond magic
- * 0xa1b23c4d; spec: draft-ietf-opsawg-pcap), which one reader empties (ctl/capture_file.c). Producers
- * are bottom halves and senders, which never wait: a frame that finds no room is dropped and counted.
+ * 0xa1b23c4d; spec: draft-ietf-opsawg-pcap), which one reader empties (ctl/capture_file.c).
+ * Producers are bottom halves and senders, which never wait: a frame that finds no room is dropped
+ * and counted.
  */
 #include "net.h"
 #include "vmk/errno.h"

@@ -105,7 +105,8 @@ void team_take_all(bool on)
 }
 
 /*
- * A NIC has its name: the switch that names it takes over rx, link_changed and owner, and sets it up.
+ * A NIC has its name: the switch that names it takes over rx, link_changed and owner, and sets it
+ * up.
  */
 static void nic_added(struct uplink *u)
 {

@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* How threads and processes end, and how parents hear of it. Locks: proc/proc.h. */
+/*
+ * How threads and processes end, and how parents hear of it. Locks: proc/proc.h.
+ *
+ * A process ends in four steps. proc_exit_group() marks it as exiting; every thread sees that on
+ * its way to ring 3 and leaves by uthread_exit(). The last one releases memory and parts
+ * (proc_end()), makes the process a zombie and tells the parent. wait4 takes the zombie out of the
+ * table, or proc_end() does when the parent ignores its children. The last reference frees it
+ * (proc_put()).
+ */
 #include "mm/aspace.h"
 #include "proc/futex.h"
 #include "proc/proc.h"
@@ -26,6 +34,7 @@ static void usage_thread(const struct uthread *t, struct usage *u)
 {
 	struct world_times w;
 
+	/* The scheduler does not tell ring 3 from ring 0: all is user time. */
 	world_times_get(t->world, &w);
 	u->user += w.used;
 	u->nvcsw += w.switches;
@@ -63,6 +72,9 @@ void proc_exit_group_locked(struct proc *p, int status)
 
 	if (p->exiting)
 		return;
+	/*
+	 * A stopped process ends too. The first status stays: that of the signal or of exit_group.
+	 */
 	p->exiting = true;
 	p->stopped = false;
 	p->exit_status = status;
@@ -85,6 +97,7 @@ int proc_single_thread(void)
 	struct proc *p = self->proc;
 	uint64_t flags = spin_lock_irq(&proc_lock);
 
+	/* Two threads that call execve at once: one wins, the other one is ended by it. */
 	if (p->exiting || p->exec_thread) {
 		spin_unlock_irq(&proc_lock, flags);
 		return -EAGAIN;
@@ -95,10 +108,11 @@ int proc_single_thread(void)
 			signal_recalc(t);
 	waitq_wake_all(&p->event_waitq);
 	spin_unlock_irq(&proc_lock, flags);
+	/* The others leave in user_return(), their sleeping calls being interrupted. */
 	wait_event(&p->event_waitq, READ_ONCE(p->thread_count) == 1);
 	flags = spin_lock_irq(&proc_lock);
 	p->exec_thread = NULL;
-	/* The one that is left takes the place of the first. */
+	/* POSIX: the pid stays over execve, and the thread that is left has tid == pid. */
 	ids_set_thread(self->tid, NULL);
 	self->tid = p->pid;
 	ids_set_thread(self->tid, self);
@@ -120,6 +134,7 @@ void proc_notify_parent(struct proc *p, int code, int status)
 	};
 	int sig = code == CLD_STOPPED || code == CLD_CONTINUED ? SIGCHLD : p->exit_signal;
 
+	/* p is a child of the kernel, or its parent has ended and so has the first process. */
 	if (!parent)
 		return;
 	info.utime = (int64_t)(p->dead.user * TICKS_PER_S / NS_PER_S);
@@ -131,6 +146,7 @@ void proc_notify_parent(struct proc *p, int code, int status)
 	waitq_wake_all(&parent->child_waitq);
 }
 
+/* POSIX: no zombie stays where SIGCHLD is ignored or SA_NOCLDWAIT is set. proc_lock is held. */
 static bool parent_ignores(const struct proc *p)
 {
 	const struct sigaction *a = p->parent ? &p->parent->actions[SIGCHLD - 1] : NULL;
@@ -141,12 +157,14 @@ static bool parent_ignores(const struct proc *p)
 
 /*
  * The children go to the first process, or end with it; zombies that nobody will collect end here.
+ * proc_lock is held: proc_put() does not sleep for a zombie, whose memory and parts are gone.
  */
 static void give_away_children(struct proc *p)
 {
 	struct proc *init = ids_proc(1), *c, *n;
 
 	list_for_each_safe(c, n, &p->children, sibling) {
+		/* An exit signal other than SIGCHLD was agreed on with the old parent only. */
 		list_remove(&c->sibling);
 		c->parent = init == p ? NULL : init;
 		c->exit_signal = SIGCHLD;
@@ -194,7 +212,7 @@ static void proc_release_resources(struct proc *p)
 	struct aspace *as = p->as;
 	uint64_t flags;
 
-	itimers_stop(p);
+	itimers_stop(p); /* first: a timer looks at threads and memory of p */
 	/*
 	 * The pointer goes under the lock before the memory does: /proc/PID takes its reference
 	 * under the same lock. The CPU leaves the page tables before they can be freed.
@@ -206,6 +224,7 @@ static void proc_release_resources(struct proc *p)
 	p->dead.maxrss = MAX(p->dead.maxrss, as->resident_max);
 	aspace_switch(NULL);
 	spin_unlock_irq(&proc_lock, flags);
+	/* These may sleep: closing the last reference of a file may write it. */
 	proc_release_parts(p);
 	aspace_put(as);
 	proc_vfork_done(p);
@@ -221,12 +240,17 @@ static void proc_end(struct proc *p)
 	if (p->pid == 1)
 		log_err("the first process ended with status %#x", status);
 	proc_release_resources(p);
+	/* A session's terminal is given up before the parent can hear of the end and reuse it. */
 	if (leader) {
 		SECTION_FOR_EACH(struct proc_part, part, proc_parts) {
 			if (part->session_end)
 				part->session_end(p->sid);
 		}
 	}
+	/*
+	 * One step for whoever holds the lock: until now p has children and no exit state, from now
+	 * on it is a zombie without children. wait4 of the parent sees the one or the other.
+	 */
 	flags = spin_lock_irq(&proc_lock);
 	give_away_children(p);
 	signal_flush(&p->pending, ~0ull);
@@ -238,6 +262,7 @@ static void proc_end(struct proc *p)
 	if (reap)
 		proc_unpublish(p);
 	spin_unlock_irq(&proc_lock, flags);
+	/* The current thread's reference keeps p, even if the parent has waited for it already. */
 	release_orphaned_group(p);
 	if (reap)
 		proc_put(p);
@@ -250,6 +275,7 @@ void uthread_exit(int status)
 	uint64_t flags;
 	bool last;
 
+	/* While the memory and the tid are still there. */
 	futex_robust_exit(t);
 	if (t->clear_child_tid && p->as->refs + p->thread_count > 2) {
 		const uint32_t zero = 0;
@@ -270,6 +296,7 @@ void uthread_exit(int status)
 	spin_unlock_irq(&proc_lock, flags);
 	if (last)
 		proc_end(p);
+	/* The reference of uthread_create(). The scheduler holds one until another world runs. */
 	world_put(t->world);
 	world_exit();
 }

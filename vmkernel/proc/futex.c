@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Futexes. Waiters hang in a hash of buckets by key: private ones by address space and address,
- * shared ones by memory object and offset. The value is compared under the bucket's lock, which a
- * waker takes after it has changed the value, so no wake is lost. Reading it may fault, which a
- * spin lock forbids: so the lock is a mutex.
+ * Futexes: a thread sleeps until another one wakes the word that it has looked at.
+ *
+ * Waiters are queued in a hash of buckets by key. The key of a private futex is (address space,
+ * address); that of a shared one is (memory object, offset), so that processes that map the object
+ * at different addresses meet.
+ *
+ * No wake is lost: a waiter reads the word and queues itself under the bucket's lock; a waker
+ * changes the word in ring 3 first and takes the lock afterwards. So either the waiter sees the new
+ * value and returns -EAGAIN, or it is in the queue when the waker looks. Reading the word may fault
+ * and sleep, therefore the lock is a mutex. Two buckets are locked in the order of their addresses.
+ *
+ * A waiter lives on its thread's stack. futex_wait() leaves only after unqueue() has held the lock
+ * of the waiter's bucket, which a waker keeps until it no longer touches the waiter.
+ *
  * Spec: futex(2), get_robust_list(2).
  */
 #include "proc/futex.h"
@@ -12,6 +22,7 @@
 #include "proc/timespec.h"
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
+#include "vmk/syscall.h"
 
 enum {
 	FUTEX_WAIT = 0,
@@ -41,8 +52,8 @@ struct futex_waiter {
 	struct list link;
 	struct futex_key key;
 	uint32_t bitset;
-	bool woken;
-	struct futex_bucket *bucket; /* where it hangs; changed by requeue under both locks */
+	bool woken;                  /* written under the bucket's lock */
+	struct futex_bucket *bucket; /* that it is queued in; written under both buckets' locks */
 	struct waitq wait;
 };
 
@@ -61,6 +72,7 @@ void futex_init(void)
 
 static struct futex_bucket *bucket_of(const struct futex_key *k)
 {
+	/* Two multiplications mix pointer and offset; the upper bits depend on all of both. */
 	uint64_t h = ((uintptr_t)k->space ^ k->offset * 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9;
 
 	return &buckets[(h >> 40) % BUCKETS];
@@ -82,12 +94,15 @@ static int key_get(uva_t va, bool shared, struct futex_key *k)
 	*k = (struct futex_key){ .space = as, .offset = va };
 	if (!shared)
 		return 0;
+	/*
+	 * The read faults the page in and fails for a bad address, as Linux's get_user_pages does.
+	 */
 	err = user_read32(va, &probe);
 	if (!err)
 		err = aspace_identify(as, va, &k->obj, &k->offset);
 	if (!err && k->obj)
 		k->space = k->obj;
-	else
+	else /* private memory: only this address space can wait here, and the address names it */
 		k->offset = va;
 	return err;
 }
@@ -103,7 +118,8 @@ static void wake_one(struct futex_waiter *w)
 	list_remove(&w->link);
 	WRITE_ONCE(w->woken, true);
 	/*
-	 * Behind this the waiter may be gone, except that it still has to pass the bucket's lock.
+	 * From `woken` on the waiter may run, but it cannot leave futex_wait() while we hold the
+	 * bucket's lock: w is valid here.
 	 */
 	waitq_wake_all(&w->wait);
 }
@@ -142,12 +158,15 @@ static long futex_wake(uva_t va, bool shared, int max, uint32_t bitset)
 
 void futex_wake_address(uva_t va)
 {
-	/* Joiners wait with either kind of key. */
+	/*
+	 * Threads that join wait with a shared or a private key (glibc: shared), and only one of
+	 * the two can have a waiter for this word.
+	 */
 	if (futex_wake(va, true, 1, BITSET_ANY) <= 0)
 		(void)futex_wake(va, false, 1, BITSET_ANY);
 }
 
-/* Takes a waiter out wherever a requeue has carried it; true when it had been woken. */
+/* Removes a waiter from its queue, unless it was woken, which took it out: then true. */
 static bool unqueue(struct futex_waiter *w)
 {
 	for (;;) {
@@ -155,6 +174,7 @@ static bool unqueue(struct futex_waiter *w)
 		bool woken;
 
 		mutex_lock(&b->lock);
+		/* A requeue may have moved it while we waited for the old bucket's lock. */
 		if (b != w->bucket) {
 			mutex_unlock(&b->lock);
 			continue;
@@ -189,6 +209,12 @@ static long futex_wait(uva_t va, bool shared, uint32_t val, ns_t deadline, uint3
 		return err;
 	}
 	e = wait_event_intr_until(&w.wait, READ_ONCE(w.woken), deadline);
+	/*
+	 * A wake counts even if the deadline or a signal came at the same time: the waker has
+	 * reported this waiter as woken, so it must not be lost. Otherwise: without a timeout the
+	 * call can be repeated as it was; with one, only when no handler runs, because a relative
+	 * timeout would begin anew.
+	 */
 	if (!unqueue(&w))
 		err = e == -EINTR ? (deadline == NS_NEVER ? -ERESTARTSYS : -ERESTARTNOHAND) : e;
 	key_put(&w.key);
@@ -221,6 +247,7 @@ static int requeue(struct futex_bucket *from, const struct futex_key *a, struct 
 			break;
 		if (!same_key(&w->key, a))
 			continue;
+		/* Each waiter holds a reference of its key's object: get before put, b may be a. */
 		if (b->obj)
 			memobj_get(b->obj);
 		key_put(&w->key);
@@ -250,9 +277,14 @@ static long futex_requeue(uva_t va, uva_t va2, bool shared, int wake, int move,
 	b = bucket_of(&k);
 	b2 = bucket_of(&k2);
 	lock_two(b, b2);
+	/*
+	 * FUTEX_CMP_REQUEUE compares under both locks: the condition variable that it serves
+	 * changes the word before it requeues, and a waiter that saw the new word is not moved.
+	 */
 	if (expected && !(err = user_read32(va, &now)) && now != *expected)
 		err = -EAGAIN;
 	if (!err) {
+		/* The sum of woken and moved waiters is the result, as on Linux. */
 		err = wake_key(b, &k, wake, BITSET_ANY);
 		err += requeue(b, &k, b2, &k2, move);
 	}
@@ -272,10 +304,13 @@ static int wake_op(uva_t va, uint32_t encoded)
 	uint32_t old, seen, updated;
 	int err;
 
-	if (encoded >> 31)
+	if (encoded >> 31) /* FUTEX_OP_OPARG_SHIFT: the argument is the number of a bit */
 		arg = 1u << (arg & 31);
 	if ((err = user_read32(va, &old)))
 		return err;
+	/*
+	 * Atomic against ring 3: the exchange fails with the new value when the word has changed.
+	 */
 	do {
 		const uint32_t results[] = { arg, old + arg, old | arg, old & ~arg, old ^ arg };
 
@@ -310,6 +345,7 @@ static long futex_wake_op(uva_t va, uva_t va2, bool shared, int wake, int wake2,
 	b = bucket_of(&k);
 	b2 = bucket_of(&k2);
 	lock_two(b, b2);
+	/* Operation and both wakes are one step for every waiter of the two words. */
 	err = wake_op(va2, op);
 	if (err >= 0) {
 		int also = err;
@@ -325,7 +361,7 @@ put:
 	return err;
 }
 
-/* FUTEX_WAIT's timeout is a length, FUTEX_WAIT_BITSET's a time. */
+/* FUTEX_WAIT's timeout is relative, FUTEX_WAIT_BITSET's absolute, of either clock. */
 static int wait_deadline(uva_t ts, unsigned op, ns_t *deadline)
 {
 	ns_t t;
@@ -346,36 +382,38 @@ static int wait_deadline(uva_t ts, unsigned op, ns_t *deadline)
 	return 0;
 }
 
-SYSCALL(202, futex)
+SYSCALL6(futex, uva_t, word, unsigned, op, uint32_t, val, uva_t, timeout, uva_t, word2, uint32_t,
+         val3)
 {
-	unsigned op = (unsigned)a[1];
 	bool shared = !(op & FUTEX_PRIVATE_FLAG);
-	uint32_t val = (uint32_t)a[2], val3 = (uint32_t)a[5], bitset = BITSET_ANY;
+	uint32_t bitset = BITSET_ANY;
 	ns_t deadline;
 	int err;
 
+	/* For the calls that move or operate, the register of the timeout holds a second count. */
 	switch (op & 127) {
 	case FUTEX_WAIT_BITSET: bitset = val3; __attribute__((fallthrough));
 	case FUTEX_WAIT:
-		err = bitset ? wait_deadline(a[3], op, &deadline) : -EINVAL;
-		return err ? err : futex_wait(a[0], shared, val, deadline, bitset);
+		err = bitset ? wait_deadline(timeout, op, &deadline) : -EINVAL;
+		return err ? err : futex_wait(word, shared, val, deadline, bitset);
 	case FUTEX_WAKE_BITSET: bitset = val3; __attribute__((fallthrough));
-	case FUTEX_WAKE: return bitset ? futex_wake(a[0], shared, (int)val, bitset) : -EINVAL;
-	case FUTEX_REQUEUE: return futex_requeue(a[0], a[4], shared, (int)val, (int)a[3], NULL);
+	case FUTEX_WAKE: return bitset ? futex_wake(word, shared, (int)val, bitset) : -EINVAL;
+	case FUTEX_REQUEUE: return futex_requeue(word, word2, shared, (int)val, (int)timeout, NULL);
 	case FUTEX_CMP_REQUEUE:
-		return futex_requeue(a[0], a[4], shared, (int)val, (int)a[3], &val3);
-	case FUTEX_WAKE_OP: return futex_wake_op(a[0], a[4], shared, (int)val, (int)a[3], val3);
+		return futex_requeue(word, word2, shared, (int)val, (int)timeout, &val3);
+	case FUTEX_WAKE_OP: return futex_wake_op(word, word2, shared, (int)val, (int)timeout, val3);
 	default: return -ENOSYS;
 	}
 }
 
-/* A dead owner's mutex: OWNER_DIED, and one waiter hears of it. Errors end the walk of the list. */
+/* Marks the mutex of a dead owner and wakes one waiter; an error ends the walk of the list. */
 static int robust_release(uva_t word, int tid)
 {
 	uint32_t v, seen;
 	int err = user_read32(word, &v);
 
 	do {
+		/* The list is in user memory: only a word that names this thread is its own. */
 		if (err || (v & FUTEX_TID_MASK) != (uint32_t)tid)
 			return err;
 		seen = v;
@@ -393,10 +431,16 @@ void futex_robust_exit(struct uthread *t)
 
 	if (!t->robust_list || user_read(&head, t->robust_list))
 		return;
+	/*
+	 * The list may be damaged or be changed by other threads meanwhile: its length is bounded,
+	 * every word is read with a check, and nothing is believed twice. The entry "pending" is a
+	 * mutex that the thread was about to take or to release; it may or may not be in the list.
+	 */
 	entry = head[0];
 	for (unsigned i = 0; i < ROBUST_MAX && (entry & ~1ull) != t->robust_list; i++) {
 		uint64_t next;
 
+		/* next before the release: the memory of a released mutex may be reused at once. */
 		if (user_read(&next, entry & ~1ull) ||
 		    (entry != head[2] && robust_release((entry & ~1ull) + head[1], t->tid)))
 			return;
@@ -406,10 +450,10 @@ void futex_robust_exit(struct uthread *t)
 		return;
 }
 
-SYSCALL(273, set_robust_list)
+SYSCALL2(set_robust_list, uva_t, head, size_t, size)
 {
-	if (a[1] != 24)
+	if (size != 24)
 		return -EINVAL;
-	uthread_current()->robust_list = a[0];
+	uthread_current()->robust_list = head;
 	return 0;
 }

@@ -7,14 +7,18 @@
 #include "vmk/log.h"
 #include "vmk/mm.h"
 
-enum { IDS_MAX = 32768, IDS_RESERVED = 300 /* a wrapped search skips what daemons got */ };
+enum {
+	IDS_MAX = 32768,
+	IDS_RESERVED =
+		300, /* where the search goes on after IDS_MAX: daemons have the lower ones */
+};
 
 static struct id_slot {
 	struct uthread *thread;
 	struct proc *proc;
 	uint32_t members; /* processes whose group or session it names */
 } * ids;
-static int last_id;
+static int last_id; /* given out last */
 
 void ids_init(void)
 {
@@ -29,6 +33,9 @@ static bool id_free(int id)
 
 int ids_alloc(void)
 {
+	/*
+	 * Rising numbers: one that has become free is not given out again soon, as kill(2) hopes.
+	 */
 	for (int tries = 0; tries < IDS_MAX; tries++) {
 		if (++last_id >= IDS_MAX)
 			last_id = IDS_RESERVED;

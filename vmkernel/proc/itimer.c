@@ -8,6 +8,7 @@
 #include "proc/proc.h"
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
+#include "vmk/syscall.h"
 
 enum { ITIMER_REAL = 0, ITIMER_VIRTUAL = 1, ITIMER_PROF = 2 };
 #define CPU_POLL      (4 * NS_PER_MS)
@@ -28,8 +29,9 @@ static void alarm_next(struct proc *p, ns_t pause)
 }
 
 /*
- * An interval goes on when its signal is taken (itimer_taken()): a short one costs its own
- * process's time only.
+ * In the timer's context. An interval goes on only when its signal is taken (itimer_taken()), so
+ * that a very short one costs the time of its own process and not interrupts. Where the signal is
+ * ignored nothing takes it: then the timer goes on by itself, not faster than IGNORED_PAUSE.
  */
 static void alarm_fire(struct timer *timer)
 {
@@ -46,6 +48,7 @@ static void alarm_fire(struct timer *timer)
 
 void itimer_taken(struct proc *p)
 {
+	/* cpu < 0: the timer is not set. A set one was set anew by setitimer meanwhile. */
 	if (p->alarm_interval && p->alarm.cpu < 0)
 		alarm_next(p, 0);
 }
@@ -70,6 +73,7 @@ static void cpu_poll_fire(struct timer *timer)
 	uint64_t flags = spin_lock_irq(&proc_lock);
 	ns_t now = cpu_time_locked(p);
 
+	/* Late by up to CPU_POLL: intervals are counted from now, they do not pile up. */
 	for (unsigned i = 0; i < 2; i++) {
 		if (!p->cpu_deadline[i] || now < p->cpu_deadline[i])
 			continue;
@@ -92,6 +96,7 @@ void itimers_stop(struct proc *p)
 	uint64_t flags = spin_lock_irq(&proc_lock);
 
 	p->alarm_interval = p->cpu_deadline[0] = p->cpu_deadline[1] = 0;
+	/* Without the lock: the callbacks take it, and we wait for a running one. */
 	spin_unlock_irq(&proc_lock, flags);
 	timer_cancel_sync(&p->alarm);
 	timer_cancel_sync(&p->cpu_poll);
@@ -145,46 +150,46 @@ static bool timeval_ok(const int64_t tv[2])
 	return tv[0] >= 0 && tv[1] >= 0 && tv[1] < 1000000;
 }
 
-/* Centuries are enough. */
+/* Seconds are cut at 272 years, so that nanoseconds do not overflow. */
 static ns_t from_timeval(const int64_t tv[2])
 {
 	return (ns_t)MIN(tv[0], 1ll << 33) * NS_PER_S + (ns_t)tv[1] * NS_PER_US;
 }
 
-SYSCALL(38, setitimer)
+SYSCALL3(setitimer, unsigned, which, uva_t, from, uva_t, out)
 {
 	struct itimerval updated = { 0 }, old;
 
-	if ((unsigned)a[0] > ITIMER_PROF)
+	if (which > ITIMER_PROF)
 		return -EINVAL;
-	if (a[1] && user_read(&updated, a[1]))
+	if (from && user_read(&updated, from))
 		return -EFAULT;
 	if (!timeval_ok(updated.value) || !timeval_ok(updated.interval))
 		return -EINVAL;
-	set(proc_current(), (int)a[0], from_timeval(updated.value), from_timeval(updated.interval),
+	set(proc_current(), (int)which, from_timeval(updated.value), from_timeval(updated.interval),
 	    &old);
-	return a[2] ? user_write(a[2], &old) : 0;
+	return out ? user_write(out, &old) : 0;
 }
 
-SYSCALL(36, getitimer)
+SYSCALL2(getitimer, unsigned, which, uva_t, out)
 {
 	struct proc *p = proc_current();
 	struct itimerval now;
 	uint64_t flags;
 
-	if ((unsigned)a[0] > ITIMER_PROF)
+	if (which > ITIMER_PROF)
 		return -EINVAL;
 	flags = spin_lock_irq(&proc_lock);
-	get_locked(p, (int)a[0], &now);
+	get_locked(p, (int)which, &now);
 	spin_unlock_irq(&proc_lock, flags);
-	return user_write(a[1], &now);
+	return user_write(out, &now);
 }
 
-SYSCALL(37, alarm)
+SYSCALL1(alarm, uint32_t, seconds)
 {
 	struct itimerval old;
 
-	set(proc_current(), ITIMER_REAL, (uint32_t)a[0] * NS_PER_S, 0, &old);
+	set(proc_current(), ITIMER_REAL, seconds * NS_PER_S, 0, &old);
 	/* Rounded, but never to "none". */
 	return old.value[0] || old.value[1] ? MAX(old.value[0] + (old.value[1] >= 500000), 1ll) : 0;
 }

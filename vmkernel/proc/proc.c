@@ -5,11 +5,11 @@
  */
 #include "proc/proc.h"
 #include "mm/aspace.h"
+#include "mm/fpu_area.h"
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
-#include "x86/fpu.h"
 #include "x86/gdt.h"
 #include "x86/insn.h"
 
@@ -63,6 +63,7 @@ int proc_create(struct proc *parent, struct proc **out)
 
 	if (!p)
 		return -ENOMEM;
+	/* The caller's reference, which proc_publish() makes the table's. */
 	p->refs = 1;
 	list_init(&p->all);
 	list_init(&p->children);
@@ -160,6 +161,7 @@ void proc_main(void *thread)
 
 	if (t->set_child_tid && user_write(t->set_child_tid, &t->tid))
 		t->set_child_tid = 0; /* a bad address is the caller's affair, as on Linux */
+	/* As every way to ring 3: interrupts off from the look at user_work to the IRET. */
 	cpu_cli();
 	trap_exit(&f);
 	trap_return(&f);
@@ -183,6 +185,7 @@ int uthread_create(struct proc *p, void (*fn)(void *thread), struct uthread **ou
 	t->altstack_flags = SS_DISABLE;
 	memcpy(t->comm, p->comm, COMM_LEN);
 	t->fpu = fpu_alloc();
+	/* The world does not run before world_start(): the caller fills in registers first. */
 	if (!t->fpu || world_create(&attr, &t->world)) {
 		fpu_free(t->fpu);
 		kfree(t);
@@ -209,6 +212,7 @@ int proc_publish(struct proc *p, struct uthread *t)
 	struct proc *q;
 	int id;
 
+	/* RLIMIT_NPROC counts threads of the real user; the first process is not limited. */
 	list_for_each(q, &procs, all)
 		if (q->cred.uid == p->cred.uid)
 			mine += q->thread_count;
@@ -225,6 +229,7 @@ int proc_publish(struct proc *p, struct uthread *t)
 	if (!first)
 		return 0;
 	p->pid = id;
+	/* Group and session are inherited; their numbers stay taken while they have a member. */
 	if (!p->pgid)
 		p->pgid = p->sid = id;
 	ids_set_proc(id, p);
@@ -323,24 +328,17 @@ bool pgrp_in_session(int pgid, int sid)
 	return found;
 }
 
-bool pgrp_orphaned_locked(int pgid, const struct proc *except)
-{
-	struct proc *p;
-
-	list_for_each(p, &procs, all) {
-		if (p->pgid != pgid || p->zombie || p == except || !p->parent)
-			continue;
-		if (p->parent->pgid != pgid && p->parent->sid == p->sid)
-			return false;
-	}
-	return true;
-}
-
+/* POSIX 3.106: no member has a parent in another group of the same session. */
 bool pgrp_orphaned(int pgid)
 {
 	uint64_t flags = spin_lock_irq(&proc_lock);
-	bool r = pgrp_orphaned_locked(pgid, NULL);
+	bool orphaned = true;
+	struct proc *p;
 
+	list_for_each(p, &procs, all)
+		if (p->pgid == pgid && !p->zombie && p->parent && p->parent->pgid != pgid &&
+		    p->parent->sid == p->sid)
+			orphaned = false;
 	spin_unlock_irq(&proc_lock, flags);
-	return r;
+	return orphaned;
 }

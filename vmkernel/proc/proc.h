@@ -152,7 +152,9 @@ struct trap_frame *uthread_frame(void); /* what the current thread will return t
 struct proc *proc_find(int pid);        /* with a reference, or NULL; zombies too */
 void proc_get(struct proc *p);
 void proc_put(struct proc *p);
-/* Every process in order of birth: fn under proc_lock must not sleep or walk; false ends the walk. */
+/*
+ * Every process in order of birth: fn under proc_lock must not sleep or walk; false ends the walk.
+ */
 void proc_for_each(bool (*fn)(struct proc *p, void *arg), void *arg);
 /* The next pid above `after` that is in use, or 0; for readdir of /proc. */
 int proc_next_pid(int after);
@@ -168,7 +170,6 @@ void proc_release_parts(struct proc *p); /* takes proc_lock */
 void proc_main(void *thread) __noreturn; /* what a new thread's world runs */
 void proc_unpublish_thread(struct uthread *t);
 void proc_unpublish(struct proc *p);
-bool pgrp_orphaned_locked(int pgid, const struct proc *except);
 
 /* exit.c */
 /*

@@ -32,6 +32,7 @@ void signal_flush(struct sigset_pending *s, uint64_t set)
 {
 	struct sigqueued *q, *n;
 
+	/* A bit may be set without an entry (no memory, no information), never the reverse. */
 	list_for_each_safe(q, n, &s->queue, link)
 		if (set & sig_bit(q->info.signo)) {
 			list_remove(&q->link);
@@ -52,7 +53,11 @@ static uint64_t deliverable(const struct uthread *t)
 	return (t->pending.bits | t->proc->pending.bits) & ~t->blocked;
 }
 
-/* Whether the thread has business before ring 3, and whether sleeping calls of it end. */
+/*
+ * Sets what follows from the thread's masks and its process's state: t->work, looked at before
+ * every return to ring 3, and the interruption of its sleeping calls. Called after every change of
+ * one of them. A saved mask must be put back before ring 3 but ends no sleep.
+ */
 void signal_recalc(struct uthread *t)
 {
 	struct proc *p = t->proc;
@@ -61,11 +66,15 @@ void signal_recalc(struct uthread *t)
 
 	t->work = must || t->mask_saved;
 	world_interrupt(t->world, must);
+	/*
+	 * The CPU's copy: of a thread that runs elsewhere, the IPI of world_interrupt() sets it, of
+	 * one that does not run, the switch to it.
+	 */
 	if (t->work && t == uthread_current())
 		percpu_write(user_work, 1);
 }
 
-/* At the end of user_return(): whether it has to come again. */
+/* At the end of user_return(), interrupts off: sets whether it has to come again. */
 void user_work_done(struct uthread *t)
 {
 	uint64_t flags = spin_lock_irq(&proc_lock);
@@ -81,11 +90,13 @@ static void enqueue(struct sigset_pending *s, int sig, const struct siginfo *inf
 	struct sigqueued *q;
 	unsigned n = 0;
 
+	/* POSIX 2.4.1: only real-time signals are queued more than once. */
 	if (sig < SIGRTMIN && s->bits & sig_bit(sig))
 		return;
 	s->bits |= sig_bit(sig);
 	list_for_each(q, &s->queue, link)
 		n++;
+	/* The signal is pending in any case; what is bounded is its information. */
 	if (n >= QUEUE_MAX || !info || !(q = kmalloc(sizeof(*q)))) {
 		if (info)
 			stat_inc(signals_lost);
@@ -95,7 +106,7 @@ static void enqueue(struct sigset_pending *s, int sig, const struct siginfo *inf
 	list_push_back(&s->queue, &q->link);
 }
 
-/* One thread that does not block it; the first comes first. */
+/* A thread that does not block the signal: the current one if possible, it need not be woken. */
 static struct uthread *pick_thread(struct proc *p, int sig)
 {
 	struct uthread *t, *self = uthread_current();
@@ -108,6 +119,7 @@ static struct uthread *pick_thread(struct proc *p, int sig)
 	return NULL;
 }
 
+/* SIGCONT continues when it is sent, whatever its action is; it cancels pending stops. */
 static void continue_process(struct proc *p)
 {
 	struct uthread *t;
@@ -140,7 +152,8 @@ void signal_send_locked(struct proc *p, struct uthread *t, int sig, const struct
 	}
 	to = t ? t : pick_thread(p, sig);
 	/*
-	 * The first process has only the signals that it asked for; a blocked one it may wait for.
+	 * The first process is not ended by a default action, not even SIGKILL's. A blocked signal
+	 * stays pending, because sigwait or signalfd may take it.
 	 */
 	if (p->pid == 1 && p->actions[sig - 1].handler == SIG_DFL && to &&
 	    !(to->blocked & sig_bit(sig)))
@@ -149,9 +162,11 @@ void signal_send_locked(struct proc *p, struct uthread *t, int sig, const struct
 		proc_exit_group_locked(p, SIGKILL);
 		return;
 	}
+	/* Blocked and ignored: kept, the action may be another one when it is unblocked. */
 	if (is_ignored(p, sig) && to && !(to->blocked & sig_bit(sig)))
 		return;
 	enqueue(t ? &t->pending : &p->pending, sig, info);
+	/* to is NULL when all threads block it: signal_set_mask() finds it later. */
 	if (to)
 		signal_recalc(to);
 	waitq_wake_all(&p->signal_waitq);
@@ -209,6 +224,7 @@ void uthread_fault_signal(int sig, int code, uint64_t addr)
 		act->handler = SIG_DFL;
 		t->blocked &= ~sig_bit(sig);
 	}
+	/* The first process cannot go on past a fault: its end is logged and the host goes on. */
 	if (t->proc->pid == 1 && act->handler == SIG_DFL)
 		proc_exit_group_locked(t->proc, sig);
 	else
@@ -231,7 +247,7 @@ static bool take_from(struct sigset_pending *s, uint64_t set, struct siginfo *in
 		set_now &= sig_bit(SIGSEGV) | sig_bit(SIGBUS) | sig_bit(SIGILL) | sig_bit(SIGFPE) |
 		           sig_bit(SIGTRAP);
 	sig = __builtin_ctzll(set_now) + 1;
-	*info = (struct siginfo){ .signo = sig, .code = SI_KERNEL };
+	*info = (struct siginfo){ .signo = sig, .code = SI_KERNEL }; /* if none was queued */
 	s->bits &= ~sig_bit(sig);
 	list_for_each_safe(q, n, &s->queue, link) {
 		if (q->info.signo != sig)
@@ -252,6 +268,7 @@ int signal_dequeue(uint64_t set, struct siginfo *info)
 {
 	struct uthread *t = uthread_current();
 	uint64_t flags = spin_lock_irq(&proc_lock);
+	/* The thread's own first: a fault of its must not wait behind the process's signals. */
 	bool got = take_from(&t->pending, set, info) || take_from(&t->proc->pending, set, info);
 
 	if (got && info->signo == SIGALRM)

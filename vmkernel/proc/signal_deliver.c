@@ -1,24 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * On the way back to ring 3: ends, stops, default actions, frames for handlers, restart of system
- * calls; and rt_sigreturn. Nothing that stands in a user frame is trusted. Locks: proc/proc.h.
+ * What a thread does before it returns to ring 3 when user_work is set: it ends, stops, takes the
+ * default action of a signal, or gets a frame for the signal's handler on its stack; an interrupted
+ * system call is repeated or ends with -EINTR. And rt_sigreturn, the way back from a handler.
+ *
+ * user_return() runs on the thread's kernel stack with the frame of the trap or call; nothing else
+ * changes that frame. User memory is written and read without locks, since it may fault. All that
+ * comes from a user frame is checked or masked: it can be forged. Locks: proc/proc.h.
  */
 #include "proc/proc.h"
 #include "proc/signal_frame.h"
-#include "linux/syscall.h"
+#include "mm/fpu_area.h"
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
 #include "vmk/layout.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
+#include "vmk/syscall.h"
 #include "x86/fpu.h"
 #include "x86/gdt.h"
 #include "x86/insn.h"
 
 #define LOG_MODULE "user"
 
-/* The flags that ring 3 may set for itself. */
+/* CF PF AF ZF SF TF DF OF RF AC ID: the flags that ring 3 may set for itself. */
 #define RFLAGS_USER \
 	(BITS(0, 0) | BIT(2) | BIT(4) | BITS(8, 6) | BITS(11, 10) | BIT(16) | BIT(18) | BIT(21))
 #define CORE_SET                                                                 \
@@ -39,6 +45,10 @@ static int put_fpstate(struct uthread *t, uva_t to)
 	const uint32_t magic2 = FP_XSTATE_MAGIC2;
 	int err;
 
+	/*
+	 * The copy may sleep and switch, which saves the same state to t->fpu again. The kernel
+	 * does not use the FPU, so the registers have not changed since the thread left ring 3.
+	 */
 	fpu_save(t->fpu);
 	err = copy_to_user(to, t->fpu, fpu_size());
 	if (err || fpu_size() == FPU_LEGACY_SIZE)
@@ -63,8 +73,11 @@ static void fill_context(const struct uthread *t, const struct trap_frame *f, st
 	            (fpu_size() > FPU_LEGACY_SIZE ? UC_FP_XSTATE : 0);
 	uc->stack = (struct stack_info){ t->altstack, (int32_t)t->altstack_flags, 0,
 		                         t->altstack_size };
-	if (!(t->altstack_flags & SS_DISABLE) && on_altstack(t, f->rsp))
+	if (on_altstack(t, f->rsp))
 		uc->stack.flags |= SS_ONSTACK;
+	/*
+	 * The mask of sigsuspend and the like ends with the call: the handler returns to the old.
+	 */
 	uc->sigmask = t->mask_saved ? t->saved_mask : t->blocked;
 	uc->mc = (struct sigcontext){
 		.r8 = f->r8,
@@ -97,6 +110,7 @@ static void fill_context(const struct uthread *t, const struct trap_frame *f, st
 static int push_frame(struct uthread *t, struct trap_frame *f, const struct sigaction *act,
                       const struct siginfo *info)
 {
+	/* A leaf function may use the 128 bytes below RSP: psABI 3.2.2. */
 	uint64_t sp = f->rsp - RED_ZONE;
 	struct rt_sigframe frame = { .pretcode = act->restorer, .info = *info };
 	struct frame_place at;
@@ -104,8 +118,8 @@ static int push_frame(struct uthread *t, struct trap_frame *f, const struct siga
 	if (act->flags & SA_ONSTACK && !(t->altstack_flags & SS_DISABLE) && !on_altstack(t, f->rsp))
 		sp = t->altstack + t->altstack_size;
 	at = signal_frame_place(sp, fpstate_bytes());
-	/* A handler that overran the alternate stack must not go on below it. */
-	if (!(t->altstack_flags & SS_DISABLE) && on_altstack(t, sp) && at.frame < t->altstack)
+	/* On the alternate stack the frame must fit: what lies below belongs to something else. */
+	if (on_altstack(t, sp) && at.frame < t->altstack)
 		return -EFAULT;
 	fill_context(t, f, &frame.uc);
 	frame.uc.mc.fpstate = at.fpstate;
@@ -113,6 +127,7 @@ static int push_frame(struct uthread *t, struct trap_frame *f, const struct siga
 		frame.uc.mc.cr2 = info->addr;
 	if (put_fpstate(t, at.fpstate) || user_write(at.frame, &frame))
 		return -EFAULT;
+	/* Nothing fails from here on. rt_sigreturn restores the alternate stack from the frame. */
 	if (t->altstack_flags & SS_AUTODISARM)
 		t->altstack_flags = SS_DISABLE;
 	f->rdi = (uint64_t)info->signo;
@@ -122,7 +137,10 @@ static int push_frame(struct uthread *t, struct trap_frame *f, const struct siga
 	f->rsp = at.frame;
 	f->rip = act->handler;
 	f->rflags &= ~(RFLAGS_DF | RFLAGS_TF | BIT(16));
-	/* The handler must begin with the FPU in the state that a function finds. */
+	/*
+	 * psABI: a function finds the FPU in its initial state. Preemption is off because a switch
+	 * between the two would save the old registers over the new state.
+	 */
 	preempt_disable();
 	fpu_init_state(t->fpu);
 	fpu_restore(t->fpu);
@@ -130,12 +148,16 @@ static int push_frame(struct uthread *t, struct trap_frame *f, const struct siga
 	return 0;
 }
 
-/* A call that was interrupted: repeated, or -EINTR. handler: one of ours runs before. */
+/*
+ * Turns the restart codes of an interrupted call (vmk/errno.h) into a repetition or -EINTR; handler
+ * is the action that will run before ring 3 goes on, or NULL. Only the first handler decides: with
+ * the vector changed, a second one finds a frame that is no call's.
+ */
 static void finish_call(struct trap_frame *f, const struct sigaction *handler)
 {
 	if (f->vector != TRAP_SYSCALL)
 		return;
-	f->vector = TRAP_SYSCALL + 1; /* once only */
+	f->vector = TRAP_SYSCALL + 1;
 	switch (-(int64_t)f->rax) {
 	case ERESTARTSYS:
 		if (handler && !(handler->flags & SA_RESTART))
@@ -149,8 +171,9 @@ static void finish_call(struct trap_frame *f, const struct sigaction *handler)
 		f->rax = (uint64_t)-EINTR;
 		break;
 	case ERESTART_RESTARTBLOCK:
+		/* The rest of the time counts, not the argument: goes on in t->restart. */
 		if (!handler) {
-			f->error = NR_RESTART_SYSCALL;
+			f->error = NR_restart_syscall;
 			goto again;
 		}
 		f->rax = (uint64_t)-EINTR;
@@ -159,8 +182,8 @@ static void finish_call(struct trap_frame *f, const struct sigaction *handler)
 	}
 	return;
 again:
-	f->rax = f->error;
-	f->rip -= 2; /* SYSCALL has two bytes */
+	f->rax = f->error; /* the call's number; the other registers still hold the arguments */
+	f->rip -= 2;       /* SYSCALL has two bytes */
 }
 
 static void run_handler(struct uthread *t, struct trap_frame *f, const struct siginfo *info,
@@ -169,9 +192,13 @@ static void run_handler(struct uthread *t, struct trap_frame *f, const struct si
 	uint64_t mask = t->blocked | act->mask;
 	uint64_t flags;
 
+	/* Before the frame is written: it must hold the result or the address of the repetition. */
 	finish_call(f, act);
-	if (!IS_ALIGNED(f->rsp, 1) || act->handler >= USER_END || push_frame(t, f, act, info)) {
-		/* No room for it: SIGSEGV, for good when that was it already. */
+	if (act->handler >= USER_END || push_frame(t, f, act, info)) {
+		/*
+		 * The stack does not take the frame. SIGSEGV comes instead; its own handler would
+		 * fail in the same way for ever, so the default action ends the process then.
+		 */
 		flags = spin_lock_irq(&proc_lock);
 		if (info->signo == SIGSEGV)
 			t->proc->actions[SIGSEGV - 1].handler = SIG_DFL;
@@ -179,7 +206,7 @@ static void run_handler(struct uthread *t, struct trap_frame *f, const struct si
 		uthread_fault_signal(SIGSEGV, SI_KERNEL, 0);
 		return;
 	}
-	t->mask_saved = false;
+	t->mask_saved = false; /* the frame holds the mask now, rt_sigreturn restores it */
 	if (!(act->flags & SA_NODEFER))
 		mask |= sig_bit(info->signo);
 	signal_set_mask(mask);
@@ -190,6 +217,7 @@ static void stop_process(struct proc *p, int sig)
 	uint64_t flags = spin_lock_irq(&proc_lock);
 	struct uthread *t;
 
+	/* Every thread has work now and comes through user_return(), where it sleeps. */
 	if (!p->exiting && !p->stopped) {
 		p->stopped = p->stop_report = true;
 		p->cont_report = false;
@@ -213,6 +241,7 @@ static void default_action(struct proc *p, const struct siginfo *info, const str
 	case SIGTSTP:
 	case SIGTTIN:
 	case SIGTTOU:
+		/* POSIX: nobody could continue a member of an orphaned group. */
 		if (pgrp_orphaned(p->pgid))
 			return;
 		stop_process(p, sig);
@@ -238,12 +267,14 @@ static bool deliver_one(struct uthread *t, struct trap_frame *f)
 	if (!sig)
 		return false;
 	flags = spin_lock_irq(&proc_lock);
+	/* A copy: another thread may change the action while the frame is written. */
 	act = p->actions[sig - 1];
 	if (act.handler > SIG_IGN && act.flags & SA_RESETHAND)
 		p->actions[sig - 1].handler = SIG_DFL;
 	spin_unlock_irq(&proc_lock, flags);
 	/*
-	 * The first process may have unblocked it only now: what it did not ask for does nothing.
+	 * The first process gets signals only if it has a handler. signal_send_locked() drops the
+	 * others, but not those that were blocked when they came and are unblocked now.
 	 */
 	if (act.handler > SIG_IGN)
 		run_handler(t, f, &info, &act);
@@ -258,6 +289,9 @@ void user_return(struct trap_frame *f)
 	struct proc *p = t->proc;
 
 	cpu_sti();
+	/*
+	 * The end comes first; a stop lets nothing else through; then signals until none is left.
+	 */
 	for (;;) {
 		if (READ_ONCE(p->exiting) || (READ_ONCE(p->exec_thread) && p->exec_thread != t))
 			uthread_exit(0);
@@ -267,16 +301,21 @@ void user_return(struct trap_frame *f)
 		else if (!deliver_one(t, f))
 			break;
 	}
+	/* Only if no handler has done it. The call's temporary mask ends likewise. */
 	finish_call(f, NULL);
 	if (t->mask_saved) {
 		t->mask_saved = false;
 		signal_set_mask(t->saved_mask);
 	}
+	/* With interrupts off until ring 3: work that comes later interrupts ring 3 and is seen. */
 	cpu_cli();
 	user_work_done(t);
 }
 
-/* Takes registers back; RIP and RSP that are not canonical would fault in IRET. */
+/*
+ * Takes the registers back from a frame. RIP and RSP that are not canonical would fault in IRET, in
+ * ring 0; selectors are always the user's own; IF stays on.
+ */
 static int get_context(struct trap_frame *f, const struct sigcontext *c)
 {
 	if (c->rip >= USER_END || (c->rsp >= USER_END && c->rsp < DIRECT_BASE))
@@ -292,6 +331,11 @@ static int get_context(struct trap_frame *f, const struct sigcontext *c)
 	return 0;
 }
 
+/*
+ * Takes the FPU state back. It is copied into memory of our own and checked there: XRSTOR faults in
+ * ring 0 on reserved bits, and user memory could change after a check in place. A frame without the
+ * magic words holds the legacy 512 bytes only.
+ */
 static int get_fpstate(struct uthread *t, uva_t from)
 {
 	struct fpx_sw_bytes sw;
@@ -332,13 +376,16 @@ out:
 	return err;
 }
 
-SYSCALL(15, rt_sigreturn)
+SYSCALL0(rt_sigreturn)
 {
 	struct uthread *t = uthread_current();
 	struct trap_frame *f = uthread_frame();
 	struct rt_sigframe frame;
 
-	/* The handler's return has taken pretcode off the stack. */
+	/*
+	 * The handler's RET has taken pretcode off the stack. A frame that cannot be read or that
+	 * holds what no handler was given ends the process: there is nothing to return to.
+	 */
 	if (user_read(&frame, f->rsp - 8) || get_context(f, &frame.uc.mc) ||
 	    get_fpstate(t, frame.uc.mc.fpstate)) {
 		uthread_fault_signal(SIGSEGV, SI_KERNEL, 0);
@@ -348,5 +395,6 @@ SYSCALL(15, rt_sigreturn)
 	t->altstack = frame.uc.stack.sp;
 	t->altstack_size = frame.uc.stack.size;
 	t->altstack_flags = (uint32_t)frame.uc.stack.flags & (SS_DISABLE | SS_AUTODISARM);
+	/* The caller stores the result in RAX: this keeps the restored one. */
 	return (long)f->rax;
 }

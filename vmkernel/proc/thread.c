@@ -22,7 +22,7 @@ STAT(user_oom, "user.out_of_memory", "userworlds ended because memory was gone")
 
 static void save_bases(struct uthread *t)
 {
-	/* Without FSGSBASE only arch_prctl() changes them, and that writes them down itself. */
+	/* Without FSGSBASE ring 3 cannot change them; arch_prctl() stores what it sets. */
 	if (!cpu_features.fsgsbase)
 		return;
 	__asm__ volatile("rdfsbase %0" : "=r"(t->fs_base));
@@ -33,6 +33,10 @@ static void uthread_switch_in(struct world *w)
 {
 	struct uthread *t = world_arg(w);
 
+	/*
+	 * In the world's context with interrupts off. While the kernel runs, the user's GS base is
+	 * in KERNEL_GS_BASE; SWAPGS exchanges the two on the way out.
+	 */
 	aspace_switch(t->proc->as);
 	fpu_restore(t->fpu);
 	if (cpu_features.fsgsbase)
@@ -108,6 +112,10 @@ static bool page_fault(struct trap_frame *f)
 	                                        : AREA_READ;
 	enum fault_result r;
 
+	/*
+	 * The kernel itself may only fault in a copy to or from user memory: everything else is
+	 * left to the exception table or to the panic.
+	 */
 	if (!p || !p->as || va >= USER_END || (!user && !is_copying(f)))
 		goto unresolved;
 	cpu_sti();
@@ -116,6 +124,10 @@ static bool page_fault(struct trap_frame *f)
 	r = aspace_fault(p->as, va, access);
 	if (r == FAULT_OK)
 		return true;
+	/*
+	 * Memory that ran out ends the process that touched it. In a copy the call goes on with
+	 * -EFAULT and the process ends on its way to ring 3.
+	 */
 	if (r == FAULT_NOMEM) {
 		stat_inc(user_oom);
 		log_warn("pid %d (%s) ended: out of memory", p->pid, p->comm);

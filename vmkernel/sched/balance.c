@@ -87,7 +87,9 @@ static bool pull(struct runq *rq, struct runq *from, bool any, ns_t now)
 	return e != NULL;
 }
 
-/* Up to MOVES worlds. share_candidate() sees to it that `from` does not become the emptier queue. */
+/*
+ * Up to MOVES worlds. share_candidate() sees to it that `from` does not become the emptier queue.
+ */
 static void pull_some(struct runq *rq, struct runq *from, ns_t now)
 {
 	for (unsigned i = 0; i < MOVES && pull(rq, from, false, now); i++)
@@ -182,7 +184,9 @@ void balance(struct runq *rq, ns_t now)
 		call_for_help(now);
 	if (!from)
 		return;
-	/* A difference that pulling could not even out (pinned worlds) must not grow without bound. */
+	/*
+	 * A difference that pulling could not even out (pinned worlds) must not grow without bound.
+	 */
 	if (share_time(&rq->share) - clock_of(from, now) > BALANCE_REACH)
 		share_align(&rq->share, clock_of(from, now), BALANCE_REACH);
 	if (share_time(&rq->share) - clock_of(from, now) > BALANCE_TOLERANCE)

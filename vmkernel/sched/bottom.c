@@ -92,7 +92,9 @@ void bottom_run(void)
 	}
 	p->preempt_count--;
 	p->in_bottom = 0;
-	/* The rest comes back as an interrupt: a world that waits for the CPU gets a turn before. */
+	/*
+	 * The rest comes back as an interrupt: a world that waits for the CPU gets a turn before.
+	 */
 	if (p->bottom_pending) {
 		stat_inc(again);
 		cpu_resched(p->id);

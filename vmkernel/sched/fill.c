@@ -59,8 +59,8 @@ static void measure_world(struct fill_node *n, ns_t now, ns_t elapsed)
 	uint64_t part;
 
 	/*
-	 * Read without the run queue's lock: a sleep between the two reads counts its burst twice or
-	 * not at all, once, and the smoothing absorbs that.
+	 * Read without the run queue's lock: a sleep between the two reads counts its burst twice
+	 * or not at all, once, and the smoothing absorbs that.
 	 */
 	if (since != NS_NEVER && now > since)
 		busy += now - since;
@@ -91,7 +91,9 @@ static unsigned measure(struct fill_node *g, ns_t now, ns_t elapsed)
 		floor += n->floor;
 	}
 	g->ceiling = (uint32_t)MIN(ceiling, (uint64_t)g->max);
-	/* A group's own minimum reserves more than its members' minima, if they have demand for it. */
+	/*
+	 * A group's own minimum reserves more than its members' minima, if they have demand for it.
+	 */
 	g->floor = (uint32_t)MIN(MAX(floor, (uint64_t)g->min), (uint64_t)g->ceiling);
 	return count;
 }
@@ -222,8 +224,8 @@ static void distribute(struct fill_node *g, uint64_t capacity, bool limited)
 			continue;
 		}
 		/*
-		 * Rates are relative, so on a CPU with time to spare a world gets more than its rate. A
-		 * maximum, its own or a group's, must hold even then: a limit in real time.
+		 * Rates are relative, so on a CPU with time to spare a world gets more than its
+		 * rate. A maximum, its own or a group's, must hold even then: a limit in real time.
 		 */
 		WRITE_ONCE(n->entity->new_rate, n->rate);
 		WRITE_ONCE(n->entity->limit, at_max ? n->rate : RATE_ONE);

@@ -258,8 +258,9 @@ void group_refill(ns_t now)
 	unsigned count;
 
 	/*
-	 * A change of the tree makes a pass due at once, but there is at most one a millisecond. The
-	 * lock is only tried: its holder is in a pass, or changes the tree and makes another one due.
+	 * A change of the tree makes a pass due at once, but there is at most one a millisecond.
+	 * The lock is only tried: its holder is in a pass, or changes the tree and makes another
+	 * one due.
 	 */
 	if (now < READ_ONCE(fill_last) + NS_PER_MS || !spin_trylock(&groups_lock))
 		return;

@@ -11,6 +11,7 @@
 #include "vmk/mm.h"
 #include "vmk/stat.h"
 #include "x86/insn.h"
+#include "x86/percpu.h"
 
 struct runq *runqs[CPUS_MAX];
 
@@ -282,18 +283,6 @@ void sched_preempt(void)
 	schedule(SHARE_READY);
 }
 
-void sched_preempt_check(void)
-{
-	uint64_t flags;
-
-	if (percpu_read(preempt_count) || !irq_enabled())
-		return;
-	flags = irq_save();
-	if (percpu_read(need_resched))
-		sched_preempt();
-	irq_restore(flags);
-}
-
 void world_yield(void)
 {
 	uint64_t flags = irq_save();
@@ -341,7 +330,7 @@ int sched_init_cpu(unsigned cpu)
 	percpu[cpu]->sched = rq;
 	percpu[cpu]->idle = idle;
 	percpu[cpu]->current = idle;
-	return lock_init_cpu(cpu);
+	return 0;
 }
 
 void sched_run(void)

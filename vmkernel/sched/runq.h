@@ -14,6 +14,4 @@ unsigned balance_place(unsigned last);
 int64_t balance_reference(void);
 
 void world_init_idle(struct world *w, unsigned cpu);
-/* The bookkeeping of debug locks; 0 or -ENOMEM. */
-int __must_check lock_init_cpu(unsigned cpu);
 #endif

@@ -3,7 +3,6 @@
 #ifndef SCHED_SCHED_H
 #define SCHED_SCHED_H
 #include "sched/bottom.h"
-#include "x86/preempt.h"
 #include "sched/timerq.h"
 
 /*
@@ -14,6 +13,11 @@
 int __must_check sched_init_cpu(unsigned cpu);
 /* The work worlds; after CPU 0's scheduler. */
 int __must_check work_init_worlds(void);
+/*
+ * trap_hooks.preempt: switches worlds when another ought to run here. Interrupts off. Does nothing
+ * inside interrupts, bottom halves and non-preemptible sections.
+ */
+void sched_preempt(void);
 /* The end of each CPU's boot: its idle loop. Interrupts off; runs worlds. */
 void sched_run(void) __noreturn;
 #endif

@@ -97,7 +97,9 @@ static void rebase(struct share_queue *q)
 static void set_deadline(const struct share_queue *q, struct share_entity *e, unsigned count)
 {
 	uint64_t slices = (uint64_t)count * SHARE_SLICE;
-	/* Service at the queue's sum of rates, in virtual time; a sum below a CPU idles the rest. */
+	/*
+	 * Service at the queue's sum of rates, in virtual time; a sum below a CPU idles the rest.
+	 */
 	int64_t round = (int64_t)((slices << 20) / MAX(q->rates, (uint64_t)RATE_ONE));
 
 	e->node.deadline = e->node.start + MIN(in_virtual(e->rate, e->left), round);
@@ -316,7 +318,9 @@ struct share_entity *share_pick(struct share_queue *q, ns_t now)
 	/* Now base is the average, and eligible means start <= base. */
 	rebase(q);
 	n = tl_earliest(&q->waiting, q->base);
-	/* Some start is at or below the exact average; the rounded one may lie below all of them. */
+	/*
+	 * Some start is at or below the exact average; the rounded one may lie below all of them.
+	 */
 	if (!n)
 		n = tl_first(&q->waiting);
 	tl_remove(&q->waiting, n);
@@ -332,7 +336,9 @@ ns_t share_next(const struct share_queue *q, ns_t now)
 	struct tree_node *n = tree_min(&q->capped);
 	const struct share_entity *e = q->running;
 
-	/* Alone it needs no end of its request. The minimum keeps the rate of interrupts bounded. */
+	/*
+	 * Alone it needs no end of its request. The minimum keeps the rate of interrupts bounded.
+	 */
 	if (e && q->waiting.root)
 		next = now + (ns_t)MAX(e->left, (int64_t)SHARE_BURST / 4);
 	/* A limited one is charged at least every slice, even alone: that is when it is capped. */
@@ -348,9 +354,9 @@ struct share_entity *share_candidate(const struct share_queue *from, const struc
                                      bool any)
 {
 	/*
-	 * The rate that may move without `from` becoming the emptier queue: the excess of its rates,
-	 * and the difference of the virtual times, which balancing evens out within SHARE_HORIZON.
-	 * Both factors lose 6 bits so that the product fits.
+	 * The rate that may move without `from` becoming the emptier queue: the excess of its
+	 * rates, and the difference of the virtual times, which balancing evens out within
+	 * SHARE_HORIZON. Both factors lose 6 bits so that the product fits.
 	 */
 	int64_t ahead = share_time(q) - share_time(from);
 	int64_t room = (int64_t)(from->rates - q->rates) +

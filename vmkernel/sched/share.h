@@ -34,8 +34,8 @@ struct share_entity {
 	bool fresh;              /* was never in a queue: starts without credit or debt */
 	uint32_t rate;           /* in the queue's sums; >= 1 */
 	/*
-	 * fill.c writes these two without the queue's lock: any read may see another value. new_rate
-	 * is applied when the entity stops, is refreshed or enters a queue.
+	 * fill.c writes these two without the queue's lock: any read may see another value.
+	 * new_rate is applied when the entity stops, is refreshed or enters a queue.
 	 */
 	uint32_t new_rate;
 	uint32_t limit;   /* hard limit in real time; RATE_ONE: none */

@@ -137,8 +137,8 @@ struct tl_node *tl_earliest(const struct timeline *t, int64_t now)
 
 	/*
 	 * Down the boundary between start <= now and start > now. The best so far is a node of the
-	 * path, or lies in a left subtree that was passed; where in it is looked up only at the end,
-	 * so that there is one descent and not one for each subtree.
+	 * path, or lies in a left subtree that was passed; where in it is looked up only at the
+	 * end, so that there is one descent and not one for each subtree.
 	 */
 	while (n) {
 		STEP();

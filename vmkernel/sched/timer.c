@@ -137,7 +137,9 @@ bool timer_cancel(struct timer *t)
 	int cpu;
 
 	while ((cpu = READ_ONCE(t->cpu)) >= 0) {
-		/* It may fire and be armed on another CPU before the lock is held: then look again. */
+		/*
+		 * It may fire and be armed on another CPU before the lock is held: then look again.
+		 */
 		struct timer_queue *q = queues[cpu];
 		uint64_t flags = spin_lock_irq(&q->lock);
 		bool mine = t->cpu == cpu;

@@ -38,8 +38,8 @@ static void wake(struct waitq *q, bool all)
 	struct waiter *w, *next;
 
 	/*
-	 * Pairs with the order in a wait: a waiter enters the queue and then tests its condition. We
-	 * made the condition true before; so either it sees that, or we see it in the list here.
+	 * Pairs with the order in a wait: a waiter enters the queue and then tests its condition.
+	 * We made the condition true before; so either it sees that, or we see it in the list here.
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (list_empty(&q->waiters))
@@ -52,7 +52,9 @@ static void wake(struct waitq *q, bool all)
 		}
 		if (!w->world)
 			continue;
-		/* Under the lock: once it is released, the waiter on the world's stack may be gone. */
+		/*
+		 * Under the lock: once it is released, the waiter on the world's stack may be gone.
+		 */
 		list_remove(&w->link);
 		world_wake(w->world);
 		if (all)
@@ -154,8 +156,8 @@ void mutex_lock(struct mutex *m)
 	}
 	sched_sleep_end();
 	/*
-	 * mutex_unlock() stores the owner before it wakes, and w is on this stack: wait until it has
-	 * left the lock, and does not use w any more.
+	 * mutex_unlock() stores the owner before it wakes, and w is on this stack: wait until it
+	 * has left the lock, and does not use w any more.
 	 */
 	spin_lock(&m->lock);
 	spin_unlock(&m->lock);

@@ -105,8 +105,8 @@ int world_create(const struct world_attr *attr, struct world **out)
 	w->share.pinned = attr->cpu >= 0;
 	w->cpu = attr->cpu >= 0 ? (uint32_t)attr->cpu : cpu_id();
 	/*
-	 * The stack as world_switch() leaves one: six saved registers, then the address to return to.
-	 * The 0 above is the return address of sched_first(), where a backtrace ends.
+	 * The stack as world_switch() leaves one: six saved registers, then the address to return
+	 * to. The 0 above is the return address of sched_first(), where a backtrace ends.
 	 */
 	sp = w->stack;
 	*--sp = 0;

@@ -300,7 +300,8 @@ void blk_queue_bottom(struct bottom *b)
 }
 
 /*
- * The next request past its deadline, with its deadline moved on; *was_pending tells which list it was on.
+ * The next request past its deadline, with its deadline moved on; *was_pending tells which list it
+ * was on.
  */
 static struct blk_req *take_late(struct blk_queue *q, ns_t now, bool *was_pending)
 {

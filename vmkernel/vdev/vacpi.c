@@ -17,12 +17,14 @@ static uint32_t timer_now(void)
 {
 	ns_t now = time_now();
 
+	/* Seconds and the rest apart: the product would overflow after an hour and a half. */
 	return (uint32_t)(now / NS_PER_S * PM_TIMER_HZ + now % NS_PER_S * PM_TIMER_HZ / NS_PER_S);
 }
 
 static uint64_t pm_read(struct io_range *r, uint64_t off, unsigned size)
 {
 	struct vacpi *a = r->dev;
+	/* Each register is read whole; a read over two of them need not be of one moment. */
 	uint64_t regs = a->status | (uint64_t)a->enable << 16 | (uint64_t)a->control << 32;
 
 	if (off >= TIMER)
@@ -43,6 +45,7 @@ static void pm_write(struct io_range *r, uint64_t off, unsigned size, uint64_t v
 
 	if (off == STATUS)
 		a->status &= (uint16_t)~v;
+	/* A write of 4 bytes to PM1 events covers status and enable. */
 	if (off == ENABLE || (off == STATUS && size == 4))
 		a->enable = (uint16_t)(off == ENABLE ? v : v >> 16) & STATUS_BITS;
 	if (off == CONTROL) {

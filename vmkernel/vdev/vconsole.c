@@ -49,6 +49,7 @@ bool vconsole_put(struct vconsole *c, uint8_t byte)
 	uint64_t flags = spin_lock_irq(&c->lock);
 	bool full = c->out.count == c->out.size, hold = full && c->readers;
 
+	/* Nobody reads: the newest bytes are worth more than the oldest. */
 	if (full && !hold) {
 		pop(&c->out);
 		stat_inc(dropped);
@@ -98,7 +99,8 @@ void vconsole_attach(struct vconsole *c, bool on)
 
 size_t vconsole_read(struct vconsole *c, void *buf, size_t size, bool *end)
 {
-	bool closed = READ_ONCE(c->closed); /* before the bytes: none may come after it */
+	/* Once closed, no put comes any more: an empty ring read after that is the end. */
+	bool closed = READ_ONCE(c->closed);
 	uint64_t flags = spin_lock_irq(&c->lock);
 	size_t n = 0;
 

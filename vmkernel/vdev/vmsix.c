@@ -22,6 +22,7 @@ static void flush(struct vpci_dev *d)
 
 	if (!(x->control & CONTROL_ENABLE) || (x->control & CONTROL_MASK))
 		return;
+	/* A vector's pending bit goes as its message is sent; masked ones keep theirs. */
 	for (uint64_t rest = x->pending; rest; rest &= rest - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(rest);
 
@@ -39,6 +40,7 @@ void vmsix_raise(struct vpci_dev *d, unsigned vector)
 	if (vector >= d->msix.count)
 		return;
 	flags = spin_lock_irq(&d->msix_lock);
+	/* Set first: if the vector is masked, flush leaves the bit for the unmasking (6.8.2.8). */
 	d->msix.pending |= BIT(vector);
 	flush(d);
 	spin_unlock_irq(&d->msix_lock, flags);

@@ -58,6 +58,7 @@ static void remap(struct vpci_dev *d)
 		bool on = command & (bar->io ? COMMAND_IO : COMMAND_MEMORY);
 		uint32_t base = bar_value(d, i);
 
+		/* Most writes of the command register change no decoding. */
 		if (!bar->size || (on && bar->range.mapped && bar->range.base == base))
 			continue;
 		iobus_remove(d->bus->io, &bar->range, bar->io);
@@ -91,11 +92,6 @@ void vpci_set_intx(struct vpci_dev *d, bool level)
 	spin_unlock_irq(&d->bus->lock, flags);
 }
 
-bool vpci_bus_master(const struct vpci_dev *d)
-{
-	return READ_ONCE(d->config[COMMAND]) & COMMAND_MASTER;
-}
-
 static uint32_t config_read(struct vpci_bus *b, unsigned slot, unsigned off, unsigned size)
 {
 	struct vpci_dev *d = b->slot[slot];
@@ -103,6 +99,7 @@ static uint32_t config_read(struct vpci_bus *b, unsigned slot, unsigned off, uns
 
 	if (!d)
 		return ~0u;
+	/* ECAM reaches 4 KiB; extended capabilities there are none. */
 	if (off + size > VPCI_CONFIG)
 		return 0;
 	memcpy(&v, d->config + off, size);
@@ -115,16 +112,19 @@ static void config_write(struct vpci_bus *b, unsigned slot, unsigned off, unsign
 
 	if (!d || off + size > VPCI_CONFIG)
 		return;
+	/* Byte by byte through the mask of bits that software may write. */
 	for (unsigned i = 0; i < size; i++) {
 		uint8_t w = d->writable[off + i];
 
 		d->config[off + i] = (d->config[off + i] & ~w) | ((uint8_t)(v >> (8 * i)) & w);
 	}
+	/* The command register or a BAR: what is decoded where may have changed. */
 	if (off < BAR0 + 4 * VPCI_BARS) {
 		remap(d);
 		if (off <= COMMAND + 1)
 			intx_update(d);
 	}
+	/* Message control is the third and fourth byte of the capability. */
 	if (d->msix.count && off <= d->msix.capability + 3u && off + size > d->msix.capability + 2u)
 		vmsix_control(d);
 }
@@ -134,6 +134,7 @@ static uint64_t port_read(struct io_range *r, uint64_t off, unsigned size)
 {
 	struct vpci_bus *b = r->dev;
 	uint64_t flags = spin_lock_irq(&b->lock);
+	/* What names no function of bus 0 reads as all ones, as a bus without answer. */
 	uint32_t a = b->address, v = ~0u;
 
 	if (off < PORT_DATA)
@@ -162,6 +163,7 @@ static void port_write(struct io_range *r, uint64_t off, unsigned size, uint64_t
 /* ECAM: bits 19-15 the device, 14-12 the function, 11-0 the register. */
 static bool ecam_target(uint64_t off, unsigned size, unsigned *slot, unsigned *reg)
 {
+	/* Only function 0 exists, and no device has registers of 8 bytes. */
 	*slot = off >> 15 & 31;
 	*reg = off & 0xfff;
 	return !(off >> 12 & 7) && size <= 4;
@@ -218,6 +220,7 @@ void vpci_bar(struct vpci_dev *d, unsigned index, bool io, uint32_t size, const 
 
 	d->bar[index] =
 		(struct vpci_bar){ .size = size, .io = io, .range = { .ops = ops, .dev = dev } };
+	/* Writing all ones gives the size back, for the bits below it are not writable. */
 	put(d, BAR0 + 4 * index, io, 4);
 	memcpy(d->writable + BAR0 + 4 * index, &mask, 4);
 }
@@ -242,6 +245,10 @@ static void assign(struct vpci_bus *b, struct vpci_dev *d)
 		if (!bar->size)
 			continue;
 		if (bar->io) {
+			/*
+			 * Sizes are powers of two, and a BAR lies at a multiple of its size. 28
+			 * devices fit into either window many times over.
+			 */
 			b->next_io = (uint16_t)ALIGN_UP(b->next_io, bar->size);
 			put(d, BAR0 + 4 * i, b->next_io | 1, 4);
 			b->next_io += (uint16_t)bar->size;

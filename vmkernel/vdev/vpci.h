@@ -65,15 +65,13 @@ void vpci_dev_init(struct vpci_dev *d, const struct vpci_id *id, bool intx);
 void vpci_bar(struct vpci_dev *d, unsigned index, bool io, uint32_t size, const struct io_ops *ops,
               void *dev);
 /*
- * Space for a capability: its offset, with id and link in place. length counts the two bytes of
- * them.
+ * Space for a capability: its offset, with id and link in place; length counts those two bytes.
  */
 uint8_t vpci_capability(struct vpci_dev *d, uint8_t id, unsigned length);
 /* slot 0: the next free one. 0, -EBUSY, -ENOSPC. */
 int __must_check vpci_add(struct vpci_bus *b, struct vpci_dev *d, unsigned slot);
 void vpci_remove(struct vpci_dev *d);               /* before the guest runs, or after */
 void vpci_set_intx(struct vpci_dev *d, bool level); /* any context */
-bool vpci_bus_master(const struct vpci_dev *d);
 
 /* MSI-X: the table and the pending bits fill a BAR of 4 KiB of their own. */
 void vmsix_init(struct vpci_dev *d, unsigned bar, unsigned count);

@@ -33,7 +33,7 @@ static bool periodic(const struct vpit_channel *c)
 
 static uint64_t elapsed(const struct vpit_channel *c)
 {
-	return c->gate ? c->held + ns_to_ticks(time_now() - c->start) : c->held;
+	return c->gate ? c->ticks + ns_to_ticks(time_now() - c->start) : c->ticks;
 }
 
 static uint16_t count(const struct vpit_channel *c)
@@ -42,7 +42,8 @@ static uint16_t count(const struct vpit_channel *c)
 
 	if (!c->armed)
 		return c->reload;
-	if (c->mode == 3) /* by two, twice a period */
+	/* Square wave: counts by two, twice a period (data sheet, mode 3). */
+	if (c->mode == 3)
 		return (uint16_t)(n - 2 * t % n);
 	return (uint16_t)(periodic(c) ? n - t % n : n - t);
 }
@@ -66,10 +67,18 @@ static void expired(struct timer *t)
 	uint64_t flags = spin_lock_irq(&p->lock);
 	struct vpit_channel *c = &p->channel[0];
 
+	/*
+	 * An edge for each period. A control word may have come while this waited for the lock:
+	 * then the channel is not armed and nothing happens.
+	 */
 	if (c->armed) {
 		virq_set(p->irq, false);
 		virq_set(p->irq, true);
 		if (periodic(c)) {
+			/*
+			 * From the old deadline, so that lateness does not add up. Periods that
+			 * were missed are dropped: the next one is never in the past.
+			 */
 			ns_t step = MAX(ticks_to_ns(period(c)), PERIOD_MIN),
 			     next = t->deadline + step;
 
@@ -85,9 +94,13 @@ static void load(struct vpit *p, unsigned i, uint16_t reload)
 
 	c->reload = reload;
 	c->start = time_now();
-	c->held = 0;
+	c->ticks = 0;
 	c->armed = true;
 	if (i == 0) {
+		/*
+		 * One-shot: the output is low until the count ends. Periodic: it is
+		 * high already.
+		 */
 		if (!periodic(c))
 			virq_set(p->irq, false);
 		timer_set(&p->timer, c->start + MAX(ticks_to_ns(period(c)), PERIOD_MIN));
@@ -106,6 +119,7 @@ static void data_write(struct vpit *p, unsigned i, uint8_t v)
 		c->high_next_write = false;
 		load(p, i, (uint16_t)(v << 8 | c->low));
 	} else {
+		/* Counting goes on until the second byte, but in mode 0 it stops at the first. */
 		c->low = v;
 		c->high_next_write = true;
 		if (c->mode == 0)
@@ -126,6 +140,7 @@ static uint8_t data_read(struct vpit_channel *c)
 	high = c->access == 2 || (c->access == ACCESS_BOTH && c->high_next_read);
 	if (c->access == ACCESS_BOTH)
 		c->high_next_read = !c->high_next_read;
+	/* A latched count is released when it has been read whole. */
 	if (c->access != ACCESS_BOTH || high)
 		c->latched = false;
 	return (uint8_t)(high ? v >> 8 : v);
@@ -146,6 +161,10 @@ static void read_back(struct vpit *p, uint8_t v)
 
 		if (!(v & (2u << i)))
 			continue;
+		/*
+		 * Read-back: bits 5 and 4 are active low. What is latched stays until it
+		 * is read.
+		 */
 		if (!(v & 0x20))
 			latch(c);
 		if (!(v & 0x10) && !c->status_latched) {
@@ -165,6 +184,7 @@ static void control(struct vpit *p, uint8_t v)
 		read_back(p, v);
 		return;
 	}
+	/* Access 0 is no mode but the counter latch command. */
 	if (!(v & 0x30)) {
 		latch(c);
 		return;
@@ -172,9 +192,11 @@ static void control(struct vpit *p, uint8_t v)
 	c->access = (v >> 4) & 3;
 	c->mode = (v >> 1) & 7;
 	if (c->mode > 5)
+		/* Modes 6 and 7 are 2 and 3: the third bit is ignored. */
 		c->mode &= 3;
 	c->armed = c->latched = c->status_latched = c->high_next_read = c->high_next_write = false;
 	if (i == 0) {
+		/* The output after a control word: low in mode 0, high in the others. */
 		timer_cancel(&p->timer);
 		virq_set(p->irq, c->mode != 0);
 	}
@@ -224,10 +246,10 @@ static void gate_write(struct io_range *r, uint64_t off, unsigned size, uint64_t
 	if ((v & GATE_2) && !c->gate) {
 		c->start = time_now();
 		if (c->mode != 0 && c->mode != 4) /* a rising gate starts these again */
-			c->held = 0;
+			c->ticks = 0;
 		c->gate = true;
 	} else if (!(v & GATE_2) && c->gate) {
-		c->held = elapsed(c);
+		c->ticks = elapsed(c);
 		c->gate = false;
 	}
 	p->speaker = v & SPEAKER;

@@ -14,8 +14,8 @@ struct vpit_channel {
 	uint8_t status;       /* latched */
 	uint8_t low;          /* first byte of a 16-bit write */
 	bool latched, status_latched, high_next_read, high_next_write, armed, gate;
-	ns_t start; /* counting since; while the gate is low: ticks counted so far are in held */
-	uint64_t held;
+	ns_t start;     /* counts since then, while the gate is high */
+	uint64_t ticks; /* counted before start */
 };
 
 struct vpit {

@@ -102,6 +102,10 @@ static int misc_init(struct vplatform *p, struct iobus *b)
 	for (unsigned i = 0; i < ARRAY_SIZE(misc); i++) {
 		int err;
 
+		/*
+		 * A guest must not end its VM, or fill its console, through ports that nobody
+		 * gave it.
+		 */
 		if (misc[i].debug && !debug)
 			continue;
 		p->misc[i] = (struct io_range){

@@ -60,6 +60,7 @@ static uint8_t encode_hour(const struct vrtc *r, unsigned hour)
 {
 	if (r->cmos[REG_B] & B_24H)
 		return encode(r, hour);
+	/* 12-hour mode counts 12, 1, ..., 11; bit 7 is PM. */
 	return encode(r, (hour + 11) % 12 + 1) | (hour >= 12 ? 0x80 : 0);
 }
 
@@ -98,6 +99,7 @@ static void set_clock(struct vrtc *r)
 
 	if (!(c[REG_B] & B_24H))
 		d.hour = d.hour % 12 + (c[HOUR] & 0x80 ? 12 : 0);
+	/* Registers are set one by one: a date that cannot be is half a change, and ignored. */
 	if (d.month < 1 || d.month > 12 || d.year < 1970)
 		return;
 	r->offset = (int64_t)(date_to_unix(&d) - time_realtime() / NS_PER_S);
@@ -109,6 +111,7 @@ static ns_t periodic_ns(const struct vrtc *r)
 
 	if (!rate || !(r->cmos[REG_B] & B_PIE))
 		return 0;
+	/* Rates 1 and 2 are those of 8 and 9 (data sheet, table 5). */
 	if (rate <= 2)
 		rate += 7;
 	return (NS_PER_S << (rate - 1)) / 32768;
@@ -117,6 +120,7 @@ static ns_t periodic_ns(const struct vrtc *r)
 static bool alarm_matches(const struct vrtc *r)
 {
 	for (unsigned i = SECOND; i <= HOUR; i += 2) {
+		/* An alarm byte of C0h and above matches any value. */
 		if (r->cmos[i + 1] < DONT_CARE && r->cmos[i + 1] != r->cmos[i])
 			return false;
 	}
@@ -134,6 +138,7 @@ static void raise(struct vrtc *r, uint8_t flags)
 
 static void schedule(struct vrtc *r)
 {
+	/* The next periodic interrupt or the next full second, whichever comes first. */
 	ns_t now = time_now(), next = NS_NEVER, period = periodic_ns(r);
 
 	if (period)
@@ -154,6 +159,7 @@ static void expired(struct timer *t)
 
 	if (periodic_ns(r))
 		raise(r, C_PF);
+	/* Once per second of the host's clock, unless the guest holds the clock with SET. */
 	if (now / NS_PER_S != r->seen / NS_PER_S && !(r->cmos[REG_B] & B_SET)) {
 		r->seen = now;
 		refresh(r);
@@ -172,9 +178,14 @@ static uint8_t read_register(struct vrtc *r)
 	v = r->cmos[r->index];
 	if (r->index == REG_A) {
 		v &= ~A_UIP;
+		/*
+		 * Update in progress for the last 244 us of each second: software reads the
+		 * clock then not.
+		 */
 		if (!(r->cmos[REG_B] & B_SET) && time_realtime() % NS_PER_S > NS_PER_S - UIP_NS)
 			v |= A_UIP;
 	} else if (r->index == REG_C) {
+		/* Reading C acknowledges all causes at once. */
 		r->cmos[REG_C] = 0;
 		virq_set(r->irq, false);
 	}
@@ -190,6 +201,10 @@ static void write_register(struct vrtc *r, uint8_t v)
 		return;
 	if (time)
 		refresh(r);
+	/*
+	 * SET goes off: the registers are the new time. SET comes on: they stand still, and
+	 * update interrupts are off (data sheet, register B).
+	 */
 	if (r->index == REG_B && !(v & B_SET) && (r->cmos[REG_B] & B_SET)) {
 		set_clock(r);
 	} else if (r->index == REG_B && (v & B_SET)) {
@@ -200,6 +215,7 @@ static void write_register(struct vrtc *r, uint8_t v)
 	if (time && !(r->cmos[REG_B] & B_SET))
 		set_clock(r);
 	if (r->index == REG_A || r->index == REG_B) {
+		/* An update that was due before the interrupt was enabled does not count. */
 		r->seen = time_realtime();
 		schedule(r);
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A guest's MC146818 clock with 128 bytes of CMOS memory. lock guards all. Spec: Motorola
- * MC146818A.
+ * A guest's MC146818 clock with 128 bytes of CMOS memory. lock guards all.
+ * Spec: Motorola MC146818A.
  */
 #ifndef VDEV_VRTC_H
 #define VDEV_VRTC_H

@@ -34,8 +34,8 @@ static void transmit(struct vuart *u, uint8_t byte)
 		u->loopback = byte;
 		u->loopback_full = true;
 	} else if (!vconsole_put(&u->console, byte)) {
-		u->held = byte;
-		u->thr_held = true;
+		u->thr = byte;
+		u->thr_full = true;
 		u->thr_interrupt = false;
 		return;
 	}
@@ -48,8 +48,9 @@ static void notify(struct vconsole *c)
 	struct vuart *u = container_of(c, struct vuart, console);
 	uint64_t flags = spin_lock_irq(&u->lock);
 
-	if (u->thr_held && vconsole_put(c, u->held)) {
-		u->thr_held = false;
+	/* A byte was held back by a full console: THR is empty once it is through. */
+	if (u->thr_full && vconsole_put(c, u->thr)) {
+		u->thr_full = false;
 		u->thr_interrupt = true;
 	}
 	update(u);
@@ -60,6 +61,7 @@ static uint8_t receive(struct vuart *u)
 {
 	int byte;
 
+	/* Loopback has one byte and no overrun: the last byte sent is the one received. */
 	if (u->mcr & MCR_LOOP) {
 		u->loopback_full = false;
 		return u->loopback;
@@ -72,6 +74,7 @@ static uint8_t iir(struct vuart *u)
 {
 	uint8_t fifo = u->fcr & FCR_ENABLE ? IIR_FIFO : 0;
 
+	/* Priority: received data before an empty transmitter. */
 	if ((u->ier & IER_RX) && has_data(u))
 		return fifo | IIR_RX;
 	if ((u->ier & IER_THR) && u->thr_interrupt) {
@@ -101,7 +104,7 @@ static uint8_t register_read(struct vuart *u, unsigned reg)
 	case IIR: return iir(u);
 	case LCR: return u->lcr;
 	case MCR: return u->mcr;
-	case LSR: return (has_data(u) ? LSR_DATA : 0) | (u->thr_held ? 0 : LSR_THRE | LSR_IDLE);
+	case LSR: return (has_data(u) ? LSR_DATA : 0) | (u->thr_full ? 0 : LSR_THRE | LSR_IDLE);
 	case MSR: return modem(u);
 	default: return u->scratch;
 	}
@@ -124,7 +127,7 @@ static void register_write(struct vuart *u, unsigned reg, uint8_t v)
 			break;
 		}
 		/* Turning it on with an empty register is an interrupt at once. */
-		if ((v & ~u->ier & IER_THR) && !u->thr_held)
+		if ((v & ~u->ier & IER_THR) && !u->thr_full)
 			u->thr_interrupt = true;
 		u->ier = v & 0xf;
 		break;

@@ -9,10 +9,10 @@
 struct vuart {
 	struct spinlock lock;
 	struct vconsole console;
-	uint8_t ier, lcr, mcr, scratch, fcr, held;
+	uint8_t ier, lcr, mcr, scratch, fcr, thr;
 	uint16_t divisor;
 	bool thr_interrupt; /* THRE is pending as an interrupt */
-	bool thr_held;      /* held waits for room in the console */
+	bool thr_full;      /* the byte in thr waits for room in the console */
 	bool loopback_full;
 	uint8_t loopback;
 	struct virq *irq;

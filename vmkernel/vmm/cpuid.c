@@ -70,6 +70,7 @@ static struct cpuid_entry *add(struct cpuid_table *t, uint32_t leaf, uint32_t su
 	unsigned ext = leaf >> 31, low = leaf & 0x7fffffff;
 
 	*e = (struct cpuid_entry){ leaf, sub, { r.a, r.b, r.c, r.d } };
+	/* Sub-leaves follow each other: the index has the first one. */
 	if (low < ARRAY_SIZE(t->index[0]) && t->index[ext][low] == NONE)
 		t->index[ext][low] = (uint8_t)t->count;
 	t->count++;
@@ -97,12 +98,14 @@ static void adjust(const struct vm *vm, struct cpuid_entry *e)
 	switch (e->leaf) {
 	case 0x0: r[EAX] = LEAF_MAX; break;
 	case 0x1:
+		/* Logical processors in the package; HTT says that the number counts. */
 		r[EBX] |= vm->cpus << 16;
 		r[EDX] |= vm->cpus > 1 ? F(28) : 0;
 		r[ECX] |= F(24) |
 		          (vm->config.flags & VM_NO_X2APIC ? 0 : F(21)); /* TSC deadline, x2APIC */
 		r[ECX] |= vm->config.flags & VM_HIDE_HYPERVISOR ? 0 : F(31);
 		r[ECX] &= loses_flags() ? ~F(13) : PASS;
+		/* Without XSAVE the upper halves of YMM would not be switched. */
 		if (!cpu_features.xsave)
 			r[ECX] &= ~(F(26) | F(28) | F(12) | F(29));
 		break;
@@ -114,6 +117,7 @@ static void adjust(const struct vm *vm, struct cpuid_entry *e)
 		break;
 	case 0xd:
 		if (e->sub == 0) {
+			/* The components that we switch, and the size that holds them all. */
 			r[EAX] &= (uint32_t)cpu_features.xcr0;
 			r[EDX] &= (uint32_t)(cpu_features.xcr0 >> 32);
 			r[ECX] = cpu_features.xsave_size;
@@ -186,6 +190,7 @@ static const struct cpuid_entry *find(const struct cpuid_table *t, uint32_t leaf
 
 		if (e->leaf == leaf && (e->sub == sub || e->sub == (uint32_t)ANY))
 			return e;
+		/* Behind the leaf's last sub-leaf; leaves without index are searched to the end. */
 		if (low < ARRAY_SIZE(t->index[0]) && e->leaf != leaf)
 			break;
 	}
@@ -226,6 +231,7 @@ void cpuid_exit(struct vcpu *v)
 	b = e->reg[EBX];
 	c = e->reg[ECX];
 	d = e->reg[EDX];
+	/* What depends on the vCPU or its state now: APIC id, OSXSAVE, size for XCR0. */
 	if (leaf == 0x1) {
 		b |= v->id << 24;
 		c |= osxsave(v) ? ECX1_OSXSAVE : 0;

@@ -75,6 +75,10 @@ static bool prefixes(struct stream *s, struct emul_insn *i)
 	for (; s->at < s->end; s->at++) {
 		uint8_t b = *s->at;
 
+		/*
+		 * Repeated prefixes: the last of a group counts. LOCK changes nothing, since
+		 * accesses to a device are not atomic among themselves.
+		 */
 		if (b == 0x66)
 			s->operand = s->mode == 2 ? 4 : 2;
 		else if (b == 0x67)
@@ -88,6 +92,7 @@ static bool prefixes(struct stream *s, struct emul_insn *i)
 		else if (b != 0xf0)
 			break;
 	}
+	/* REX counts right in front of the opcode only, and over a 66h. */
 	if (s->mode == 8 && s->at < s->end && (*s->at & 0xf0) == 0x40) {
 		s->rex = *s->at++;
 		if (s->rex & REX_W)
@@ -115,13 +120,16 @@ static bool modrm(struct stream *s, const struct emul_insn *i, unsigned *reg)
 	mod = b >> 6;
 	rm = b & 7;
 	*reg = (b >> 3 & 7) | (s->rex & REX_R ? 8 : 0);
+	/* No memory operand: it cannot have faulted. */
 	if (mod == 3)
 		return false;
+	/* 16-bit forms have no SIB; mod 0 with rm 6 is a displacement alone. */
 	if (i->addr_size == 2)
 		return skip(s, mod == 1 ? 1 : mod == 2 || rm == 6 ? 2 : 0);
 	if (rm == 4) {
 		if (s->at == s->end)
 			return false;
+		/* SIB without base: a displacement of 32 bits takes its place. */
 		if ((*s->at++ & 7) == 5 && mod == 0)
 			return skip(s, 4);
 	} else if (rm == 5 && mod == 0) {
@@ -134,6 +142,7 @@ static bool immediate(struct stream *s, struct emul_insn *i, unsigned size)
 {
 	int32_t v = 0;
 
+	/* Immediates have 32 bits at most, sign-extended to 64. */
 	size = MIN(size, 4u);
 	if ((size_t)(s->end - s->at) < size)
 		return false;
@@ -148,6 +157,7 @@ static void register_operand(const struct stream *s, struct emul_insn *i, unsign
 {
 	i->reg = (uint8_t)reg;
 	i->reg_size = i->size;
+	/* Without REX the byte registers 4 to 7 are AH, CH, DH, BH. */
 	if (i->size == 1 && !s->rex && reg >= 4) {
 		i->high = true;
 		i->reg = reg - 4;
@@ -210,6 +220,7 @@ int emul_decode_fast(struct emul_insn *i, const uint8_t *bytes, unsigned count, 
 
 	memset(i, 0, sizeof(*i));
 	i->seg = VM_DS;
+	/* What is not known here may be known to Zydis: -EINVAL costs time, not correctness. */
 	if (!prefixes(&s, i))
 		return -EINVAL;
 	i->addr_size = (uint8_t)(!s.address_prefix ? mode : mode == 4 ? 2 : 4);
@@ -222,6 +233,7 @@ int emul_decode_fast(struct emul_insn *i, const uint8_t *bytes, unsigned count, 
 	} else if (o->form == F_NONE) {
 		err = -EINVAL;
 	} else if (o->form == F_MOFFS) {
+		/* A0h to A3h: bit 0 is the size, bit 1 the direction, the register AL to RAX. */
 		i->size = (uint8_t)(b & 1 ? s.operand : 1);
 		i->reg_size = i->size;
 		i->to_mem = b & 2;

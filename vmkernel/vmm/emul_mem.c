@@ -48,6 +48,10 @@ static unsigned fetch(struct vcpu *v, const struct vcpu_context *c, uint8_t *byt
 		uint32_t error;
 		gpa_t gpa;
 
+		/*
+		 * A page that is gone meanwhile ends the bytes; the decoder then says whether
+		 * they were enough. AC does not matter to fetches.
+		 */
 		if (gva_translate(v->gmem, c, at, access, false, &gpa, &error) ||
 		    gmem_read(v->gmem, gpa, bytes + done, n))
 			break;
@@ -77,6 +81,7 @@ uint64_t mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
 	if (is_apic(v, gpa)) {
 		unsigned off = gpa & 0xfff;
 
+		/* Registers of 32 bits, 16 bytes apart; the bytes between them read as zero. */
 		return (uint64_t)vlapic_read(&v->apic, off & 0xff0) >> (8 * (off & 3));
 	}
 	return iobus_mmio_read(&v->vm->io, gpa, size);
@@ -86,6 +91,7 @@ void mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value)
 {
 	if (!is_apic(v, gpa))
 		iobus_mmio_write(&v->vm->io, gpa, size, value);
+	/* SDM 3A 11.4.1: writes go to the start of a register. */
 	else if (!(gpa & 0xf))
 		vlapic_write(&v->apic, gpa & 0xff0, (uint32_t)value);
 }
@@ -136,6 +142,10 @@ static bool string_access(struct vcpu *v, const struct vcpu_context *c, gva_t at
 	uint32_t error;
 	gpa_t gpa;
 
+	/*
+	 * Two pages may be of different kinds, and the second may fault: then what the first
+	 * byte has done stays, as on a processor that faults between two iterations.
+	 */
 	if ((at & (PAGE_SIZE - 1)) + size > PAGE_SIZE) {
 		uint64_t whole = write ? *value : 0;
 
@@ -151,11 +161,16 @@ static bool string_access(struct vcpu *v, const struct vcpu_context *c, gva_t at
 		return true;
 	}
 	if (gva_translate(v->gmem, c, at, access, v->rflags & RFLAGS_AC, &gpa, &error)) {
+		/* RIP and RCX are those of this iteration, so the guest's handler returns to it. */
 		v->ops->set_cr2(v, at);
 		vcpu_exception(v, VEC_PF, true, error);
 		return false;
 	}
 	if (write) {
+		/*
+		 * RAM, or else a device: a string instruction may have its two
+		 * operands anywhere.
+		 */
 		if (gmem_write(v->gmem, gpa, value, size))
 			mmio_write(v, gpa, size, *value);
 	} else {
@@ -187,6 +202,7 @@ static void string_run(struct vcpu *v, const struct vcpu_context *c, const struc
 	for (unsigned n = 0; n < STRING_MAX; n++) {
 		uint64_t value = v->gpr[GPR_RAX];
 
+		/* Tested first: a REP with RCX 0 does nothing at all. */
 		if (i->rep && !emul_reg_get(v->gpr, GPR_RCX, false, i->addr_size))
 			break;
 		if (source) {
@@ -234,11 +250,16 @@ static const struct emul_insn *instruction(struct vcpu *v, const struct vcpu_con
 {
 	unsigned access = GVA_FETCH | (c->cpl == 3 ? GVA_USER : 0), mode = mode_of(c), count;
 	gva_t at = linear(c, VM_CS, v->rip);
+	/* A driver polls a handful of addresses: a small direct-mapped table by RIP. */
 	struct emul_known *k = &v->known[(at ^ at >> 3) % ARRAY_SIZE(v->known)];
 	bool whole = mode == 8 && (at & (PAGE_SIZE - 1)) <= PAGE_SIZE - sizeof(k->bytes);
 	uint64_t bytes[2];
 
 	if (likely(whole)) {
+		/*
+		 * The bytes are compared even though the walk is the same: the guest may have
+		 * patched its code (alternatives, static keys).
+		 */
 		const void *code = gva_again(c, at, access, &k->where);
 
 		if (code) {
@@ -247,6 +268,7 @@ static const struct emul_insn *instruction(struct vcpu *v, const struct vcpu_con
 				return &k->insn;
 		}
 	}
+	/* The slot is another instruction's from here on, whatever fails below. */
 	k->where.at = NULL;
 	count = fetch(v, c, (uint8_t *)bytes, sizeof(bytes));
 	if (!decode(&k->insn, (uint8_t *)bytes, MIN(count, (unsigned)INSN_MAX), mode))
@@ -267,6 +289,7 @@ bool emul_mmio(struct vcpu *v, const struct vm_exit *e)
 	const struct emul_insn *i = &told;
 
 	v->ops->context(v, &c);
+	/* With decode assists the bytes are those that the processor executed. */
 	if (!e->mmio.count)
 		i = instruction(v, &c);
 	else if (!decode(&told, e->mmio.insn, e->mmio.count, mode_of(&c)))
@@ -321,6 +344,7 @@ bool emul_mov_cr8(struct vcpu *v)
 
 	if (emul_fetch(v, b, 4) != 4 || (b[0] & 0xf4) != 0x44 || b[1] != 0x0f || b[2] != 0x22)
 		return false;
+	/* REX.B extends the register's number; CR8 itself needs REX.R. */
 	reg = (b[3] & 7) | (b[0] & 1) << 3;
 	vlapic_write(&v->apic, APIC_TPR, (uint32_t)(v->gpr[reg] & 15) << 4);
 	vcpu_skip(v, 4);

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/*
- * The emulator at work on a vCPU: fetching, device memory, string instructions. On the vCPU's
- * world.
- */
+/* The emulator on a vCPU: fetching, device memory, string instructions. On the vCPU's world. */
 #ifndef VMM_EMUL_MEM_H
 #define VMM_EMUL_MEM_H
 #include "vmm/vcpu.h"

@@ -30,6 +30,10 @@ uint64_t emul_reg_get(const uint64_t gpr[16], unsigned reg, bool high, unsigned 
 
 void emul_reg_set(uint64_t gpr[16], unsigned reg, bool high, unsigned size, uint64_t value)
 {
+	/*
+	 * A write of 4 bytes clears the upper half; of 1 or 2 bytes keeps the rest (SDM
+	 * 1, 3.4.1.1).
+	 */
 	uint64_t mask = size == 4 ? ~0ull : mask_of(size) << (high ? 8 : 0);
 
 	value = size == 4 ? value & 0xffffffff : value << (high ? 8 : 0);
@@ -56,8 +60,10 @@ static uint64_t add(uint64_t a, uint64_t b, bool carry, unsigned size, uint64_t 
 	uint64_t m = mask_of(size), r = (a + b + carry) & m, top = BIT(8 * size - 1);
 
 	*f = result_flags(r, size) | ((a ^ b ^ r) & AF);
+	/* Carry out: the sum wrapped, which with carry in includes coming back to a itself. */
 	if (r < (a & m) || (carry && r == (a & m)))
 		*f |= CF;
+	/* Overflow: operands of one sign, a result of the other. */
 	if (~(a ^ b) & (a ^ r) & top)
 		*f |= OF;
 	return r;
@@ -105,6 +111,10 @@ static uint64_t compute(uint8_t op, uint64_t d, uint64_t s, unsigned size, uint6
 	case EMUL_BTS:
 	case EMUL_BTR:
 	case EMUL_BTC:
+		/*
+		 * A bit offset in a register reaches beyond the operand; that has moved the
+		 * address, which the fault has told, so the rest is within it.
+		 */
 		bit = BIT(s & (8 * size - 1));
 		*touched = CF;
 		*f = d & bit ? CF : 0;
@@ -130,6 +140,7 @@ static void vector_move(const struct emul_insn *i, struct emul_operand *m, struc
 		else
 			x->set(x, i->reg, half, m->read(m, 8 * half, 8));
 	}
+	/* MOVQ from memory clears the register's upper half. */
 	if (!i->to_mem && i->size == 8)
 		x->set(x, i->reg, 1, 0);
 }
@@ -171,6 +182,7 @@ static void exchange(const struct emul_insn *i, uint64_t gpr[16], uint64_t *rfla
 	default:
 		acc = emul_reg_get(gpr, 0, false, i->size);
 		sub(acc, old, false, i->size, &f);
+		/* CMPXCHG writes in either case (SDM 2A): the device sees it. */
 		m->write(m, 0, i->size, f & ZF ? reg : old);
 		if (!(f & ZF))
 			emul_reg_set(gpr, 0, false, i->size, old);
@@ -195,6 +207,7 @@ void emul_run(const struct emul_insn *i, uint64_t gpr[16], uint64_t *rflags, str
 	case EMUL_CMPXCHG: exchange(i, gpr, rflags, m); return;
 	default: break;
 	}
+	/* One read and at most one write, in this order: both are visible to the device. */
 	memory = m->read(m, 0, i->size);
 	other = i->has_imm ? i->imm : emul_reg_get(gpr, i->reg, i->high, i->size);
 	if (i->to_mem)

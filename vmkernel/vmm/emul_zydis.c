@@ -103,6 +103,7 @@ int emul_decode_full(struct emul_insn *i, const uint8_t *bytes, unsigned count, 
 	    !ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, &context, bytes, count, &z)))
 		return -EINVAL;
 	op = operation(z.mnemonic);
+	/* VEX and EVEX forms have other operands: refused. */
 	if (op < 0 || z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
 	    z.operand_count_visible > OPERANDS)
 		return -EINVAL;
@@ -115,6 +116,7 @@ int emul_decode_full(struct emul_insn *i, const uint8_t *bytes, unsigned count, 
 	i->addr_size = z.address_width / 8;
 	for (unsigned n = 0; n < z.operand_count_visible && !err; n++)
 		err = operand(i, &o[n], n, &memory);
+	/* Without a memory operand the fault was an implicit one, of the stack for instance. */
 	if (err || !memory || i->size > VECTOR_SIZE || !i->size)
 		return -EINVAL;
 	/* A register alone on the other side of a plain operation has its size. */

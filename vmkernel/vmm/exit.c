@@ -56,6 +56,10 @@ static void cpuid(struct vcpu *v, const struct vm_exit *e)
 
 static void hlt(struct vcpu *v, const struct vm_exit *e)
 {
+	/*
+	 * RIP moves first: the interrupt that ends HLT returns behind it. An interrupt that is
+	 * posted after this test wakes the wait in vcpu_main.
+	 */
 	vcpu_skip(v, e->len);
 	v->halted = !inject_pending(v);
 }
@@ -68,6 +72,7 @@ static void io(struct vcpu *v, const struct vm_exit *e)
 		emul_string_io(v, e);
 		return;
 	}
+	/* The operand is always AL, AX or EAX; the upper half of RAX is cleared by EAX only. */
 	if (e->io.in)
 		emul_reg_set(v->gpr, GPR_RAX, false, e->io.size,
 		             iobus_port_read(b, e->io.port, e->io.size));
@@ -81,6 +86,7 @@ static void msr(struct vcpu *v, const struct vm_exit *e)
 	uint32_t index = (uint32_t)v->gpr[GPR_RCX];
 	uint64_t value = (v->gpr[GPR_RAX] & 0xffffffff) | v->gpr[GPR_RDX] << 32;
 
+	/* RIP stays on the instruction when it faults. */
 	if (e->msr.write ? !msr_write(v, index, value) : !msr_read(v, index, &value)) {
 		stat_inc(gp);
 		vcpu_exception(v, VEC_GP, true, 0);
@@ -95,6 +101,10 @@ static void msr(struct vcpu *v, const struct vm_exit *e)
 
 static void mmio(struct vcpu *v, const struct vm_exit *e)
 {
+	/*
+	 * RAM whose nested entry is missing is mapped, and the instruction runs again; anything
+	 * else is a device's.
+	 */
 	int err = gmem_fault(v->gmem, e->mmio.gpa);
 
 	if (err == -ENOMEM)
@@ -105,6 +115,10 @@ static void mmio(struct vcpu *v, const struct vm_exit *e)
 
 static void hypercall(struct vcpu *v, const struct vm_exit *e)
 {
+	/*
+	 * No hypercall is offered. KVM's answer to an unknown one, so that guests see
+	 * it refused.
+	 */
 	stat_inc(hypercalls);
 	v->gpr[GPR_RAX] = 0 - (uint64_t)KVM_ENOSYS;
 	vcpu_skip(v, e->len);
@@ -130,6 +144,7 @@ static void skip(struct vcpu *v, const struct vm_exit *e)
 static void pause(struct vcpu *v, const struct vm_exit *e)
 {
 	vcpu_skip(v, e->len);
+	/* A spin lock's holder may be the vCPU that waits for this CPU. */
 	world_yield();
 }
 

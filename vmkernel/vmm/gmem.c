@@ -69,6 +69,7 @@ void *gmem_ptr(struct gmem *g, gpa_t gpa, size_t len)
 	if (unlikely(!index_of(g, gpa, &index) || len > LARGE_SIZE - off))
 		return NULL;
 	c = &g->chunk[index];
+	/* Small frames are contiguous within a page only. */
 	if (unlikely(c->pa == PA_NONE) && (gpa & (PAGE_SIZE - 1)) + len > PAGE_SIZE)
 		return NULL;
 	return pa_to_va(page_at(c, off));
@@ -123,6 +124,10 @@ int gmem_pin(struct gmem *g, gpa_t gpa, size_t len, struct sg *sg, unsigned max)
 {
 	unsigned count = 0;
 
+	/*
+	 * Pinned before the addresses are looked up: gmem_unmap, which clears first and then
+	 * looks at pins, sees the pin or has cleared before the look-up.
+	 */
 	__atomic_fetch_add(&g->pins, 1, __ATOMIC_SEQ_CST);
 	for (size_t n; len; gpa += n, len -= n) {
 		void *va;
@@ -175,6 +180,7 @@ static int npt_map(struct gmem *g, gpa_t gpa, pa_t pa, unsigned level)
 			table = table_new(g, &next);
 			if (!table)
 				return -ENOMEM;
+			/* Visible to the processor's walk at once: the new table is empty. */
 			WRITE_ONCE(*entry, next | g->format->table);
 		} else if (l < NPT_LEVELS - 1 && (*entry & g->format->large)) {
 			return 0;
@@ -184,6 +190,7 @@ static int npt_map(struct gmem *g, gpa_t gpa, pa_t pa, unsigned level)
 	}
 	entry = &table[slot_of(gpa, level)];
 	if (!(*entry & NPT_PRESENT))
+		/* Not present before, so no TLB holds it: nothing to flush. */
 		WRITE_ONCE(*entry, pa | g->format->leaf | (level ? g->format->large : 0));
 	return 0;
 }
@@ -197,6 +204,10 @@ int gmem_fault(struct gmem *g, gpa_t gpa)
 	if (!index_of(g, gpa, &index))
 		return -ENOENT;
 	c = &g->chunk[index];
+	/*
+	 * The largest page that both the frames and the address allow. The chunk table knows: a
+	 * 1 GiB frame fills an aligned GiB, a large one an aligned 2 MiB.
+	 */
 	mutex_lock(&g->lock);
 	if (c->huge && g->format->huge)
 		err = npt_map(g, ALIGN_DOWN(gpa, HUGE_SIZE), ALIGN_DOWN(c->pa, HUGE_SIZE), 2);
@@ -241,6 +252,7 @@ static void npt_clear(struct gmem *g, gpa_t gpa)
 		}
 		table = pa_to_va(*entry & NPT_ADDR);
 	}
+	/* Eight bytes at a time: the processor sees each entry whole. */
 	for (unsigned i = 0; i < 512; i++)
 		WRITE_ONCE(table[i], 0);
 }
@@ -250,6 +262,10 @@ static bool acknowledged(struct gmem *g, uint64_t generation)
 	struct gmem_cpu *c;
 
 	list_for_each(c, &g->cpus, link) {
+		/*
+		 * A vCPU outside of the guest reads the generation before it enters; one inside
+		 * has acknowledged when it has seen this one.
+		 */
 		if (__atomic_load_n(&c->in_guest, __ATOMIC_SEQ_CST) &&
 		    __atomic_load_n(&c->seen, __ATOMIC_SEQ_CST) < generation)
 			return false;
@@ -257,12 +273,22 @@ static bool acknowledged(struct gmem *g, uint64_t generation)
 	return true;
 }
 
+/*
+ * Memory is reserved at power-on so far, so only tests/unit/test_gmem.py calls this: its model of
+ * vCPUs' TLBs proves the protocol of gmem_enter and gmem_leave, which every entry already follows.
+ * Reclaim, ballooning and migration build on it.
+ */
 void gmem_unmap(struct gmem *g, gpa_t gpa, uint64_t len)
 {
 	struct gmem_cpu *c;
 	uint64_t generation;
 
 	mutex_lock(&g->lock);
+	/*
+	 * 1. No walk finds the range any more. 2. The generation tells vCPUs to drop what their
+	 * TLBs hold. 3. Those in the guest are made to leave. 4. The range is unused when each
+	 * of them has entered anew and no pin is left.
+	 */
 	for (gpa_t at = gpa; at < gpa + len; at += LARGE_SIZE)
 		npt_clear(g, at);
 	generation = __atomic_add_fetch(&g->generation, 1, __ATOMIC_SEQ_CST);
@@ -292,10 +318,15 @@ bool gmem_enter(struct gmem *g, struct gmem_cpu *c)
 
 	/* in_guest first: an unmapper that misses it raised the generation before we read it. */
 	__atomic_store_n(&c->in_guest, 1, __ATOMIC_SEQ_CST);
+	/* Sequentially consistent, like gmem_unmap's raise and its look at in_guest. */
 	generation = __atomic_load_n(&g->generation, __ATOMIC_SEQ_CST);
 	stale = c->seen != generation;
 	if (unlikely(stale)) {
 		__atomic_store_n(&c->seen, generation, __ATOMIC_SEQ_CST);
+		/*
+		 * The caller flushes before it enters, with interrupts off: nothing can use the
+		 * old translations between this and the flush.
+		 */
 		wake(g);
 	}
 	return stale;
@@ -303,8 +334,11 @@ bool gmem_enter(struct gmem *g, struct gmem_cpu *c)
 
 void gmem_leave(struct gmem *g, struct gmem_cpu *c)
 {
-	store_release(&c->in_guest, 0);
-	barrier();
+	/*
+	 * Not just a release: in_guest must be visible before waiting is read. Otherwise this vCPU
+	 * could miss an unmapper that still saw it in the guest, and nobody would wake that.
+	 */
+	__atomic_store_n(&c->in_guest, 0, __ATOMIC_SEQ_CST);
 	wake(g);
 }
 
@@ -344,6 +378,7 @@ static int chunk_fill(struct gmem *g, uint64_t *index)
 	bool aligned = (i < low ? i : i - low) % per_huge == 0;
 	pa_t pa;
 
+	/* A GiB must lie at a GiB of guest addresses, and not across the hole below 4 GiB. */
 	if (aligned && left >= per_huge && g->format->huge) {
 		pa = page_alloc(ORDER_1G, FRAME_GUEST, ALLOC_ZERO);
 		if (pa != PA_NONE) {
@@ -368,6 +403,7 @@ static pa_t object_page(struct memobj *o, uint64_t index, bool write)
 	struct gmem *g = o->priv;
 	pa_t pa = page_at(&g->chunk[index / CHUNK_PAGES], index << PAGE_SHIFT);
 
+	/* The mapping's pin: the frame is not freed while a userworld maps it (vmk/memobj.h). */
 	frame_pin(pa);
 	return pa;
 }
@@ -401,6 +437,7 @@ int gmem_create(uint64_t bytes, const struct npt_format *format, struct gmem **o
 	g->low = MIN(bytes, (uint64_t)GMEM_LOW_MAX);
 	g->high = bytes - g->low;
 	memobj_init(&g->object, &object_ops, bytes >> PAGE_SHIFT);
+	/* A child of hostd must not hold a VM's memory. */
 	g->object.no_fork = true;
 	g->object.priv = g;
 	g->object_live = 1;
@@ -425,6 +462,7 @@ void gmem_destroy(struct gmem *g)
 {
 	memobj_revoke(&g->object);
 	memobj_put(&g->object);
+	/* Mappings of userworlds and DMA of devices may outlive the VM by a moment. */
 	__atomic_store_n(&g->waiting, 1, __ATOMIC_SEQ_CST);
 	wait_event(&g->waitq,
 	           !load_acquire(&g->object_live) && !__atomic_load_n(&g->pins, __ATOMIC_SEQ_CST));

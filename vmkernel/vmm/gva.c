@@ -33,6 +33,10 @@ static bool allowed(const struct vcpu_context *c, uint64_t rights, unsigned acce
 {
 	bool user_page = rights & PTE_U, nx = (rights & PTE_NX) && (c->efer & EFER_NXE);
 
+	/*
+	 * AMD APM 2, 5.6 and table 5-5: writes of the kernel obey W only under CR0.WP; SMEP and
+	 * SMAP keep it off user pages; NX counts only when EFER.NXE is on.
+	 */
 	if (access & GVA_USER) {
 		if (!user_page || ((access & GVA_WRITE) && !(rights & PTE_W)))
 			return false;
@@ -57,6 +61,7 @@ static gpa_t leaf_address(const struct walk *w, uint64_t e, unsigned shift, gva_
 {
 	gpa_t base = e & PTE_ADDR & ~(BIT(shift) - 1);
 
+	/* PSE-36: 4 MiB pages above 4 GiB without PAE. */
 	if (w->entry_size == 4 && shift == 22)
 		base = (e & 0xffc00000) | (e & BITS(20, 13)) << 19;
 	return base | (gva & (BIT(shift) - 1));
@@ -88,16 +93,25 @@ static int walk(struct gmem *g, const struct vcpu_context *c, gva_t gva, unsigne
 		                   (level == 2 && w.levels == 4);
 		uint64_t index = (gva >> shift) &
 		                 (BIT(pae_root && level == 2 ? 2 : w.index_bits) - 1);
+		/*
+		 * A table that is not in RAM: the processor would read a device or all ones. Not
+		 * present is as good an answer.
+		 */
 		void *p = gmem_ptr(g, table + index * w.entry_size, w.entry_size);
 
 		if (!p)
 			return -EFAULT;
+		/*
+		 * Once: another vCPU may change it at any time, and what is checked is what
+		 * is used.
+		 */
 		e = entry_read(p, w.entry_size);
 		if (!(e & PTE_P))
 			return -EFAULT;
 		if (!(pae_root && level == 2)) /* those four have no rights */
 			rights = (rights & e & (PTE_W | PTE_U)) | ((rights | e) & PTE_NX);
 		if (can_be_leaf && (level == 0 || (e & PTE_PS))) {
+			/* Rights are decided by the whole walk, so only at its end. */
 			*error |= PF_PRESENT;
 			if (!allowed(c, rights, access, ac))
 				return -EFAULT;
@@ -147,6 +161,10 @@ const void *gva_again(const struct vcpu_context *c, gva_t gva, unsigned access,
 	if (!k->at || k->page != gva >> PAGE_SHIFT || k->cr3 != c->cr3 || k->cr0 != c->cr0 ||
 	    k->cr4 != c->cr4 || k->efer != c->efer || k->access != access)
 		return NULL;
+	/*
+	 * Any entry that the guest changed since makes the walk anew; A and D bits count as set,
+	 * as the walk has left them.
+	 */
 	for (unsigned level = ARRAY_SIZE(k->entry); level-- > 0 && k->entry[level];)
 		if (READ_ONCE(*k->entry[level]) != k->value[level])
 			return NULL;

@@ -13,6 +13,7 @@ STAT(windows, "vm.inject.windows", "entries with an interrupt that the guest cou
 
 static bool extint(const struct vcpu *v)
 {
+	/* The PIC's output is wired to the first processor only, through LINT0. */
 	return v->id == 0 && READ_ONCE(v->vm->pic.output) && vlapic_takes_extint(&v->apic);
 }
 
@@ -23,6 +24,7 @@ static bool nmi_deliverable(const struct vcpu *v)
 
 bool inject_pending(struct vcpu *v)
 {
+	/* An NMI that is masked does not count: the IRET window ends the mask, not a wake-up. */
 	if (v->event.valid || nmi_deliverable(v))
 		return true;
 	if (!(v->rflags & RFLAGS_IF))
@@ -30,17 +32,19 @@ bool inject_pending(struct vcpu *v)
 	return (vlapic_any(&v->apic) && vlapic_pending(&v->apic) >= 0) || extint(v);
 }
 
-/* One interrupt into the guest, or the wish for a window when it is busy. */
+/* At most one interrupt into the guest. True: one still waits, the back end is to open a window. */
 static bool inject_interrupt(struct vcpu *v, bool busy)
 {
 	int vector = vlapic_any(&v->apic) ? vlapic_pending(&v->apic) : -1;
 
 	if (vector < 0 && !extint(v))
 		return false;
+	/* It stays in the IRR; the window's exit brings us here again. */
 	if (busy || v->int_shadow || !(v->rflags & RFLAGS_IF)) {
 		stat_inc(windows);
 		return true;
 	}
+	/* From here on the vector is in service: svm_run queues it again if it is not delivered. */
 	if (vector >= 0)
 		vlapic_accept(&v->apic, (uint8_t)vector);
 	else
@@ -60,6 +64,10 @@ void inject_events(struct vcpu *v)
 
 		v->ops->inject(v, e->type, e->vector, e->has_error, e->error);
 		v->event.valid = false;
+		/*
+		 * An NMI waits behind a shadow too. Nothing asks for an exit then: it goes in
+		 * after the next one, which the host's timer brings at the latest.
+		 */
 	} else if (unlikely(nmi_deliverable(v)) && !v->int_shadow) {
 		busy = true;
 		__atomic_store_n(&v->nmi, 0, __ATOMIC_RELAXED);
@@ -67,5 +75,6 @@ void inject_events(struct vcpu *v)
 		v->ops->inject(v, HVM_NMI, VEC_NMI, false, 0);
 	}
 	irq = inject_interrupt(v, busy);
+	/* While NMIs are masked, IRET exits to end that. */
 	v->ops->window(v, irq, v->nmi_masked);
 }

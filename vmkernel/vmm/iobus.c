@@ -34,6 +34,7 @@ int iobus_add_ports(struct iobus *b, struct io_range *r)
 	if (!r->len || r->base >= IOBUS_PORTS || r->len > IOBUS_PORTS - r->base)
 		return -EINVAL;
 	spin_lock(&b->lock);
+	/* Overlaps are refused as a whole: nothing is entered before all is checked. */
 	for (uint64_t p = r->base; p < r->base + r->len; p++) {
 		if (b->port_map[p]) {
 			err = -EBUSY;
@@ -46,6 +47,7 @@ int iobus_add_ports(struct iobus *b, struct io_range *r)
 		goto out;
 	r->slot = slot;
 	r->mapped = true;
+	/* The pointer before the map: a reader that finds the number finds the range. */
 	store_release(&b->port[slot], r);
 	memset(b->port_map + r->base, (int)slot, r->len);
 	err = 0;
@@ -130,14 +132,15 @@ static bool inside(const struct io_range *r, uint64_t at, unsigned size)
 	return r && at >= r->base && at - r->base < r->len && size <= r->len - (at - r->base);
 }
 
-struct io_range *iobus_find_port(struct iobus *b, uint16_t port, unsigned size)
+/* The device that claims all of the access, or NULL. */
+static struct io_range *find_port(struct iobus *b, uint16_t port, unsigned size)
 {
 	struct io_range *r = READ_ONCE(b->port[READ_ONCE(b->port_map[port])]);
 
 	return inside(r, port, size) ? r : NULL;
 }
 
-struct io_range *iobus_find_mmio(struct iobus *b, gpa_t gpa, unsigned size)
+static struct io_range *find_mmio(struct iobus *b, gpa_t gpa, unsigned size)
 {
 	for (;;) {
 		uint32_t version = load_acquire(&b->version);
@@ -162,7 +165,7 @@ static uint64_t ones(unsigned size)
 
 uint32_t iobus_port_read(struct iobus *b, uint16_t port, unsigned size)
 {
-	struct io_range *r = iobus_find_port(b, port, size);
+	struct io_range *r = find_port(b, port, size);
 
 	if (likely(r))
 		return (uint32_t)(r->ops->read(r, port - r->base, size) & ones(size));
@@ -172,7 +175,7 @@ uint32_t iobus_port_read(struct iobus *b, uint16_t port, unsigned size)
 
 void iobus_port_write(struct iobus *b, uint16_t port, unsigned size, uint32_t value)
 {
-	struct io_range *r = iobus_find_port(b, port, size);
+	struct io_range *r = find_port(b, port, size);
 
 	if (likely(r))
 		r->ops->write(r, port - r->base, size, value & ones(size));
@@ -182,7 +185,7 @@ void iobus_port_write(struct iobus *b, uint16_t port, unsigned size, uint32_t va
 
 uint64_t iobus_mmio_read(struct iobus *b, gpa_t gpa, unsigned size)
 {
-	struct io_range *r = iobus_find_mmio(b, gpa, size);
+	struct io_range *r = find_mmio(b, gpa, size);
 
 	if (likely(r))
 		return r->ops->read(r, gpa - r->base, size) & ones(size);
@@ -192,7 +195,7 @@ uint64_t iobus_mmio_read(struct iobus *b, gpa_t gpa, unsigned size)
 
 void iobus_mmio_write(struct iobus *b, gpa_t gpa, unsigned size, uint64_t value)
 {
-	struct io_range *r = iobus_find_mmio(b, gpa, size);
+	struct io_range *r = find_mmio(b, gpa, size);
 
 	if (likely(r))
 		r->ops->write(r, gpa - r->base, size, value & ones(size));

@@ -58,6 +58,7 @@ static bool base_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 
 static bool base_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
+	/* What CPUID does not offer must not work either. */
 	if ((value & APIC_BASE_X2APIC) && (v->vm->config.flags & VM_NO_X2APIC))
 		return false;
 	return vlapic_set_base(&v->apic, value);

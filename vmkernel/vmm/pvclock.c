@@ -41,6 +41,7 @@ static void publish(struct vcpu *v)
 
 	if (!t)
 		return;
+	/* Both clocks are read together; the guest computes from the difference to its TSC. */
 	p->updated = time_now();
 	n.tsc_timestamp = vm_guest_tsc(v->vm);
 	n.system_time = p->updated - v->vm->started;
@@ -65,6 +66,10 @@ void pvclock_system_time(struct vcpu *v, uint64_t value)
 
 void pvclock_refresh(struct vcpu *v)
 {
+	/*
+	 * The host's frequency is fixed, but rounding of the multiplier drifts: a fresh pair
+	 * once a second keeps the guest's clock within microseconds.
+	 */
 	if ((v->pvclock.system_time & 1) && time_now() - v->pvclock.updated >= REFRESH_NS)
 		publish(v);
 }
@@ -76,6 +81,7 @@ void pvclock_wall_clock(struct vcpu *v, uint64_t gpa)
 
 	if (!w)
 		return;
+	/* The guest adds its system time, which counts from the VM's start. */
 	at_start = time_realtime() - (time_now() - v->vm->started);
 	WRITE_ONCE(w->version, 1);
 	barrier();

@@ -47,6 +47,7 @@ static void msrpm_pass(uint8_t *map, uint32_t msr)
 	uint32_t bank = msr < MSRPM_MSRS ? 0 : msr >> 16 == 0xc000 ? 1 : 2;
 	uint32_t bit = (msr & (MSRPM_MSRS - 1)) * 2;
 
+	/* The map starts with all accesses intercepted; two clear bits pass both. */
 	map[bank * MSRPM_BANK + bit / 8] &= (uint8_t) ~(3u << (bit % 8));
 }
 
@@ -54,6 +55,10 @@ static int maps_create(void)
 {
 	if (iopm)
 		return 0;
+	/*
+	 * Both maps are the same for all guests: every port exits, and of the MSRs those
+	 * not above.
+	 */
 	iopm = page_alloc(IOPM_ORDER, FRAME_KERNEL, 0);
 	msrpm = page_alloc(MSRPM_ORDER, FRAME_KERNEL, 0);
 	if (iopm == PA_NONE || msrpm == PA_NONE)
@@ -75,6 +80,7 @@ static bool present(void)
 	return (cpuid(LEAF_SVM, 0).d & SVM_FEATURE_NP) && !(rdmsr(MSR_VM_CR) & VM_CR_SVMDIS);
 }
 
+/* The host's state that VMRUN does not save is saved once, by VMSAVE: it does not change. */
 static int svm_enable_cpu(void)
 {
 	struct percpu *p = this_cpu();
@@ -85,12 +91,14 @@ static int svm_enable_cpu(void)
 		return -ENODEV;
 	id = cpuid(LEAF_SVM, 0);
 	svm_features = id.d;
+	/* The nested tables are walked like the host's own: what it may use, they may use. */
 	npt_format.huge = cpu_features.huge_pages;
 	c->host = page_alloc(ORDER_4K, FRAME_KERNEL, ALLOC_ZERO);
 	c->hsave = page_alloc(ORDER_4K, FRAME_KERNEL, ALLOC_ZERO);
 	if (c->host == PA_NONE || c->hsave == PA_NONE)
 		return -ENODEV;
 	asid_pool_init(&c->asids, id.b);
+	/* 15.4: SVME first, without it the instructions and VM_HSAVE_PA are not there. */
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, c->hsave);
 	__asm__ volatile("vmsave %0" ::"a"(c->host) : "memory");
@@ -107,6 +115,11 @@ static const struct npt_format *svm_format(void)
 
 static void vmcb_init(const struct vcpu *v, struct vmcb *c)
 {
+	/*
+	 * #DB and #AC are intercepted although the guest gets them: a guest can nest them for
+	 * ever in their own delivery, which no interrupt of the host's would end (CVE-2015-5307,
+	 * CVE-2015-8104). #MC is the host's.
+	 */
 	c->intercept_exception = BIT(VEC_DB) | BIT(VEC_AC) | BIT(VEC_MC);
 	c->intercept3 = SVM_I3_INTR | SVM_I3_NMI | SVM_I3_RDPMC | SVM_I3_CPUID | SVM_I3_INVD |
 	                SVM_I3_HLT | SVM_I3_INVLPGA | SVM_I3_IOIO | SVM_I3_MSR | SVM_I3_SHUTDOWN;
@@ -121,10 +134,15 @@ static void vmcb_init(const struct vcpu *v, struct vmcb *c)
 	c->iopm_pa = iopm;
 	c->msrpm_pa = msrpm;
 	c->tsc_offset = v->vm->tsc_offset;
+	/*
+	 * V_INTR_MASKING: the host's RFLAGS.IF decides about physical interrupts, the guest's
+	 * about virtual ones. V_IGN_TPR: the priority was decided against the TPR in vlapic.c.
+	 */
 	c->int_control = SVM_V_INTR_MASKING | SVM_V_INTR_PRIO | SVM_V_IGN_TPR;
 	c->np_enable = SVM_NP_ENABLE;
 	c->n_cr3 = gmem_root(v->gmem);
 	c->g_pat = PAT_DEFAULT;
+	/* VMRUN demands SVME in the guest's EFER too (15.5.1); the guest never sees it. */
 	c->efer = EFER_SVME;
 	c->dr6 = 0xffff0ff0;
 	c->dr7 = 0x400;
@@ -142,6 +160,7 @@ static int svm_vcpu_create(struct vcpu *v)
 		return -ENOMEM;
 	}
 	s->vmcb = pa_to_va(s->vmcb_pa);
+	/* No CPU's number: the first run loads all of the VMCB. */
 	s->cpu = CPUS_MAX;
 	v->hvm = s;
 	vmcb_init(v, s->vmcb);
@@ -169,6 +188,7 @@ static void svm_set_state(struct vcpu *v, const struct vm_vcpu_state *s)
 	c->cr4 = s->cr4;
 	c->efer = (s->efer & EFER_GUEST) | EFER_SVME;
 	memcpy(c->seg, s->seg, sizeof(c->seg));
+	/* CPL is SS.DPL, which the attributes hold in bits 6-5. */
 	c->cpl = (s->seg[VM_SS].attributes >> 5) & 3;
 	svm->clean = 0;
 }
@@ -195,6 +215,7 @@ static int efer_write(struct svm *s, uint64_t value)
 {
 	struct vmcb *c = s->vmcb;
 
+	/* LME may change with paging off only. LMA is the processor's: it follows CR0.PG. */
 	if ((value & ~EFER_GUEST) || ((value ^ c->efer) & EFER_LME && c->cr0 & CR0_PG))
 		return -EINVAL;
 	c->efer = (value & ~EFER_LMA) | (c->efer & EFER_LMA) | EFER_SVME;
@@ -230,6 +251,10 @@ static int svm_msr(struct vcpu *v, uint32_t index, bool write, uint64_t *value)
 		}
 		if (!pat_valid(*value))
 			return -EINVAL;
+		/*
+		 * With nested paging the guest's PAT is G_PAT, cached with the NP
+		 * group (15.25.2).
+		 */
 		c->g_pat = *value;
 		svm_dirty(s, SVM_CLEAN_NP);
 		return 0;

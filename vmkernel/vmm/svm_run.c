@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * One run of a guest under SVM: registers into the VMCB, entry, and what came back as a neutral
- * exit.
+ * exit. On the vCPU's world, interrupts off.
+ *
+ * V_IRQ has two uses, one at a time. With the VINTR intercept it is a window: the guest exits as
+ * soon as it could take an interrupt (window_irq). Without the intercept it is an interrupt that
+ * the processor itself delivers at the first instruction boundary where the guest may take one
+ * (irq). EVENTINJ is used for exceptions and NMIs, and for the interrupt when both uses are needed.
  * Spec: AMD APM 2, 15.5 to 15.21, appendix C (exit codes).
  */
 #include "vmm/svm.h"
@@ -54,8 +59,9 @@ static void inject_event(struct vmcb *c, unsigned type, uint8_t vector, bool has
 }
 
 /*
- * An interrupt is a virtual one that is not intercepted (15.21.4): the guest takes it first of all.
- * As an injected event some emulators deliver it twice.
+ * An interrupt goes in as V_IRQ without the VINTR intercept (15.21.4). The caller has checked that
+ * the guest can take it, so it is delivered before the guest's first instruction. EVENTINJ would
+ * serve as well, but some emulators deliver an injected interrupt twice (README.md).
  */
 void svm_inject(struct vcpu *v, enum hvm_event_type type, uint8_t vector, bool has_error,
                 uint32_t error)
@@ -74,31 +80,39 @@ void svm_inject(struct vcpu *v, enum hvm_event_type type, uint8_t vector, bool h
 }
 
 /*
- * A virtual interrupt that is intercepted tells when the guest could take one. While it waits, MOV
- * to CR8 is intercepted as well: some emulators cannot change the priority under a pending
- * interrupt.
+ * Asks for an exit as soon as the guest can take an interrupt (V_IRQ with the VINTR intercept) or
+ * an NMI (at its IRET). While V_IRQ waits, MOV to CR8 is intercepted as well: some emulators cannot
+ * change the priority under a pending interrupt.
  */
 void svm_window(struct vcpu *v, bool irq, bool nmi)
 {
 	struct svm *s = svm_of(v);
 	struct vmcb *c = s->vmcb;
 
-	/* One of the local APIC's and one of the PIC's: V_IRQ cannot be both. */
+	/*
+	 * An interrupt is on its way and another one waits behind it, for instance one of the local
+	 * APIC's and one of the PIC's. V_IRQ becomes the window, so the first one moves to
+	 * EVENTINJ.
+	 */
 	if (unlikely(irq && s->irq)) {
 		s->irq = false;
 		inject_event(c, SVM_EVENT_INTR, (uint8_t)GET(SVM_V_INTR_VECTOR, c->int_control),
 		             false, 0);
 	}
+	/* Most entries change nothing: the VMCB and its clean bits stay as they are. */
 	if (likely(irq == s->window_irq && nmi == s->window_nmi))
 		return;
 	s->window_irq = irq;
 	s->window_nmi = nmi;
 	c->intercept3 &= ~(SVM_I3_VINTR | SVM_I3_IRET);
-	c->intercept_cr &= ~BIT(16 + 8);
+	c->intercept_cr &= ~SVM_CR8_WRITE;
 	if (irq) {
 		c->int_control |= SVM_V_IRQ;
 		c->intercept3 |= SVM_I3_VINTR;
-		c->intercept_cr |= BIT(16 + 8);
+		c->intercept_cr |= SVM_CR8_WRITE;
+		/*
+		 * Without a window V_IRQ goes, unless it is an interrupt that is to be delivered.
+		 */
 	} else if (!s->irq) {
 		c->int_control &= ~SVM_V_IRQ;
 	}
@@ -115,12 +129,14 @@ static void load_asid(struct vcpu *v, struct svm *s, struct svm_cpu *cpu)
 
 	v->tlb_stale = false;
 	c->tlb_control = flush ? SVM_TLB_FLUSH_ALL : SVM_TLB_KEEP;
+	/* Another CPU has none of this VMCB cached: it must load all of it (15.15.2). */
 	if (s->cpu != id) {
 		s->cpu = id;
 		s->clean = 0;
 	}
 	if (flush)
 		stat_inc(asid_flushes);
+	/* TLB_CONTROL is read at every VMRUN; only the ASID itself is covered by a clean bit. */
 	if (s->asid.value != old || flush) {
 		c->asid = s->asid.value;
 		svm_dirty(s, SVM_CLEAN_ASID);
@@ -129,13 +145,15 @@ static void load_asid(struct vcpu *v, struct svm *s, struct svm_cpu *cpu)
 }
 
 /*
- * An event whose delivery the exit interrupted comes again, but for instructions that raise it
- * again.
+ * The exit came in the middle of delivering an event (EXITINTINFO is valid, 15.7.2): it is queued
+ * for the next entry. Not so INT n, INT3 and INTO: RIP still points at the instruction, which will
+ * raise its event again.
  */
 static void keep_event(struct vcpu *v, uint64_t info)
 {
 	unsigned type = GET(SVM_EVENT_TYPE, info), vector = GET(SVM_EVENT_VECTOR, info);
 
+	/* The types and fields of EXITINTINFO are those of EVENTINJ. */
 	if (type == SVM_EVENT_SOFT ||
 	    (type == SVM_EVENT_EXCEPTION && (vector == VEC_BP || vector == VEC_OF)))
 		return;
@@ -151,13 +169,15 @@ static void keep_event(struct vcpu *v, uint64_t info)
 }
 
 /*
- * The interrupt of svm_inject comes again when the exit was before its delivery, or in it on some
- * emulators.
+ * What became of the interrupt of svm_inject. Delivery clears V_IRQ; if it is still set, the exit
+ * came first and the interrupt is queued again. Some emulators leave it set when the exit comes in
+ * the middle of the delivery, which has changed no state of the guest's by then.
  */
 static void keep_irq(struct vcpu *v, struct svm *s)
 {
 	struct vmcb *c = s->vmcb;
 
+	/* V_IRQ is ours to use for a window again. */
 	s->irq = false;
 	if (!(c->int_control & SVM_V_IRQ))
 		return;
@@ -176,7 +196,8 @@ static void exception_exit(const struct vmcb *c, unsigned vector, struct vm_exit
 	e->exception.vector = (uint8_t)vector;
 	e->exception.has_error = vector == VEC_AC;
 	e->exception.error = (uint32_t)c->exit_info1;
-	if (vector == VEC_MC) { /* it is the host's: raised again there */
+	if (vector == VEC_MC) {
+		/* The machine's own error: the host's handler takes it as if it had come there. */
 		__asm__ volatile("int %0" ::"i"(VEC_MC));
 		e->kind = EXIT_NONE;
 	}
@@ -189,9 +210,13 @@ static void special_exit(struct vcpu *v, const struct vmcb *c, struct vm_exit *e
 	switch (c->exit_code) {
 	case SVM_EXIT_IOIO:
 		e->kind = EXIT_IO;
+		/*
+		 * EXITINFO2 is the address of the next instruction, on every processor (15.10.2).
+		 */
 		e->len = (uint8_t)(c->exit_info2 - v->rip);
 		e->io.port = (uint16_t)GET(SVM_IO_PORT, info);
 		e->io.size = (uint8_t)GET(SVM_IO_SIZE, info);
+		/* The field has 1, 2, 4 for 16, 32, 64 bits. */
 		e->io.addr_size = (uint8_t)(GET(SVM_IO_ADDR, info) * 2);
 		e->io.in = info & SVM_IO_IN;
 		e->io.string = info & SVM_IO_STR;
@@ -201,7 +226,11 @@ static void special_exit(struct vcpu *v, const struct vmcb *c, struct vm_exit *e
 		e->kind = EXIT_MSR;
 		e->msr.write = info & 1;
 		break;
-	case SVM_EXIT_IRET: /* the NMI handler ends; its IRET runs before the next NMI */
+	case SVM_EXIT_IRET:
+		/*
+		 * The guest's NMI handler ends. The exit is before the IRET; an NMI that waits
+		 * is injected in front of it and returns to it, which nests one level deep.
+		 */
 		e->kind = EXIT_NONE;
 		v->nmi_masked = false;
 		break;
@@ -217,9 +246,11 @@ static void neutral_exit(struct vcpu *v, struct svm *s, struct vm_exit *e)
 	if (code == SVM_EXIT_NPF) {
 		e->kind = EXIT_MMIO;
 		e->len = 0;
+		/* EXITINFO1 is a page fault's error code, EXITINFO2 the address (15.25.6). */
 		e->mmio.gpa = c->exit_info2;
 		e->mmio.write = c->exit_info1 & BIT(1);
 		e->mmio.fetch = c->exit_info1 & BIT(4);
+		/* With decode assists the processor leaves the bytes that it fetched (15.8.4). */
 		e->mmio.count = svm_features & SVM_FEATURE_DECODE ? c->fetched & 15 : 0;
 		e->mmio.insn = c->instruction;
 		return;
@@ -231,6 +262,7 @@ static void neutral_exit(struct vcpu *v, struct svm *s, struct vm_exit *e)
 	}
 	e->kind = simple[code].kind;
 	e->len = simple[code].len;
+	/* nRIP counts prefixes, which the table does not; 0 where there is no next instruction. */
 	if ((svm_features & SVM_FEATURE_NRIPS) && c->next_rip > v->rip)
 		e->len = (uint8_t)(c->next_rip - v->rip);
 	if (e->kind == KIND_SPECIAL)
@@ -246,26 +278,30 @@ void svm_run(struct vcpu *v, struct vm_exit *e)
 	struct svm_cpu *cpu = percpu_read(vmm);
 	uint8_t tpr = (uint8_t)(v->apic.tpr >> 4);
 
+	/* VMRUN switches RAX and RSP through the VMCB; svm_enter loads the rest from gpr[]. */
 	c->rax = v->gpr[GPR_RAX];
 	c->rsp = v->gpr[GPR_RSP];
 	c->rip = v->rip;
 	c->rflags = v->rflags;
 	c->int_shadow = v->int_shadow;
+	/* MOV to CR8 changes V_TPR without an exit, so it goes in and comes back with every run. */
 	if (unlikely((c->int_control & SVM_V_TPR) != tpr)) {
 		c->int_control = SET(SVM_V_TPR, c->int_control, tpr);
 		svm_dirty(s, SVM_CLEAN_TPR);
 	}
+	/* After gmem_enter: v->tlb_stale tells whether a mapping went away since the last run. */
 	load_asid(v, s, cpu);
 	c->clean = svm_features & SVM_FEATURE_CLEAN ? s->clean : 0;
 
 	svm_enter(v->gpr, s->vmcb_pa, cpu->host);
 
 	/*
-	 * It came in guest mode, where an interrupt would have come as well: to the watchdog a sign
-	 * of life.
+	 * The watchdog's NMI came in guest mode, where any interrupt of the host's would have ended
+	 * the run too. So this CPU does not hang with interrupts off: count it as a sign of life.
 	 */
 	if (unlikely(c->exit_code == SVM_EXIT_NMI))
 		this_cpu()->irqs++;
+	/* The VMCB is now as the processor left it: unchanged parts need no loading. */
 	s->clean = ~0u;
 	v->gpr[GPR_RAX] = c->rax;
 	v->gpr[GPR_RSP] = c->rsp;
@@ -274,6 +310,9 @@ void svm_run(struct vcpu *v, struct vm_exit *e)
 	v->int_shadow = c->int_shadow & SVM_INT_SHADOW;
 	if (unlikely((c->int_control & SVM_V_TPR) != tpr))
 		v->apic.tpr = (uint32_t)(c->int_control & SVM_V_TPR) << 4;
+	/*
+	 * Before events are queued again below: this run's injection is over, whatever came of it.
+	 */
 	c->event_inject = 0;
 	if (s->irq)
 		keep_irq(v, s);

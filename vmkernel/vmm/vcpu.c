@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The life of a virtual CPU: a world that enters the guest, handles what it comes back with, and
- * waits while the guest halts. Whoever posts work makes it visible first and calls vcpu_wake; the
- * vCPU says that it is in the guest first and looks for work then, so one of the two sees the
- * other.
+ * waits while the guest halts. Whoever posts work makes it visible first and calls vcpu_wake then;
+ * the vCPU says that it is in the guest first and looks for work then: one of the two sees the
+ * other's store.
  */
 #include "vmm/vcpu.h"
 #include "vmk/errno.h"
@@ -21,6 +21,7 @@ enum { OPCODE_HLT = 0xf4 };
 
 static void kick(struct gmem_cpu *c)
 {
+	/* An interrupt to the CPU on which it runs: any interrupt of the host's ends the run. */
 	world_kick(container_of(c, struct vcpu, tlb)->world);
 }
 
@@ -72,9 +73,10 @@ void vcpu_set_state(struct vcpu *v, const struct vm_vcpu_state *s)
 	v->ops->set_state(v, s);
 }
 
-/* False: the world is to end. */
+/* What others asked of this vCPU. False: the world is to end. */
 static bool handle_requests(struct vcpu *v)
 {
+	/* All at once: a request that is posted after this makes the next loop look again. */
 	uint32_t r = __atomic_exchange_n(&v->requests, 0, __ATOMIC_SEQ_CST);
 
 	if (r & REQ_STOP)
@@ -84,6 +86,7 @@ static bool handle_requests(struct vcpu *v)
 		reset_state(v, 0);
 		v->wait_sipi = true;
 	}
+	/* A start-up IPI is ignored by a processor that runs (SDM 3A 8.4.4). */
 	if ((r & REQ_SIPI) && v->wait_sipi)
 		reset_state(v, v->sipi_vector);
 	return true;
@@ -97,9 +100,10 @@ static bool runnable(struct vcpu *v)
 }
 
 /*
- * An interrupt that waits behind STI must not come before the HLT that follows it: not every
- * processor keeps the shadow of the VMCB, and the guest would sleep over its wake-up. So that HLT
- * ends here.
+ * STI; HLT with an interrupt that waits: the interrupt must come after HLT has begun, or the guest
+ * would halt with its wake-up already handled. The VMCB's interrupt shadow says so, but not every
+ * emulator keeps it over VMRUN (README.md). So the HLT is executed here: the interrupt that is
+ * pending ends it at once.
  */
 static void finish_hlt(struct vcpu *v)
 {
@@ -114,8 +118,13 @@ static void run_once(struct vcpu *v)
 {
 	struct vm_exit e;
 
+	/* Fetches guest memory, so before interrupts are off. */
 	if (unlikely(v->int_shadow))
 		finish_hlt(v);
+	/*
+	 * Interrupts stay off from the last look for work to the entry. An interrupt that comes
+	 * in between is taken as soon as the guest runs, and ends the run: no wake-up is lost.
+	 */
 	cpu_cli();
 	if (gmem_enter(v->gmem, &v->tlb))
 		v->tlb_stale = true;
@@ -126,10 +135,12 @@ static void run_once(struct vcpu *v)
 			world_yield();
 		return;
 	}
+	/* in_guest is set (gmem_enter): who posts an interrupt from now on kicks this CPU. */
 	inject_events(v);
 	v->ops->run(v, &e);
 	gmem_leave(v->gmem, &v->tlb);
 	cpu_sti();
+	/* Plain: only this world counts; readers may see a value that is a little old. */
 	v->exits[e.kind]++;
 	exit_handle(v, &e);
 }
@@ -146,6 +157,7 @@ static void vcpu_main(void *arg)
 			continue;
 		}
 		wait_event(&v->wait, runnable(v));
+		/* Woken by a request only, the vCPU goes on halting. */
 		if (!v->wait_sipi && inject_pending(v))
 			v->halted = false;
 	}
@@ -209,9 +221,10 @@ int vcpu_create(struct vm *vm, unsigned id, struct vcpu **out)
 	err = v->ops->vcpu_create(v);
 	if (err)
 		goto free_state;
+	/* Last of what can fail before it: gmem has no way to take a vCPU off its list again. */
 	gmem_cpu_add(v->gmem, &v->tlb);
 	reset_state(v, 0);
-	v->wait_sipi = id != 0;
+	v->wait_sipi = id != 0; /* the other processors wait for the first one's start-up IPI */
 	*out = v;
 	return 0;
 free_state:

@@ -24,8 +24,8 @@ struct vcpu_context {
 };
 
 /*
- * What a walk of the guest's page tables read (gva.h); by level, from the last. at: the page, or
- * NULL.
+ * What a walk of the guest's page tables read (gva.h); by level, from the last. at: the page, NULL:
+ * nothing is known.
  */
 struct gva_known {
 	uint64_t page, cr0, cr3, cr4, efer;

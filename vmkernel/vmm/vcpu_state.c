@@ -2,8 +2,8 @@
 /*
  * Registers that no VMCB holds, switched with the vCPU's world: x87 to AVX by XSAVE (eagerly, so
  * that nothing of another world is ever left to guess at), XCR0, DR0-3, TSC_AUX. The kernel uses
- * none of them, so exits leave them alone. Between two VMs the CPU forgets where its branches went.
- * Interrupts off.
+ * none of them, so exits leave them alone. Where a CPU runs another VM than before, an IBPB is
+ * issued: branch predictions of the one do not steer the other. Interrupts off.
  * Spec: AMD APM 2, 15.5.1, 3.2.9 (PRED_CMD); Intel SDM 1, 13.
  */
 #include "vmk/cpu.h"
@@ -39,6 +39,7 @@ static void branch_barrier(const struct vcpu *v)
 
 	if (likely(*last == handle) || !cpu_features.ibpb)
 		return;
+	/* Handles are never used again, so a VM at the address of one that is gone differs. */
 	*last = handle;
 	wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
 	stat_inc(barriers);
@@ -72,6 +73,10 @@ static void fpu_load(const struct vcpu_extra *x)
 		__asm__ volatile("fxrstor64 %0" ::"m"(*x->fpu) : "memory");
 		return;
 	}
+	/*
+	 * With all components on, the guest's XCR0 comes after: XRSTOR refuses bits that
+	 * XCR0 lacks.
+	 */
 	__asm__ volatile("xrstor64 %0" ::"m"(*x->fpu), "a"(lo), "d"(hi) : "memory");
 	if (x->xcr0 != cpu_features.xcr0)
 		xsetbv(0, x->xcr0);
@@ -110,6 +115,7 @@ void vcpu_state_in(struct vcpu *v)
 	__asm__ volatile(
 		"mov %0, %%db0; mov %1, %%db1; mov %2, %%db2; mov %3, %%db3" ::"r"(x->dr[0]),
 		"r"(x->dr[1]), "r"(x->dr[2]), "r"(x->dr[3]));
+	/* RDTSCP and RDPID of the guest read it without an exit. */
 	if (cpu_features.rdtscp)
 		wrmsr(MSR_TSC_AUX, x->tsc_aux);
 	pvclock_refresh(v);
@@ -128,6 +134,7 @@ bool vcpu_set_xcr0(struct vcpu *v, uint64_t xcr0)
 {
 	uint64_t avx512 = xcr0 & XCR0_AVX512, flags;
 
+	/* What XSETBV demands (SDM 1, 13.3): x87 always, AVX with SSE, AVX-512's three together. */
 	if (!(xcr0 & XCR0_X87) || (xcr0 & ~cpu_features.xcr0) || !cpu_features.xsave)
 		return false;
 	if ((xcr0 & XCR0_AVX) && !(xcr0 & XCR0_SSE))
@@ -143,6 +150,10 @@ bool vcpu_set_xcr0(struct vcpu *v, uint64_t xcr0)
 
 void vcpu_set_tsc_aux(struct vcpu *v, uint64_t value)
 {
+	/*
+	 * A switch between the two lines loads the new value, and the second one writes
+	 * it again.
+	 */
 	v->extra.tsc_aux = value;
 	wrmsr(MSR_TSC_AUX, value);
 }

@@ -20,6 +20,7 @@ static void service(struct vioapic *io, unsigned pin)
 		.level = e & RTE_LEVEL,
 	};
 
+	/* A level that was sent waits for its EOI before it is sent again (remote IRR). */
 	if ((e & RTE_MASKED) || (m.level && (e & RTE_IRR)))
 		return;
 	if (m.level)
@@ -34,6 +35,7 @@ void vioapic_set(struct vioapic *io, unsigned pin, bool level)
 	bool was = io->lines & bit;
 
 	io->lines = level ? io->lines | bit : io->lines & ~bit;
+	/* An edge is seen as it rises; a level is looked at whenever the line is driven. */
 	if (level && (!was || (io->entry[pin] & RTE_LEVEL)))
 		service(io, pin);
 	spin_unlock_irq(&io->lock, flags);
@@ -44,6 +46,7 @@ static void end_of_interrupt(struct vioapic *io, uint8_t vector)
 	for (unsigned pin = 0; pin < VIOAPIC_PINS; pin++) {
 		uint64_t *e = &io->entry[pin];
 
+		/* Several pins may share a vector: all of them are served by the EOI. */
 		if (!(*e & RTE_IRR) || GET(RTE_VECTOR, *e) != vector)
 			continue;
 		*e &= ~RTE_IRR;
@@ -86,6 +89,7 @@ static void window_write(struct vioapic *io, uint32_t v)
 	mask = i & 1 ? BITS(63, 32) : BITS(31, 0);
 	*e = (*e & ~(mask & RTE_WRITABLE & ~RTE_READONLY)) |
 	     ((i & 1 ? (uint64_t)v << 32 : v) & mask & RTE_WRITABLE & ~RTE_READONLY);
+	/* Switching a pin to edge forgets what it waits for; software clears a stuck IRR so. */
 	if (!(*e & RTE_LEVEL))
 		*e &= ~RTE_IRR;
 	else if (io->lines & (1u << pin))

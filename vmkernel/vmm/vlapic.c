@@ -31,6 +31,7 @@ static int lvt_index(unsigned reg)
 static int highest(const uint64_t map[4])
 {
 	for (int i = 3; i >= 0; i--) {
+		/* irr is posted to from other CPUs meanwhile; whoever posts wakes us afterwards. */
 		uint64_t w = READ_ONCE(map[i]);
 
 		if (w)
@@ -43,6 +44,7 @@ static uint32_t ppr(const struct vlapic *a)
 {
 	int isr = highest(a->isr);
 
+	/* 11.8.3.1: the higher priority class of the two; with equal ones the TPR's sub-class. */
 	return (int)(a->tpr >> 4) >= isr >> 4 ? a->tpr : (uint32_t)isr & 0xf0;
 }
 
@@ -88,6 +90,7 @@ void vlapic_post(struct vlapic *a, uint8_t vector, bool level)
 		return;
 	}
 	if (level)
+		/* TMR before IRR: when the vector is accepted, EOI finds how it was triggered. */
 		__atomic_fetch_or(&a->tmr[vector / 64], bit, __ATOMIC_SEQ_CST);
 	else
 		__atomic_fetch_and(&a->tmr[vector / 64], ~bit, __ATOMIC_SEQ_CST);
@@ -116,6 +119,7 @@ static void eoi(struct vlapic *a)
 
 	if (v < 0)
 		return;
+	/* TMR tells whether the I/O APIC waits for this EOI, to look at its line again. */
 	a->isr[v / 64] &= ~BIT(v & 63);
 	if (a->tmr[v / 64] & BIT(v & 63))
 		a->env->eoi(a, (uint8_t)v);
@@ -158,6 +162,7 @@ static void lvt_write(struct vlapic *a, int index, uint32_t v)
 	uint32_t old = a->lvt[index];
 
 	v &= lvt_writable[index];
+	/* 11.4.7.2: while software has the APIC disabled, LVT masks cannot be cleared. */
 	if (!(a->svr & APIC_SVR_ENABLE))
 		v |= APIC_LVT_MASKED;
 	a->lvt[index] = v;
@@ -176,6 +181,7 @@ static void send(struct vlapic *a, uint64_t icr)
 {
 	unsigned mode = GET(APIC_ICR_MODE, icr);
 
+	/* Vectors 0 to 15 are illegal for fixed and lowest-priority interrupts (11.5.2). */
 	if (mode <= APIC_LOWEST && GET(APIC_ICR_VECTOR, icr) < 16) {
 		a->esr_pending |= APIC_ESR_SEND_VECTOR;
 		return;
@@ -197,8 +203,10 @@ void vlapic_write(struct vlapic *a, unsigned reg, uint32_t v)
 	case APIC_LDR: a->ldr = v & 0xff000000; break;
 	case APIC_DFR: a->dfr = v | 0x0fffffff; break;
 	case APIC_SVR: svr_write(a, v); break;
+	/* 11.5.3: a write makes the errors since the last one visible. */
 	case APIC_ESR: a->esr = __atomic_exchange_n(&a->esr_pending, 0, __ATOMIC_RELAXED); break;
 	case APIC_ICR:
+		/* Delivery is instantaneous: the status bit always reads as idle. */
 		a->icr = (a->icr & BITS(63, 32)) | (v & ~APIC_ICR_PENDING);
 		/* xAPIC: the destination is in the top byte. */
 		send(a, (a->icr & BITS(31, 0)) | a->icr >> 56 << 32);
@@ -215,6 +223,7 @@ bool vlapic_msr_read(struct vlapic *a, uint32_t msr, uint64_t *v)
 {
 	unsigned reg = (msr - MSR_X2APIC) << 4;
 
+	/* 11.12.1.2: registers that x2APIC mode lacks, or that are write-only. */
 	if (!vlapic_x2apic(a) || reg == APIC_DFR || reg == APIC_ICR2 || reg == APIC_EOI ||
 	    reg > APIC_SELF_IPI)
 		return false;
@@ -244,6 +253,7 @@ bool vlapic_msr_write(struct vlapic *a, uint32_t msr, uint64_t v)
 	case APIC_TIMER_DIVIDE: break;
 	case APIC_EOI:
 	case APIC_ESR:
+		/* 11.12.1.3: only 0 may be written. */
 		if (v)
 			return false;
 		break;
@@ -261,8 +271,8 @@ bool vlapic_set_base(struct vlapic *a, uint64_t v)
 	uint64_t old = a->base_msr & (APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 
 	/*
-	 * The page stays where it is; x2APIC needs the enable bit and is left through disabled
-	 * only.
+	 * The page stays where it is. x2APIC needs the enable bit too, and leads back to xAPIC only
+	 * through disabled (11.12.5).
 	 */
 	if ((v & ~0xfffull) != VM_LAPIC || (v & 0x2ff) || mode == APIC_BASE_X2APIC)
 		return false;
@@ -270,6 +280,10 @@ bool vlapic_set_base(struct vlapic *a, uint64_t v)
 		return false;
 	a->base_msr = VM_LAPIC | mode | (a->base_msr & APIC_BASE_BSP);
 	if (mode != old) {
+		/*
+		 * Disabled, the APIC loses its state (11.4.7.1); x2APIC derives its LDR from
+		 * the id.
+		 */
 		if (!mode)
 			vlapic_reset(a);
 		a->ldr = vlapic_x2apic(a) ? x2apic_ldr(a) : 0;
@@ -281,12 +295,14 @@ bool vlapic_matches(const struct vlapic *a, uint32_t dest, bool logical)
 {
 	bool x2 = vlapic_x2apic(a);
 
+	/* Broadcast; MSIs and the I/O APIC have 8 bits of destination, so 0xff is one there too. */
 	if (dest == (x2 ? ~0u : 0xffu) || (x2 && dest == 0xff && !logical))
 		return true;
 	if (!logical)
 		return dest == a->id;
 	if (x2)
 		return dest >> 16 == a->ldr >> 16 && (dest & a->ldr & 0xffff);
+	/* 11.6.2.2: flat, a bit a processor; otherwise clusters of four. */
 	if (a->dfr >> 28 == 0xf) /* flat */
 		return dest & a->ldr >> 24;
 	return (dest & 0xf0) == (a->ldr >> 24 & 0xf0) && (dest & a->ldr >> 24 & 0xf);
@@ -296,6 +312,7 @@ bool vlapic_takes_extint(const struct vlapic *a)
 {
 	uint32_t lint0 = a->lvt[LVT_LINT0];
 
+	/* With the APIC disabled LINT0 is the processor's INTR pin (11.4.3). */
 	if (!(a->base_msr & APIC_BASE_ENABLE))
 		return a->base_msr & APIC_BASE_BSP;
 	return !(lint0 & APIC_LVT_MASKED) && GET(APIC_LVT_MODE, lint0) == APIC_EXTINT;

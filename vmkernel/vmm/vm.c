@@ -33,7 +33,7 @@ static void set_state(struct vm *vm, enum vm_state state, const char *reason)
 
 	str_copy(vm->reason, reason, sizeof(vm->reason));
 	str_copy(e.reason, reason, sizeof(e.reason));
-	WRITE_ONCE(vm->state, state);
+	vm->state = state;
 	waitq_wake_all(&vm->waitq);
 	log_info("%s: %s", vm->config.name, reason);
 	if (state_hook)
@@ -67,6 +67,7 @@ static int build(struct vm *vm)
 	int err;
 
 	if (!p.shares)
+		/* What a group has without saying anything (sched). */
 		p.shares = 1000;
 	err = group_create(group_root(), vm->config.name, &p, &vm->group);
 	if (err)
@@ -77,6 +78,10 @@ static int build(struct vm *vm)
 	err = gmem_create(vm->config.memory, vm->ops->format(), &vm->gmem);
 	if (err)
 		return err;
+	/*
+	 * Interrupt controllers before the board, which asks for lines; the board before vCPUs,
+	 * whose local APICs deliver for it.
+	 */
 	cpuid_build(vm);
 	err = vm_intr_init(vm);
 	if (!err)
@@ -92,6 +97,7 @@ static void teardown(struct vm *vm)
 {
 	struct vdev *d, *next;
 
+	/* Devices hold pins and consoles; gmem_destroy waits for pins, so it comes after them. */
 	list_for_each_safe(d, next, &vm->devices, link) {
 		list_remove(&d->link);
 		d->class->destroy(d);
@@ -127,6 +133,7 @@ int vm_create(const struct vm_config *c, struct vm **out)
 	mutex_init(&vm->lock, "vm");
 	waitq_init(&vm->waitq, "vm");
 	list_init(&vm->devices);
+	/* The guest's TSC starts at 0, the same for all its vCPUs. */
 	vm->tsc_offset = 0 - rdtsc();
 	vm->started = time_now();
 	err = build(vm);
@@ -158,6 +165,7 @@ int vm_add_device(struct vm *vm, const struct vm_device *d, uint32_t *slot)
 	SECTION_FOR_EACH(struct vdev_class, c, vdevs) {
 		if (c->kind != d->kind)
 			continue;
+		/* The class puts the device onto the bus at its slot, or at the next free one. */
 		err = c->create(vm, vm->board->pci, d, &updated);
 		if (err)
 			break;
@@ -198,6 +206,7 @@ int vm_start(struct vm *vm)
 	vm->started = time_now();
 	set_state(vm, VM_RUNNING, "powered on");
 	for (unsigned i = 0; i < vm->cpus && !err; i++) {
+		/* Counted before the start: the world may end before vcpu_start returns. */
 		__atomic_fetch_add(&vm->alive, 1, __ATOMIC_SEQ_CST);
 		err = vcpu_start(vm->vcpu[i], vm->group);
 		if (err)
@@ -206,6 +215,7 @@ int vm_start(struct vm *vm)
 out:
 	mutex_unlock(&vm->lock);
 	if (err && err != -EBUSY)
+		/* vCPUs that did start are stopped; the rest never were. */
 		vm_stop(vm, VM_STOPPED, "not enough memory for its worlds");
 	return err;
 }
@@ -224,7 +234,15 @@ void vm_stop(struct vm *vm, enum vm_state state, const char *reason)
 	if (vm->state == VM_RUNNING || vm->state == VM_CREATED) {
 		for (unsigned i = 0; i < vm->cpus; i++)
 			vcpu_request(vm->vcpu[i], REQ_STOP);
+		/*
+		 * The lock is held while we wait: vCPUs take it nowhere (vm_request_end uses a
+		 * work item).
+		 */
 		wait_event(&vm->waitq, !__atomic_load_n(&vm->alive, __ATOMIC_SEQ_CST));
+		/*
+		 * Nobody kicks any more. Devices wait for their requests, then the board's
+		 * timers stop.
+		 */
 		list_for_each(d, &vm->devices, link)
 			d->class->stop(d);
 		vm->board->class->stop(vm->board);
@@ -257,6 +275,7 @@ void vm_request_end(struct vm *vm, enum vm_state state, uint32_t exit_code, cons
 	if (__atomic_exchange_n(&vm->ending, 1, __ATOMIC_SEQ_CST))
 		return;
 	vm->exit_code = exit_code;
+	/* At once, for the guest must not run on behind the end that it asked for. */
 	for (unsigned i = 0; i < vm->cpus; i++)
 		vcpu_request(vm->vcpu[i], REQ_STOP);
 	e = kmalloc(sizeof(*e));
@@ -265,6 +284,7 @@ void vm_request_end(struct vm *vm, enum vm_state state, uint32_t exit_code, cons
 	e->vm = vm;
 	e->state = state;
 	str_copy(e->reason, reason, sizeof(e->reason));
+	/* Not here: vm_stop waits for the vCPU world that has called us. */
 	work_init(&e->work, end_run);
 	vm_get(vm);
 	work_queue(&e->work);
@@ -276,6 +296,7 @@ void vm_destroy(struct vm *vm)
 
 	vm_stop(vm, VM_STOPPED, "destroyed");
 	spin_lock(&all_lock);
+	/* Two callers may destroy it at once; one of them drops the list's reference. */
 	listed = !list_empty(&vm->link);
 	list_remove(&vm->link);
 	spin_unlock(&all_lock);
@@ -323,9 +344,4 @@ unsigned vm_list(uint64_t *handle, unsigned max)
 	}
 	spin_unlock(&all_lock);
 	return n;
-}
-
-void vm_wait(struct vm *vm)
-{
-	wait_event(&vm->waitq, READ_ONCE(vm->state) != VM_RUNNING);
 }

@@ -89,6 +89,10 @@ void vm_status(struct vm *vm, struct vm_status *s)
 		const struct vcpu *v = vm->vcpu[i];
 		struct world_times t;
 
+		/*
+		 * Counters of running vCPUs, read without a lock: each is exact, their sum
+		 * a moment's.
+		 */
 		for (unsigned k = 0; k < EXIT_KINDS; k++)
 			s->exits += v->exits[k];
 		if (v->world) {

@@ -26,6 +26,7 @@ static void deliver_to(struct vcpu *v, const struct apic_message *m)
 	case APIC_NMI: vcpu_nmi(v); break;
 	case APIC_INIT: vcpu_request(v, REQ_INIT); break;
 	case APIC_STARTUP:
+		/* The vector before the request: the vCPU reads it when it has seen the request. */
 		v->sipi_vector = m->vector;
 		vcpu_request(v, REQ_SIPI);
 		break;
@@ -33,11 +34,13 @@ static void deliver_to(struct vcpu *v, const struct apic_message *m)
 	}
 }
 
-void vm_deliver(struct vm *vm, const struct apic_message *m)
+/* To every local APIC that the destination names; of lowest-priority messages to one. */
+static void deliver(struct vm *vm, const struct apic_message *m)
 {
 	uint32_t start = 0;
 
 	if (m->mode == APIC_LOWEST)
+		/* Arbitration by turns: priorities are not compared, as on newer processors. */
 		start = __atomic_fetch_add(&vm->lowest_next, 1, __ATOMIC_RELAXED);
 	for (uint32_t i = 0; i < vm->cpus; i++) {
 		struct vcpu *v = vm->vcpu[(start + i) % vm->cpus];
@@ -60,12 +63,13 @@ void vm_msi(struct vm *vm, uint64_t address, uint32_t data)
 		.level = data & MSI_DATA_LEVEL,
 	};
 
+	/* A guest may program any address; only those of the APIC range are messages. */
 	if ((address & ~0xfffffull) != VM_LAPIC) {
 		stat_inc(refused);
 		return;
 	}
 	stat_inc(messages);
-	vm_deliver(vm, &m);
+	deliver(vm, &m);
 }
 
 static void send_ipi(struct vlapic *a, uint64_t icr)
@@ -85,7 +89,7 @@ static void send_ipi(struct vlapic *a, uint64_t icr)
 		return;
 	stat_inc(ipis);
 	if (shorthand == APIC_SHORT_NONE) {
-		vm_deliver(vm, &m);
+		deliver(vm, &m);
 		return;
 	}
 	for (uint32_t i = 0; i < vm->cpus; i++) {
@@ -126,13 +130,14 @@ const struct vlapic_env vm_vlapic_env = {
 
 static void ioapic_deliver(struct vioapic *io, const struct apic_message *m)
 {
-	vm_deliver(container_of(io, struct vm, ioapic), m);
+	deliver(container_of(io, struct vm, ioapic), m);
 }
 
 static void pic_changed(struct vpic *p, bool output)
 {
 	struct vm *vm = container_of(p, struct vm, pic);
 
+	/* The PIC is made before the vCPUs are. */
 	if (output && vm->vcpu[0])
 		vcpu_wake(vm->vcpu[0]);
 }
@@ -141,6 +146,10 @@ static void line_set(struct virq *q, bool level)
 {
 	struct vm_line *l = container_of(q, struct vm_line, q);
 
+	/*
+	 * ISA interrupts go to both controllers; software uses one and masks the other. Input 2
+	 * is the cascade, and the timer (GSI 0) is wired to I/O APIC pin 2, as the MADT says.
+	 */
 	if (l->gsi < 16 && l->gsi != 2)
 		vpic_set(&l->vm->pic, l->gsi, level);
 	vioapic_set(&l->vm->ioapic, l->gsi == GSI_TIMER ? PIN_TIMER : l->gsi, level);

@@ -63,7 +63,6 @@ void vm_vcpu_ended(struct vm *vm); /* its world has left its stack */
 
 /* vm_intr.c */
 int __must_check vm_intr_init(struct vm *vm);
-void vm_deliver(struct vm *vm, const struct apic_message *m);
 extern const struct vlapic_env vm_vlapic_env;
 
 void cpuid_build(struct vm *vm); /* cpuid.c */

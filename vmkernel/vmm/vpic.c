@@ -23,10 +23,14 @@ static unsigned rank(const struct vpic_chip *c, int line)
 	return line < 0 ? 8 : ((unsigned)line - c->lowest - 1) & 7;
 }
 
-/* The input that this chip asks the next one for, or -1. */
-static int wanted(const struct vpic_chip *c)
+/* The input for which this chip raises INT now, or -1. */
+static int request_of(const struct vpic_chip *c)
 {
 	uint8_t service = c->special_mask ? c->isr & ~c->imr : c->isr;
+	/*
+	 * Fully nested: only a request of higher priority than all in service. In special mask
+	 * mode an input that is masked does not count as in service.
+	 */
 	int request = first(c->irr & ~c->imr, c->lowest);
 
 	return rank(c, request) < rank(c, first(service, c->lowest)) ? request : -1;
@@ -36,6 +40,10 @@ static void input(struct vpic_chip *c, unsigned line, bool level)
 {
 	uint8_t bit = (uint8_t)BIT(line);
 
+	/*
+	 * An edge that goes away before it is acknowledged is lost: a spurious
+	 * interrupt follows.
+	 */
 	if (c->elcr & bit) {
 		c->irr = level ? c->irr | bit : c->irr & ~bit;
 	} else if (level && !(c->lines & bit)) {
@@ -50,8 +58,9 @@ static void update(struct vpic *p)
 {
 	bool output;
 
-	input(&p->chip[0], CASCADE, wanted(&p->chip[1]) >= 0);
-	output = wanted(&p->chip[0]) >= 0;
+	/* The second chip's INT is the first one's input 2. */
+	input(&p->chip[0], CASCADE, request_of(&p->chip[1]) >= 0);
+	output = request_of(&p->chip[0]) >= 0;
 	if (output != p->output) {
 		p->output = output;
 		p->changed(p, output);
@@ -81,18 +90,26 @@ uint8_t vpic_acknowledge(struct vpic *p)
 {
 	uint64_t flags = spin_lock_irq(&p->lock);
 	struct vpic_chip *c = &p->chip[0];
-	int line = wanted(c);
+	int line = request_of(c);
 
+	/*
+	 * Both acknowledge cycles at once: the first chip names the second, which gives
+	 * the vector.
+	 */
 	if (line >= 0) {
 		take(c, (unsigned)line);
 		if (line == CASCADE) {
 			c = &p->chip[1];
-			line = wanted(c);
+			line = request_of(c);
 			if (line >= 0)
 				take(c, (unsigned)line);
 		}
 	}
 	if (line < 0)
+		/*
+		 * The request went away after INTR was raised: input 7 of the chip that
+		 * was asked.
+		 */
 		line = SPURIOUS;
 	update(p);
 	spin_unlock_irq(&p->lock, flags);
@@ -119,6 +136,10 @@ static void ocw2(struct vpic_chip *c, uint8_t v)
 static void command(struct vpic_chip *c, uint8_t v)
 {
 	if (v & ICW1) {
+		/*
+		 * ICW1 starts the chip anew; edge or level and the state of the pins are not
+		 * its own.
+		 */
 		uint8_t elcr = c->elcr, lines = c->lines;
 
 		memset(c, 0, sizeof(*c));
@@ -162,7 +183,7 @@ static uint64_t chip_read(struct io_range *r, uint64_t off, unsigned size)
 	uint8_t v;
 
 	if (c->poll) {
-		int line = wanted(c);
+		int line = request_of(c);
 
 		c->poll = false;
 		v = line < 0 ? 0 : 0x80 | (uint8_t)line;

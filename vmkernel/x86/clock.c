@@ -135,6 +135,8 @@ void clock_start(void)
 	tsc_base = rdtsc();
 }
 
+static const struct log_clock log_clock = { .now = time_now, .realtime = time_realtime };
+
 void clock_init(void)
 {
 	const struct counter *ref = hpet_counter();
@@ -157,6 +159,7 @@ void clock_init(void)
 		slow.ticks = mul_div(rdtsc() - tsc_base, ref->hz, tsc_hz);
 		slow.last = ref->read();
 	}
+	log_set_clock(&log_clock);
 	log_info("TSC %llu.%03llu MHz, measured with the %s; the clock is the %s",
 	         (unsigned long long)(tsc_hz / 1000000), (unsigned long long)(tsc_hz / 1000 % 1000),
 	         ref->name, tsc_trusted ? "TSC" : slow.counter->name);

@@ -146,16 +146,6 @@ void __stack_chk_fail(void)
 	panic("stack smashed in the caller of %p", __builtin_return_address(0));
 }
 
-unsigned cpu_id(void)
-{
-	return percpu_read(id);
-}
-
-uint32_t cpu_world_id(void)
-{
-	return percpu_read(world_id);
-}
-
 unsigned cpu_node(unsigned cpu)
 {
 	return percpu[cpu]->node;

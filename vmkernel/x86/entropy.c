@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The CPU's random numbers and its fastest clock. Spec: Intel SDM 1 7.3.17. */
-#include "lib/entropy.h"
+#include "x86/entropy.h"
 #include "x86/insn.h"
 
 enum { TRIES = 16 };

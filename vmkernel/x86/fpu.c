@@ -4,7 +4,6 @@
  * (FXSAVE).
  */
 #include "x86/fpu.h"
-#include "vmk/mm.h"
 #include "vmk/string.h"
 #include "x86/cpu.h"
 
@@ -37,25 +36,6 @@ void fpu_init_state(void *area)
 	memset(p, 0, fpu_size());
 	memcpy(p, &(uint16_t){ FCW_INITIAL }, 2);
 	memcpy(p + FPU_MXCSR_OFFSET, &(uint32_t){ MXCSR_INITIAL }, 4);
-}
-
-/* kmalloc aligns powers of two up to a page to themselves; above that vmalloc gives whole pages. */
-void *fpu_alloc(void)
-{
-	size_t size = 1ull << log2_ceil(fpu_size());
-	void *p = size <= PAGE_SIZE ? kmalloc(size) : vmalloc(size);
-
-	if (p)
-		fpu_init_state(p);
-	return p;
-}
-
-void fpu_free(void *area)
-{
-	if (fpu_size() <= PAGE_SIZE)
-		kfree(area);
-	else
-		vfree(area);
 }
 
 void fpu_save(void *area)

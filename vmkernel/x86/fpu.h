@@ -18,9 +18,7 @@ enum {
 };
 
 size_t fpu_size(void);
-uint64_t fpu_features(void);        /* XCR0 */
-void *__must_check fpu_alloc(void); /* in the initial state; NULL without memory */
-void fpu_free(void *area);
+uint64_t fpu_features(void); /* XCR0 */
 void fpu_init_state(void *area);
 /* Interrupts off, or the owner is current and preemption does not matter. */
 void fpu_save(void *area);

@@ -11,7 +11,7 @@
 #include "x86/ipi.h"
 #include "x86/lapic.h"
 #include "x86/paging.h"
-#include "x86/percpu.h"
+#include "x86/preempt.h"
 #include "x86/trap.h"
 
 STAT(ipi_calls, "ipi.calls", "functions called on other CPUs");
@@ -51,24 +51,16 @@ static void resched_interrupt(struct trap_frame *f)
 	this_cpu()->user_work = 1;
 }
 
-/* No preemption between the two: the world stays on this CPU. */
+/* Preemption is off between the two: the world stays on this CPU, whose slot it uses. */
 static struct percpu *pin(void)
 {
-	percpu_add32(preempt_count, 1);
-	barrier();
+	preempt_off();
 	return this_cpu();
 }
 
 static void unpin(void)
 {
-	barrier();
-	percpu_add32(preempt_count, -1);
-	if (percpu_read(need_resched) && percpu_read(preempt_count) == 0 &&
-	    percpu_read(irq_nesting) == 0 && trap_hooks.preempt != NULL) {
-		cpu_cli();
-		trap_hooks.preempt();
-		cpu_sti();
-	}
+	preempt_on();
 }
 
 static void ask(struct percpu *me, struct percpu *target)

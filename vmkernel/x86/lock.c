@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Ticket spin locks (Mellor-Crummey, Scott 1991). A lock names the CPU that holds it. A CPU that has
- * to wait for a lock that it holds would wait for ever: it panics at once, with the lock's name.
- * Debug builds also keep the list of locks that each CPU holds and panic on a wrong order, on
+ * Ticket spin locks (Mellor-Crummey, Scott 1991). A lock names the CPU that holds it. A CPU that
+ * has to wait for a lock that it holds would wait for ever: it panics at once, with the lock's
+ * name. Debug builds also keep the list of locks that each CPU holds and panic on a wrong order, on
  * recursion and on a release by another CPU. Ranks are compared within one interrupt level only: an
  * interrupted holder cannot want a lock that its interrupter holds. Equal ranks are allowed in the
  * order of addresses (two run queues, all page caches).
  */
 #include "vmk/lock.h"
-#include "x86/preempt.h"
-#include "sched/runq.h"
-#include "vmk/errno.h"
 #include "vmk/log.h"
-#include "vmk/mm.h"
-#include "vmk/world.h"
+#include "x86/preempt.h"
+#include "x86/trap.h"
 
 #ifdef VMK_DEBUG
 enum { HELD_MAX = 300 }; /* mm_totals takes one for each CPU */
@@ -33,12 +30,14 @@ static struct held *this_held(void)
 	return cpu == 0 ? &held_boot : held[cpu];
 }
 
-int lock_init_cpu(unsigned cpu)
+size_t lock_cpu_size(void)
 {
-	if (cpu == 0)
-		return 0;
-	held[cpu] = kzalloc(sizeof(*held[cpu]));
-	return held[cpu] ? 0 : -ENOMEM;
+	return sizeof(struct held);
+}
+
+void lock_init_cpu(unsigned cpu, void *memory)
+{
+	held[cpu] = memory;
 }
 
 static unsigned level_now(void)
@@ -91,14 +90,31 @@ static void note_released(struct spinlock *l)
 		h->lock[i] = h->lock[i + 1];
 }
 #else
-int lock_init_cpu(unsigned cpu)
+size_t lock_cpu_size(void)
 {
 	return 0;
 }
+void lock_init_cpu(unsigned cpu, void *memory) {}
 static inline void check_order(struct spinlock *l, bool trying) {}
 static inline void note_taken(struct spinlock *l) {}
 static inline void note_released(struct spinlock *l) {}
 #endif
+
+void preempt_check(void)
+{
+	uint64_t flags;
+
+	/*
+	 * With interrupts off the switch waits: for the end of the handler that this is, or for the
+	 * caller's next preempt_on(). trap_hooks.preempt is the scheduler's.
+	 */
+	if (percpu_read(preempt_count) || !irq_enabled() || trap_hooks.preempt == NULL)
+		return;
+	flags = irq_save();
+	if (percpu_read(need_resched))
+		trap_hooks.preempt();
+	irq_restore(flags);
+}
 
 void spin_init(struct spinlock *l, const char *name, enum lock_rank rank)
 {

@@ -5,6 +5,7 @@
  * 6.7.
  */
 #include "x86/nmi.h"
+#include "vmk/cpu.h"
 #include "vmk/panic.h"
 #include "vmk/stat.h"
 #include "x86/lapic.h"
@@ -12,6 +13,7 @@
 
 STAT(nmi_count, "nmi.count", "non-maskable interrupts, all CPUs");
 
+static bool ready;
 static bool (*watchdog)(struct trap_frame *f);
 
 static bool handle_nmi(struct trap_frame *f)
@@ -19,14 +21,12 @@ static bool handle_nmi(struct trap_frame *f)
 	bool (*fn)(struct trap_frame *) = load_acquire(&watchdog);
 
 	stat_inc(nmi_count);
+	/* The watchdog of a single CPU goes on sending NMIs while that CPU draws the screen. */
 	if (panic_here())
-		/*
-		 * one CPU's watchdog goes on asking while the screen is drawn and until the reset
-		 */
 		return true;
 	if (panic_in_progress()) {
 		this_cpu()->stopped_rip = f->rip;
-		panic_stopped();
+		cpu_stop();
 	}
 	if (fn != NULL && fn(f))
 		return true;
@@ -42,5 +42,13 @@ void nmi_set_watchdog(bool (*fn)(struct trap_frame *f))
 void nmi_init(void)
 {
 	trap_set_handler(VEC_NMI, handle_nmi);
-	panic_set_stop(lapic_send_nmi_others);
+	ready = true;
 }
+
+/* handle_nmi() does the rest there. Before nmi_init() no other CPU runs. */
+static void panic_stop(const struct panic_info *info)
+{
+	if (ready)
+		lapic_send_nmi_others();
+}
+PANIC_STEP(PANIC_STOP, panic_stop);

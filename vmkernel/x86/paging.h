@@ -57,8 +57,11 @@ void paging_root_free(pa_t root);
  */
 void paging_set_tables(pa_t (*alloc)(void), void (*free)(pa_t));
 
-/* Boot: builds the final kernel tables (direct map, image with W^X) and loads them on this CPU. */
-void paging_init(void);
+/*
+ * Boot: builds the final kernel tables (direct map, image with W^X) and loads them on this CPU. The
+ * page at stack_guard, below the boot CPU's stack, is left out.
+ */
+void paging_init(va_t stack_guard);
 /* Maps the registers of the CPU's own devices for good: mm's kmap_device() is for everyone else. */
 void *paging_map_device(pa_t pa, uint64_t len);
 /*

@@ -17,7 +17,6 @@
 #define PAT_VALUE 0x0007010600070106ull
 
 pa_t paging_kernel_root;
-extern char boot_stack_guard[]; /* entry.S */
 
 static pa_t trampoline_root;
 
@@ -69,7 +68,7 @@ static void reserve_tops(va_t base, uint64_t len)
 			panic("no memory for page tables");
 }
 
-void paging_init(void)
+void paging_init(va_t stack_guard)
 {
 	paging_has_huge = cpu_features.huge_pages;
 	paging_set_tables(boot_table, NULL);
@@ -79,7 +78,7 @@ void paging_init(void)
 	map_image(image_start, image_text_end, PG_EXEC);
 	map_image(image_text_end, image_rodata_end, 0);
 	map_image(image_rodata_end, image_end, PG_WRITE);
-	if (paging_unmap(paging_kernel_root, (uintptr_t)boot_stack_guard, PAGE_SIZE) != 0)
+	if (paging_unmap(paging_kernel_root, stack_guard, PAGE_SIZE) != 0)
 		panic("no memory for page tables");
 	reserve_tops(KMAP_BASE, KMAP_SIZE);
 	reserve_tops(DEVMAP_BASE, DEVMAP_SIZE);

@@ -5,7 +5,7 @@
  */
 #ifndef X86_PERCPU_H
 #define X86_PERCPU_H
-#include "vmk/types.h"
+#include "vmk/cpu.h"
 #include "x86/gdt.h"
 #include "x86/trap.h"
 
@@ -53,6 +53,8 @@ struct percpu {
 	struct tss tss;
 	struct gdt gdt;
 } __aligned(CACHE_LINE);
+ASSERT_OFFSET(struct percpu, id, PERCPU_ID_AT);
+ASSERT_OFFSET(struct percpu, world_id, PERCPU_WORLD_ID_AT);
 
 /* Every CPU's block by id; filled as CPUs come up. */
 extern struct percpu *percpu[CPUS_MAX];

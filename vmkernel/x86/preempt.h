@@ -4,14 +4,8 @@
 #define SCHED_PREEMPT_H
 #include "x86/percpu.h"
 
-/*
- * Switches worlds when another ought to run here. trap_hooks.preempt at interrupt exit, with
- * interrupts off; preempt_enable() calls it too. Does nothing inside interrupts, bottom halves and
- * non-preemptible sections.
- */
-void sched_preempt(void);
-/* The same for a caller whose interrupts may be off: then the switch waits for the next chance. */
-void sched_preempt_check(void);
+/* The rare half of preempt_on(): another world ought to run here (x86/lock.c). */
+void preempt_check(void) __cold;
 
 static inline void preempt_off(void)
 {
@@ -23,6 +17,6 @@ static inline void preempt_on(void)
 	barrier();
 	percpu_add32(preempt_count, -1);
 	if (unlikely(percpu_read(need_resched)))
-		sched_preempt_check();
+		preempt_check();
 }
 #endif

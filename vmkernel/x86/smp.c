@@ -10,7 +10,6 @@
 #include "vmk/cpu.h"
 #include "vmk/layout.h"
 #include "vmk/log.h"
-#include "vmk/mm.h"
 #include "vmk/string.h"
 #include "vmk/time.h"
 #include "x86/clock.h"
@@ -41,31 +40,6 @@ static void (*ap_main)(struct percpu *p);
 unsigned cpu_count(void)
 {
 	return READ_ONCE(cpus);
-}
-
-static bool set_stacks(struct percpu *p)
-{
-	static const unsigned ist[] = { IST_NMI, IST_DOUBLE, IST_MCE };
-
-	for (unsigned i = 0; i < ARRAY_SIZE(ist); i++) {
-		void *top = kstack_alloc();
-
-		if (top == NULL)
-			return false;
-		gdt_set_ist(p, ist[i], top);
-	}
-	return true;
-}
-
-void smp_init_boot_cpu(void)
-{
-	struct percpu *p = &percpu_boot;
-
-	for (unsigned i = 0; i < acpi_info.cpus; i++)
-		if (acpi_info.cpu[i].apic_id == p->apic_id)
-			p->node = acpi_info.cpu[i].node;
-	if (!set_stacks(p))
-		panic("no memory for interrupt stacks");
 }
 
 /* Each question about the TSC is answered at once. */
@@ -145,24 +119,6 @@ void ap_entry(struct percpu *p)
 	panic("cpu%u has nothing to do", p->id);
 }
 
-static void create(unsigned id, const struct acpi_cpu *a)
-{
-	struct percpu *p = kzalloc(sizeof(*p));
-	void *stack = kstack_alloc();
-
-	if (p == NULL || stack == NULL)
-		panic("no memory for cpu%u", id);
-	p->self = p;
-	p->id = id;
-	p->apic_id = a->apic_id;
-	p->node = a->node;
-	p->clock_deadline = NS_NEVER;
-	p->kernel_rsp = (uintptr_t)stack;
-	if (!set_stacks(p))
-		panic("no memory for cpu%u", id);
-	percpu[id] = p;
-}
-
 /* A page of RAM for the trampoline; nothing else is left below 1 MiB by now. */
 static pa_t find_page(void)
 {
@@ -226,24 +182,18 @@ static unsigned compact(unsigned count)
 	return kept;
 }
 
-void smp_start(int (*prepare)(unsigned cpu), void (*main)(struct percpu *p))
+void smp_start(unsigned count, int (*prepare)(unsigned cpu), void (*main)(struct percpu *p))
 {
-	unsigned count = 1;
 	pa_t page = find_page();
 	ns_t start = time_now();
 
+	if (count == 1)
+		return;
 	if (page == PA_NONE) {
 		log_warn("no page below 1 MiB: one CPU only");
 		return;
 	}
 	ap_main = main;
-	for (unsigned i = 0; i < acpi_info.cpus && count < CPUS_MAX; i++) {
-		if (acpi_info.cpu[i].apic_id == percpu_boot.apic_id)
-			continue;
-		create(count++, &acpi_info.cpu[i]);
-	}
-	if (count == 1)
-		return;
 	place_trampoline(page);
 	for (unsigned id = 1; id < count; id++)
 		lapic_send_init(percpu[id]->apic_id);
@@ -254,6 +204,10 @@ void smp_start(int (*prepare)(unsigned cpu), void (*main)(struct percpu *p))
 		wait_there(count, START_TIMEOUT);
 	}
 	count = compact(count);
+	/*
+	 * Those that came wait in answer_until_go(): what they need is made here, on the boot CPU,
+	 * while nobody uses their ids yet.
+	 */
 	for (unsigned id = 1; id < count; id++)
 		if (prepare(id) != 0)
 			panic("no memory for cpu%u", id);

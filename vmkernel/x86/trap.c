@@ -5,7 +5,6 @@
  */
 #include "x86/trap.h"
 #include "vmk/log.h"
-#include "vmk/panic.h"
 #include "vmk/stat.h"
 #include "x86/insn.h"
 #include "x86/percpu.h"

@@ -53,6 +53,8 @@ struct trap_hooks {
 };
 extern struct trap_hooks trap_hooks;
 
+/* An exception that nobody handles: the panic, with its name and what CR2 says. x86/panic.c. */
+void panic_trap(const struct trap_frame *f) __noreturn __cold;
 /* Runs the steps above; the SYSCALL exit calls it too. Interrupts off. */
 void trap_exit(struct trap_frame *f);
 enum { TRAP_STUB_SIZE = 16 }; /* in trap.S */

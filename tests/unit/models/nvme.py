@@ -59,6 +59,7 @@ class Nvme:
     max_pairs: int = 64
     abort_works: bool = True
     before_complete: Callable[[Command], None] | None = None
+    before_create: Callable[[], None] | None = None  # of an I/O completion queue
 
     def __post_init__(self) -> None:
         self.data = bytearray(self.blocks * BLOCK)
@@ -98,6 +99,7 @@ class Nvme:
             self.regs[CSTS] = self.regs.get(CSTS, 0) & ~0xC | 2 << 2
 
     def _doorbell(self, index: int, value: int) -> None:
+        assert index // 2 in self.queues, "doorbell of a queue that does not exist"
         pair = self.queues[index // 2]
         assert value < pair.entries, "doorbell out of range"
         if index % 2:
@@ -135,6 +137,8 @@ class Nvme:
             pairs = min(self.max_pairs - 1, cdw11 & 0xFFFF)
             result = pairs | pairs << 16
         elif command.opcode == 5:
+            if self.before_create:
+                self.before_create()
             entries = (cdw10 >> 16) + 1
             self.queues[cdw10 & 0xFFFF] = Pair(0, command.prp1, entries, cdw11 >> 16)
         elif command.opcode == 1:

@@ -14,6 +14,9 @@
 #define SVM_FEATURE_PAUSE        BIT(10)
 #define SVM_FEATURE_PAUSE_THRESH BIT(12)
 
+/* Intercept word 0: reads of CRn in bits 15-0, writes in bits 31-16. */
+#define SVM_CR8_WRITE BIT(16 + 8)
+
 /* Intercept words 3 and 4 (offsets 0Ch, 10h). */
 #define SVM_I3_INTR     BIT(0)
 #define SVM_I3_NMI      BIT(1)

@@ -162,8 +162,8 @@ void blk_close(struct blk_dev *d, bool exclusive);
 /* Whether the device, its disk or a partition of it is open exclusively. */
 bool blk_in_use(struct blk_dev *d);
 /*
- * Disks, each followed by its partitions; under the registry's spin lock: fn must not sleep, nor ask
- * the registry.
+ * Disks, each followed by its partitions; under the registry's spin lock: fn must not sleep, nor
+ * ask the registry.
  */
 void blk_for_each(void (*fn)(struct blk_dev *d, void *arg), void *arg);
 /*

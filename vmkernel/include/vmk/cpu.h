@@ -6,19 +6,44 @@
 
 struct percpu; /* x86/percpu.h; reached through GS */
 
-unsigned cpu_id(void);           /* 0 .. cpu_count()-1, stable while preemption is off */
-uint32_t cpu_world_id(void);     /* of the world that runs here; 0 before there are worlds */
 unsigned cpu_count(void);        /* that came up */
 unsigned cpu_node(unsigned cpu); /* NUMA node index */
 uint32_t cpu_apic_id(unsigned cpu);
 
-/* One word of per-CPU data per slot, for the subsystems (allocated at boot order, see percpu.h). */
+/* Where x86/percpu.h keeps what the functions below return: the lowest layers need them too. */
+enum { PERCPU_WORLD_ID_AT = 40, PERCPU_ID_AT = 44 };
+
 #ifdef VMK_HOST
+unsigned cpu_id(void);
+uint32_t cpu_world_id(void);
+void cpu_stop(void) __noreturn;
 uint64_t irq_save(void); /* disables interrupts, returns RFLAGS */
 void irq_restore(uint64_t flags);
 bool irq_enabled(void);
 #else
 #define RFLAGS_INTERRUPTS BIT(9)
+/* 0 .. cpu_count()-1, stable while preemption is off. */
+static inline unsigned cpu_id(void)
+{
+	unsigned id;
+
+	__asm__ volatile("mov %%gs:%c1, %0" : "=r"(id) : "i"(PERCPU_ID_AT));
+	return id;
+}
+/* Of the world that runs here; 0 before there are worlds. */
+static inline uint32_t cpu_world_id(void)
+{
+	uint32_t id;
+
+	__asm__ volatile("mov %%gs:%c1, %0" : "=r"(id) : "i"(PERCPU_WORLD_ID_AT));
+	return id;
+}
+/* This CPU does nothing any more. An NMI is still taken, and returns to here. */
+static inline void __noreturn cpu_stop(void)
+{
+	for (;;)
+		__asm__ volatile("cli; hlt" ::: "memory");
+}
 static inline uint64_t irq_save(void)
 {
 	uint64_t flags;

@@ -9,7 +9,8 @@
  * 		PCI_CLASS(0x010802, SUPPORTED, "any NVM Express 1.1+ controller"),
  * 	};
  * 	DRIVER(nvme, .desc = "NVM Express storage", .spec = "NVMe 1.4", .bus = HCL_BUS_PCI,
- * 	       .class = HCL_CLASS_BLOCK, MATCH(nvme_match), .probe = nvme_probe, .remove = nvme_remove);
+ * 	       .class = HCL_CLASS_BLOCK, MATCH(nvme_match), .probe = nvme_probe,
+ * 	       .remove = nvme_remove);
  */
 #ifndef VMK_DRIVER_H
 #define VMK_DRIVER_H

@@ -42,10 +42,6 @@ int __must_check iobus_add_ports(struct iobus *b, struct io_range *r);
 int __must_check iobus_add_mmio(struct iobus *b, struct io_range *r);
 void iobus_remove(struct iobus *b, struct io_range *r, bool ports); /* no effect when not mapped */
 
-/* The device that claims all of the access, or NULL. */
-struct io_range *iobus_find_port(struct iobus *b, uint16_t port, unsigned size);
-struct io_range *iobus_find_mmio(struct iobus *b, gpa_t gpa, unsigned size);
-
 /*
  * An access of the guest's: unclaimed reads give all ones, unclaimed writes vanish, both counted.
  */

@@ -52,6 +52,10 @@ uint64_t __must_check spin_lock_irq(struct spinlock *l);
 void spin_unlock_irq(struct spinlock *l, uint64_t flags);
 bool spin_held(const struct spinlock *l); /* by this CPU */
 
+/* The world stays on this CPU in between. They nest, with each other and with spin locks. */
+void preempt_disable(void);
+void preempt_enable(void);
+
 /*
  * The same lock without function calls, for the hottest paths: interrupts are off already and stay
  * off, so nothing can preempt the holder. Debug builds do not check its rank.
@@ -67,6 +71,13 @@ static inline void spin_unlock_raw(struct spinlock *l)
 {
 	store_release(&l->serving, l->serving + 1);
 }
+
+/*
+ * Debug builds: the list of locks that a CPU holds, lock_cpu_size() zeroed bytes, set before it
+ * starts; the boot CPU has one of its own. In other builds the size is 0.
+ */
+size_t lock_cpu_size(void);
+void lock_init_cpu(unsigned cpu, void *memory);
 
 struct world;
 struct mutex {

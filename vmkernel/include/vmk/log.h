@@ -26,6 +26,18 @@ size_t log_read(uint64_t *seq, char *buf, size_t size);
 /* From now on consoles show lines up to max; the ring keeps all, a panic always prints. */
 void log_set_console(enum log_level max);
 
+/*
+ * The clock that lines are stamped with. x86/clock.c sets it once it has one; until then all lines
+ * are of time 0.
+ */
+struct log_clock {
+	ns_t (*now)(void);      /* since boot */
+	ns_t (*realtime)(void); /* since 1970 */
+};
+void log_set_clock(const struct log_clock *clock);
+/* Reads option loglevel=; until then consoles show everything. Once, after multiboot_read(). */
+void log_init(void);
+
 /* The image's build id, 40 hexadecimal digits. */
 const char *log_build_id(void);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Random bytes for keys (vmkernel/lib/random.c): a ChaCha20 generator with fast key erasure, keyed
+ * Random bytes for keys (vmkernel/x86/random.c): a ChaCha20 generator with fast key erasure, keyed
  * from a pool of RDSEED, RDRAND and timing. Any context.
  */
 #ifndef VMK_RANDOM_H

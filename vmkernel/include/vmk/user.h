@@ -49,22 +49,6 @@ bool signal_pending(uint64_t mask);
 bool signal_take(uint64_t mask, void *info);
 struct waitq *signal_waitq(void); /* woken when a signal arrives for the process */
 
-/*
- * A system call: SYSCALL(0, read) { int fd = (int)a[0]; ... } returns the value for RAX. One file
- * of user/ or fs/ per theme; entries gather in .syscalls, missing numbers give ENOSYS and are
- * counted.
- */
-struct syscall_entry {
-	uint32_t nr;
-	const char *name;
-	long (*fn)(const uint64_t a[6]);
-};
-#define SYSCALL(number, id)                                                 \
-	static long sys_##id(const uint64_t a[6]);                          \
-	static const struct syscall_entry syscall_entry_##id SECTION_ENTRY( \
-		syscalls) = { number, #id, sys_##id };                      \
-	static long sys_##id(const uint64_t a[6] __maybe_unused)
-
 /* Boot: mounts the root image, starts /sbin/init with its console. */
 void user_init(void);
 #endif

@@ -14,8 +14,8 @@
 #include "vmk/vm.h"
 
 /*
- * A line to the guest's interrupt controllers. set may be called in any context, under the device's
- * lock.
+ * A line to the guest's interrupt controllers. set is called in any context, also under the lock of
+ * the device.
  */
 struct virq {
 	void (*set)(struct virq *q, bool level);

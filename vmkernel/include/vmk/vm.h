@@ -37,8 +37,6 @@ void vm_power_button(struct vm *vm);
  * there are fewer.
  */
 struct vconsole *vm_console(struct vm *vm, unsigned index);
-/* Returns when the VM is no longer RUNNING. */
-void vm_wait(struct vm *vm);
 
 /* For device models. Any context. */
 struct gmem *vm_gmem(struct vm *vm);

@@ -95,11 +95,10 @@ struct group_info {
 	ns_t used; /* by all worlds below, those that have ended too */
 	const char *name;
 };
-/* For every group, after the groups in it, under the tree's spin lock: fn must not sleep or walk. */
+/*
+ * For every group, after the groups in it, under the tree's spin lock: fn must not sleep or walk.
+ */
 void group_for_each(void (*fn)(const struct group_info *g, void *arg), void *arg);
 /* 0, -ENOENT, or -EINVAL for the root and for values that contradict each other. */
 int __must_check group_set_by_id(uint32_t id, const struct sched_params *p);
-
-void preempt_disable(void);
-void preempt_enable(void);
 #endif

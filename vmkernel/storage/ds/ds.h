@@ -21,7 +21,9 @@
 #include "vmk/tree.h"
 #include "vmk/wait.h"
 
-/* DS_RESERVE: pages that one step (ds_begin to the next ds_begin or ds_commit) may dirty at most. */
+/*
+ * DS_RESERVE: pages that one step (ds_begin to the next ds_begin or ds_commit) may dirty at most.
+ */
 enum { DS_HASH = 1024, DS_CACHE_PAGES = 8192, DS_RESERVE = 150 };
 
 struct ds_page {
@@ -96,7 +98,10 @@ int __must_check ds_begin(struct ds *ds);  /* makes room for DS_RESERVE pages; -
 int __must_check ds_commit(struct ds *ds); /* everything changed so far is durable afterwards */
 int __must_check ds_checkpoint(struct ds *ds);
 
-/* alloc.c: blocks. A reservation is in memory only; ds_block_take, in the step that maps it, counts. */
+/*
+ * alloc.c: blocks. A reservation is in memory only; ds_block_take, in the step that maps it,
+ * counts.
+ */
 int __must_check ds_block_reserve(struct ds *ds, uint64_t *block); /* -ENOSPC */
 void ds_block_unreserve(struct ds *ds, uint64_t block);
 int __must_check ds_block_take(struct ds *ds, uint64_t block);

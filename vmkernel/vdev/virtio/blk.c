@@ -89,6 +89,7 @@ static bool range(const struct vblk *b, uint64_t sector, uint64_t bytes, struct 
 {
 	uint64_t size = sectors_of(b);
 
+	/* No overflow: sector is at most size, and bytes are compared with what is left. */
 	if (sector > size || bytes > (size - sector) * SECTOR)
 		return false;
 	r->offset = sector * SECTOR;
@@ -109,6 +110,7 @@ static uint8_t data_request(struct vblk_request *q, const struct virtio_blk_req 
 	n = vchain_pin(b->d.gmem, &q->chain, read, read ? 0 : sizeof(*h), bytes, q->sg, SG_MAX);
 	if (n < 0)
 		return VIRTIO_BLK_S_IOERR;
+	/* From here on complete() unpins, whatever comes. */
 	q->pinned = true;
 	q->r.blk.op = read ? BLK_READ : BLK_WRITE;
 	q->r.blk.sg = q->sg;
@@ -162,6 +164,7 @@ static void start(struct vblk_request *q)
 		complete(q, status);
 		return;
 	}
+	/* q may be complete, and gone, before these calls return. */
 	if (b->disk) {
 		q->r.done = done;
 		vdisk_submit(b->disk, &q->r);

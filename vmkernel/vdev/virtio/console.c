@@ -14,8 +14,8 @@ struct vcon {
 	struct virtio d;
 	struct vconsole console;
 	/*
-	 * Under the device's lock. A chain is sent in steps, for it may be as long as the guest's
-	 * memory.
+	 * Under the device's lock. A chain may be as long as the guest's memory, so it is sent in
+	 * steps.
 	 */
 	struct vchain rx, tx;
 	uint32_t sent;
@@ -35,6 +35,7 @@ static int transmit(struct vcon *v, struct vqueue *q)
 		v->sending = true;
 		v->sent = 0;
 	}
+	/* A chain may be as long as the guest's memory: so many bytes a turn of the lock. */
 	for (uint32_t end = v->sent + MIN(v->tx.read_bytes - v->sent, (uint32_t)STEP);
 	     v->sent < end;) {
 		uint32_t n = MIN(MIN(end - v->sent, (uint32_t)PIECE), vconsole_room(&v->console));

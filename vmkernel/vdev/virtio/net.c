@@ -48,12 +48,13 @@ static void tx_release(struct pkt *p)
 	virtio_complete(d, queue, head, 0);
 }
 
-/* The header's wishes into the packet; false: they make no sense. */
+/* The offloads that the header asks for, into the packet. False: they make no sense. */
 static bool tx_offloads(struct pkt *p, const struct virtio_net_hdr *h)
 {
 	unsigned gso = h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
 
 	if (h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
+		/* The checksum that somebody fills in must lie inside of the packet. */
 		if ((uint32_t)h->csum_start + h->csum_offset + 2 > p->len)
 			return false;
 		p->flags |= PKT_CSUM_PARTIAL;
@@ -113,6 +114,7 @@ static void tx_one(struct vnet *n, unsigned queue, struct vnet_tx *t, const stru
 		copy = tx_copy(n, c, len);
 		if (!copy || !tx_offloads(copy, &h))
 			goto refused;
+		/* Memory that is not the guest's: dropped, as a NIC would after a failed DMA. */
 	} else if (pieces < 0) {
 		goto refused;
 	} else {
@@ -120,6 +122,7 @@ static void tx_one(struct vnet *n, unsigned queue, struct vnet_tx *t, const stru
 		p->sg_count = (uint16_t)pieces;
 	}
 	stat_inc(tx_packets);
+	/* Before it is sent: it may be gone afterwards, and the answer may already be there. */
 	vnet_flow_sent(n, queue / 2, copy ? copy : p);
 	if (copy)
 		pkt_done(p); /* the chain is free again, the copy travels */
@@ -144,6 +147,10 @@ static void tx_kick(struct vnet *n, unsigned queue)
 		uint64_t flags;
 		int got = 0;
 
+		/*
+		 * The vCPU does not stay here longer than for so many packets; a work world
+		 * goes on.
+		 */
 		if (!t || sent == VIRTIO_BUDGET) {
 			kfree(t);
 			virtio_again(d, queue);
@@ -206,6 +213,7 @@ static bool rx_copy(struct vnet *n, const struct vchain *c, uint32_t off, const 
 		const struct sg *s = &p->sg[i];
 		uint32_t part;
 
+		/* Skips pieces that were copied before. */
 		if (from >= s->len) {
 			from -= s->len;
 			continue;
@@ -236,6 +244,10 @@ static int rx_one(struct vnet *n, struct vqueue *q, const struct pkt *p)
 		int got = vqueue_next(q, c);
 		uint32_t part;
 
+		/*
+		 * Too few buffers: the chains taken so far are not used, and wait for the
+		 * next packet.
+		 */
 		if (got <= 0 || (count && !merge) || count == q->size) {
 			q->next_avail -= count + (got > 0);
 			return got < 0 ? got : -ENOBUFS;
@@ -243,6 +255,10 @@ static int rx_one(struct vnet *n, struct vqueue *q, const struct pkt *p)
 		if (c->write_bytes <= head)
 			return -EPROTO;
 		part = MIN(c->write_bytes - head, p->len - done);
+		/*
+		 * Entries are filled in one by one but appear together, when the header knows
+		 * their number.
+		 */
 		if (!rx_copy(n, c, head, p, done, part) ||
 		    vqueue_fill(q, count, c->head, head + part))
 			return -EPROTO;
@@ -265,6 +281,7 @@ static int deliver(void *arg, struct pkt *p)
 	struct vqueue *q = &d->queue[2 * pair];
 	int err = virtio_live(d) && q->enabled ? rx_one(n, q, p) : -ENOBUFS;
 
+	/* The interrupt is flush's: one for all packets of a pass of the switch. */
 	n->filled |= BIT(pair);
 	if (err == -EPROTO)
 		virtio_broken(d);
@@ -316,6 +333,7 @@ static void started(struct virtio *d)
 	struct vnet *n = container_of(d, struct vnet, d);
 	uint32_t caps = PORT_VOLATILE;
 
+	/* 5.1.3.1: TSO towards the guest needs that it can finish checksums. */
 	if (d->features & VIRTIO_NET_F_GUEST_CSUM) {
 		caps |= PORT_CSUM;
 		caps |= d->features & VIRTIO_NET_F_GUEST_TSO4 ? PORT_TSO4 : 0;
@@ -383,6 +401,7 @@ static int create(struct vm *vm, struct vpci_bus *bus, const struct vm_device *c
 	if (err)
 		goto free;
 	choose_mac(n, vm, cfg, n->d.vdev.slot);
+	/* The device is on the bus by now: its slot is part of the address. */
 	memcpy(attr.mac, n->mac, ETH_ALEN);
 	err = port_open(&attr, &n->port);
 	if (err)

@@ -7,13 +7,14 @@
 #include "vmk/errno.h"
 #include "vmk/string.h"
 
-/* What is to be done once the device's lock is free. */
-struct wish {
+/* What the port is told once the device's lock is free: it may call back, which takes the lock. */
+struct changes {
 	bool mac, promisc, on;
 	uint8_t address[ETH_ALEN];
 };
 
-static uint8_t obey(struct vnet *n, const struct vchain *c, struct wish *w)
+/* One command, under lock; the byte of its answer. */
+static uint8_t execute(struct vnet *n, const struct vchain *c, struct changes *ch)
 {
 	struct virtio_net_ctrl k;
 	uint16_t pairs;
@@ -24,16 +25,16 @@ static uint8_t obey(struct vnet *n, const struct vchain *c, struct wish *w)
 	if (k.class_id == VIRTIO_NET_CTRL_RX && k.command == VIRTIO_NET_CTRL_RX_PROMISC) {
 		if (vchain_read(n->d.gmem, c, sizeof(k), &on, 1) != 1)
 			return VIRTIO_NET_ERR;
-		w->promisc = true;
-		w->on = on;
+		ch->promisc = true;
+		ch->on = on;
 		return VIRTIO_NET_OK;
 	}
 	if (k.class_id == VIRTIO_NET_CTRL_MAC && k.command == VIRTIO_NET_CTRL_MAC_ADDR_SET) {
-		if (vchain_read(n->d.gmem, c, sizeof(k), w->address, ETH_ALEN) != ETH_ALEN ||
-		    (w->address[0] & 1))
+		if (vchain_read(n->d.gmem, c, sizeof(k), ch->address, ETH_ALEN) != ETH_ALEN ||
+		    (ch->address[0] & 1))
 			return VIRTIO_NET_ERR;
-		w->mac = true;
-		memcpy(n->mac, w->address, ETH_ALEN);
+		ch->mac = true;
+		memcpy(n->mac, ch->address, ETH_ALEN);
 		memcpy(n->d.config, n->mac, ETH_ALEN);
 		return VIRTIO_NET_OK;
 	}
@@ -58,14 +59,14 @@ void vnet_control(struct vnet *n)
 	bool more = true;
 
 	for (unsigned i = 0; more && i < VIRTIO_BUDGET; i++) {
-		struct wish w = { 0 };
+		struct changes ch = { 0 };
 		uint64_t flags = spin_lock_irq(&d->lock);
 		int got = virtio_live(d) ? vqueue_take(q, &n->control) : 0;
 		uint8_t ack;
 
 		more = got > 0;
 		if (more) {
-			ack = obey(n, &n->control, &w);
+			ack = execute(n, &n->control, &ch);
 			/* The answer is a byte; without room for it the chain is no command. */
 			virtio_give(d, q, n->control.head,
 			            vchain_write(d->gmem, &n->control, 0, &ack, 1) == 1 ? 1
@@ -74,10 +75,10 @@ void vnet_control(struct vnet *n)
 		if (got < 0)
 			virtio_broken(d);
 		spin_unlock_irq(&d->lock, flags);
-		if (w.mac)
-			port_set_mac(n->port, w.address);
-		if (w.promisc)
-			port_set_promisc(n->port, w.on);
+		if (ch.mac)
+			port_set_mac(n->port, ch.address);
+		if (ch.promisc)
+			port_set_promisc(n->port, ch.on);
 	}
 }
 
@@ -108,6 +109,7 @@ static unsigned flow_hash(const struct pkt *p)
 		proto = b[IP + 9];
 		from = IP + 12;
 		to = IP + 20;
+		/* Only the first fragment has ports: all of them go by addresses alone. */
 		if (!((b[IP + 6] & 0x3f) | b[IP + 7]))
 			ports = IP + 4u * (b[IP] & 15);
 	} else if (type == V6) {
@@ -130,12 +132,14 @@ static unsigned flow_hash(const struct pkt *p)
 
 void vnet_flow_sent(struct vnet *n, unsigned pair, const struct pkt *p)
 {
+	/* 5.1.6.5.5: a flow is received on the pair on which it was last sent. */
 	if (n->active > 1)
 		WRITE_ONCE(n->flow[flow_hash(p)], (uint8_t)pair);
 }
 
 unsigned vnet_flow_pair(const struct vnet *n, const struct pkt *p)
 {
+	/* The driver may use fewer pairs since the flow was noted. */
 	unsigned pair = n->active > 1 ? READ_ONCE(n->flow[flow_hash(p)]) : 0;
 
 	return pair < n->active ? pair : 0;

@@ -11,16 +11,16 @@ enum { CLASS_OTHER = 0x00ff00, PIECE = 64, LIMIT = 4096 };
 static int fill(struct virtio *d, const struct vchain *c)
 {
 	uint8_t buf[PIECE];
-	uint32_t want = MIN(c->write_bytes, (uint32_t)LIMIT);
+	uint32_t len = MIN(c->write_bytes, (uint32_t)LIMIT);
 
-	for (uint32_t off = 0; off < want; off += PIECE) {
-		uint32_t n = MIN(want - off, (uint32_t)PIECE);
+	for (uint32_t off = 0; off < len; off += PIECE) {
+		uint32_t n = MIN(len - off, (uint32_t)PIECE);
 
 		random_bytes(buf, n);
 		if (vchain_write(d->gmem, c, off, buf, n) != (int)n)
 			return -EPROTO;
 	}
-	return (int)want;
+	return (int)len;
 }
 
 static void kick(struct virtio *d, unsigned queue)
@@ -31,6 +31,7 @@ static void kick(struct virtio *d, unsigned queue)
 	for (unsigned n = 0; c && got > 0; n++) {
 		uint64_t flags;
 
+		/* Up to 256 KiB of random bytes: more would keep the vCPU too long. */
 		if (n == VIRTIO_BUDGET) {
 			kfree(c);
 			virtio_again(d, queue);

@@ -35,6 +35,7 @@ enum { CAP_VENDOR = 9, CONFIG_END = sizeof(struct virtio_pci_common_cfg), SUBSYS
 static void raise(struct virtio *d, uint16_t vector, uint8_t isr)
 {
 	stat_inc(interrupts);
+	/* With MSI-X on the ISR byte and INTx are not used (4.1.4.5.1). */
 	if (vmsix_enabled(&d->pci)) {
 		if (vector != VIRTIO_MSI_NO_VECTOR)
 			vmsix_raise(&d->pci, vector);
@@ -53,12 +54,14 @@ void virtio_signal(struct virtio *d, struct vqueue *q)
 void virtio_config_changed(struct virtio *d)
 {
 	d->generation++;
+	/* Before DRIVER_OK the driver reads the configuration anyway. */
 	if (d->status & VIRTIO_DRIVER_OK)
 		raise(d, d->config_vector, VIRTIO_ISR_CONFIG);
 }
 
 void virtio_broken(struct virtio *d)
 {
+	/* Told and counted once a reset. */
 	if (d->status & VIRTIO_DEVICE_NEEDS_RESET)
 		return;
 	stat_inc(broken);
@@ -86,11 +89,13 @@ static void reset_now(struct virtio *d)
 		vqueue_reset(&d->queue[i]);
 }
 
-void virtio_put(struct virtio *d)
+/* A request is over. */
+static void put(struct virtio *d)
 {
 	uint64_t flags = spin_lock_irq(&d->lock);
 	bool idle = --d->inflight == 0;
 
+	/* The last request of a device under reset finishes the reset. */
 	if (idle && d->resetting)
 		reset_now(d);
 	spin_unlock_irq(&d->lock, flags);
@@ -106,13 +111,17 @@ void virtio_complete(struct virtio *d, unsigned queue, uint16_t head, int64_t wr
 	if (!d->resetting)
 		virtio_give(d, &d->queue[queue], head, written);
 	spin_unlock_irq(&d->lock, flags);
-	virtio_put(d);
+	put(d);
 }
 
 static void begin_reset(struct virtio *d)
 {
 	if (d->kind->reset)
 		d->kind->reset(d);
+	/*
+	 * 2.1.2: the driver polls the status until it reads 0; it may take its memory back then,
+	 * so requests that use it must be over.
+	 */
 	if (d->inflight)
 		d->resetting = true;
 	else
@@ -125,6 +134,10 @@ void virtio_stop(struct virtio *d)
 
 	begin_reset(d);
 	spin_unlock_irq(&d->lock, flags);
+	/*
+	 * No new ones: status is 0 or resetting is set, so virtio_live fails. Then the work
+	 * item, which looks at the queues once more at most.
+	 */
 	wait_event(&d->idle, !READ_ONCE(d->inflight));
 	work_flush(&d->work);
 }
@@ -145,6 +158,7 @@ static uint64_t common_read(struct virtio *d, unsigned off)
 	case COMMON(device_status): return d->status;
 	case COMMON(config_generation): return d->generation;
 	case COMMON(queue_select): return d->queue_select;
+	/* Each queue has an address of its own: its number times NOTIFY_STEP. */
 	case COMMON(queue_notify_off): return d->queue_select;
 	case COMMON(queue_size): return q ? q->size : 0;
 	case COMMON(queue_msix_vector): return q ? q->vector : VIRTIO_MSI_NO_VECTOR;
@@ -174,6 +188,7 @@ static bool status_write(struct virtio *d, uint8_t v)
 	if ((updated & VIRTIO_FEATURES_OK) &&
 	    ((d->features & ~d->offered) || !(d->features & VIRTIO_F_VERSION_1)))
 		v &= ~VIRTIO_FEATURES_OK;
+	/* Only a reset takes it away. */
 	d->status = v | (d->status & VIRTIO_DEVICE_NEEDS_RESET);
 	return (updated & VIRTIO_DRIVER_OK) && (d->status & VIRTIO_FEATURES_OK);
 }
@@ -198,11 +213,13 @@ static void queue_write(struct virtio *d, struct vqueue *q, unsigned off, unsign
 		q->vector = vector_of(d, v);
 		return;
 	}
-	if (q->enabled) /* the rest is fixed then */
+	/* 4.1.4.3.2: what a live queue uses cannot be changed but by a reset. */
+	if (q->enabled)
 		return;
 	switch (off) {
 	case COMMON(queue_size): q->size = (uint16_t)v; break;
 	case COMMON(queue_enable):
+		/* Features are final when queues are enabled (FEATURES_OK comes before). */
 		q->event_index = d->features & VIRTIO_F_EVENT_IDX;
 		q->indirect = d->features & VIRTIO_F_INDIRECT_DESC;
 		if (v == 1 && vqueue_enable(q))
@@ -256,6 +273,7 @@ static void continue_kicks(struct work *w)
 	struct virtio *d = container_of(w, struct virtio, work);
 	uint32_t again = __atomic_exchange_n(&d->again, 0, __ATOMIC_SEQ_CST);
 
+	/* Each kick has a budget of its own and asks for the work again when it is used up. */
 	for (; again; again &= again - 1)
 		d->kind->kick(d, (unsigned)__builtin_ctz(again));
 }
@@ -270,6 +288,10 @@ static uint64_t memory_read(struct io_range *r, uint64_t off, unsigned size)
 	switch (off - at) {
 	case AREA_COMMON: v = common_read(d, at); break;
 	case AREA_ISR:
+		/*
+		 * Reading acknowledges and lowers INTx; outside of our lock, for the bus's
+		 * comes before.
+		 */
 		v = d->isr;
 		d->isr = 0;
 		lower = true;
@@ -306,6 +328,7 @@ static void memory_write(struct io_range *r, uint64_t off, unsigned size, uint64
 	uint64_t flags;
 	bool started = false;
 
+	/* Notifications take the lock themselves, for each step they make. */
 	if (off >= AREA_NOTIFY) {
 		kick(d, at / NOTIFY_STEP);
 		return;
@@ -379,6 +402,7 @@ int virtio_init(struct virtio *d, struct vm *vm, struct vpci_bus *bus, uint32_t 
 		d->queue[i].size_max = VQUEUE_SIZE_MAX;
 	}
 	reset_now(d);
+	/* Modern only: device ids from 1040h on, revision 1 (4.1.2). */
 	vpci_dev_init(&d->pci, &id, true);
 	vpci_bar(&d->pci, BAR_NOTIFY, true, NOTIFY_SIZE, &notify_ops, d);
 	vpci_bar(&d->pci, BAR_MEMORY, false, MEMORY_SIZE, &memory_ops, d);

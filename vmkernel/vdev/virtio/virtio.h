@@ -23,7 +23,7 @@ struct virtio_kind {
 	void (*started)(struct virtio *d);
 	/*
 	 * A reset, under lock: what is queued is dropped; what is in flight comes back by
-	 * virtio_put. May be NULL.
+	 * virtio_complete. May be NULL.
 	 */
 	void (*reset)(struct virtio *d);
 	/* The driver wrote to the configuration; config[] has been updated. May be NULL. */
@@ -56,18 +56,17 @@ int __must_check virtio_init(struct virtio *d, struct vm *vm, struct vpci_bus *b
                              const struct virtio_kind *kind, uint64_t features, unsigned queues,
                              unsigned config_len);
 /*
- * Queues (or pairs of them) as the configuration wants: 0 is as many as the VM has CPUs; at most
- * max.
+ * Queues (or pairs of them) as the configuration asks for, at most max: 0 stands for as many as the
+ * VM has CPUs.
  */
 unsigned virtio_queue_count(struct vm *vm, const struct vm_device *cfg, unsigned max);
 void virtio_stop(struct virtio *d); /* no driver any more: waits until nothing is in flight */
 
-/* A request is on its way (under lock), and back (without). */
+/* A request is on its way, until virtio_complete. Under lock. */
 static inline void virtio_get(struct virtio *d)
 {
 	d->inflight++;
 }
-void virtio_put(struct virtio *d);
 static inline bool virtio_live(const struct virtio *d) /* under lock */
 {
 	return (d->status & VIRTIO_DRIVER_OK) && !(d->status & VIRTIO_DEVICE_NEEDS_RESET) &&
@@ -78,13 +77,13 @@ void virtio_broken(struct virtio *d);
 /* Interrupts as the driver wants them. Under lock. */
 void virtio_signal(struct virtio *d, struct vqueue *q);
 /*
- * Gives a chain back and tells the driver. written: bytes, or -EPROTO when its memory was not there,
- * which breaks the device. Under lock.
+ * Gives a chain back and tells the driver. written: bytes, or -EPROTO when its memory was not
+ * there, which breaks the device. Under lock.
  */
 void virtio_give(struct virtio *d, struct vqueue *q, uint16_t head, int64_t written);
 /*
  * The end of a request that virtio_get counted: virtio_give, unless the driver has reset the device
- * meanwhile, then virtio_put. The device may be gone afterwards. Any context, without lock.
+ * meanwhile. The device may be gone afterwards. Any context, without lock.
  */
 void virtio_complete(struct virtio *d, unsigned queue, uint16_t head, int64_t written);
 void virtio_config_changed(struct virtio *d); /* under lock */

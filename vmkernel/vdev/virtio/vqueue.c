@@ -17,6 +17,7 @@ STATIC_ASSERT(offsetof(struct virtq_used, ring) == RING_ENTRIES);
 
 void vqueue_reset(struct vqueue *q)
 {
+	/* The size that the driver reads after a reset is the largest that it may set. */
 	*q = (struct vqueue){ .gmem = q->gmem,
 		              .size_max = q->size_max,
 		              .size = q->size_max,
@@ -66,6 +67,7 @@ static bool append(struct vchain *c, const struct virtq_desc *d)
 {
 	uint32_t *bytes = d->flags & VIRTQ_DESC_F_WRITE ? &c->write_bytes : &c->read_bytes;
 
+	/* Bounds a chain's pieces and keeps both sums within 32 bits. */
 	if (c->count == VCHAIN_PIECES || add_overflow(*bytes, d->len, bytes))
 		return false;
 	if (!(d->flags & VIRTQ_DESC_F_WRITE)) {
@@ -88,6 +90,11 @@ static int follow(struct vqueue *q, struct vchain *c, gpa_t table, uint32_t n, u
 		    gmem_read(q->gmem, table + (uint64_t)DESC_SIZE * index, &d, sizeof(d)))
 			return -EPROTO;
 		if (d.flags & VIRTQ_DESC_F_INDIRECT) {
+			/*
+			 * 2.7.5.3.1: a table is not in a table, its descriptor ends the chain,
+			 * and its length is a whole number of entries; we allow as many as the
+			 * queue has.
+			 */
 			if (nested || !q->indirect || (d.flags & VIRTQ_DESC_F_NEXT) || !d.len ||
 			    d.len % DESC_SIZE || d.len / DESC_SIZE > q->size)
 				return -EPROTO;
@@ -109,6 +116,7 @@ int vqueue_next(struct vqueue *q, struct vchain *c)
 
 	if (!q->enabled)
 		return 0;
+	/* The index runs free over 16 bits; more than a queue ahead is the driver's mistake. */
 	if (!get16(q, q->avail + RING_INDEX, &index) || (uint16_t)(index - q->next_avail) > q->size)
 		return -EPROTO;
 	if (index == q->next_avail)
@@ -121,6 +129,7 @@ int vqueue_next(struct vqueue *q, struct vchain *c)
 	err = follow(q, c, q->desc, q->size, c->head, false);
 	if (err)
 		return err;
+	/* Only now: a chain that was refused stays, but the device is broken by then. */
 	q->next_avail++;
 	return 1;
 }
@@ -161,6 +170,7 @@ bool vqueue_wants_signal(struct vqueue *q)
 		       !(flags & VIRTQ_AVAIL_F_NO_INTERRUPT);
 	if (!get16(q, q->avail + RING_ENTRIES + 2ull * q->size, &event))
 		return false;
+	/* 2.7.10: the event index was passed by what was given back since the last look. */
 	q->signalled = q->next_used;
 	q->signalled_valid = true;
 	return first || (uint16_t)(q->next_used - event - 1) < (uint16_t)(q->next_used - old);
@@ -174,10 +184,18 @@ bool vqueue_kicks(struct vqueue *q, bool on)
 		return false;
 	if (!q->event_index)
 		put16(q, q->used + RING_FLAGS, on ? 0 : VIRTQ_USED_F_NO_NOTIFY);
+	/*
+	 * avail_event: a kick is wanted for the next chain. Off, the old value stays and
+	 * is passed.
+	 */
 	else if (on)
 		put16(q, q->used + RING_ENTRIES + (uint64_t)USED_ENTRY * q->size, q->next_avail);
 	if (!on)
 		return false;
+	/*
+	 * Our wish before their index: a driver that misses the wish has published its chain
+	 * before this look.
+	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return get16(q, q->avail + RING_INDEX, &index) && index != q->next_avail;
 }
@@ -268,7 +286,8 @@ static int pin_piece(void *arg, gpa_t gpa, uint32_t n)
 	if (pieces < 0)
 		return pieces;
 	p->used += (unsigned)pieces;
-	if (p->pinned) /* one pin holds them all */
+	/* gmem counts pins of a VM, not of a range: one of them keeps all pieces. */
+	if (p->pinned)
 		gmem_unpin(p->g);
 	p->pinned = true;
 	return 0;

@@ -42,7 +42,7 @@ int __must_check vqueue_take(struct vqueue *q, struct vchain *c);
 /* Gives a chain back with the bytes written. -EPROTO. */
 int __must_check vqueue_done(struct vqueue *q, uint16_t head, uint32_t written);
 /*
- * Like vqueue_done for `count` chains that appear together: entries are filled first, then
+ * Like vqueue_done for `count` chains that appear together: entries are filled in first, and then
  * published.
  */
 int __must_check vqueue_fill(struct vqueue *q, uint16_t offset, uint16_t head, uint32_t written);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Where the random generator's entropy comes from: x86/entropy.c, or a test. Any context. */
-#ifndef LIB_ENTROPY_H
-#define LIB_ENTROPY_H
+#ifndef X86_ENTROPY_H
+#define X86_ENTROPY_H
 #include "vmk/types.h"
 
 /* A word of the CPU's own generator; false when it has none or it fails. */

@@ -9,10 +9,10 @@
  */
 #include "vmk/random.h"
 #include "lib/chacha.h"
-#include "lib/entropy.h"
 #include "vmk/lock.h"
 #include "vmk/string.h"
 #include "vmk/time.h"
+#include "x86/entropy.h"
 
 enum {
 	RATE_WORDS = 8,
