@@ -180,11 +180,11 @@ def test_two_threads_bind_one_socket(files: Files) -> None:
         files.check(files.lib.test_socket(socket.SOCK_DGRAM, out))
         one = out[0]
 
-        @files.ffi.callback("void(void)")
         def meanwhile(one: Any = one, second: bytes = second) -> None:
             results.append(files.lib.test_bind(one, second, len(second), -1))
 
-        files.lib.test_meanwhile = meanwhile
+        callback = files.ffi.callback("void(void)", meanwhile)
+        files.lib.test_meanwhile = callback
         results.append(files.lib.test_bind(one, first, len(first), -1))
         files.close(one)
         # No name leads to the socket that is gone.
@@ -217,7 +217,6 @@ def test_two_threads_connect_one_socket(files: Files) -> None:
         files.check(files.lib.test_connect(other, name, len(name)))
     accepted, results = [], []
 
-    @files.ffi.callback("bool(uint64_t)")
     def asleep(_: int) -> bool:
         for _ in others:
             files.check(files.lib.test_accept(listener, out))
@@ -225,7 +224,8 @@ def test_two_threads_connect_one_socket(files: Files) -> None:
         results.append(files.lib.test_connect(one, name, len(name)))
         return True
 
-    files.lib.seam_sleep = asleep
+    callback = files.ffi.callback("bool(uint64_t)", asleep)
+    files.lib.seam_sleep = callback
     results.append(files.lib.test_connect_wait(one, name, len(name)))
     files.lib.seam_sleep = files.ffi.NULL
     assert results == [-errno.EALREADY, 0]
