@@ -5,6 +5,7 @@
  * Spec: RFC 1122 4.1.3.3, RFC 792, RFC 4443 3.1.
  */
 #include "inet.h"
+#include "guard.h"
 #include "lwip/inet_chksum.h"
 #include "lwip/prot/ip4.h"
 #include "lwip/raw.h"
@@ -58,8 +59,8 @@ static u8_t on_icmp(void *arg, struct raw_pcb *pcb, struct pbuf *p, const ip_add
 int unreach_init(void)
 {
 	mutex_lock(&ip_lock);
-	struct raw_pcb *four = raw_new_ip_type(IPADDR_TYPE_V4, IP_PROTO_ICMP);
-	struct raw_pcb *six = raw_new_ip_type(IPADDR_TYPE_V6, IP6_NEXTH_ICMP6);
+	struct raw_pcb *four = ip_raw_new_ip_type(IPADDR_TYPE_V4, IP_PROTO_ICMP);
+	struct raw_pcb *six = ip_raw_new_ip_type(IPADDR_TYPE_V6, IP6_NEXTH_ICMP6);
 
 	if (four)
 		raw_recv(four, on_icmp, NULL);
