@@ -24,7 +24,7 @@ from tepui.shell.vm import image as vm_image
 from tepui.shell.vm.memory import MIB
 from tepui.shell.vm.spec import Device, DeviceKind, Flags, VmSpec
 from tests.bench import kvm, linux, userworld
-from tests.bench.steady import steady
+from tests.bench.steady import allowed, steady
 from tests.bench.targets import GOALS, KVM, SHARE, THIRDS, Goal
 from tests.system.machine import ROOT, Config
 
@@ -198,6 +198,8 @@ def write(figures: list[Figure]) -> None:
 
 
 def main() -> int:
+    if not allowed():
+        print("no right to real-time priorities: figures of devices will vary", file=sys.stderr)
     figures = image_figures()
     figures += measure("ground") + measure("drivers", devices())
     # In memory: file systems on disks often end before 16 TiB.
