@@ -45,7 +45,8 @@ struct frame {
 			uint32_t refs;    /* mappings that share a user page */
 			uint32_t private; /* owner's */
 		};
-		struct mem_account *account; /* FRAME_KERNEL, FRAME_PAGETABLE: who is charged; NULL: nobody */
+		/* FRAME_KERNEL, FRAME_PAGETABLE: who is charged; NULL: nobody. */
+		struct mem_account *account;
 	};
 };
 ASSERT_SIZE(struct frame, 16);
