@@ -152,6 +152,36 @@ def test_nothing_leaks(shell: Console) -> None:
     assert before - free() < 62
 
 
+def memory_free(shell: Console) -> int:
+    """In KiB."""
+    return int(run(shell, "grep MemFree /proc/meminfo").split()[1])
+
+
+@pytest.mark.parametrize("processes", [1, 12])
+def test_one_byte_messages_for_ever(shell: Console, processes: int) -> None:
+    """The sender is refused, and the console still has memory to work with; it comes back.
+
+    Each message is charged its true size to the process and its user (vmk/account.h). 1,374,622
+    of them took all of the kernel's memory before.
+    """
+    before = memory_free(shell)
+    run(shell, f"{{ hostile messages {processes} >/tmp/messages 2>&1 & }}")
+    run(shell, "until grep -q full /tmp/messages; do sleep 1; done", 240)
+    out = run(shell, "cat /tmp/messages")
+    assert out.count("sent, then: ") == processes
+    # Whichever bound is met first: memory's, or that of descriptors in flight.
+    assert set(re.findall("then: (.*?)\r?\n", out)) <= {
+        "No buffer space available",
+        "Cannot allocate memory",
+        "Too many open files",
+    }
+    assert memory_free(shell) > before // 2
+    assert run(shell, "echo alive | tr a-z A-Z | cat").strip() == "ALIVE"
+    run(shell, "kill -9 %1; wait", 120)
+    free = "until [ $(grep MemFree /proc/meminfo | tr -dc 0-9) -gt %d ]; do sleep 1; done"
+    run(shell, free % (before - 4096), 120)
+
+
 def random_calls(shell: Console, calls: int, timeout: float) -> None:
     """So many from each of four userworlds at once."""
     for seed in range(4):

@@ -261,7 +261,7 @@ static int item_add(struct epoll *ep, struct file *f, int fd, const struct epoll
 	err = is_set(f) ? may_nest(ep, f->priv) : 0;
 	if (err)
 		return err;
-	it = kzalloc(sizeof(*it));
+	it = kzalloc_charged(sizeof(*it));
 	if (!it)
 		return -ENOMEM;
 	*it = (struct epitem){
@@ -392,7 +392,7 @@ static const struct file_ops epoll_ops = { .name = "eventpoll",
 
 int epoll_create_file(uint32_t flags, struct file **out)
 {
-	struct epoll *ep = kzalloc(sizeof(*ep));
+	struct epoll *ep = kzalloc_charged(sizeof(*ep));
 	int err;
 
 	if (!ep)

@@ -15,7 +15,7 @@ enum { BACKLOG_MAX = 4096 };
 
 static struct usock *unix_new(uint16_t type)
 {
-	struct usock *u = kzalloc(sizeof(*u));
+	struct usock *u = kzalloc_charged(sizeof(*u));
 
 	if (!u)
 		return NULL;
@@ -94,7 +94,7 @@ static void unix_close(struct usock *u)
 	u->peer = NULL;
 	/* Freed below: releasing a file may close a socket, which takes locks of other ends. */
 	list_splice_back(&queue, &u->queue);
-	u->queued = u->bytes = 0;
+	u->queued = u->charged = 0;
 	ufiles_leave_all(u);
 	mutex_unlock(&u->lock);
 	unix_unbind(u);
@@ -406,8 +406,8 @@ static long un_ioctl(struct socket *s, unsigned cmd, uva_t arg)
 	mutex_lock(&u->lock);
 	first = list_first(&u->queue, struct umsg, link);
 	/* FIONREAD: a stream counts all bytes, the others the next message. */
-	n = cmd == TIOCOUTQ          ? (u->peer ? (int32_t)READ_ONCE(u->peer->bytes) : 0)
-	    : u->type == SOCK_STREAM ? (int32_t)u->bytes
+	n = cmd == TIOCOUTQ          ? (u->peer ? (int32_t)READ_ONCE(u->peer->queued) : 0)
+	    : u->type == SOCK_STREAM ? (int32_t)u->queued
 	    : first                  ? (int32_t)first->len
 	                             : 0;
 	mutex_unlock(&u->lock);

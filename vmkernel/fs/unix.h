@@ -26,6 +26,7 @@ struct umsg {
 	struct ucred cred;
 	struct sockaddr_any from; /* datagrams */
 	size_t off, len;          /* off: already read (streams) */
+	size_t size;              /* that it takes in memory: what counts against the queue */
 	uint8_t data[];
 };
 
@@ -40,8 +41,8 @@ struct usock {
 	bool closed;              /* its own socket is gone; lives on in references */
 	bool binding, connecting; /* a call is at it, which may sleep: another one is refused */
 	struct list queue;        /* umsg */
-	size_t queued; /* what the queue is charged: its bytes, and more for each message */
-	size_t bytes;  /* in the queue, for FIONREAD */
+	size_t queued;            /* bytes in queue, as FIONREAD tells them */
+	size_t charged;           /* umsg.size of all in queue: the bound is a sender's SO_SNDBUF */
 	/* Listening. */
 	struct list pending; /* usock.in_pending, with a reference each */
 	struct list in_pending;
@@ -84,7 +85,9 @@ void unix_free_queue(struct list *queue);
 void unix_take_files(struct usock *u, struct list *files);
 extern struct waitq unix_changed; /* somebody's queue has room, or a listener accepted or went */
 
-/* unix_gc.c. Copies the references, which pass over on success. -ETOOMANYREFS: too many in flight. */
+/*
+ * unix_gc.c. Copies the references, which pass over on success. -ETOOMANYREFS: too many in flight.
+ */
 int __must_check ufiles_new(struct file *const *fds, unsigned n, struct ufiles **out);
 void ufiles_cancel(struct ufiles *f); /* not sent: the references are the caller's again */
 /* Into and out of to's queue; to->lock is held. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Files on their way through AF_UNIX (SCM_RIGHTS). A socket may travel in a queue, its own queue may
- * carry sockets again, and a ring of them may be left that no descriptor leads to. Three rules:
+ * Files on their way through AF_UNIX (SCM_RIGHTS). A socket may travel in a queue, its own queue
+ * may carry sockets again, and a ring of them may be left that no descriptor leads to. Three rules:
  *
  * - Bounded: a user has at most as many files in flight as his process may open (INFLIGHT_MAX at
  *   most); more is ETOOMANYREFS, as on Linux.
@@ -92,7 +92,7 @@ static void uncharge(const struct ufiles *f)
 
 int ufiles_new(struct file *const *fds, unsigned n, struct ufiles **out)
 {
-	struct ufiles *f = kzalloc(sizeof(*f) + n * sizeof(f->file[0]));
+	struct ufiles *f = kzalloc_charged(sizeof(*f) + n * sizeof(f->file[0]));
 	int err;
 
 	if (!f)

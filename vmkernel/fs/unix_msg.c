@@ -8,10 +8,11 @@
 #include "vmk/string.h"
 
 enum {
-	PIECE = 32768,       /* bytes of a stream in one allocation */
+	/* Bytes of a stream in one allocation: with its header and the account in front, 32 KiB. */
+	PIECE = 32768 - 256,
 	DGRAM_MAX = 1 << 20, /* bytes of a message that must stay in one */
-	OVERHEAD = 256,      /* of memory, for each message, however short */
 };
+STATIC_ASSERT(sizeof(struct umsg) <= 256);
 
 struct waitq unix_changed;
 
@@ -43,7 +44,7 @@ void unix_take_files(struct usock *u, struct list *files)
 size_t unix_room(const struct usock *to, const struct usock *from)
 {
 	/* As on Linux the sender's SO_SNDBUF is the bound, not the receiver's. */
-	size_t limit = from->s ? from->s->sndbuf : PIECE, used = READ_ONCE(to->queued);
+	size_t limit = from->s ? from->s->sndbuf : PIECE, used = READ_ONCE(to->charged);
 
 	return used < limit ? limit - used : 0;
 }
@@ -51,13 +52,14 @@ size_t unix_room(const struct usock *to, const struct usock *from)
 /* A message with n bytes of u and, if first, the files and credentials of m. */
 static int umsg_new(struct sock_msg *m, size_t n, bool first, struct usock *from, struct umsg **out)
 {
-	struct umsg *um = kmalloc(sizeof(*um) + n);
+	struct umsg *um = kmalloc_charged(sizeof(*um) + n);
 
 	if (!um)
-		return -ENOMEM;
+		return -ENOBUFS;
 	memset(um, 0, sizeof(*um));
 	list_init(&um->link);
 	um->len = n;
+	um->size = kmalloc_size(um);
 	/*
 	 * SCM_CREDENTIALS was checked by the caller; without it the kernel vouches for the sender.
 	 */
@@ -97,15 +99,14 @@ static int deliver(struct usock *to, struct usock *from, struct umsg *um)
 	 * A stream piece goes in when there is any room; a message only as a whole, or into an
 	 * empty queue.
 	 */
-	else if (stream ? !unix_room(to, from)
-	                : to->queued && unix_room(to, from) < um->len + OVERHEAD)
+	else if (stream ? !unix_room(to, from) : to->charged && unix_room(to, from) < um->size)
 		err = -EAGAIN;
 	if (!err) {
 		if (um->files)
 			ufiles_enter(um->files, to);
 		list_push_back(&to->queue, &um->link);
-		to->queued += um->len + OVERHEAD;
-		to->bytes += um->len;
+		to->queued += um->len;
+		to->charged += um->size;
 		if (to->s)
 			waitq_wake_all(&to->s->wait);
 	}
@@ -117,11 +118,11 @@ static int deliver(struct usock *to, struct usock *from, struct umsg *um)
  * The condition of a sleeping sender, without locks: deliver() decides again. A receiver that is
  * gone ends the wait too.
  */
-static bool can_send(struct usock *to, const struct usock *from, size_t n)
+static bool can_send(struct usock *to, const struct usock *from, size_t size)
 {
 	return READ_ONCE(to->closed) || READ_ONCE(to->rd_shut) || READ_ONCE(from->wr_shut) ||
-	       !READ_ONCE(to->queued) ||
-	       unix_room(to, from) >= (to->type == SOCK_STREAM ? 1 : n + OVERHEAD);
+	       !READ_ONCE(to->charged) ||
+	       unix_room(to, from) >= (to->type == SOCK_STREAM ? 1 : size);
 }
 
 /* One message; *sent files are the receiver's from then on. */
@@ -142,7 +143,7 @@ static int send_one(struct socket *s, struct usock *to, struct sock_msg *m, size
 		 */
 		struct waitq *q = to->type == SOCK_DGRAM ? &unix_changed : &s->wait;
 
-		err = wait_event_intr_until(q, can_send(to, u, n), deadline);
+		err = wait_event_intr_until(q, can_send(to, u, um->size), deadline);
 		if (err) {
 			err = err == -ETIMEDOUT ? -EAGAIN : s->snd_timeout ? -EINTR : -ERESTARTSYS;
 			break;
@@ -269,10 +270,9 @@ static ssize_t recv_stream(struct socket *s, struct usock *u, struct sock_msg *m
 			/* A sender that waits is woken by recv_some, outside of this lock. */
 			um->off += n;
 			u->queued -= n;
-			u->bytes -= n;
 			if (um->off == um->len) {
-				u->queued -= OVERHEAD;
 				list_remove(&um->link);
+				u->charged -= um->size;
 				kfree(um);
 			}
 		}
@@ -304,8 +304,8 @@ static ssize_t recv_message(struct socket *s, struct usock *u, struct sock_msg *
 
 	if (!(m->flags & MSG_PEEK)) {
 		list_remove(&um->link);
-		u->queued -= um->len + OVERHEAD;
-		u->bytes -= um->len;
+		u->queued -= um->len;
+		u->charged -= um->size;
 		kfree(um);
 	}
 	return got;

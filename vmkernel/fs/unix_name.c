@@ -105,8 +105,8 @@ int unix_bind(struct usock *u, const struct sockaddr_any *a, uint32_t mode)
 	if (a->family != AF_UNIX || a->len < PATH_OFFSET || a->len > PATH_OFFSET + PATH_SIZE)
 		return -EINVAL;
 	/*
-	 * A socket has one name for life. Making a node sleeps, so the lock is not held meanwhile: a
-	 * second thread that binds the same socket finds the first at it.
+	 * A socket has one name for life. Making a node sleeps, so the lock is not held meanwhile:
+	 * a second thread that binds the same socket finds the first at it.
 	 */
 	mutex_lock(&u->lock);
 	err = u->addr.len > PATH_OFFSET || u->binding ? -EINVAL : 0;

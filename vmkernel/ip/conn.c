@@ -235,7 +235,7 @@ void conn_attach(struct conn *c, struct tcp_pcb *pcb)
 
 struct conn *conn_alloc(struct socket *s)
 {
-	struct conn *c = kzalloc(sizeof(*c));
+	struct conn *c = kzalloc_charged(sizeof(*c));
 
 	if (c) {
 		c->s = s;

@@ -483,7 +483,7 @@ static const struct sock_ops dgram_ops = {
 
 int dgram_create(struct socket *s, uint8_t protocol, bool raw)
 {
-	struct dgram *d = kzalloc(sizeof(*d));
+	struct dgram *d = kzalloc_charged(sizeof(*d));
 
 	if (!d)
 		return -ENOBUFS;

@@ -185,17 +185,17 @@ static void put_default_route(struct nl *n, const struct nlmsghdr *req)
 }
 
 /*
- * Appends the whole answer or nothing: -ENOBUFS while what is unread leaves no room. Any answer fits
- * the empty buffer, and a reader never finds a message without an end.
+ * Appends the whole answer or nothing: -ENOBUFS while what is unread leaves no room. Any answer
+ * fits the empty buffer, and a reader never finds a message without an end.
  */
 static int answer(struct nl *n, const struct nlmsghdr *req, uint8_t family)
 {
 	uint32_t start = n->used;
 	struct vmknic *nic;
 	int32_t err = 0;
-	n->full = false;
 	bool dump = (req->flags & NLM_F_DUMP) == NLM_F_DUMP;
 
+	n->full = false;
 	mutex_lock(&ip_lock);
 	/* Only dumps: libc asks for nothing else. */
 	if (dump && req->type == RTM_GETLINK) {
@@ -360,10 +360,10 @@ static int nl_create(struct socket *s)
 {
 	if (s->protocol != NETLINK_ROUTE)
 		return -EPROTONOSUPPORT;
-	struct nl *n = kzalloc(sizeof(*n));
+	struct nl *n = kzalloc_charged(sizeof(*n));
 
 	if (n)
-		n->buf = kmalloc(BUFFER);
+		n->buf = kmalloc_charged(BUFFER);
 	if (!n || !n->buf) {
 		kfree(n);
 		return -ENOBUFS;

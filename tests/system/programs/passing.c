@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Descriptors that travel through AF_UNIX, sets of epoll in sets, and sockets that two threads bind:
- * `passing NAME` does one of the deeds that a kernel must survive and prints "passing NAME: ...".
+ * Descriptors that travel through AF_UNIX, sets of epoll in sets, and sockets that two threads
+ * bind: `passing NAME` does one of the deeds that a kernel must survive and prints "passing NAME:
+ * ...".
  */
 #define _GNU_SOURCE
 #include <errno.h>

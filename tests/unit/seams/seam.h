@@ -46,6 +46,7 @@ unsigned seam_run_work(void);
  */
 extern bool (*seam_sleep)(ns_t deadline);
 extern bool seam_interrupted; /* the world has been asked to stop */
+extern bool seam_reserve;     /* it may take the last pages: world_use_reserve() */
 
 /* Drivers under test (seams/bus.c): one PCI function with its configuration space and vectors. */
 struct pci_dev;
