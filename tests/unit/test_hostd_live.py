@@ -197,8 +197,9 @@ def test_an_offered_key_is_no_login(ssh: Hostd) -> None:
     after = (ssh.state / "audit.log").read_text()[len(before) :]
     assert "ssh done" not in after and "ssh session" not in after
     assert ssh.openssh("true").returncode == 0
-    assert 'ssh done user="root" source="127.0.0.1" means="key"' in (
-        (ssh.state / "audit.log").read_text()[len(before) :]
+    assert (
+        'ssh done user="root" source="127.0.0.1" means="key"'
+        in ((ssh.state / "audit.log").read_text()[len(before) :])
     )
 
 

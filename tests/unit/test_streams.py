@@ -180,11 +180,11 @@ def test_two_threads_bind_one_socket(files: Files) -> None:
         files.check(files.lib.test_socket(socket.SOCK_DGRAM, out))
         one = out[0]
 
-        def meanwhile(one: Any = one, second: bytes = second) -> None:
+        def bind(one: Any = one, second: bytes = second) -> None:
             results.append(files.lib.test_bind(one, second, len(second), -1))
 
-        callback = files.ffi.callback("void(void)", meanwhile)
-        files.lib.test_meanwhile = callback
+        meanwhile = files.ffi.callback("void(void)", bind)
+        files.lib.test_meanwhile = meanwhile
         results.append(files.lib.test_bind(one, first, len(first), -1))
         files.close(one)
         # No name leads to the socket that is gone.
@@ -217,15 +217,15 @@ def test_two_threads_connect_one_socket(files: Files) -> None:
         files.check(files.lib.test_connect(other, name, len(name)))
     accepted, results = [], []
 
-    def asleep(_: int) -> bool:
+    def accept_all(_: int) -> bool:
         for _ in others:
             files.check(files.lib.test_accept(listener, out))
             accepted.append(out[0])
         results.append(files.lib.test_connect(one, name, len(name)))
         return True
 
-    callback = files.ffi.callback("bool(uint64_t)", asleep)
-    files.lib.seam_sleep = callback
+    asleep = files.ffi.callback("bool(uint64_t)", accept_all)
+    files.lib.seam_sleep = asleep
     results.append(files.lib.test_connect_wait(one, name, len(name)))
     files.lib.seam_sleep = files.ffi.NULL
     assert results == [-errno.EALREADY, 0]

@@ -312,6 +312,7 @@ void conn_options(struct conn *c)
 	if (!pcb || !s)
 		return;
 	pcb->so_options &= (u8_t) ~(SOF_REUSEADDR | SOF_KEEPALIVE);
+	/* lwIP knows one option for both. */
 	if (s->reuse_addr || s->reuse_port)
 		ip_set_option(pcb, SOF_REUSEADDR);
 	if (s->keep_alive)

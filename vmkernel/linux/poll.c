@@ -101,7 +101,9 @@ static long poll_fds(uva_t ufds, uint64_t n, ns_t deadline)
 	/* References are held while it waits: a descriptor that is closed meanwhile stays valid. */
 	if (!err)
 		err = poll_wait(items, (unsigned)n, bad ? 0 : deadline);
-	/* revents is written for all, also after a timeout, and not when a signal ended the wait. */
+	/*
+	 * revents is written for all, also after a timeout, and not when a signal ended the wait.
+	 */
 	if (err >= 0) {
 		err += bad;
 		for (uint64_t i = 0; i < n; i++)

@@ -266,7 +266,10 @@ static int open_backend(struct vblk *b, const struct vm_device *cfg)
 		return -ENOENT;
 	b->limits = &b->dev->limits;
 	b->read_only = (cfg->flags & VM_DEV_READ_ONLY) || b->limits->read_only;
-	/* Exclusive for a reader too: a disk that is in use holds the host's own data, or another's. */
+	/*
+	 * Exclusive for a reader too: a disk that is in use holds the host's own data, or
+	 * another's.
+	 */
 	err = blk_open(b->dev, true);
 	if (err)
 		blk_close(b->dev, false);
