@@ -12,8 +12,8 @@ from tepui.shell.output import Style, named
 from tepui.shell.run import Context
 from tepui.shell.stream import Stream
 from tepui.shell.vm import control
+from tepui.shell.vm.errors import VmError
 from tepui.shell.vm.inventory import Inventory
-from tepui.shell.vm.memory import VmError
 from tepui.shell.vm.service import VmService
 
 

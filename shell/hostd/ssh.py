@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tepui.shell.command import Role
-from tepui.shell.hostd.access import Access, RequestError, plain_address
+from tepui.shell.hostd.access import RequestError, plain_address
 from tepui.shell.hostd.consoles import join, type_in
 from tepui.shell.hostd.listen import listen
+from tepui.shell.hostd.logins import Logins
 from tepui.shell.hostd.sshkeys import host_key, keys
 from tepui.shell.stream import CHUNK, EOT, Shell
 
@@ -22,8 +23,9 @@ PORT = 22
 class Ssh:
     """The service; set() starts and stops it."""
 
-    def __init__(self, access: Access, state: Path, address: str, port: int = PORT) -> None:
-        self.access, self.state, self.address, self.port = access, state, address, port
+    def __init__(self, logins: Logins, state: Path, address: str, port: int = PORT) -> None:
+        self.logins, self.access = logins, logins.access
+        self.state, self.address, self.port = state, address, port
         self.acceptor: Any = None
 
     async def set(self, enabled: bool) -> None:
@@ -62,8 +64,7 @@ class Ssh:
 
             async def validate_password(self, username: str, password: str) -> bool:
                 with contextlib.suppress(RequestError):
-                    login = ssh.access.login
-                    await asyncio.to_thread(login, username, password, self.source)
+                    await ssh.logins.login(username, password, self.source)
                     return ssh.may(username, self.source, "password")
                 return False
 
@@ -118,6 +119,8 @@ class Ssh:
                 except (asyncssh.BreakReceived, asyncssh.SignalReceived):
                     data = b"\x03"
                 await type_in(stream, data or EOT)
+                # The client's input has ended, its output has not: what the shell still prints is
+                # delivered before the session closes.
                 if not data:
                     await process.wait_closed()
                     return

@@ -18,7 +18,7 @@ Boot = Callable[..., Machine]
 APPLETS = (
     "sh cat ls ps kill sleep grep wc seq head tail sort tr mkdir rm mv cp ln dd sha256sum true"
 )
-PROGRAMS = ("fuzz", "hostile")
+PROGRAMS = ("fuzz", "hostile", "passing")
 INIT = """#!/bin/sh
 while :; do setsid sh -c 'PS1="ready> " exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'; done
 """
@@ -113,6 +113,22 @@ def test_fork_bomb(shell: Console) -> None:
 
 def test_memory_bomb(shell: Console) -> None:
     assert "ended with 137" in run(shell, "hostile memory", 180)
+    assert run(shell, "echo alive").strip() == "alive"
+
+
+def test_descriptors_in_flight_and_sets_in_sets(shell: Console) -> None:
+    """Each deed has an end, and the kernel goes on."""
+    for deed, printed in (
+        ("peer", "1 then 0"),
+        ("chain", "900"),
+        ("rings", "0 refused"),
+        ("flood", "refused"),
+        ("sets", "bounded"),
+        ("binds", "0 dangling"),
+        ("netlink", "bounded"),
+        ("icmp6", "4 refused"),
+    ):
+        assert f"passing {deed}: {printed}" in run(shell, f"passing {deed}", 120)
     assert run(shell, "echo alive").strip() == "alive"
 
 

@@ -420,6 +420,41 @@ def test_netlink_lists_interfaces(wire: Wire) -> None:
     netlink.close()
 
 
+def test_a_full_netlink_buffer_refuses_and_stays_readable(wire: Wire) -> None:
+    """Requests without a reader: in the end ENOBUFS; what can be read is whole messages."""
+    for request, kind in ((18, 16), (22, 20), (99, 2)):
+        netlink = wire.a.socket(16, 3, 0)
+        ask = struct.pack("=IHHIIB3x", 20, request, 0x301, 9, 0, 0)
+        sent = 0
+        while (n := wire.a.lib.t_send(netlink.handle, ask, 20, 0, b"", 0)) == 20:
+            sent += 1
+            assert sent < 1000
+        assert n == -errno.ENOBUFS
+        buffer, address = wire.a.ffi.new("char[]", 65536), wire.a.ffi.new("char[28]")
+        n = wire.a.lib.t_recv(netlink.handle, buffer, 65536, 0, address)
+        data, ends = bytes(wire.a.ffi.buffer(buffer, n)), 0
+        while data:
+            length, got = struct.unpack_from("=IH", data)
+            assert length >= 16 and got in (kind, 3)
+            ends += got == (3 if kind != 2 else 2)
+            data = data[length:]
+        assert ends == sent
+        assert wire.a.lib.t_send(netlink.handle, ask, 20, 0, b"", 0) == 20
+        netlink.close()
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 4])
+def test_icmpv6_has_a_place_for_its_checksum(wire: Wire, size: int) -> None:
+    raw = wire.a.socket(socket.AF_INET6, socket.SOCK_RAW, 58)
+    if size < 4:
+        with pytest.raises(OSError) as caught:
+            raw.send(bytes(size), ("::1", 0))
+        assert caught.value.errno == errno.EINVAL
+    else:
+        assert raw.send(bytes(size), ("::1", 0)) == size
+    raw.close()
+
+
 def test_proc_files_have_linux_shapes(wire: Wire) -> None:
     listener = wire.a.socket()
     listener.bind("0.0.0.0", 8080)

@@ -30,7 +30,6 @@ NAMED = {
 KEPT = {
     "boot_entry": "the image's entry point",
     "boot_stack_top": "a label for backtraces",
-    "gmem_unmap": "the unit tests of the TLB model: nothing takes guest memory away yet",
 }
 
 #: Linker sections: the layers that declare rows, and the layers that call them.
@@ -119,7 +118,15 @@ def test_a_planted_call_upwards_is_caught(
 
 
 def test_each_global_symbol_has_a_user(objects: list[Object]) -> None:
-    """What only its own file uses is static; what nobody uses is gone."""
+    """What only its own file uses is static; what nobody uses is gone. Unit tests are users too."""
+    done = subprocess.run(
+        ["git", "grep", "-hoE", r"\w+", "--", "tests/unit", ":!tests/unit/test_layers.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    tested = set(done.stdout.split())
     used = {symbol for o in objects for symbol in o.refers}
     unused = {
         symbol
@@ -128,7 +135,7 @@ def test_each_global_symbol_has_a_user(objects: list[Object]) -> None:
         for symbol in o.defines - used
         if not symbol.startswith("driver_")  # rows of .drivers, named for hcl/
     }
-    assert unused == KEPT.keys()
+    assert unused - tested == KEPT.keys()
 
 
 def test_circles_stay_within_a_layer(objects: list[Object]) -> None:

@@ -111,7 +111,8 @@ static void list_tables(void)
 	}
 }
 
-const uint8_t *acpi_find(const char *signature, size_t *len)
+/* A valid table by its signature, mapped for good, or NULL. */
+static const uint8_t *acpi_find(const char *signature, size_t *len)
 {
 	for (unsigned i = 0; i < tables; i++)
 		if (memcmp(table[i].signature, signature, 4) == 0)

@@ -43,6 +43,7 @@ static void read_header(struct pci_dev *p)
 	p->header = (uint8_t)pci_read(p, PCI_HEADER, 1);
 	p->irq_line = (uint8_t)pci_read(p, PCI_IRQ_LINE, 1);
 	p->irq_pin = (uint8_t)pci_read(p, PCI_IRQ_PIN, 1);
+	/* Offsets of capabilities do not change: looked up once. 0: it has none. */
 	p->cap_pm = (uint16_t)pci_cap_find(p, PCI_CAP_PM, 0);
 	p->cap_msi = (uint16_t)pci_cap_find(p, PCI_CAP_MSI, 0);
 	p->cap_msix = (uint16_t)pci_cap_find(p, PCI_CAP_MSIX, 0);
@@ -92,6 +93,8 @@ static unsigned depth_of(const struct pci_dev *p)
 	return n;
 }
 
+static unsigned pci_scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent);
+
 static unsigned scan_below(struct pci_dev *bridge)
 {
 	if (bridge->secondary <= bridge->bus || bridge->subordinate < bridge->secondary ||
@@ -118,14 +121,13 @@ static unsigned scan_function(struct pci_dev *at, struct pci_dev *parent, bool *
 		*multi = p->header & PCI_HEADER_MULTI;
 	unsigned found = 1;
 
-	if ((p->header & PCI_HEADER_TYPE) == PCI_HEADER_BRIDGE) {
+	if ((p->header & PCI_HEADER_TYPE) == PCI_HEADER_BRIDGE)
 		found += scan_below(p);
-		pci_hotplug_add(p);
-	}
 	return found;
 }
 
-unsigned pci_scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent)
+/* Functions on one bus and below, appended to the list of all; returns how many are new. */
+static unsigned pci_scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent)
 {
 	unsigned found = 0;
 	uint8_t *window = pci_ecam_bus(segment, bus);
@@ -230,12 +232,10 @@ void pci_attach(void)
 	list_for_each_safe(p, next, &functions, link)
 		if (!p->dev.driver)
 			driver_attach(&p->dev);
-	pci_hotplug_start();
 }
 
 void pci_shutdown(void)
 {
-	pci_hotplug_stop();
 	struct pci_dev *p, *next;
 
 	list_for_each_safe(p, next, &functions, link)

@@ -79,6 +79,8 @@ static int answer(struct ctl_conn *conn, struct ctl_call *c, int status)
 
 	mutex_lock(&conn->send);
 	err = socket_send_kernel(conn->sock, &h, sizeof(h), c->fds, c->nfds);
+	for (unsigned i = 0; err && i < c->nfds; i++)
+		file_put(c->fds[i]); /* the client has gone: they are still ours */
 	if (err == 0 && c->reply_len)
 		err = socket_send_kernel(conn->sock, conn->reply, c->reply_len, NULL, 0);
 	if (err == 0 && __atomic_exchange_n(&conn->missed, false, __ATOMIC_ACQ_REL)) {

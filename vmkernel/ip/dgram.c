@@ -275,6 +275,9 @@ static int send_locked(struct dgram *d, struct pbuf *p, const struct sock_msg *m
 		err = inet_take_control(d->s, &o, m);
 	if (!err)
 		err = bind_any(d);
+	/* lwIP writes the checksum into the message, which must have the place for it. */
+	if (!err && d->raw && d->raw->chksum_reqd && p->len < d->raw->chksum_offset + 2u)
+		err = -EINVAL;
 	if (err)
 		return err;
 	/* For this datagram alone: the next call sets the socket's own again. */

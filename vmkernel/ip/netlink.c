@@ -47,6 +47,7 @@ struct nl {
 	uint8_t *buf;
 	uint32_t used, read; /* messages in buf; bytes already handed out */
 	uint32_t pid;
+	bool full; /* something of the answer that is being written found no room */
 	unsigned events;
 };
 
@@ -54,8 +55,10 @@ static void *put(struct nl *n, size_t size)
 {
 	size_t room = ALIGN_UP(size, (size_t)4);
 
-	if (n->used + room > BUFFER)
+	if (n->used + room > BUFFER) {
+		n->full = true;
 		return NULL;
+	}
 	void *p = n->buf + n->used;
 
 	memset(p, 0, room);
@@ -81,7 +84,6 @@ static uint32_t begin(struct nl *n, uint16_t type, const struct nlmsghdr *req, c
 
 static void attribute(struct nl *n, uint16_t type, const void *data, size_t size)
 {
-	/* An attribute that does not fit is left out; the message stays well formed. */
 	uint16_t *a = put(n, 4 + size);
 
 	if (!a)
@@ -181,12 +183,18 @@ static void put_default_route(struct nl *n, const struct nlmsghdr *req)
 	end(n, at);
 }
 
-static void answer(struct nl *n, const struct nlmsghdr *req, uint8_t family)
+/*
+ * Appends the whole answer or nothing: -ENOBUFS while what is unread leaves no room. Any answer
+ * fits the empty buffer, and a reader never finds a message without an end.
+ */
+static int answer(struct nl *n, const struct nlmsghdr *req, uint8_t family)
 {
+	uint32_t start = n->used;
 	struct vmknic *nic;
 	int32_t err = 0;
 	bool dump = (req->flags & NLM_F_DUMP) == NLM_F_DUMP;
 
+	n->full = false;
 	mutex_lock(&ip_lock);
 	/* Only dumps: libc asks for nothing else. */
 	if (dump && req->type == RTM_GETLINK) {
@@ -213,6 +221,9 @@ static void answer(struct nl *n, const struct nlmsghdr *req, uint8_t family)
 	end(n, at);
 	if (err && at != BUFFER)
 		((struct nlmsghdr *)(n->buf + at))->flags = 0;
+	if (n->full)
+		n->used = start;
+	return n->full ? -ENOBUFS : 0;
 }
 
 static ssize_t nl_send(struct socket *s, struct sock_msg *m)
@@ -233,11 +244,12 @@ static ssize_t nl_send(struct socket *s, struct sock_msg *m)
 	mutex_lock(&n->lock);
 	if (n->read == n->used)
 		n->read = n->used = 0;
-	answer(n, &req.h, req.family);
+	int err = answer(n, &req.h, req.family);
+
 	store_release(&n->events, n->read < n->used ? FPOLLIN | FPOLLOUT : FPOLLOUT);
 	mutex_unlock(&n->lock);
 	waitq_wake_all(&s->wait);
-	return (ssize_t)len;
+	return err ? err : (ssize_t)len;
 }
 
 static ssize_t nl_recv(struct socket *s, struct sock_msg *m)

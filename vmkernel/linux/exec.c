@@ -276,6 +276,7 @@ static long user_exec(int dirfd, uva_t path_va, uva_t argv, uva_t envp, unsigned
 	ssize_t n;
 	int err;
 
+	/* On success do_exec() has changed the frame, and 0 in RAX is of no interest any more. */
 	if (!path)
 		return -ENOMEM;
 	n = copy_string_from_user(path, path_va, EXEC_PATH_MAX);

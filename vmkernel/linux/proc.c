@@ -45,6 +45,7 @@ static int set_pgid_locked(struct proc *p, int pgid)
 {
 	struct proc *me = proc_current(), *leader;
 
+	/* setpgid(2), in the order of its errors. */
 	if (!p || (p != me && p->parent != me))
 		return -ESRCH;
 	if (p->sid != me->sid || p->sid == p->pid)
@@ -58,6 +59,7 @@ static int set_pgid_locked(struct proc *p, int pgid)
 		if (leader ? leader->sid != me->sid || leader->pgid != pgid : pgid != p->pgid)
 			return -EPERM;
 	}
+	/* The number of a group stays taken while it has members: ids.c. */
 	ids_use_group(p->pgid, -1);
 	p->pgid = pgid;
 	ids_use_group(pgid, 1);
@@ -117,6 +119,7 @@ SYSCALL0(setsid)
 	int search = p->pid;
 	uint64_t flags;
 
+	/* A group's number may outlive its leader: then its pid must not lead a second one. */
 	proc_for_each(in_group, &search);
 	if (!search)
 		return -EPERM;
@@ -273,6 +276,7 @@ SYSCALL2(setgroups, unsigned, count, uva_t, from)
 		return -EPERM;
 	if (count > GROUPS_MAX)
 		return -EINVAL;
+	/* By way of a copy: a fault half-way must leave the old groups. */
 	if (copy_from_user(groups, from, count * 4))
 		return -EFAULT;
 	memcpy(p->groups, groups, count * 4);
@@ -322,15 +326,15 @@ SYSCALL2(setrlimit, unsigned, which, uva_t, updated)
 SYSCALL4(prlimit64, int, pid, unsigned, which, uva_t, updated, uva_t, old)
 {
 	struct proc *p = pid ? proc_find(pid) : proc_current();
-	long r;
+	long err;
 
 	if (!p)
 		return -ESRCH;
-	r = !pid || p == proc_current() || proc_is_root() ? do_limit(p, which, updated, old)
-	                                                  : -EPERM;
+	err = !pid || p == proc_current() || proc_is_root() ? do_limit(p, which, updated, old)
+	                                                    : -EPERM;
 	if (pid)
 		proc_put(p);
-	return r;
+	return err;
 }
 
 enum { PRIO_PROCESS, PRIO_PGRP, PRIO_USER, NICE_MIN = -20, NICE_MAX = 19 };
@@ -350,6 +354,9 @@ static bool priority_each(struct proc *p, void *arg)
 	         : q->which == PRIO_PGRP  ? p->pgid
 	                                  : (int)p->cred.uid;
 
+	/*
+	 * proc_lock is held by proc_for_each(). nice is remembered; shares are the host's matter.
+	 */
 	if (id != q->who || p->zombie)
 		return true;
 	q->found++;

@@ -35,6 +35,7 @@ static void limits_default(struct proc *p)
 	p->limits[RLIMIT_NICE] = p->limits[RLIMIT_RTPRIO] = (struct rlimit){ 0, 0 };
 }
 
+/* What fork(2) copies. Timers, pending signals and usage are not inherited; memory is clone's. */
 static void inherit(struct proc *p, struct proc *parent)
 {
 	p->pgid = parent->pgid;
@@ -70,7 +71,7 @@ int proc_create(struct proc *parent, struct proc **out)
 	list_init(&p->sibling);
 	list_init(&p->threads);
 	waitq_init(&p->child_waitq, "child");
-	waitq_init(&p->signal_waitq, "signal");
+	p->signal_waitq = signal_waitq_pick();
 	waitq_init(&p->event_waitq, "proc");
 	signal_init(&p->pending);
 	itimers_init(p);

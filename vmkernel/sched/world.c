@@ -122,16 +122,16 @@ int world_create(const struct world_attr *attr, struct world **out)
 	return 0;
 }
 
+static void world_get(struct world *w)
+{
+	__atomic_fetch_add(&w->refs, 1, __ATOMIC_RELAXED);
+}
+
 void world_start(struct world *w)
 {
 	ASSERT(w->state == WORLD_NEW);
 	world_get(w); /* the running world's own */
 	sched_enqueue(w);
-}
-
-void world_get(struct world *w)
-{
-	__atomic_fetch_add(&w->refs, 1, __ATOMIC_RELAXED);
 }
 
 static void withdraw(struct world *w)

@@ -477,6 +477,48 @@ static void pidfd(void)
 	CHECK(waitid(P_PIDFD, 0, &info, WEXITED) == -1 && errno == EBADF);
 }
 
+/*
+ * A child adds a signalfd to its parent's epoll set and ends. The entry stays, though the process
+ * whose signals would wake it is gone; what is allocated since then has nothing to do with it.
+ */
+static void watcher_gone(void)
+{
+	enum { ROUNDS = 8, SIZE = 3000, MESSAGES = 64 };
+	struct epoll_event event = { .events = EPOLLIN };
+	sigset_t set;
+	int ep = epoll_create1(0), s, pair[2];
+	char message[SIZE];
+	pid_t child;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+	for (int i = 0; i < SIZE; i++)
+		message[i] = (char)(i * 7 + 1);
+	for (int round = 0; round < ROUNDS; round++) {
+		CHECK((s = signalfd(-1, &set, SFD_NONBLOCK)) >= 0);
+		child = fork();
+		if (child == 0) {
+			CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, s, &event) == 0);
+			_exit(0);
+		}
+		reap(child);
+		CHECK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair) == 0);
+		for (int i = 0; i < MESSAGES && write(pair[0], message, SIZE) == SIZE; i++)
+			;
+		CHECK(epoll_wait(ep, &event, 1, 0) == 0);
+		CHECK(epoll_ctl(ep, EPOLL_CTL_DEL, s, NULL) == 0);
+		/* The set still hears of signals that come to the process that watches itself. */
+		event.events = EPOLLIN;
+		CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, s, &event) == 0 && raise(SIGUSR1) == 0);
+		CHECK(epoll_wait(ep, &event, 1, 5000) == 1);
+		CHECK(read(s, message, sizeof(struct signalfd_siginfo)) > 0);
+		close(s);
+		close(pair[0]);
+		close(pair[1]);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -493,7 +535,8 @@ int main(int argc, char **argv)
 		      { "proc", proc },
 		      { "closers", closers },
 		      { "splices", splices },
-		      { "pidfd", pidfd } };
+		      { "pidfd", pidfd },
+		      { "watcher_gone", watcher_gone } };
 
 	setvbuf(stdout, NULL, _IONBF, 0);
 	alarm(60);

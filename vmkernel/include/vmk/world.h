@@ -57,7 +57,6 @@ struct world_attr {
 /* Creates a world in state NEW; 0 or -ENOMEM. Reference counted; the creator holds one. */
 int __must_check world_create(const struct world_attr *attr, struct world **out);
 void world_start(struct world *w);
-void world_get(struct world *w);
 void world_put(struct world *w);
 struct world *world_find(uint32_t id); /* with a reference, or NULL */
 void world_exit(void) __noreturn;
