@@ -67,7 +67,9 @@ int lz4frame_unpack(const void *frame, size_t len, void *out, size_t size)
 		p += 4;
 		if (!block)
 			return to == to_end ? 0 : -EINVAL;
-		/* The decoder counts in int, and block data may reach up to the end of the frame. */
+		/*
+		 * The decoder counts in int, and block data may reach up to the end of the frame.
+		 */
 		if (n > INT32_MAX || (size_t)n + checksum > (size_t)(end - p))
 			return -EINVAL;
 		if (!(block & STORED))

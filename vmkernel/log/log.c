@@ -167,7 +167,10 @@ void log_write(enum log_level level, const char *module, const char *fmt, ...)
 	len = (size_t)vmk_vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	len = MIN(len, sizeof(text) - 1);
-	/* Formatting is outside of the lock: it runs with interrupts on where the caller has them on. */
+	/*
+	 * Formatting is outside of the lock: it runs with interrupts on where the caller has them
+	 * on.
+	 */
 	flags = log_lock_take(&ring_lock);
 	append(level, module, text, len);
 	log_lock_give(&ring_lock, flags);

@@ -55,14 +55,20 @@ void vmsix_control(struct vpci_dev *d)
 	spin_unlock_irq(&d->msix_lock, flags);
 }
 
+/* Whether an access is inside of the first `end` bytes; no sum that could wrap. */
+static bool within(uint64_t off, unsigned size, uint64_t end)
+{
+	return off < end && size <= end - off;
+}
+
 static uint64_t table_read(struct io_range *r, uint64_t off, unsigned size)
 {
 	struct vpci_dev *d = r->dev;
 	uint64_t flags = spin_lock_irq(&d->msix_lock), v = 0;
 
-	if (off >= PENDING && off + size <= PENDING + sizeof(d->msix.pending))
+	if (off >= PENDING && within(off - PENDING, size, sizeof(d->msix.pending)))
 		memcpy(&v, (uint8_t *)&d->msix.pending + (off - PENDING), size);
-	else if (off + size <= d->msix.count * sizeof(d->msix.entry[0]))
+	else if (within(off, size, d->msix.count * sizeof(d->msix.entry[0])))
 		memcpy(&v, (uint8_t *)d->msix.entry + off, size);
 	spin_unlock_irq(&d->msix_lock, flags);
 	return v;
@@ -73,7 +79,7 @@ static void table_write(struct io_range *r, uint64_t off, unsigned size, uint64_
 	struct vpci_dev *d = r->dev;
 	uint64_t flags;
 
-	if (size < 4 || (off & 3) || off + size > d->msix.count * sizeof(d->msix.entry[0]))
+	if (size < 4 || (off & 3) || !within(off, size, d->msix.count * sizeof(d->msix.entry[0])))
 		return;
 	flags = spin_lock_irq(&d->msix_lock);
 	memcpy((uint8_t *)d->msix.entry + off, &v, size);

@@ -68,10 +68,10 @@ static void expired(struct timer *t)
 	struct vpit_channel *c = &p->channel[0];
 
 	/*
-	 * An edge for each period. A control word may have come while this waited for the lock:
-	 * then the channel is not armed and nothing happens.
+	 * An edge for each period. While this waited for the lock, a control word may have stopped
+	 * the channel, or a new count started it again: then its deadline is ahead.
 	 */
-	if (c->armed) {
+	if (c->armed && time_now() >= t->deadline) {
 		virq_set(p->irq, false);
 		virq_set(p->irq, true);
 		if (periodic(c)) {

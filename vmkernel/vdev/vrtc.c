@@ -157,7 +157,8 @@ static void expired(struct timer *t)
 	uint64_t flags = spin_lock_irq(&r->lock);
 	ns_t now = time_realtime();
 
-	if (periodic_ns(r))
+	/* A new rate may have been set while this waited for the lock: its deadline is ahead. */
+	if (periodic_ns(r) && time_now() >= t->deadline)
 		raise(r, C_PF);
 	/* Once per second of the host's clock, unless the guest holds the clock with SET. */
 	if (now / NS_PER_S != r->seen / NS_PER_S && !(r->cmos[REG_B] & B_SET)) {

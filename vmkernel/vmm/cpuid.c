@@ -211,7 +211,7 @@ static uint32_t xsave_bytes(const struct cpuid_table *t, uint64_t xcr0)
 	return size;
 }
 
-static bool osxsave(struct vcpu *v)
+bool vcpu_osxsave(struct vcpu *v)
 {
 	struct vcpu_context c;
 
@@ -234,7 +234,7 @@ void cpuid_exit(struct vcpu *v)
 	/* What depends on the vCPU or its state now: APIC id, OSXSAVE, size for XCR0. */
 	if (leaf == 0x1) {
 		b |= v->id << 24;
-		c |= osxsave(v) ? ECX1_OSXSAVE : 0;
+		c |= vcpu_osxsave(v) ? ECX1_OSXSAVE : 0;
 	} else if (leaf == 0xb) {
 		d = v->id;
 		c |= e == &nothing ? sub & 0xff : 0;

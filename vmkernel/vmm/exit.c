@@ -16,7 +16,7 @@
 enum { KVM_ENOSYS = 1000 }; /* what KVM answers to an unknown hypercall, negative */
 
 STAT(hypercalls, "vm.exit.hypercalls", "VMMCALL of guests: there are none, all are refused");
-STAT(gp, "vm.exit.gp", "general-protection faults that an MSR or XSETBV earned");
+STAT(gp, "vm.exit.gp", "general-protection faults of intercepted instructions");
 
 const char *const exit_names[EXIT_KINDS] = {
 	[EXIT_NONE] = "host",
@@ -99,6 +99,15 @@ static void msr(struct vcpu *v, const struct vm_exit *e)
 	vcpu_skip(v, e->len);
 }
 
+/* The guest's kernel cannot go on; a program of the guest's is its kernel's to end. */
+static void not_emulated(struct vcpu *v, const struct vm_exit *e)
+{
+	if (e->cpl == 3)
+		vcpu_exception(v, VEC_UD, false, 0);
+	else
+		crash(v, "an instruction that cannot be emulated on device memory", e->mmio.gpa);
+}
+
 static void mmio(struct vcpu *v, const struct vm_exit *e)
 {
 	/*
@@ -110,7 +119,7 @@ static void mmio(struct vcpu *v, const struct vm_exit *e)
 	if (err == -ENOMEM)
 		crash(v, "no memory for nested page tables", e->mmio.gpa);
 	else if (err == -ENOENT && (e->mmio.fetch || !emul_mmio(v, e)))
-		crash(v, "an instruction that cannot be emulated on device memory", e->mmio.gpa);
+		not_emulated(v, e);
 }
 
 static void hypercall(struct vcpu *v, const struct vm_exit *e)
@@ -128,6 +137,10 @@ static void xsetbv(struct vcpu *v, const struct vm_exit *e)
 {
 	uint64_t value = (v->gpr[GPR_RAX] & 0xffffffff) | v->gpr[GPR_RDX] << 32;
 
+	if (!vcpu_osxsave(v)) {
+		vcpu_exception(v, VEC_UD, false, 0);
+		return;
+	}
 	if ((uint32_t)v->gpr[GPR_RCX] != 0 || !vcpu_set_xcr0(v, value)) {
 		stat_inc(gp);
 		vcpu_exception(v, VEC_GP, true, 0);
@@ -193,6 +206,26 @@ void exit_handle(struct vcpu *v, const struct vm_exit *e)
 		[EXIT_REFLECT] = reflect,
 		[EXIT_INVALID] = invalid,
 	};
+	/*
+	 * Kinds whose instructions are ring 0's. What the guest does not have is #UD in any ring.
+	 */
+	static const bool privileged[EXIT_KINDS] = {
+		[EXIT_HLT] = true,    /* HLT */
+		[EXIT_MSR] = true,    /* RDMSR, WRMSR */
+		[EXIT_XSETBV] = true, /* XSETBV */
+		[EXIT_SKIP] = true,   /* INVD, WBINVD */
+		[EXIT_CR8] = true,    /* MOV to CR8 */
+	};
 
+	/*
+	 * Processors differ in whether they check the privilege before or after the intercept (AMD
+	 * APM 2, table 15-7: XSETBV exits first), and emulators differ from processors. Checked
+	 * here, it holds for all: #GP(0), as the instruction itself would have raised.
+	 */
+	if (unlikely(e->cpl) && privileged[e->kind]) {
+		stat_inc(gp);
+		vcpu_exception(v, VEC_GP, true, 0);
+		return;
+	}
 	handler[e->kind](v, e);
 }

@@ -76,7 +76,7 @@ static bool x2apic_write(struct vcpu *v, uint32_t msr, uint64_t value)
 
 static bool deadline_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
-	*value = READ_ONCE(v->apic.deadline_tsc);
+	*value = READ_ONCE(READ_ONCE(v->apic.deadline_tsc));
 	return true;
 }
 

@@ -38,10 +38,15 @@ static void publish(struct vcpu *v)
 	struct pvclock *p = &v->pvclock;
 	struct pvclock_time *t = gmem_ptr(v->gmem, p->system_time & ~1ull, sizeof(*t));
 	struct pvclock_time n = { 0 };
+	uint64_t flags;
 
 	if (!t)
 		return;
-	/* Both clocks are read together; the guest computes from the difference to its TSC. */
+	/*
+	 * The vCPU's world writes the MSR and is switched in: without interrupts the second cannot
+	 * come in the middle of the first, and the two clocks are read at one moment.
+	 */
+	flags = irq_save();
 	p->updated = time_now();
 	n.tsc_timestamp = vm_guest_tsc(v->vm);
 	n.system_time = p->updated - v->vm->started;
@@ -55,6 +60,7 @@ static void publish(struct vcpu *v)
 	barrier();
 	p->version += 2;
 	WRITE_ONCE(t->version, p->version);
+	irq_restore(flags);
 }
 
 void pvclock_system_time(struct vcpu *v, uint64_t value)

@@ -19,6 +19,8 @@
 
 enum {
 	LEAF_SVM = 0x8000000a,
+	LEAF_SIZES = 0x80000008,
+	SIZES_RDPRU = 1 << 4,
 	IOPM_ORDER = 2,
 	MSRPM_ORDER = 1,
 	MSRPM_BANK = 0x800,
@@ -126,6 +128,9 @@ static void vmcb_init(const struct vcpu *v, struct vmcb *c)
 	c->intercept4 = SVM_I4_VMRUN | SVM_I4_VMMCALL | SVM_I4_VMLOAD | SVM_I4_VMSAVE |
 	                SVM_I4_STGI | SVM_I4_CLGI | SVM_I4_SKINIT | SVM_I4_WBINVD | SVM_I4_MONITOR |
 	                SVM_I4_MWAIT | SVM_I4_XSETBV;
+	/* It would tell ring 3 the host's frequencies; guests are not offered it. */
+	if (cpuid(LEAF_SIZES, 0).b & SIZES_RDPRU)
+		c->intercept4 |= SVM_I4_RDPRU;
 	if (svm_features & SVM_FEATURE_PAUSE) {
 		c->intercept3 |= SVM_I3_PAUSE;
 		c->pause_count = PAUSE_COUNT;

@@ -49,6 +49,7 @@ static const struct {
 	[SVM_EXIT_WBINVD] = { EXIT_SKIP, 2 },
 	[SVM_EXIT_MONITOR... SVM_EXIT_MWAIT_COND] = { EXIT_UNDEFINED, 0 },
 	[SVM_EXIT_XSETBV] = { EXIT_XSETBV, 3 },
+	[SVM_EXIT_RDPRU] = { EXIT_UNDEFINED, 0 },
 };
 
 static void inject_event(struct vmcb *c, unsigned type, uint8_t vector, bool has_error,
@@ -243,6 +244,7 @@ static void neutral_exit(struct vcpu *v, struct svm *s, struct vm_exit *e)
 	const struct vmcb *c = s->vmcb;
 	uint64_t code = c->exit_code;
 
+	e->cpl = c->cpl;
 	if (code == SVM_EXIT_NPF) {
 		e->kind = EXIT_MMIO;
 		e->len = 0;

@@ -117,6 +117,7 @@ static inline void vcpu_skip(struct vcpu *v, unsigned len)
 }
 
 /* cpuid.c, msr.c */
+bool vcpu_osxsave(struct vcpu *v); /* CR4.OSXSAVE of the guest */
 void cpuid_exit(struct vcpu *v);
 bool msr_read(struct vcpu *v, uint32_t msr, uint64_t *value); /* false: #GP */
 bool msr_write(struct vcpu *v, uint32_t msr, uint64_t value);

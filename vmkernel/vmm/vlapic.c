@@ -28,6 +28,12 @@ static int lvt_index(unsigned reg)
 	return -1;
 }
 
+/* For the guest's next look at the ESR; any context. */
+static void error(struct vlapic *a, uint32_t bit)
+{
+	__atomic_fetch_or(&a->esr_pending, bit, __ATOMIC_RELAXED);
+}
+
 static int highest(const uint64_t map[4])
 {
 	for (int i = 3; i >= 0; i--) {
@@ -86,7 +92,7 @@ void vlapic_post(struct vlapic *a, uint8_t vector, bool level)
 	uint64_t bit = BIT(vector & 63);
 
 	if (unlikely(vector < 16)) {
-		__atomic_fetch_or(&a->esr_pending, APIC_ESR_RECEIVE_VECTOR, __ATOMIC_RELAXED);
+		error(a, APIC_ESR_RECEIVE_VECTOR);
 		return;
 	}
 	if (level)
@@ -153,7 +159,7 @@ uint32_t vlapic_read(struct vlapic *a, unsigned reg)
 	case APIC_TIMER_INIT: return a->timer_init;
 	case APIC_TIMER_COUNT: return vlapic_timer_count(a);
 	case APIC_TIMER_DIVIDE: return a->timer_divide;
-	default: a->esr_pending |= APIC_ESR_REGISTER; return 0;
+	default: error(a, APIC_ESR_REGISTER); return 0;
 	}
 }
 
@@ -183,7 +189,7 @@ static void send(struct vlapic *a, uint64_t icr)
 
 	/* Vectors 0 to 15 are illegal for fixed and lowest-priority interrupts (11.5.2). */
 	if (mode <= APIC_LOWEST && GET(APIC_ICR_VECTOR, icr) < 16) {
-		a->esr_pending |= APIC_ESR_SEND_VECTOR;
+		error(a, APIC_ESR_SEND_VECTOR);
 		return;
 	}
 	a->env->ipi(a, icr);
@@ -215,7 +221,7 @@ void vlapic_write(struct vlapic *a, unsigned reg, uint32_t v)
 	case APIC_TIMER_INIT: vlapic_timer_start(a, v); break;
 	case APIC_TIMER_DIVIDE: a->timer_divide = v & 0xb; break;
 	case APIC_ID: /* read-only here, as on newer processors */ break;
-	default: a->esr_pending |= APIC_ESR_REGISTER;
+	default: error(a, APIC_ESR_REGISTER);
 	}
 }
 

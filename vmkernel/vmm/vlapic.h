@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A guest's local APIC, xAPIC and x2APIC. Registers belong to the vCPU's world; irr and tmr are
- * atomic, so that any context may post an interrupt. Spec: Intel SDM 3A 11 (AMD APM 2, 16).
+ * A guest's local APIC, xAPIC and x2APIC. Registers belong to the vCPU's world; irr, tmr and
+ * esr_pending are atomic, so that any context may post an interrupt; timer_lock guards the timer.
+ * Spec: Intel SDM 3A 11 (AMD APM 2, 16).
  */
 #ifndef VMM_VLAPIC_H
 #define VMM_VLAPIC_H
 #include "abi/vm.h"
 #include "hw/apic.h"
+#include "vmk/lock.h"
 #include "vmk/time.h"
 
 struct vlapic;
@@ -22,10 +24,14 @@ struct vlapic_env {
 struct vlapic {
 	const struct vlapic_env *env;
 	uint64_t irr[4], tmr[4], isr[4];
-	uint64_t base_msr, icr, deadline_tsc;
-	uint32_t id, tpr, ldr, dfr, svr, esr, esr_pending, timer_init, timer_divide;
-	uint32_t lvt[7]; /* CMCI, timer, thermal, perf, lint0, lint1, error */
+	uint64_t base_msr, icr;
+	uint32_t id, tpr, ldr, dfr, svr, esr, timer_init, timer_divide;
+	uint32_t esr_pending;       /* atomic */
+	uint32_t lvt[7];            /* CMCI, timer, thermal, perf, lint0, lint1, error */
+	struct spinlock timer_lock; /* guards the rest: the expiry runs on any CPU */
+	uint64_t deadline_tsc;      /* 0: none; read without the lock */
 	ns_t timer_start, timer_period;
+	ns_t timer_due; /* what timer is set to; NS_NEVER: it is not */
 	struct timer timer;
 };
 

@@ -7,7 +7,7 @@
 void vlapic_timer_init(struct vlapic *a);
 void vlapic_timer_stop(struct vlapic *a);
 void vlapic_timer_start(struct vlapic *a, uint32_t init);
-uint32_t vlapic_timer_count(const struct vlapic *a);
+uint32_t vlapic_timer_count(struct vlapic *a);
 /* The LVT entry has changed from old. */
 void vlapic_timer_mode(struct vlapic *a, uint32_t old);
 #endif

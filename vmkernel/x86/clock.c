@@ -40,8 +40,8 @@ static ns_t slow_now(void)
 	ns_t ns;
 
 	/*
-	 * After a bounded wait the lock is passed: its holder was stopped by a panic, or is what an NMI
-	 * interrupted. A wrong time is better than none.
+	 * After a bounded wait the lock is passed: its holder was stopped by a panic, or is what an
+	 * NMI interrupted. A wrong time is better than none.
 	 */
 	for (int i = 0; i < 100000; i++, free = 0) {
 		if (__atomic_compare_exchange_n(&slow.lock, &free, 1, false, __ATOMIC_ACQUIRE,

@@ -31,7 +31,9 @@ static void serve(struct percpu *p)
 				&percpu[w * 64 + (unsigned)__builtin_ctzll(bits)]->slot;
 
 			bits &= bits - 1;
-			/* The caller waits, so slot and argument are its own until waiting falls. */
+			/*
+			 * The caller waits, so slot and argument are its own until waiting falls.
+			 */
 			s->fn(s->arg);
 			__atomic_sub_fetch(&s->waiting, 1, __ATOMIC_RELEASE);
 		}

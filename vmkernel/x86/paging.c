@@ -185,7 +185,10 @@ static int for_leaves(pa_t root, va_t va, uint64_t len,
 		uint64_t left = size - (va & (size - 1));
 
 		if (*e & PTE_P) {
-			/* Only part of the page is meant: split, and look at the same address again. */
+			/*
+			 * Only part of the page is meant: split, and look at the same address
+			 * again.
+			 */
 			if (left != size || end - va < size) {
 				int err = split(e, level);
 

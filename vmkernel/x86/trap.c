@@ -98,7 +98,9 @@ void trap_dispatch(struct trap_frame *f)
 		handle_interrupt(f);
 		return;
 	}
-	/* From ring 3 the handler resolves it or ends the process; fixups are for the kernel only. */
+	/*
+	 * From ring 3 the handler resolves it or ends the process; fixups are for the kernel only.
+	 */
 	fn = load_acquire(&handlers[f->vector]);
 	if ((fn == NULL || !fn(f)) && (trap_from_user(f) || !fixup(f)))
 		panic_trap(f);

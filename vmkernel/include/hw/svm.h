@@ -44,6 +44,7 @@
 #define SVM_I4_MONITOR  BIT(10)
 #define SVM_I4_MWAIT    BIT(11)
 #define SVM_I4_XSETBV   BIT(13)
+#define SVM_I4_RDPRU    BIT(14)
 
 /* Virtual interrupt control (60h). */
 #define SVM_V_TPR          BITS(7, 0)
@@ -117,6 +118,7 @@ enum svm_exit_code {
 	SVM_EXIT_MWAIT = 0x08b,
 	SVM_EXIT_MWAIT_COND = 0x08c,
 	SVM_EXIT_XSETBV = 0x08d,
+	SVM_EXIT_RDPRU = 0x08e,
 	SVM_EXIT_NPF = 0x400,
 };
 #define SVM_EXIT_INVALID (~0ull)

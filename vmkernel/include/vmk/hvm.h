@@ -36,6 +36,7 @@ enum vm_exit_kind {
 struct vm_exit {
 	uint32_t kind; /* enum vm_exit_kind */
 	uint8_t len;   /* bytes of the instruction; 0: unknown, decode it */
+	uint8_t cpl;   /* of the guest at the exit */
 	union {
 		struct {
 			uint16_t port;

@@ -2,8 +2,10 @@
 /*
  * A guest's ports and MMIO (vmkernel/vmm/iobus.c): which model answers an address. Ranges belong to
  * their device and live until the VM's end; a BAR that moves is removed and added again. Lookup
- * takes no lock; changes take the bus's. Handlers run on the vCPU's world with no lock held and
- * take the device's own.
+ * takes no lock: it reads a copy of base and length that the bus keeps, under a sequence count, and
+ * what it has checked is the offset that the handler gets. Changes take the bus's lock. Handlers
+ * run on the vCPU's world with no lock held and take the device's own; one may still run when its
+ * range has been removed on another CPU.
  */
 #ifndef VMK_IOBUS_H
 #define VMK_IOBUS_H
@@ -19,20 +21,26 @@ struct io_ops {
 struct io_range {
 	const struct io_ops *ops;
 	void *dev;
+	uint64_t base, len; /* the owner's; constant while mapped */
+	uint8_t slot;       /* iobus.c */
+	bool mapped;        /* iobus.c */
+};
+
+/* Where a range was when it was added. */
+struct io_place {
 	uint64_t base, len;
-	uint8_t slot; /* iobus.c */
-	bool mapped;  /* iobus.c */
+	struct io_range *range;
 };
 
 enum { IOBUS_PORTS = 65536, IOBUS_PORT_RANGES = 128, IOBUS_MMIO_RANGES = 128 };
 
 struct iobus {
 	struct spinlock lock;
-	uint32_t version; /* odd while mmio[] changes */
+	uint32_t version; /* odd while what follows changes */
 	unsigned mmio_count;
-	struct io_range *mmio[IOBUS_MMIO_RANGES]; /* by base */
-	struct io_range *port[IOBUS_PORT_RANGES]; /* [0] stays NULL */
-	uint8_t *port_map;                        /* IOBUS_PORTS of them: index into port[] */
+	struct io_place mmio[IOBUS_MMIO_RANGES]; /* by base */
+	struct io_place port[IOBUS_PORT_RANGES]; /* [0] stays empty */
+	uint8_t *port_map;                       /* IOBUS_PORTS of them: index into port[] */
 };
 
 int __must_check iobus_init(struct iobus *b); /* -ENOMEM */

@@ -2,8 +2,8 @@
 /*
  * virtio block device on a virtual disk, or on a block device of the host's. A request is one
  * blk_req whose scatter list is the guest's own pages; the completion writes the status byte and
- * the used ring in the bottom half. The device's lock guards the queues, the free list and failed
- * requests. Spec: VIRTIO 1.2, 5.2.
+ * the used ring in the bottom half. The device's lock guards the queues and the free requests.
+ * Spec: VIRTIO 1.2, 5.2.
  */
 #include "vdev/virtio/virtio.h"
 #include "vmk/blk.h"
@@ -15,7 +15,6 @@
 
 STAT(requests, "vm.virtio_blk.requests", "requests of guests");
 STAT(errors, "vm.virtio_blk.errors", "requests that failed");
-STAT(no_memory, "vm.virtio_blk.no_memory", "requests that waited for memory");
 
 enum {
 	CLASS_STORAGE = 0x010000,
@@ -36,6 +35,7 @@ struct vblk {
 };
 
 struct vblk_request {
+	struct virtio_request v;
 	struct vdisk_req r;
 	struct vblk *b;
 	uint16_t queue;
@@ -50,8 +50,6 @@ static void complete(struct vblk_request *q, uint8_t status)
 	struct virtio *d = &q->b->d;
 	const struct vchain *c = &q->chain;
 	bool reads = q->r.blk.op == BLK_READ && status == VIRTIO_BLK_S_OK;
-	unsigned queue = q->queue;
-	uint16_t head = c->head;
 	int64_t written = reads ? c->write_bytes : 1;
 
 	if (vchain_write(d->gmem, c, c->write_bytes - 1, &status, 1) != 1)
@@ -60,8 +58,7 @@ static void complete(struct vblk_request *q, uint8_t status)
 		gmem_unpin(d->gmem);
 	if (status != VIRTIO_BLK_S_OK)
 		stat_inc(errors);
-	kfree(q);
-	virtio_complete(d, queue, head, written);
+	virtio_complete(d, &q->v, q->queue, c->head, written);
 }
 
 static void done(struct vdisk_req *r)
@@ -174,70 +171,57 @@ static void start(struct vblk_request *q)
 	}
 }
 
-/* One chain off the queue: NULL when there is none. */
+/* One chain off the queue: NULL when there is none, or no request for it (virtio_get). */
 static struct vblk_request *next(struct vblk *b, unsigned queue)
 {
 	struct virtio *d = &b->d;
-	struct vblk_request *q = kmalloc(sizeof(*q));
-	uint64_t flags;
-	int got = 0;
+	uint64_t flags = spin_lock_irq(&d->lock);
+	struct virtio_request *r = virtio_live(d) ? virtio_get(d, queue) : NULL;
+	struct vblk_request *q = r ? container_of(r, struct vblk_request, v) : NULL;
+	int got = q ? vqueue_take(&d->queue[queue], &q->chain) : 0;
 
-	if (!q) {
-		stat_inc(no_memory);
-		virtio_again(d, queue);
+	/* Header and status are the least that a request has. */
+	if (got > 0 &&
+	    (q->chain.read_bytes < sizeof(struct virtio_blk_req) || !q->chain.write_bytes))
+		got = -EPROTO;
+	if (got < 0)
+		virtio_broken(d);
+	if (q && got <= 0)
+		virtio_unget(d, r);
+	spin_unlock_irq(&d->lock, flags);
+	if (got <= 0)
 		return NULL;
-	}
 	memset(&q->r, 0, sizeof(q->r));
+	q->r.blk.owner = d->vm;
 	q->b = b;
 	q->queue = (uint16_t)queue;
 	q->pinned = false;
-	flags = spin_lock_irq(&d->lock);
-	if (virtio_live(d))
-		got = vqueue_next(&d->queue[queue], &q->chain);
-	/* Header and status are the least that a request has. */
-	if (got < 0 || (got && (q->chain.read_bytes < sizeof(struct virtio_blk_req) ||
-	                        !q->chain.write_bytes))) {
-		virtio_broken(d);
-		got = 0;
-	}
-	if (got)
-		virtio_get(d);
-	spin_unlock_irq(&d->lock, flags);
-	if (got)
-		return q;
-	kfree(q);
-	return NULL;
-}
-
-static bool kicks(struct virtio *d, unsigned queue, bool on)
-{
-	uint64_t flags = spin_lock_irq(&d->lock);
-	bool more = virtio_live(d) && vqueue_kicks(&d->queue[queue], on);
-
-	spin_unlock_irq(&d->lock, flags);
-	return more;
+	return q;
 }
 
 static void kick(struct virtio *d, unsigned queue)
 {
 	struct vblk *b = container_of(d, struct vblk, d);
-	struct vblk_request *q;
-	unsigned n = 0;
+	uint64_t flags = spin_lock_irq(&d->lock);
 
-	kicks(d, queue, false);
-	do {
-		while ((q = next(b, queue))) {
-			start(q);
-			if (++n == VIRTIO_BUDGET) {
-				virtio_again(d, queue);
-				return;
-			}
-		}
-	} while (kicks(d, queue, true));
+	/* Not for each chain while we are at it; vqueue_take asks for them when there is none. */
+	if (virtio_live(d))
+		vqueue_kicks(&d->queue[queue], false);
+	spin_unlock_irq(&d->lock, flags);
+	for (unsigned n = 0; n < VIRTIO_BUDGET; n++) {
+		struct vblk_request *q = next(b, queue);
+
+		if (!q)
+			return;
+		start(q);
+	}
+	virtio_again(d, queue);
 }
 
 static const struct virtio_kind kind = { .type = VIRTIO_ID_BLOCK,
 	                                 .class_code = CLASS_STORAGE,
+	                                 .requests = VQUEUE_SIZE_MAX,
+	                                 .request_size = sizeof(struct vblk_request),
 	                                 .kick = kick };
 
 static void fill_config(struct vblk *b, unsigned queues)
@@ -282,7 +266,11 @@ static int open_backend(struct vblk *b, const struct vm_device *cfg)
 		return -ENOENT;
 	b->limits = &b->dev->limits;
 	b->read_only = (cfg->flags & VM_DEV_READ_ONLY) || b->limits->read_only;
-	err = b->read_only ? 0 : blk_open(b->dev, true);
+	/*
+	 * Exclusive for a reader too: a disk that is in use holds the host's own data, or
+	 * another's.
+	 */
+	err = blk_open(b->dev, true);
 	if (err)
 		blk_close(b->dev, false);
 	return err;
@@ -294,8 +282,7 @@ static void close_backend(struct vblk *b)
 		vdisk_close(b->disk);
 		return;
 	}
-	if (!b->read_only)
-		blk_close(b->dev, true);
+	blk_close(b->dev, true);
 	blk_close(b->dev, false); /* blk_find's */
 }
 
@@ -338,6 +325,7 @@ static void destroy(struct vdev *v)
 {
 	struct vblk *b = container_of(v, struct vblk, d.vdev);
 
+	virtio_destroy(&b->d);
 	close_backend(b);
 	kfree(b);
 }

@@ -28,6 +28,7 @@ enum { CLASS_ETHERNET = 0x020000 };
 
 /* A packet of the guest's own pages. */
 struct vnet_tx {
+	struct virtio_request v;
 	struct pkt p;
 	struct vnet *n;
 	uint16_t head, queue;
@@ -39,13 +40,10 @@ static void tx_release(struct pkt *p)
 {
 	struct vnet_tx *t = container_of(p, struct vnet_tx, p);
 	struct virtio *d = &t->n->d;
-	unsigned queue = t->queue;
-	uint16_t head = t->head;
 
 	if (t->pinned)
 		gmem_unpin(d->gmem);
-	kfree(t);
-	virtio_complete(d, queue, head, 0);
+	virtio_complete(d, &t->v, t->queue, t->head, 0);
 }
 
 /* The offloads that the header asks for, into the packet. False: they make no sense. */
@@ -90,12 +88,16 @@ static struct pkt *tx_copy(struct vnet *n, const struct vchain *c, uint32_t len)
 	return p;
 }
 
-/* Sends one chain; it comes back at once, or when the packet's last holder lets go. */
-static void tx_one(struct vnet *n, unsigned queue, struct vnet_tx *t, const struct vchain *c)
+/*
+ * Sends one chain; it comes back at once, or when the packet's last holder lets go. Returns how
+ * many frames it is.
+ */
+static unsigned tx_one(struct vnet *n, unsigned queue, struct vnet_tx *t, const struct vchain *c)
 {
 	struct virtio_net_hdr h;
 	uint32_t len = c->read_bytes - (uint32_t)sizeof(h);
 	struct pkt *p = &t->p, *copy = NULL;
+	unsigned segments;
 	int pieces;
 
 	memset(p, 0, offsetof(struct pkt, sg));
@@ -122,54 +124,43 @@ static void tx_one(struct vnet *n, unsigned queue, struct vnet_tx *t, const stru
 		p->sg_count = (uint16_t)pieces;
 	}
 	stat_inc(tx_packets);
+	segments = pkt_segments(copy ? copy : p);
 	/* Before it is sent: it may be gone afterwards, and the answer may already be there. */
 	vnet_flow_sent(n, queue / 2, copy ? copy : p);
 	if (copy)
 		pkt_done(p); /* the chain is free again, the copy travels */
 	port_send(n->port, copy ? copy : p);
-	return;
+	return segments;
 refused:
 	stat_inc(tx_refused);
 	if (copy)
 		pkt_done(copy);
 	pkt_done(p);
+	return 1;
 }
 
 /* One sender at a time, for order; the chain is its own. */
 static void tx_kick(struct vnet *n, unsigned queue)
 {
 	struct virtio *d = &n->d;
-	struct vqueue *q = &d->queue[queue];
 	struct vchain *c = &n->pair[queue / 2].tx;
 
-	for (unsigned sent = 0;; sent++) {
-		struct vnet_tx *t = kmalloc(sizeof(*t));
-		uint64_t flags;
-		int got = 0;
+	/* The vCPU does not stay here longer than for so many frames. */
+	for (unsigned sent = 0; sent < VIRTIO_BUDGET;) {
+		uint64_t flags = spin_lock_irq(&d->lock);
+		struct virtio_request *r = virtio_live(d) ? virtio_get(d, queue) : NULL;
+		int got = r ? vqueue_take(&d->queue[queue], c) : 0;
 
-		/*
-		 * The vCPU does not stay here longer than for so many packets; a work world
-		 * goes on.
-		 */
-		if (!t || sent == VIRTIO_BUDGET) {
-			kfree(t);
-			virtio_again(d, queue);
-			return;
-		}
-		flags = spin_lock_irq(&d->lock);
-		if (virtio_live(d))
-			got = vqueue_take(q, c);
 		if (got < 0)
 			virtio_broken(d);
-		if (got > 0)
-			virtio_get(d);
+		if (r && got <= 0)
+			virtio_unget(d, r);
 		spin_unlock_irq(&d->lock, flags);
-		if (got <= 0) {
-			kfree(t);
+		if (got <= 0)
 			return;
-		}
-		tx_one(n, queue, t, c);
+		sent += tx_one(n, queue, container_of(r, struct vnet_tx, v), c);
 	}
+	virtio_again(d, queue);
 }
 
 static void kick(struct virtio *d, unsigned queue)
@@ -332,6 +323,7 @@ static void started(struct virtio *d)
 {
 	struct vnet *n = container_of(d, struct vnet, d);
 	uint32_t caps = PORT_VOLATILE;
+	uint64_t flags;
 
 	/* 5.1.3.1: TSO towards the guest needs that it can finish checksums. */
 	if (d->features & VIRTIO_NET_F_GUEST_CSUM) {
@@ -340,8 +332,11 @@ static void started(struct virtio *d)
 		caps |= d->features & VIRTIO_NET_F_GUEST_TSO6 ? PORT_TSO6 : 0;
 	}
 	port_set_caps(n->port, caps);
-	for (unsigned i = 0; i < n->pairs; i++) /* buffers are looked for when packets come */
+	/* Buffers are looked for when packets come: no kicks for them. */
+	flags = spin_lock_irq(&d->lock);
+	for (unsigned i = 0; i < n->pairs; i++)
 		vqueue_kicks(&d->queue[2 * i], false);
+	spin_unlock_irq(&d->lock, flags);
 }
 
 static void reset(struct virtio *d)
@@ -355,6 +350,8 @@ static void reset(struct virtio *d)
 static const struct virtio_kind kind = {
 	.type = VIRTIO_ID_NET,
 	.class_code = CLASS_ETHERNET,
+	.requests = VQUEUE_SIZE_MAX,
+	.request_size = sizeof(struct vnet_tx),
 	.kick = kick,
 	.started = started,
 	.reset = reset,
@@ -411,6 +408,7 @@ static int create(struct vm *vm, struct vpci_bus *bus, const struct vm_device *c
 	return 0;
 remove:
 	vpci_remove(&n->d.pci);
+	virtio_destroy(&n->d);
 free:
 	kfree(n);
 	return err;
@@ -429,6 +427,7 @@ static void destroy(struct vdev *v)
 	struct vnet *n = container_of(v, struct vnet, d.vdev);
 
 	port_close(n->port);
+	virtio_destroy(&n->d);
 	kfree(n);
 }
 

@@ -7,7 +7,7 @@
 #include "vmk/errno.h"
 #include "vmk/string.h"
 
-/* What the port is told once the device's lock is free: it may call back, which takes the lock. */
+/* What the port is told once the device's lock is free. */
 struct changes {
 	bool mac, promisc, on;
 	uint8_t address[ETH_ALEN];
@@ -80,6 +80,8 @@ void vnet_control(struct vnet *n)
 		if (ch.promisc)
 			port_set_promisc(n->port, ch.on);
 	}
+	if (more)
+		virtio_again(d, vnet_control_queue(n));
 }
 
 /*

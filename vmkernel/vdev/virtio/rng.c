@@ -7,6 +7,11 @@
 
 enum { CLASS_OTHER = 0x00ff00, PIECE = 64, LIMIT = 4096 };
 
+struct vrng {
+	struct virtio d;
+	struct vchain chain; /* under the device's lock */
+};
+
 /* Random bytes into a chain; written bytes or -EPROTO. */
 static int fill(struct virtio *d, const struct vchain *c)
 {
@@ -25,29 +30,22 @@ static int fill(struct virtio *d, const struct vchain *c)
 
 static void kick(struct virtio *d, unsigned queue)
 {
-	struct vchain *c = kmalloc(sizeof(*c));
+	struct vrng *v = container_of(d, struct vrng, d);
 	int got = 1;
 
-	for (unsigned n = 0; c && got > 0; n++) {
-		uint64_t flags;
+	/* At most 256 KiB of random bytes: more would keep the vCPU too long. */
+	for (unsigned n = 0; got > 0 && n < VIRTIO_BUDGET; n++) {
+		uint64_t flags = spin_lock_irq(&d->lock);
 
-		/* Up to 256 KiB of random bytes: more would keep the vCPU too long. */
-		if (n == VIRTIO_BUDGET) {
-			kfree(c);
-			virtio_again(d, queue);
-			return;
-		}
-		flags = spin_lock_irq(&d->lock);
-		got = virtio_live(d) ? vqueue_take(&d->queue[queue], c) : 0;
+		got = virtio_live(d) ? vqueue_take(&d->queue[queue], &v->chain) : 0;
 		if (got > 0)
-			virtio_give(d, &d->queue[queue], c->head, fill(d, c));
+			virtio_give(d, &d->queue[queue], v->chain.head, fill(d, &v->chain));
 		if (got < 0)
 			virtio_broken(d);
 		spin_unlock_irq(&d->lock, flags);
 	}
-	if (!c)
+	if (got > 0)
 		virtio_again(d, queue);
-	kfree(c);
 }
 
 static const struct virtio_kind kind = {
@@ -59,27 +57,24 @@ static const struct virtio_kind kind = {
 static int create(struct vm *vm, struct vpci_bus *bus, const struct vm_device *cfg,
                   struct vdev **out)
 {
-	struct virtio *d = kzalloc(sizeof(*d));
-	int err;
+	struct vrng *v = kzalloc(sizeof(*v));
+	int err = v ? virtio_init(&v->d, vm, bus, cfg->slot, &kind, 0, 1, 0) : -ENOMEM;
 
-	if (!d)
-		return -ENOMEM;
-	err = virtio_init(d, vm, bus, cfg->slot, &kind, 0, 1, 0);
 	if (err)
-		kfree(d);
+		kfree(v);
 	else
-		*out = &d->vdev;
+		*out = &v->d.vdev;
 	return err;
 }
 
-static void stop(struct vdev *v)
+static void stop(struct vdev *d)
 {
-	virtio_stop(container_of(v, struct virtio, vdev));
+	virtio_stop(container_of(d, struct virtio, vdev));
 }
 
-static void destroy(struct vdev *v)
+static void destroy(struct vdev *d)
 {
-	kfree(container_of(v, struct virtio, vdev));
+	kfree(container_of(d, struct vrng, d.vdev));
 }
 
 VDEV_CLASS(virtio_rng, .kind = VM_DEV_VIRTIO_RNG, .name = "virtio-rng", .create = create,

@@ -5,6 +5,7 @@
  */
 #include "vdev/virtio/virtio.h"
 #include "vmk/errno.h"
+#include "vmk/mm.h"
 #include "vmk/stat.h"
 #include "vmk/string.h"
 
@@ -85,33 +86,67 @@ static void reset_now(struct virtio *d)
 	d->config_vector = VIRTIO_MSI_NO_VECTOR;
 	d->queue_select = 0;
 	d->resetting = false;
+	d->starved = 0;
 	for (unsigned i = 0; i < d->queues; i++)
 		vqueue_reset(&d->queue[i]);
 }
 
-/* A request is over. */
-static void put(struct virtio *d)
+static void push(struct virtio *d, struct virtio_request *r)
 {
-	uint64_t flags = spin_lock_irq(&d->lock);
-	bool idle = --d->inflight == 0;
-
-	/* The last request of a device under reset finishes the reset. */
-	if (idle && d->resetting)
-		reset_now(d);
-	spin_unlock_irq(&d->lock, flags);
-	if (idle)
-		waitq_wake_all(&d->idle);
+	r->next = d->free;
+	d->free = r;
 }
 
-void virtio_complete(struct virtio *d, unsigned queue, uint16_t head, int64_t written)
+static int requests_create(struct virtio *d)
+{
+	const struct virtio_kind *k = d->kind;
+
+	if (!k->requests)
+		return 0;
+	d->requests = vmalloc((size_t)k->requests * k->request_size);
+	if (!d->requests)
+		return -ENOMEM;
+	for (unsigned i = 0; i < k->requests; i++)
+		push(d, (void *)((char *)d->requests + (size_t)i * k->request_size));
+	return 0;
+}
+
+struct virtio_request *virtio_get(struct virtio *d, unsigned queue)
+{
+	struct virtio_request *r = d->free;
+
+	if (unlikely(!r)) {
+		d->starved |= 1u << queue;
+		return NULL;
+	}
+	d->free = r->next;
+	d->inflight++;
+	return r;
+}
+
+void virtio_unget(struct virtio *d, struct virtio_request *r)
+{
+	push(d, r);
+	if (--d->inflight || !d->resetting)
+		return;
+	/* The last request of a device under reset finishes the reset. */
+	reset_now(d);
+	waitq_wake_all(&d->idle);
+}
+
+void virtio_complete(struct virtio *d, struct virtio_request *r, unsigned queue, uint16_t head,
+                     int64_t written)
 {
 	uint64_t flags = spin_lock_irq(&d->lock);
 
 	/* The rings of a device under reset are the driver's again: nothing is written to them. */
-	if (!d->resetting)
+	if (!d->resetting) {
 		virtio_give(d, &d->queue[queue], head, written);
+		for (; unlikely(d->starved); d->starved &= d->starved - 1)
+			virtio_again(d, (unsigned)__builtin_ctz(d->starved));
+	}
+	virtio_unget(d, r);
 	spin_unlock_irq(&d->lock, flags);
-	put(d);
 }
 
 static void begin_reset(struct virtio *d)
@@ -128,6 +163,16 @@ static void begin_reset(struct virtio *d)
 		reset_now(d);
 }
 
+/* Asked under the lock: virtio_complete holds it until it needs the device no more. */
+static bool is_idle(struct virtio *d)
+{
+	uint64_t flags = spin_lock_irq(&d->lock);
+	bool idle = !d->inflight;
+
+	spin_unlock_irq(&d->lock, flags);
+	return idle;
+}
+
 void virtio_stop(struct virtio *d)
 {
 	uint64_t flags = spin_lock_irq(&d->lock);
@@ -135,11 +180,17 @@ void virtio_stop(struct virtio *d)
 	begin_reset(d);
 	spin_unlock_irq(&d->lock, flags);
 	/*
-	 * No new ones: status is 0 or resetting is set, so virtio_live fails. Then the work
-	 * item, which looks at the queues once more at most.
+	 * No new ones: status is 0 or resetting is set, so virtio_live fails. Then the work item,
+	 * which finds no live driver and does not ask for itself again.
 	 */
-	wait_event(&d->idle, !READ_ONCE(d->inflight));
+	wait_event(&d->idle, is_idle(d));
 	work_flush(&d->work);
+}
+
+void virtio_destroy(struct virtio *d)
+{
+	if (d->requests)
+		vfree(d->requests);
 }
 
 static uint64_t common_read(struct virtio *d, unsigned off)
@@ -283,18 +334,17 @@ static uint64_t memory_read(struct io_range *r, uint64_t off, unsigned size)
 	struct virtio *d = r->dev;
 	uint64_t flags = spin_lock_irq(&d->lock), v = 0;
 	unsigned at = off % AREA_SIZE;
-	bool lower = false;
 
 	switch (off - at) {
 	case AREA_COMMON: v = common_read(d, at); break;
 	case AREA_ISR:
 		/*
-		 * Reading acknowledges and lowers INTx; outside of our lock, for the bus's
-		 * comes before.
+		 * Reading acknowledges and lowers INTx; both under the lock, or a cause that comes
+		 * between them would have its bit set and its line low.
 		 */
 		v = d->isr;
 		d->isr = 0;
-		lower = true;
+		vpci_set_intx(&d->pci, false);
 		break;
 	case AREA_DEVICE:
 		if (at + size <= d->config_len)
@@ -303,8 +353,6 @@ static uint64_t memory_read(struct io_range *r, uint64_t off, unsigned size)
 	default: break;
 	}
 	spin_unlock_irq(&d->lock, flags);
-	if (lower)
-		vpci_set_intx(&d->pci, false);
 	return v;
 }
 
@@ -401,6 +449,9 @@ int virtio_init(struct virtio *d, struct vm *vm, struct vpci_bus *bus, uint32_t 
 		d->queue[i].gmem = d->gmem;
 		d->queue[i].size_max = VQUEUE_SIZE_MAX;
 	}
+	err = requests_create(d);
+	if (err)
+		return err;
 	reset_now(d);
 	/* Modern only: device ids from 1040h on, revision 1 (4.1.2). */
 	vpci_dev_init(&d->pci, &id, true);
@@ -415,6 +466,8 @@ int virtio_init(struct virtio *d, struct vm *vm, struct vpci_bus *bus, uint32_t 
 	capability(d, VIRTIO_PCI_CAP_NOTIFY_CFG, BAR_NOTIFY, 0, queues * NOTIFY_STEP);
 	vmsix_init(&d->pci, BAR_MSIX, queues + 1);
 	err = vpci_add(bus, &d->pci, slot);
+	if (err)
+		virtio_destroy(d);
 	d->vdev.slot = d->pci.slot;
 	return err;
 }

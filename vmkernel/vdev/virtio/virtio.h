@@ -14,8 +14,20 @@
 enum { VIRTIO_QUEUES = 17, VIRTIO_CONFIG_MAX = 64, VIRTIO_BUDGET = 64 };
 
 struct virtio;
+/* What every request of a kind that has some in flight begins with. */
+struct virtio_request {
+	struct virtio_request *next; /* of the free ones */
+};
+
 struct virtio_kind {
 	uint16_t type; /* enum virtio_id */
+	/*
+	 * Requests that the device can have in flight, and the bytes of each. They are made with
+	 * the device: what a driver makes grow has this bound, and no kick waits for memory. 0: a
+	 * chain is finished in the kick that takes it.
+	 */
+	uint16_t requests;
+	uint32_t request_size;
 	uint32_t class_code;
 	/* The driver's kick, on its vCPU's world, or a work world that goes on. */
 	void (*kick)(struct virtio *d, unsigned queue);
@@ -43,7 +55,10 @@ struct virtio {
 	uint8_t status, isr, generation;
 	bool resetting;
 	uint32_t inflight, queues;
-	struct waitq idle; /* inflight is 0 */
+	uint32_t starved;  /* queues whose kicks found no free request */
+	struct waitq idle; /* the last request of a device under reset is over */
+	struct virtio_request *free;
+	void *requests; /* memory of all of them */
 	struct vqueue queue[VIRTIO_QUEUES];
 	struct work work; /* kicks beyond the budget */
 	uint32_t again;   /* queues that the work is to look at, atomic */
@@ -60,13 +75,15 @@ int __must_check virtio_init(struct virtio *d, struct vm *vm, struct vpci_bus *b
  * VM has CPUs.
  */
 unsigned virtio_queue_count(struct vm *vm, const struct vm_device *cfg, unsigned max);
-void virtio_stop(struct virtio *d); /* no driver any more: waits until nothing is in flight */
+void virtio_stop(struct virtio *d);    /* no driver any more: waits until nothing is in flight */
+void virtio_destroy(struct virtio *d); /* after stop, or when the device was never used */
 
-/* A request is on its way, until virtio_complete. Under lock. */
-static inline void virtio_get(struct virtio *d)
-{
-	d->inflight++;
-}
+/*
+ * A free request, in flight until virtio_complete, or until virtio_unget when there is no chain for
+ * it. NULL: all are in flight; when one is over, a work world kicks the queue again. Under lock.
+ */
+struct virtio_request *__must_check virtio_get(struct virtio *d, unsigned queue);
+void virtio_unget(struct virtio *d, struct virtio_request *r);
 static inline bool virtio_live(const struct virtio *d) /* under lock */
 {
 	return (d->status & VIRTIO_DRIVER_OK) && !(d->status & VIRTIO_DEVICE_NEEDS_RESET) &&
@@ -82,10 +99,11 @@ void virtio_signal(struct virtio *d, struct vqueue *q);
  */
 void virtio_give(struct virtio *d, struct vqueue *q, uint16_t head, int64_t written);
 /*
- * The end of a request that virtio_get counted: virtio_give, unless the driver has reset the device
+ * The end of a request of virtio_get: virtio_give, unless the driver has reset the device
  * meanwhile. The device may be gone afterwards. Any context, without lock.
  */
-void virtio_complete(struct virtio *d, unsigned queue, uint16_t head, int64_t written);
+void virtio_complete(struct virtio *d, struct virtio_request *r, unsigned queue, uint16_t head,
+                     int64_t written);
 void virtio_config_changed(struct virtio *d); /* under lock */
 /* More than the budget waits in the queue: a work world goes on. */
 void virtio_again(struct virtio *d, unsigned queue);

@@ -116,8 +116,11 @@ int vqueue_next(struct vqueue *q, struct vchain *c)
 
 	if (!q->enabled)
 		return 0;
-	/* The index runs free over 16 bits; more than a queue ahead is the driver's mistake. */
-	if (!get16(q, q->avail + RING_INDEX, &index) || (uint16_t)(index - q->next_avail) > q->size)
+	/*
+	 * The index runs free over 16 bits. What the driver has made available and not got back is
+	 * at most a queue: a driver that offers more lets one chain be in flight several times.
+	 */
+	if (!get16(q, q->avail + RING_INDEX, &index) || (uint16_t)(index - q->next_used) > q->size)
 		return -EPROTO;
 	if (index == q->next_avail)
 		return 0;
