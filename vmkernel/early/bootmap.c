@@ -128,13 +128,3 @@ unsigned bootmap_set_node(struct boot_range *r, unsigned count, unsigned max, pa
 	}
 	return count;
 }
-
-uint64_t bootmap_total(const struct boot_range *r, unsigned count, uint32_t type)
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = 0; i < count; i++)
-		if (r[i].type == type)
-			sum += r[i].len;
-	return sum;
-}

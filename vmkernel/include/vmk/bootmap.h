@@ -19,6 +19,4 @@ unsigned bootmap_sanitise(const struct boot_range *in, unsigned count, uint64_t 
  */
 unsigned bootmap_set_node(struct boot_range *r, unsigned count, unsigned max, pa_t base,
                           uint64_t len, unsigned node);
-
-uint64_t bootmap_total(const struct boot_range *r, unsigned count, uint32_t type);
 #endif
