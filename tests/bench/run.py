@@ -192,15 +192,11 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def write(figures: list[Figure]) -> None:
-    date = datetime.now(UTC).isoformat(timespec="seconds")
-    run = {"commit": commit(), "date": date, "figures": [figure.row() for figure in figures]}
-    OUTPUT.write_text(json.dumps(run, indent=1) + "\n")
-
-
 def main() -> int:
     if not allowed():
         print("no right to real-time priorities: figures of devices will vary", file=sys.stderr)
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    run: dict[str, object] = {"commit": commit(), "date": date}
     figures = image_figures()
     figures += measure("ground") + measure("drivers", devices())
     # In memory: file systems on disks often end before 16 TiB.
@@ -211,7 +207,8 @@ def main() -> int:
     figures += userworld_figures()
     if absent := (GOALS.keys() | THIRDS) - {figure.name for figure in figures}:
         raise SystemExit(f"not measured: {', '.join(sorted(absent))}; logs in {LOGS}")
-    write(figures)
+    run["figures"] = [figure.row() for figure in figures]
+    OUTPUT.write_text(json.dumps(run, indent=1) + "\n")
     missed = report(figures)
     print(f"wrote {Path(OUTPUT).relative_to(ROOT)}: {len(figures)} figures")
     print(f"targets missed: {', '.join(figure.name for figure in missed) or 'none'}")
