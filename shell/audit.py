@@ -6,7 +6,8 @@
 Values are JSON strings, so nothing that somebody sends can look like a line of its own. What a
 stranger can write is bounded three times, or it would push the history out of the log: a value has
 VALUE_MAX bytes, a minute SOURCE_RATE refusals of a source and RATE of all (what is left out is
-counted in the next line; a refused command is that of an account, and always written), and a full file is kept in GENERATIONS older ones.
+counted in the next line; refused commands are those of accounts, and always written), and a full
+file is kept in GENERATIONS older ones.
 """
 
 import errno
@@ -57,7 +58,8 @@ class Audit:
     def record(self, event: str, outcome: str, **details: str) -> None:
         """Writes a line; where that fails it is told on standard error. Callers that must not act
         unrecorded use `attempt` before."""
-        if outcome == "refused" and event != "command" and not self._room(details.get("source", "")):
+        stranger = outcome == "refused" and event != "command"
+        if stranger and not self._room(details.get("source", "")):
             self._left_out += 1
             return
         if self._left_out:
