@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from tepui.iso import digests
+
 #: Only what the menu needs: the ISO with GRUB alone is about 4 MB.
 MKRESCUE = (
     "grub-mkrescue",
@@ -45,6 +47,7 @@ set setup="init=/etc/init.d/setup loglevel=error setup"
 function tepui {{
     multiboot2 /boot/vmkernel.elf $options $2 $3 $4
     module2 /boot/vmkernel.elf vmkernel
+    module2 /boot/digests digests
 {modules}    set gfxpayload=$1
     # UEFI has no text screen: the framebuffer in any mode is what it has.
     if [ "$grub_platform" = efi -a "$1" = text ]; then set gfxpayload=auto; fi
@@ -128,6 +131,9 @@ def build(
         run("strip", "-o", str(boot / "vmkernel.elf"), str(kernel))
         for name, path in modules.items():
             shutil.copyfile(path, boot / name)
+        installed = (digests.KERNEL, digests.USERWORLD)
+        sums = digests.listing({n: boot / n for n in installed if (boot / n).exists()})
+        (boot / digests.NAME).write_text(sums)
         if manifest:
             shutil.copyfile(manifest, Path(folder, "manifest.spdx.json"))
         made = Path(folder + ".iso")

@@ -5,11 +5,11 @@ The order makes a death at any moment harmless: until the last two writes neithe
 finds anything to boot on the disk, and the firmware goes on to the next device, the installer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tepui.iso import fat, layout, loader
+from tepui.iso import digests, fat, layout, loader
 from tepui.iso.disk import Disk
 from tepui.shell import gpt
 
@@ -25,12 +25,29 @@ class Source:
     userworld: Path
     grub: Path  # folder
     scratch: Path  # a folder with room for a bank's content
+    digests: Path | None = None  # None: files just built, whose digests are made here
+
+    def files(self) -> dict[str, Path]:
+        return {digests.KERNEL: self.kernel, digests.USERWORLD: self.userworld}
+
+    def verified(self) -> bytes:
+        """The digests, once the files are found to match them. Raises DigestError."""
+        if self.digests is None:
+            return digests.listing(self.files()).encode()
+        digests.verify(self.digests, self.files())
+        return self.digests.read_bytes()
 
     @classmethod
     def live(cls) -> "Source":
         """On the live ISO: what GRUB loaded."""
         boot = Path("/boot")
-        return cls(boot / "vmkernel", boot / "userworld", Path("/usr/lib/tepui/grub"), Path("/tmp"))
+        return cls(
+            boot / "vmkernel",
+            boot / "userworld",
+            Path("/usr/lib/tepui/grub"),
+            Path("/tmp"),
+            boot / digests.NAME,
+        )
 
 
 class Writer:
@@ -53,10 +70,10 @@ class Writer:
         return count
 
 
-def bank_image(path: Path, size: int, bank: str, kernel: Path, userworld: Path) -> None:
-    """A bootbank's file system as an image file."""
-    files: dict[str, Path | bytes] = {"vmkernel.elf": kernel, "userworld": userworld}
-    fat.make(path, size, layout.SYSTEM[layout.BANKS[bank]][1], 4, files)
+def bank_image(path: Path, size: int, bank: str, files: Mapping[str, Path], sums: bytes) -> None:
+    """A bootbank's file system as an image file: kernel, userworld and their digests."""
+    content: dict[str, Path | bytes] = {**files, digests.NAME: sums}
+    fat.make(path, size, layout.SYSTEM[layout.BANKS[bank]][1], 4, content)
 
 
 def write_table(disk: Disk, table: gpt.Table) -> None:
@@ -81,7 +98,9 @@ def install(
     progress: Progress,
 ) -> None:
     """Writes table, bank A (B is empty), whatever `fill` makes on the new partitions (datastore,
-    OS data), and last the ESP and the boot code. Raises OSError, FatError."""
+    OS data), and last the ESP and the boot code. Raises DigestError before anything is written;
+    OSError, FatError."""
+    sums = source.verified()
     images = loader.Images.load(source.grub)
     total = source.kernel.stat().st_size + source.userworld.stat().st_size + 4 * layout.MIB
     writer = Writer(disk, table, total, progress)
@@ -95,7 +114,7 @@ def install(
     scratch = source.scratch / "partition.img"
     sizes = {p.number: p.blocks * table.block_size for p in table.partitions}
     try:
-        bank_image(scratch, sizes[layout.BANK_A], "A", source.kernel, source.userworld)
+        bank_image(scratch, sizes[layout.BANK_A], "A", source.files(), sums)
         writer.partition(layout.BANK_A, scratch, "system")
         fat.make(scratch, sizes[layout.BANK_B], layout.SYSTEM[layout.BANK_B][1], 4, {})
         writer.partition(layout.BANK_B, scratch, "second bank")

@@ -13,9 +13,10 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from tepui.shell.password import password_fault
+
 SIZE_MAX = 1 << 20
 INCLUDES_MAX = 8
-PASSWORD_MIN, PASSWORD_MAX = 7, 40
 
 
 class KickstartError(Exception):
@@ -159,17 +160,6 @@ def _address(line: Line, name: str, text: str) -> str:
         return str(IPv4Address(text)) if text else ""
     except ValueError:
         raise line.where.error(f"{line.command}: --{name}: '{text}' is no IPv4 address") from None
-
-
-def password_fault(password: str) -> str:
-    """Why a password is not taken, "" if it is: 7 to 40 characters of three of the four classes
-    (ESXi's default policy)."""
-    if not PASSWORD_MIN <= len(password) <= PASSWORD_MAX:
-        return f"a password has {PASSWORD_MIN} to {PASSWORD_MAX} characters"
-    kinds = (str.islower, str.isupper, str.isdigit, lambda c: not c.isalnum())
-    if sum(any(kind(c) for c in password) for kind in kinds) < 3:
-        return "a password needs three of: lower case, upper case, digits, other characters"
-    return ""
 
 
 def _accept(ks: Kickstart, line: Line) -> None:

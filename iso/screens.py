@@ -10,10 +10,11 @@ from enum import Enum, auto
 from ipaddress import IPv4Address, IPv4Network
 
 from tepui.hcl.check import Verdict
-from tepui.iso.kickstart import Network, Vmfs, password_fault
+from tepui.iso.kickstart import Network, Vmfs
 from tepui.iso.plan import Plan, refused
 from tepui.iso.targets import Target
 from tepui.iso.terminal import Field, Key, Screens
+from tepui.shell.password import password_fault
 
 WELCOME = [
     "This installs Tepui, a type-1 hypervisor, on a disk of this machine. Everything on that disk "

@@ -18,6 +18,7 @@ from tepui.hcl import report
 from tepui.hcl.check import Verdict
 from tepui.hcl.precheck import precheck
 from tepui.iso import fat, install, kickstart, layout, settings, targets
+from tepui.iso.digests import DigestError
 from tepui.iso.disk import Disk
 from tepui.iso.kickstart import Kickstart, KickstartError, Vmfs
 from tepui.iso.plan import Plan, refused
@@ -90,6 +91,12 @@ def fill(client: Client, plan: Plan, chosen: Document, table: gpt.Table) -> None
         storage.format(parts[layout.DATASTORE], "datastore1", uuid.uuid4())
 
 
+#: What ends an installation.
+FAILURES = (
+    layout.LayoutError, SettingsError, DigestError, fat.FatError, RefusedError, LinkError,
+)  # fmt: skip
+
+
 def carry_out(client: Client, plan: Plan, progress: install.Progress) -> None:
     """Installs. Raises SetupError."""
     keep = plan.target.datastore if plan.vmfs is Vmfs.PRESERVE else None
@@ -106,7 +113,7 @@ def carry_out(client: Client, plan: Plan, progress: install.Progress) -> None:
                 lambda: fill(client, plan, chosen, table),
                 progress,
             )
-    except (OSError, layout.LayoutError, SettingsError, fat.FatError, RefusedError, LinkError) as e:
+    except (OSError, *FAILURES) as e:
         raise SetupError(f"{plan.target.id}: {e}") from e
 
 
@@ -152,6 +159,10 @@ def unattended(client: Client, path: Path) -> Kickstart:
     print(f"Disk: {target.id}, {target.size >> 20} MiB, {target.contents}")
     # Only for its errors: a device or address that does not fit is found before a disk is touched.
     configuration(client, ks.network)
+    try:
+        install.Source.live().verified()
+    except DigestError as e:
+        raise SetupError(str(e)) from e
     if ks.dry_run:
         print("dryrun: nothing was written")
         return ks

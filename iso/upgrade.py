@@ -11,14 +11,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tepui.iso import bank, fat, install, layout, loader
+from tepui.iso import bank, digests, fat, install, layout, loader
 from tepui.iso.disk import Disk
 from tepui.iso.targets import DISKS
 from tepui.shell.storageclient import Block
 
 SECTOR, VOLUME, ROOT = 2048, 16 * 2048, 156
 FOLDER_MAX = 1 << 20
-PARTS = {"vmkernel.elf": b"\x7fELF", "userworld": b""}
+#: What the ISO must have, and how each begins.
+PARTS = {digests.KERNEL: b"\x7fELF", digests.USERWORLD: b"", digests.NAME: b""}
 TRIED = re.compile(r"(?:^|\s)trybank=[AB](?:\s|$)")
 
 
@@ -97,7 +98,7 @@ def here(devices: Sequence[Block], options: str) -> tuple[str, Block, Block]:
 
 def update(devices: Sequence[Block], options: str, iso: Path) -> str:
     """Writes the other bank and has it tried at the next boot; returns its letter. Raises
-    UpgradeError, OSError, FatError, LoaderError."""
+    UpgradeError, DigestError before anything is written, OSError, FatError, LoaderError."""
     letter, esp_block, other = here(devices, options)
     new = next(n for n in layout.BANKS if n != letter)
     with (
@@ -112,8 +113,11 @@ def update(devices: Sequence[Block], options: str, iso: Path) -> str:
         for name, (at, size) in parts.items():
             extract(source, at, size, scratch / name)
         image = scratch / "bank"
-        kernel, userworld = (scratch / name for name in PARTS)
-        install.bank_image(image, target.size, new, kernel, userworld)
+        # Everything is in memory now: nothing is written unless it is whole.
+        files = {name: scratch / name for name in (digests.KERNEL, digests.USERWORLD)}
+        digests.verify(scratch / digests.NAME, files)
+        sums = (scratch / digests.NAME).read_bytes()
+        install.bank_image(image, target.size, new, files, sums)
         loader.write_environment(esp, {"bank": letter, "try": ""})
         fat.copy(image, target.write, lambda done: None)
         target.flush()

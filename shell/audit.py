@@ -6,7 +6,7 @@
 Values are JSON strings, so nothing that somebody sends can look like a line of its own. What a
 stranger can write is bounded three times, or it would push the history out of the log: a value has
 VALUE_MAX bytes, a minute SOURCE_RATE refusals of a source and RATE of all (what is left out is
-counted in the next line; a refused command is that of an account, and always written), and a full
+counted in the next line; refused commands are those of accounts, and always written), and a full
 file is kept in GENERATIONS older ones.
 """
 

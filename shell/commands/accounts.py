@@ -46,7 +46,7 @@ def account_list(ctx: Context) -> list[AccountRow]:
     return [AccountRow(a.name, a.description, str(a.role), bool(a.key)) for a in rows]
 
 
-Password = Annotated[str, Secret("-p", "The password, at least 7 characters; better typed.")]
+Password = Annotated[str, Secret("-p", "7 to 40 characters of three kinds; better typed.")]
 Name = Annotated[str, Opt("-i", "The account's name.", name="id")]
 
 

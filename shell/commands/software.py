@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from tepui.iso import bank, layout, loader, upgrade
+from tepui.iso.digests import DigestError
 from tepui.iso.disk import Disk
 from tepui.iso.fat import FatError
 from tepui.iso.targets import DISKS
@@ -54,7 +55,7 @@ def profile_update(
     try:
         devices = Storage(ctx.host).devices()
         new = upgrade.update(devices, ctx.host.options(), Path(depot))
-    except (upgrade.UpgradeError, OSError, FatError, loader.LoaderError) as e:
+    except (upgrade.UpgradeError, DigestError, OSError, FatError, loader.LoaderError) as e:
         raise FailedError(f"{e}", "the boot bank in use is as it was") from e
     message = (
         "The update completed successfully, but the system needs to be rebooted for the changes "

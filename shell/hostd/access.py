@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket
 from tepui.shell.audit import Audit
 from tepui.shell.command import Command
 from tepui.shell.hostd.accounts import ORDER, Account, Accounts
-from tepui.shell.hostd.gate import Connection
+from tepui.shell.hostd.gate import Connection, source_of
 from tepui.shell.hostd.tokens import ApiTokens, Tokens
 
 
@@ -63,13 +63,15 @@ class Access:
         self.accounts, self.sessions, self.api_tokens = accounts, sessions, api_tokens
         self.audit = audit
 
-    def login(self, name: str, password: str, source: str) -> Account:
-        """Slow, as scrypt is. Raises RequestError."""
-        account = self.accounts.check(name, password)
+    def login(self, name: str, password: str, source: str, service: str = "api") -> Account:
+        """Slow, as scrypt is. Failures lock an account for their service and source only. Raises
+        RequestError."""
+        place = f"{service} {source_of(source)}"
+        account = self.accounts.check(name, password, place)
         if account:
             self.audit.record("login", "done", user=name, source=source)
             return account
-        locked = self.accounts.locked(name)
+        locked = self.accounts.locked(name, place)
         reason = "locked" if locked else "wrong password"
         self.audit.record("login", "refused", user=name, source=source, reason=reason)
         if locked:
@@ -91,6 +93,19 @@ class Access:
         requester.known_as(account)
         limit = lasting.role if lasting else account.role
         return replace(account, role=min(account.role, limit, key=ORDER.index))
+
+    def still(self, requester: Requester, command: Command, *, used: bool = False) -> bool:
+        """Whether who opened a console may still have it; nothing is recorded. used: it was typed
+        into since the last call, so its session is not idle."""
+        token = requester.token
+        session, lasting = self.sessions.find(token, touch=used), self.api_tokens.find(token)
+        found = session or lasting
+        account = self.accounts.all().get(found.account) if found else None
+        if account is None or (session and session.mark != account.salt):
+            return False
+        return account.allows(command.role) and (
+            lasting is None or ORDER.index(lasting.role) >= ORDER.index(command.role)
+        )
 
     def allow(self, account: Account, command: Command, source: str) -> None:
         if not account.allows(command.role):

@@ -20,8 +20,14 @@ from pathlib import Path
 
 from tepui.shell import files
 from tepui.shell.command import Role
+from tepui.shell.password import password_fault
 
 FAILURES, LOCK_SECONDS = 5, 15 * 60
+#: Accounts and places whose failures are remembered.
+PLACES_MAX = 4096
+#: The key of an account that no password opens: no hash looks like this.
+NO_KEY = "!"
+OPTIONS = Path("/proc/cmdline")
 N, R, P = 1 << 14, 8, 1
 NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 ORDER = (Role.READ_ONLY, Role.OPERATOR, Role.ADMINISTRATOR)
@@ -45,6 +51,11 @@ class Account:
         return ORDER.index(self.role) >= ORDER.index(role)
 
 
+def booted_from_disk(options: Path = OPTIONS) -> bool:
+    """Whether this is an installed host: its boot menu names the bank (osdata.py)."""
+    return re.search(r"(?:^|\s)bootbank=", options.read_text()) is not None
+
+
 def derive(password: str, salt: bytes) -> bytes:
     raw = password.encode("utf-8", "surrogatepass")
     return hashlib.scrypt(raw, salt=salt, n=N, r=R, p=P, maxmem=64 << 20, dklen=32)
@@ -59,21 +70,30 @@ def crypt(password: str, setting: str) -> str:
 
 
 class Accounts:
-    """The store; clock() is in seconds and never goes back. Failures count against one password:
-    a new one, also when another process sets it, ends the lock."""
+    """The store; clock() is in seconds and never goes back. Failures count against one password,
+    where they come from: a new password, also when another process sets it, ends the lock, and who
+    guesses in one place locks nobody out in another."""
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path, self._clock = path, clock
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float] = time.monotonic,
+        installed: Callable[[], bool] = booted_from_disk,
+    ) -> None:
+        self._path, self._clock, self._installed = path, clock, installed
         self._lock = threading.Lock()
         self._slots = threading.Semaphore(2)  # scrypt takes 16 MiB each time
-        self._failures: dict[str, tuple[str, int, float]] = {}  # key, count, last
+        #: By account and place: key, count, last.
+        self._failures: dict[tuple[str, str], tuple[str, int, float]] = {}
 
     def all(self) -> dict[str, Account]:
-        """A fresh host has root without a password."""
+        """The live ISO has root without a password. The installer gives it one, so where an
+        installed host has no accounts its own data is missing, and nobody gets in."""
         try:
             rows = json.loads(self._path.read_text())
         except FileNotFoundError:
-            return {"root": Account("root", Role.ADMINISTRATOR, "Administrator")}
+            key = NO_KEY if self._installed() else ""
+            return {"root": Account("root", Role.ADMINISTRATOR, "Administrator", key=key)}
         return {r["name"]: Account(**{**r, "role": Role(r["role"])}) for r in rows}
 
     @contextmanager
@@ -118,22 +138,23 @@ class Accounts:
 
     @staticmethod
     def _with_password(account: Account, password: str) -> Account:
-        if len(password) < 7:
-            raise AccountError("a password has at least 7 characters")
+        if fault := password_fault(password):
+            raise AccountError(fault)
         salt = secrets.token_bytes(16)
         return replace(account, salt=salt.hex(), key=derive(password, salt).hex())
 
-    def _failed(self, account: Account) -> int:
+    def _failed(self, account: Account, place: str) -> int:
         """Failures that still count."""
-        key, count, last = self._failures.get(account.name, ("", 0, 0.0))
+        key, count, last = self._failures.get((account.name, place), ("", 0, 0.0))
         return count if key == account.key and self._clock() - last < LOCK_SECONDS else 0
 
-    def locked(self, name: str) -> bool:
+    def locked(self, name: str, place: str = "") -> bool:
         account = self.all().get(name)
-        return account is not None and self._failed(account) >= FAILURES
+        return account is not None and self._failed(account, place) >= FAILURES
 
-    def check(self, name: str, password: str) -> Account | None:
-        """The account if the password is right and it is not locked; always as slow."""
+    def check(self, name: str, password: str, place: str = "") -> Account | None:
+        """The account if the password is right and it is not locked for this place, a service with
+        a source; always as slow. An empty password is no guess and does not count."""
         account = self.all().get(name)
         salt = bytes.fromhex(account.salt) if account else bytes(16)
         with self._slots:
@@ -142,10 +163,20 @@ class Accounts:
             if account and account.key.startswith("$"):
                 key = crypt(password, account.key)
             right = hmac.compare_digest(key, account.key if account else "")
-            if account is None or not account.key or (failed := self._failed(account)) >= FAILURES:
+            if account is None or not account.key:
+                return None
+            if (failed := self._failed(account, place)) >= FAILURES:
                 return None
             if right:
-                self._failures.pop(name, None)
+                self._failures.pop((name, place), None)
                 return account
-            self._failures[name] = (account.key, failed + 1, self._clock())
+            if password:
+                self._note(name, place, account.key, failed + 1)
             return None
+
+    def _note(self, name: str, place: str, key: str, failed: int) -> None:
+        """Remembers a failure; the oldest is forgotten where there are too many."""
+        self._failures.pop((name, place), None)
+        if len(self._failures) >= PLACES_MAX:
+            del self._failures[next(iter(self._failures))]
+        self._failures[name, place] = (key, failed, self._clock())

@@ -22,6 +22,9 @@ from tepui.shell.link import LinkError, RefusedError
 from tepui.shell.run import Context, invoke
 from tepui.shell.stream import Stream
 
+#: Seconds between two looks at whether a console is still allowed.
+LOOK = 2.0
+
 
 async def ready(descriptor: int, *, writing: bool = False) -> None:
     """Waits until the descriptor can be read or written."""
@@ -57,12 +60,23 @@ async def type_in(stream: Stream, data: bytes) -> None:
             await ready(stream.fileno(), writing=True)
 
 
+async def until_not(allowed: Callable[[], bool]) -> None:
+    """Waits until whoever has a console may have it no longer."""
+    while allowed():
+        await asyncio.sleep(LOOK)
+
+
 async def join(
-    stream: Stream, send: Callable[[bytes], Awaitable[None]], receive: Awaitable[None]
+    stream: Stream,
+    send: Callable[[bytes], Awaitable[None]],
+    receive: Awaitable[None],
+    allowed: Callable[[], bool],
 ) -> int:
-    """Runs a console until it ends or `receive`, which types into it, does; its exit status."""
+    """Runs a console until it ends, `receive`, which types into it, does, or it is not allowed any
+    more; its exit status."""
     os.set_blocking(stream.fileno(), False)
-    both = [asyncio.ensure_future(forward(stream, send)), asyncio.ensure_future(receive)]
+    work = (forward(stream, send), receive, until_not(allowed))
+    both = [asyncio.ensure_future(w) for w in work]
     try:
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -71,6 +85,16 @@ async def join(
         await asyncio.gather(*both, return_exceptions=True)
         status = await asyncio.to_thread(stream.close)
     return status
+
+
+class Typed:
+    """Whether a person has typed since somebody last looked."""
+
+    any = False
+
+    def take(self) -> bool:
+        was, self.any = self.any, False
+        return was
 
 
 class Consoles:
@@ -85,7 +109,7 @@ class Consoles:
         self.access, self.context = access, context
         self.commands = {"/".join(c.path): c for c in commands}
 
-    def open(self, socket: WebSocket) -> tuple[Stream, Context]:
+    def open(self, socket: WebSocket) -> tuple[Stream, Context, Command]:
         requester = Requester.of(socket.scope)
         account = self.access.who(requester)
         command = self.commands.get(socket.path_params["path"])
@@ -100,11 +124,11 @@ class Consoles:
             raise UsageError(f"wrong arguments of {command.name}")
         values = {name: known[name].convert(text) for name, text in query.items()}
         context = self.context(account, requester.source)
-        return invoke(command, context, values), context
+        return invoke(command, context, values), context, command
 
     async def serve(self, socket: WebSocket) -> None:
         try:
-            stream, context = await asyncio.to_thread(self.open, socket)
+            stream, context, command = await asyncio.to_thread(self.open, socket)
         except (RequestError, UsageError, FailedError, RefusedError, LinkError) as e:
             kinds = {UsageError: 400, FailedError: 409, RefusedError: 409}
             status = e.status if isinstance(e, RequestError) else kinds.get(type(e), 503)
@@ -112,19 +136,26 @@ class Consoles:
             return
         try:
             await socket.accept()
-            status = await join(stream, socket.send_bytes, self._typed(socket, stream))
+            requester, typed = Requester.of(socket.scope), Typed()
+
+            def allowed() -> bool:
+                return self.access.still(requester, command, used=typed.take())
+
+            receive = self._typed(socket, stream, typed)
+            status = await join(stream, socket.send_bytes, receive, allowed)
         finally:
             context.close()
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it may have left already
             await socket.send_json({"exit": status})
             await socket.close()
 
-    async def _typed(self, socket: WebSocket, stream: Stream) -> None:
+    async def _typed(self, socket: WebSocket, stream: Stream, typed: Typed) -> None:
         while True:
             message = await socket.receive()
             if message["type"] == "websocket.disconnect":
                 return
             if data := message.get("bytes"):
+                typed.any = True
                 await type_in(stream, data)
             elif text := message.get("text"):
                 with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError):

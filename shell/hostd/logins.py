@@ -26,7 +26,9 @@ class Logins:
         self._pool = ThreadPoolExecutor(THREADS, "login")
         self._waiting: Counter[str] = Counter()
 
-    async def login(self, name: str, password: str, address: str) -> Account:
+    async def login(
+        self, name: str, password: str, address: str, service: str = "api"
+    ) -> Account:
         """Raises RequestError."""
         source = source_of(address)
         if self._waiting[source] >= SOURCE_MAX or self._waiting.total() >= WAITING_MAX:
@@ -37,7 +39,9 @@ class Logins:
         # The count falls when the thread is done, not when the client has gone: what it started
         # still takes its turn.
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._pool, self.access.login, name, password, address)
+        future = loop.run_in_executor(
+            self._pool, self.access.login, name, password, address, service
+        )
         future.add_done_callback(lambda _: self._done(source))
         return await asyncio.shield(future)
 

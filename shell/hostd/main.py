@@ -14,6 +14,7 @@ import gc
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -49,6 +50,8 @@ M_MMAP_THRESHOLD = -3
 GIVE_BACK = 5.0
 #: Where init sends what hostd prints; at so many bytes it becomes hostd.log.1.
 LOG, LOG_MAX = Path("/var/log/hostd.log"), 1 << 20
+#: Of TLS 1.2 (RFC 9325, 4.2): no CBC, no RSA key exchange.
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 def say(text: str) -> None:
@@ -136,6 +139,7 @@ async def serve(args: argparse.Namespace) -> None:
         application(api),
         ssl_certfile=str(cert),
         ssl_keyfile=str(key),
+        ssl_ciphers=CIPHERS,
         http=Http,
         ws=Ws,
         lifespan="off",
@@ -144,19 +148,21 @@ async def serve(args: argparse.Namespace) -> None:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
     )
-    ssh, clock = Ssh(api.logins, state(), args.address, args.ssh_port), Clock()
+    ssh_server, clock = Ssh(api.logins, state(), args.address, args.ssh_port), Clock()
     changed = asyncio.Event()
     changed.set()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, changed.set)
 
     async def configure() -> None:
+        started = False
         while True:
             await changed.wait()
             changed.clear()
             now = document()
-            clock.set(now.ntp.servers if now.ntp.enabled else ())
+            clock.set(now.ntp.servers if now.ntp.enabled else (), asked=started)
+            started = True
             try:
-                await ssh.set(now.ssh.enabled)
+                await ssh_server.set(now.ssh.enabled)
             except OSError as e:
                 say(f"SSH: {e}")
 
@@ -164,6 +170,10 @@ async def serve(args: argparse.Namespace) -> None:
     say(f"listening on port {args.port}")
     server = uvicorn.Server(config)
     config.load()
+    assert config.ssl
+    # Forward secrecy and authenticated encryption only; TLS 1.3 has nothing else.
+    config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    config.ssl.options |= ssl.OP_NO_RENEGOTIATION
     acceptor = Acceptor(Gate(), server, sock)
     work = (configure(), clock.run(), give_back(server), acceptor.run(), acceptor.watch())
     others = [asyncio.create_task(w) for w in work]
@@ -173,7 +183,7 @@ async def serve(args: argparse.Namespace) -> None:
         finally:
             for task in others:
                 task.cancel()
-            await ssh.set(False)
+            await ssh_server.set(False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,6 +14,9 @@ from tepui.shell.client import Client
 EPOCH = 2_208_988_800  # from 1900, NTP's, to 1970
 PORT, WAIT, INTERVAL = 123, 5.0, 64.0
 STEP_NS = 10_000_000  # smaller differences are the network's
+#: Greater ones are not believed unless a person has just switched NTP on (ntpd's panic threshold):
+#: certificates, sessions and logs hang on the time, and NTP without keys can be forged.
+STEP_MAX_NS = 1000 * 10**9
 PACKET = struct.Struct("!BBbb11I")
 
 
@@ -80,9 +83,13 @@ class Clock:
     def __init__(self, port: int = PORT) -> None:
         self.port = port
         self.servers: tuple[str, ...] = ()
+        self.asked = False
         self.changed = asyncio.Event()
 
-    def set(self, servers: Sequence[str]) -> None:
+    def set(self, servers: Sequence[str], *, asked: bool = False) -> None:
+        """asked: a person changed the configuration, not the host's start; then the first answer
+        may be any distance away."""
+        self.asked = asked and tuple(servers) != self.servers
         self.servers = tuple(servers)
         self.changed.set()
 
@@ -105,6 +112,11 @@ class Clock:
             print("hostd: NTP: no server answers", flush=True)
             return
         offset = good[len(good) // 2]  # one false server of three is outvoted
+        if abs(offset) > STEP_MAX_NS and not self.asked:
+            far = f"{offset / 1e9:+.0f} s from ours: switch NTP off and on to accept that"
+            print(f"hostd: NTP: the servers' time is {far}", flush=True)
+            return
+        self.asked = False
         if abs(offset) > STEP_NS:
             await asyncio.to_thread(step, offset)
             print(f"hostd: NTP: the clock was {-offset / 1e9:+.3f} s off", flush=True)

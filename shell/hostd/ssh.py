@@ -12,7 +12,7 @@ from typing import Any
 from tepui.shell.audit import without_secrets
 from tepui.shell.command import Role
 from tepui.shell.hostd.access import RequestError, plain_address
-from tepui.shell.hostd.consoles import join, type_in
+from tepui.shell.hostd.consoles import join, type_in, until_not
 from tepui.shell.hostd.listen import listen
 from tepui.shell.hostd.logins import Logins
 from tepui.shell.hostd.sshkeys import host_key, keys
@@ -72,7 +72,7 @@ class Ssh:
             async def validate_password(self, username: str, password: str) -> bool:
                 self.means = "password"
                 with contextlib.suppress(RequestError):
-                    await ssh.logins.login(username, password, self.source)
+                    await ssh.logins.login(username, password, self.source, "ssh")
                     return ssh.may(username, self.source, "password")
                 return False
 
@@ -96,6 +96,11 @@ class Ssh:
         if not good:
             self.audit("refused", user, source, means, "no administrator")
         return good
+
+    def still(self, process: Any) -> bool:
+        """Whether the account of an open session may still have it."""
+        account = self.access.accounts.all().get(process.get_extra_info("username"))
+        return account is not None and account.allows(Role.ADMINISTRATOR)
 
     async def serve(self, process: Any) -> None:
         """One session: a shell on a terminal, or a command on pipes."""
@@ -136,7 +141,7 @@ class Ssh:
                     await process.wait_closed()
                     return
 
-        return await join(stream, send, typed())
+        return await join(stream, send, typed(), lambda: self.still(process))
 
     async def _pipes(self, process: Any) -> int:
         environment = {"HOME": "/root", "USER": "root", "PATH": os.environ.get("PATH", os.defpath)}
@@ -161,13 +166,18 @@ class Ssh:
                     await feed.drain()
             feed.close()
 
-        feeding = asyncio.ensure_future(typed())
+        async def ended() -> None:
+            await until_not(lambda: self.still(process))
+            there.kill()
+
+        others = [asyncio.ensure_future(w) for w in (typed(), ended())]
         try:
             both = out(there.stdout, process.stdout), out(there.stderr, process.stderr)
             await asyncio.gather(*both)
             return await there.wait()
         finally:
-            feeding.cancel()
+            for other in others:
+                other.cancel()
             if there.returncode is None:  # the client has gone
                 with contextlib.suppress(ProcessLookupError):
                     there.kill()

@@ -53,12 +53,13 @@ class Tokens:
         self._sessions[key(token)] = Session(account, mark, now, now)
         return token
 
-    def find(self, token: str) -> Session | None:
-        """The session while it lasts."""
+    def find(self, token: str, *, touch: bool = True) -> Session | None:
+        """The session while it lasts; touch: this is a use of it."""
         session = self._sessions.get(key(token))
         if session is None or not self._alive(session):
             return None
-        session.used = self._clock()
+        if touch:
+            session.used = self._clock()
         return session
 
     def revoke(self, token: str) -> None:

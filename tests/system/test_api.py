@@ -68,8 +68,8 @@ network vswitch standard portgroup remove {"portgroup_name": "one", "vswitch_nam
 network vswitch standard remove {"vswitch_name": "lab"}
 network ip dns server add {"server": "10.0.2.4"}
 network ip dns server remove {"server": "10.0.2.4"}
-system account add {"name": "eve", "password": "correct-horse-2"}
-system account set {"name": "eve", "password": "correct-horse-3"}
+system account add {"name": "eve", "password": "Correct-horse-2"}
+system account set {"name": "eve", "password": "Correct-horse-3"}
 system permission set {"name": "eve", "role": "operator"}
 system account token add {"token_name": "job", "name": "eve"}
 system account token remove {"token_name": "job"}

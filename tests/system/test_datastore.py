@@ -132,7 +132,7 @@ def test_os_data_survives_a_reset(boot: Callable[..., Machine], tmp_path: Path) 
         "until grep -q listening /var/log/hostd.log; do sleep 1; done",
         f"esxcli storage filesystem create -d {disk}:5 -l OSDATA",
         "esxcli storage filesystem automount && ls -l /var/log",
-        "esxcli system account add -i ada -p correct-horse -r operator",
+        "esxcli system account add -i ada -p Correct-horse -r operator",
         "until grep ' ready in ' /var/log/vmkernel.log; do sleep 1; done; sync",
     ):
         rc, text = shell.run(command)

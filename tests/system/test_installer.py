@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tepui.iso import install, layout, loader
+from tepui.iso import digests, install, layout, loader
 from tepui.iso.disk import Disk
 from tepui.iso.terminal import ROWS
 from tests.system import installed
@@ -124,7 +124,8 @@ def try_bank_b(path: Path, folder: Path, options: str, kernel: Path = installed.
         table = disk.table()
         bank = table.partitions[layout.BANK_B - 1]
         size = bank.blocks * table.block_size
-        install.bank_image(image, size, "B", kernel, installed.USERWORLD)
+        files = {digests.KERNEL: kernel, digests.USERWORLD: installed.USERWORLD}
+        install.bank_image(image, size, "B", files, digests.listing(files).encode())
         writer = install.Writer(disk, table, 0, lambda done, total, what: None)
         writer.partition(layout.BANK_B, image, "")
     write_environment(path, {"bank": "A", "try": "B", "tryoptions": options})
@@ -151,8 +152,13 @@ def write_environment(path: Path, values: dict[str, str]) -> None:
 @pytest.mark.slow
 def test_banks(boot: Boot, tmp_path: Path) -> None:
     """A bank whose kernel panics is left by itself; an upgrade that serves is confirmed."""
-    disk = tmp_path / "disk"
-    installed.system(disk)
+    disk = installed.empty(tmp_path / "disk")
+    machine = boot(
+        iso=installed.iso(tmp_path), entry="install", memory=1024, cpus=2, cd_index=1,
+        arguments=(*installed.disk(disk), *installed.NIC),
+    )  # fmt: skip
+    machine.console.expect("Tepui is installed on", 240)
+    assert machine.wait_exit(60) == 0
     try_bank_b(disk, tmp_path, "panictest=assert", installed.TEST_KERNEL)
     config = {"boot": "none", "memory": 1024, "cpus": 2, "reboot": True}
     machine = boot(**config, arguments=installed.disk(disk))
@@ -164,7 +170,7 @@ def test_banks(boot: Boot, tmp_path: Path) -> None:
 
     iso = installed.disk(ISO, "S2", index=None, more=",snapshot=on")
     machine = boot(**config, arguments=(*installed.disk(disk), *iso))
-    shell = Shell(machine)
+    shell = Shell(machine, password=installed.PASSWORD)
     assert shell.run("esxcli software profile update -d /vmkernel")[0] == 1
     (found,) = shell.json("software profile update -d /dev/disks/*S2*00000001")
     assert (found["BootBank"], found["RebootRequired"]) == ("B", True)

@@ -19,7 +19,7 @@ from tests.system.test_net import free_port
 from tests.system.test_vm_console import VMX
 
 TEPUI = Path(sys.executable).with_name("tepui")
-PASSWORD = "correct-horse"
+PASSWORD = "Correct-horse"
 
 
 class Workstation:

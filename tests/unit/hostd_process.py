@@ -19,7 +19,7 @@ from typing import IO
 from tepui.shell.hostd import certificate
 from tepui.shell.hostd.accounts import Accounts
 
-PASSWORD = "correct horse"
+PASSWORD = "Correct horse"
 TEPUI = str(Path(sys.executable).with_name("tepui"))
 #: hostd gives the host its name when it starts: here one that only hostd sees. Only root may.
 OWN_NAME = ("unshare", "--uts") if os.geteuid() == 0 else ()

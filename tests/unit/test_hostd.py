@@ -13,13 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tepui.iso import kickstart
+from tepui.iso.kickstart import KickstartError
 from tepui.shell.audit import Audit
 from tepui.shell.command import FailedError, Role, UsageError
 from tepui.shell.hostd import main
 from tepui.shell.hostd.access import Access
-from tepui.shell.hostd.accounts import LOCK_SECONDS, AccountError, Accounts
+from tepui.shell.hostd.accounts import (
+    LOCK_SECONDS,
+    AccountError,
+    Accounts,
+    booted_from_disk,
+)
 from tepui.shell.hostd.app import Api, application, arguments
 from tepui.shell.hostd.tokens import IDLE_SECONDS, LIFE_SECONDS, SESSIONS_MAX, ApiTokens, Tokens
+from tepui.shell.password import password_fault
 
 
 @dataclass
@@ -33,18 +41,18 @@ class Clock:
 @pytest.fixture
 def accounts(tmp_path: Path) -> Accounts:
     store = Accounts(tmp_path / "accounts.json", Clock())
-    store.set_password("root", "correct horse")
-    store.add("eve", Role.READ_ONLY, "battery staple")
+    store.set_password("root", "Correct horse")
+    store.add("eve", Role.READ_ONLY, "Battery staple")
     return store
 
 
 def test_passwords(accounts: Accounts) -> None:
-    assert accounts.check("root", "correct horse") == accounts.all()["root"]
+    assert accounts.check("root", "Correct horse") == accounts.all()["root"]
     assert accounts.check("root", "wrong") is None and accounts.check("nobody", "x") is None
     for name, password, problem in (
         ("Root", "long enough", "lower-case"),
         ("root", "long enough", "exists"),
-        ("bob", "short", "7 characters"),
+        ("bob", "short", "7 to 40 characters"),
     ):
         with pytest.raises(AccountError, match=problem):
             accounts.add(name, Role.OPERATOR, password)
@@ -55,7 +63,7 @@ def test_passwords(accounts: Accounts) -> None:
 def test_the_store_is_for_its_owner_only(accounts: Accounts, tmp_path: Path) -> None:
     path = tmp_path / "accounts.json"
     assert path.stat().st_mode & 0o777 == 0o600
-    assert "correct horse" not in path.read_text()
+    assert "Correct horse" not in path.read_text()
 
 
 def test_an_account_without_a_password_does_not_log_in(tmp_path: Path) -> None:
@@ -73,19 +81,69 @@ def test_a_crypt_hash_is_a_password(tmp_path: Path) -> None:
 def test_five_failures_lock_for_fifteen_minutes(tmp_path: Path) -> None:
     clock = Clock()
     accounts = Accounts(tmp_path / "a.json", clock)
-    accounts.set_password("root", "correct horse")
+    accounts.set_password("root", "Correct horse")
     for _ in range(5):
         assert not accounts.locked("root") and accounts.check("root", "wrong") is None
-    assert accounts.locked("root") and accounts.check("root", "correct horse") is None
+    assert accounts.locked("root") and accounts.check("root", "Correct horse") is None
     clock.now += LOCK_SECONDS
-    assert accounts.check("root", "correct horse")
+    assert accounts.check("root", "Correct horse")
+
+
+def test_a_guesser_locks_out_nobody_elsewhere(accounts: Accounts) -> None:
+    """Three calls of ssh without the password locked root out of everything."""
+    for _ in range(9):
+        assert accounts.check("root", "wrong", "ssh 10.0.0.9") is None
+    assert accounts.locked("root", "ssh 10.0.0.9")
+    assert accounts.check("root", "Correct horse", "ssh 10.0.0.9") is None
+    for place in ("api 10.0.0.9", "ssh 10.0.0.1", ""):
+        assert accounts.check("root", "Correct horse", place)
+
+
+def test_no_password_is_no_guess(accounts: Accounts) -> None:
+    for _ in range(9):
+        assert accounts.check("root", "") is None
+    assert accounts.check("root", "Correct horse")
+
+
+def test_places_are_bounded(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tepui.shell.hostd.accounts.PLACES_MAX", 3)
+    for n in range(8):
+        assert accounts.check("root", "wrong", f"api 10.0.0.{n}") is None
+    assert len(accounts._failures) == 3
+
+
+def test_missing_accounts_of_an_installed_host_let_nobody_in(tmp_path: Path) -> None:
+    """Its own data is not mounted: root is not without a password then."""
+    options = tmp_path / "cmdline"
+    for text, installed in (("quiet bootbank=1234-5 x", True), ("xbootbank=1", False), ("", False)):
+        options.write_text(text)
+        assert booted_from_disk(options) is installed
+    lost = Accounts(tmp_path / "none.json", installed=lambda: True)
+    root = lost.all()["root"]
+    assert root.key and lost.check("root", "") is None and lost.check("root", root.key) is None
+
+
+@pytest.mark.parametrize("password", ["Abc-12", "abcdefg", "abcdef1", "ABCDEF1", "x" * 41 + "A1"])
+def test_one_rule_for_passwords(password: str, accounts: Accounts) -> None:
+    fault = password_fault(password)
+    assert fault
+    with pytest.raises(AccountError, match=fault):
+        accounts.set_password("eve", password)
+    with pytest.raises(KickstartError, match=fault):
+        kickstart.parse(written(accounts, f"vmaccepteula\nrootpw {password}\n"))
+
+
+def written(accounts: Accounts, text: str) -> Path:
+    path = accounts._path.with_name("ks.cfg")
+    path.write_text(text)
+    return path
 
 
 def test_what_is_made_at_the_same_time_is_there(tmp_path: Path) -> None:
     """By threads of hostd, or by hostd and the console: each opens the files by itself."""
 
     def make(name: str) -> None:
-        Accounts(tmp_path / "a.json").add(name, Role.OPERATOR, "correct horse")
+        Accounts(tmp_path / "a.json").add(name, Role.OPERATOR, "Correct horse")
         ApiTokens(tmp_path / "t.json").issue(name, name, Role.OPERATOR, 0)
 
     names = [f"a{n}" for n in range(16)]
@@ -99,8 +157,8 @@ def test_a_new_password_ends_the_lock(accounts: Accounts, tmp_path: Path) -> Non
     for _ in range(5):
         assert accounts.check("root", "wrong") is None
     assert accounts.locked("root")
-    Accounts(tmp_path / "accounts.json").set_password("root", "another horse")  # by the console
-    assert not accounts.locked("root") and accounts.check("root", "another horse")
+    Accounts(tmp_path / "accounts.json").set_password("root", "Another horse")  # by the console
+    assert not accounts.locked("root") and accounts.check("root", "Another horse")
 
 
 def test_tokens_end() -> None:
@@ -203,7 +261,7 @@ FROM = 'source="192.0.2.7"'
 
 def test_who_may_do_what(call: Caller) -> None:
     assert call("POST", TIME)[0] == 401
-    call.login("eve", "battery staple")
+    call.login("eve", "Battery staple")
     assert call.logged() == f'login done user="eve" {FROM}'
     assert call("POST", COMMANDS + "no/such/command")[0] == 404
     assert call("POST", TIME, raw=b"[")[0] == 400
@@ -212,7 +270,7 @@ def test_who_may_do_what(call: Caller) -> None:
     assert call("GET", TIME)[0] == 405 and call("GET", "/api/nothing")[0] == 404
     assert call("DELETE", "/api/session")[0] == 200
     assert call("POST", TIME)[0] == 401
-    call.login("root", "correct horse")
+    call.login("root", "Correct horse")
     assert call("POST", TIME) == (409, {"error": "no clock"})
 
 
@@ -224,26 +282,26 @@ def test_a_wrong_password_is_refused_and_logged(call: Caller) -> None:
 def test_a_locked_account_is_refused_and_logged(call: Caller, clock: Clock) -> None:
     for _ in range(5):
         call("POST", "/api/session", WRONG)
-    right = WRONG | {"password": "correct horse"}
+    right = WRONG | {"password": "Correct horse"}
     assert call("POST", "/api/session", right)[0] == 429
     assert call.logged() == f'login refused user="root" {FROM} reason="locked"'
 
 
 def test_an_expired_token_is_refused_and_logged(call: Caller, clock: Clock) -> None:
-    call.login("root", "correct horse")
+    call.login("root", "Correct horse")
     clock.now += IDLE_SECONDS
     assert call("POST", TIME)[0] == 401
     assert call.logged() == f'session refused {FROM} reason="no valid token"'
 
 
 def test_a_new_password_ends_sessions(call: Caller, accounts: Accounts) -> None:
-    call.login("eve", "battery staple")
-    accounts.set_password("eve", "stapled battery")
+    call.login("eve", "Battery staple")
+    accounts.set_password("eve", "Stapled battery")
     assert call("POST", TIME)[0] == 401
 
 
 def test_a_readers_write_is_refused_and_logged(call: Caller) -> None:
-    call.login("eve", "battery staple")
+    call.login("eve", "Battery staple")
     for command in call.api.commands.values():
         if command.role is not Role.READ_ONLY:
             assert call("POST", COMMANDS + "/".join(command.path), {})[0] == 403
@@ -255,7 +313,7 @@ def test_a_readers_write_is_refused_and_logged(call: Caller) -> None:
     "headers", [{"origin": "https://evil.example"}, {"sec_fetch_site": "cross-site"}]
 )
 def test_a_cross_site_request_is_refused_and_logged(call: Caller, headers: dict[str, Any]) -> None:
-    call.login("root", "correct horse")
+    call.login("root", "Correct horse")
     assert call("POST", TIME, {}, **headers)[0] == 403
     site = next(iter(headers.values()))
     assert call.logged() == f'request refused {FROM} reason="cross-site: {site}"'
@@ -276,7 +334,7 @@ def test_api_tokens(call: Caller, clock: Clock) -> None:
 
 
 def test_secrets_stay_out_of_the_log(call: Caller, tmp_path: Path) -> None:
-    call.login("root", "correct horse")
+    call.login("root", "Correct horse")
     body = {"name": "x\ny", "password": "new secret", "role": "operator"}
     assert call("POST", COMMANDS + "system/account/add", body)[0] == 409
     line = r"system account add --id=x\ny --password=*** --role=operator"

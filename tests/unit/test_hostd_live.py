@@ -11,15 +11,19 @@ import socket
 import ssl
 import subprocess
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from tepui.shell.command import Role
 from tepui.shell.config import store
 from tepui.shell.config.document import Document, Ssh
 from tepui.shell.hostd import sshkeys
+from tepui.shell.hostd.accounts import AccountError, Accounts
 from tests.unit.hostd_process import PASSWORD, TEPUI, Hostd, https, resident, running, until
 
 
@@ -68,10 +72,10 @@ def test_the_shell_from_a_workstation(hostd: Hostd) -> None:
 def test_consoles_are_for_those_who_may(hostd: Hostd) -> None:
     done = hostd.tepui(
         *hostd.options(), "system", "account", "add", "-i", "eve", "--password-stdin",
-        given="battery staple\n",
+        given="Battery staple\n",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    environment = hostd.environment | {"TEPUI_PASSWORD": "battery staple"}
+    environment = hostd.environment | {"TEPUI_PASSWORD": "Battery staple"}
     line = [TEPUI, "shell", *hostd.options(), "--user", "eve"]
     done = subprocess.run(line, env=environment, input="", capture_output=True, text=True)
     assert done.returncode == 1 and "needs the role administrator" in done.stderr
@@ -207,3 +211,73 @@ def test_passwords_typed_at_ssh_stay_out_of_the_log(ssh: Hostd) -> None:
     ssh.openssh("esxcli system account set -i eve -p Hunter2-Hunter2 || true")
     log = (ssh.state / "audit.log").read_text()
     assert "Hunter2" not in log and 'line="esxcli ***"' in log
+
+
+def test_tls_has_no_cbc(hostd: Hostd) -> None:
+    for version, ciphers, works in (
+        (ssl.TLSVersion.TLSv1_2, "ECDHE+AESGCM", True),
+        (ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA", False),
+        (ssl.TLSVersion.TLSv1_1, "ALL:@SECLEVEL=0", False),
+    ):
+        context = ssl.create_default_context(cafile=str(hostd.state / "ssl/rui.crt"))
+        context.set_ciphers(ciphers)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = context.maximum_version = version
+        if works:
+            https(hostd, context).close()
+            continue
+        with pytest.raises(OSError):
+            https(hostd, context)
+
+
+@contextmanager
+def console(hostd: Hostd, user: str, password: str) -> Iterator[subprocess.Popen[bytes]]:
+    """An open service console, past its first prompt."""
+    master, slave = pty.openpty()
+    environment = hostd.environment | {"TEPUI_PASSWORD": password}
+    line = [TEPUI, "shell", *hostd.options(), "--user", user]
+    with subprocess.Popen(
+        line, env=environment, stdin=slave, stdout=slave, stderr=slave
+    ) as process:
+        os.close(slave)
+        os.write(master, b"echo is $((6*7))\n")
+        seen = b""
+        while b"is 42" not in seen:
+            assert select.select([master], [], [], 60)[0], seen
+            seen += os.read(master, 4096)
+        try:
+            yield process
+        finally:
+            process.kill()
+            os.close(master)
+
+
+@pytest.mark.parametrize("end", ["role", "account", "password"])
+def test_a_console_ends_with_what_allows_it(hostd: Hostd, end: str) -> None:
+    accounts = Accounts(hostd.state / "accounts.json")
+    accounts.add("ada", Role.ADMINISTRATOR, "Ada-s-own-1")
+    try:
+        with console(hostd, "ada", "Ada-s-own-1") as process:
+            if end == "role":
+                accounts.set_role("ada", Role.OPERATOR)
+            elif end == "account":
+                accounts.remove("ada")
+            else:
+                accounts.set_password("ada", "Ada-s-new-1")
+            assert process.wait(30) != 0
+    finally:
+        with suppress(AccountError):
+            accounts.remove("ada")
+
+
+def test_ssh_ends_with_the_account(ssh: Hostd) -> None:
+    accounts = Accounts(ssh.state / "accounts.json")
+    accounts.add("ada", Role.ADMINISTRATOR, "Ada-s-own-1")
+    sshkeys.set_keys(ssh.state, "ada", sshkeys.keys(ssh.state, "root"))
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(ssh.openssh, "exec sleep 1000", user="ada")
+        until(lambda: 'user="ada" source="127.0.0.1" line' in (ssh.state / "audit.log").read_text())
+        accounts.set_role("ada", Role.READ_ONLY)
+        assert running.result(60).returncode != 0
+    accounts.remove("ada")

@@ -5,13 +5,15 @@ an earlier installation."""
 import contextlib
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tepui.iso import install, layout, loader
+from tepui.iso import digests, install, layout, loader
+from tepui.iso.digests import DigestError
 from tepui.iso.disk import Disk
 from tepui.iso.install import Source
 from tepui.shell import gpt
@@ -108,3 +110,33 @@ def test_a_whole_installation(source: Source) -> None:
         table = disk.table()
         start = table.partitions[layout.BIOS_BOOT - 1].first * 512
         assert disk.read(start, 4096) == loader.core(loader.Images.load(source.grub), table)
+
+
+def test_damaged_modules_are_not_installed(source: Source) -> None:
+    """Nothing of the disk changes where the modules are not what the image says."""
+    folder = source.scratch
+    sums = folder / "digests"
+    checked = replace(source, digests=sums)
+    for name in CONTENT:
+        sums.write_text(digests.listing(source.files()))
+        whole = (folder / name).read_bytes()
+        try:
+            (folder / name).write_bytes(whole[:-1] + b"?")
+            with pytest.raises(DigestError, match=f"{name} is damaged"):
+                attempt(checked)
+        finally:
+            (folder / name).write_bytes(whole)
+    sums.unlink()
+    with pytest.raises(DigestError, match="no digests"):
+        attempt(checked)
+
+
+def attempt(source: Source) -> None:
+    """Installs on a disk that takes no write."""
+    path = source.scratch / "untouched"
+    with path.open("wb") as f:
+        f.truncate(1 << 30)
+    with Dying(path, writable=True) as disk:
+        disk.last = 0
+        table = layout.plan(disk.block_size, disk.blocks)
+        install.install(disk, table, source, "", lambda: None, lambda done, total, what: None)

@@ -24,12 +24,12 @@ class Started(BaseException):
     ("password", "typed", "words", "wanted"),
     [
         ("", [], ["--", "root"], SHELL),
-        ("correct-horse", ["correct-horse"], ["root"], SHELL),
-        ("correct-horse", ["wrong", "correct-horse"], ["root"], SHELL),
-        ("correct-horse", ["", "wrong", "wrong"], ["root"], None),
-        ("correct-horse", ["ada-s-own", "x", "x"], ["ada"], None),  # an account without a shell
-        ("correct-horse", ["x", "x", "x"], ["nobody"], None),
-        ("correct-horse", [], ["root"], None),  # the line is gone
+        ("Correct-horse", ["Correct-horse"], ["root"], SHELL),
+        ("Correct-horse", ["wrong", "Correct-horse"], ["root"], SHELL),
+        ("Correct-horse", ["", "wrong", "wrong"], ["root"], None),
+        ("Correct-horse", ["Ada-s-own", "x", "x"], ["ada"], None),  # an account without a shell
+        ("Correct-horse", ["x", "x", "x"], ["nobody"], None),
+        ("Correct-horse", [], ["root"], None),  # the line is gone
     ],
 )
 def test_login(
@@ -37,7 +37,7 @@ def test_login(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     accounts = Accounts(tmp_path / "accounts")
-    accounts.add("ada", Role.ADMINISTRATOR, "ada-s-own")
+    accounts.add("ada", Role.ADMINISTRATOR, "Ada-s-own")
     if password:
         accounts.set_password("root", password)
     answers = iter(typed)
@@ -74,7 +74,7 @@ def test_login(
         ("Old-word-1", ["ada"], ["Fresh-12", "Fresh-12"], 0, "ada is changed"),
         ("Old-word-1", [], ["A-guess-1"], 1, "wrong password"),
         ("Old-word-1", [], ["Old-word-1", "Fresh-12", "Fresh-13"], 1, "the two differ"),
-        ("Old-word-1", [], ["Old-word-1", "short", "short"], 1, "at least 7 characters"),
+        ("Old-word-1", [], ["Old-word-1", "short", "short"], 1, "7 to 40 characters"),
         ("Old-word-1", [], ["Old-word-1"], 1, "interrupted"),
         ("Old-word-1", ["eve"], [], 1, "eve: no such account"),
         ("", ["--help"], [], 0, "usage: passwd [NAME]"),

@@ -59,7 +59,7 @@ def served(state: Path) -> Iterator[tuple[Any, str]]:
         patch.setattr(change, "set_hostname", lambda name: None)
         patch.setattr(service, "WAIT", 0)  # nobody keeps VMs here
         accounts = Accounts(state / "accounts.json")
-        accounts.set_password("root", "correct horse")
+        accounts.set_password("root", "Correct horse")
         lasting = ApiTokens(state / "tokens.json")
         token = lasting.issue("fuzz", "root", Role.ADMINISTRATOR, 0)
         access = Access(accounts, Tokens(), lasting, Audit(state / "audit.log"))
