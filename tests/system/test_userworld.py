@@ -123,6 +123,7 @@ def test_descriptors_in_flight_and_sets_in_sets(shell: Console) -> None:
         ("chain", "900"),
         ("rings", "0 refused"),
         ("flood", "refused"),
+        ("bytes", "charged"),
         ("sets", "bounded"),
         ("binds", "0 dangling"),
         ("netlink", "bounded"),

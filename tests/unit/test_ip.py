@@ -5,10 +5,12 @@ import contextlib
 import errno
 import itertools
 import random
+import re
 import socket
 import struct
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -453,6 +455,43 @@ def test_icmpv6_has_a_place_for_its_checksum(wire: Wire, size: int) -> None:
     else:
         assert raw.send(bytes(size), ("::1", 0)) == size
     raw.close()
+
+
+def test_what_lwip_asserts_in_a_call_ends_the_call(wire: Wire) -> None:
+    """tcp_output of a control block that is a listener's: the assertion does not return to it."""
+    listener, client = wire.b.socket(), wire.a.socket()
+    listener.bind(B, 7777)
+    listener.listen()
+    client.connect(B, 7777)
+    server = listener.accept()
+    lib = wire.a.lib
+    state = lib.t_state(client.handle, 1)
+    with contextlib.suppress(OSError):
+        client.send(b"lost")
+    assert lib.t_state(client.handle, state) == 1
+    line = wire.a.ffi.string(lib.seam_log_line).decode()
+    assert "listen-pcbs" in line and line.endswith(": dropped")
+    lib.seam_log_count[0] -= 1  # that one was meant
+    client.send(b"sent")
+    assert server.recv(9) == b"sent"
+    for one in (client, server, listener):
+        one.close()
+
+
+def test_lwip_is_called_through_its_guards() -> None:
+    folder = Path(__file__).parents[2] / "vmkernel"
+    rows = re.findall(
+        r"^GUARDED(?:_VOID)?\d\((?:(?:err_t|struct \w+ \*), )?(\w+),",
+        (folder / "ip/guard.c").read_text(),
+        re.MULTILINE,
+    )
+    assert len(rows) > 35 and "tcp_write" in rows and "udp_sendto" in rows
+    call = re.compile(rf"(?<!\w)(?:{'|'.join(rows)})\(")
+    # The loopback is set up before there is anybody to call.
+    for path in [*folder.glob("ip/*.c"), folder / "ctl/ops_ip.c"]:
+        if path.name not in ("guard.c", "loop.c"):
+            code = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
+            assert call.findall(code) == [], path.name
 
 
 def test_proc_files_have_linux_shapes(wire: Wire) -> None:

@@ -61,6 +61,7 @@ static void *put(struct nl *n, size_t size)
 	}
 	void *p = n->buf + n->used;
 
+	/* Padding is sent too: no byte of the heap leaves with it. */
 	memset(p, 0, room);
 	n->used += (uint32_t)room;
 	return p;
@@ -242,6 +243,7 @@ static ssize_t nl_send(struct socket *s, struct sock_msg *m)
 	/* What follows the header and the family byte only filters, which libc does itself. */
 	uio_advance(m->u, m->u->left);
 	mutex_lock(&n->lock);
+	/* All was read: begin at the front again. Otherwise the answer goes behind what waits. */
 	if (n->read == n->used)
 		n->read = n->used = 0;
 	int err = answer(n, &req.h, req.family);
@@ -273,6 +275,10 @@ static ssize_t nl_recv(struct socket *s, struct sock_msg *m)
 
 		if (copy < len)
 			m->flags_out |= MSG_TRUNC;
+		/*
+		 * What did not fit the reader's buffer is lost, as with any datagram (MSG_TRUNC
+		 * tells).
+		 */
 		if (!err && !(m->flags & MSG_PEEK))
 			n->read += len;
 		store_release(&n->events, n->read < n->used ? FPOLLIN | FPOLLOUT : FPOLLOUT);

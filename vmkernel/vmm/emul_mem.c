@@ -280,6 +280,21 @@ static const struct emul_insn *instruction(struct vcpu *v, const struct vcpu_con
 	return &k->insn;
 }
 
+/*
+ * Whether the instruction does what the fault reported. Strings translate their addresses again and
+ * need no check. Some emulators report the load of a read-modify-write; in ring 3, where a page may
+ * be mapped for reading only, that has to be a write.
+ */
+static bool direction_fits(const struct emul_insn *i, const struct vm_exit *e)
+{
+	bool writes = i->to_mem && i->op != EMUL_CMP && i->op != EMUL_TEST && i->op != EMUL_BT;
+	bool moves = i->op == EMUL_MOV || i->op == EMUL_MOVBE || i->op == EMUL_VECTOR;
+
+	if (writes == e->mmio.write)
+		return true;
+	return writes && !moves && e->cpl != 3;
+}
+
 bool emul_mmio(struct vcpu *v, const struct vm_exit *e)
 {
 	struct operand o = { { operand_read, operand_write }, v, e->mmio.gpa };
@@ -300,6 +315,12 @@ bool emul_mmio(struct vcpu *v, const struct vm_exit *e)
 		string_run(v, &c, i, i->op == EMUL_STOS ? STRING_STOS : STRING_MOVS, 0);
 		return true;
 	}
+	/*
+	 * Not the instruction that faulted: another vCPU has changed the code meanwhile. What is
+	 * there now runs by itself, and faults with its own rights if it has to.
+	 */
+	if (unlikely(!direction_fits(i, e)))
+		return true;
 	emul_run(i, v->gpr, &v->rflags, &o.m, &x.x);
 	vcpu_skip(v, i->len);
 	return true;

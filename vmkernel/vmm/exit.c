@@ -99,6 +99,15 @@ static void msr(struct vcpu *v, const struct vm_exit *e)
 	vcpu_skip(v, e->len);
 }
 
+/* The guest's kernel cannot go on; a program of the guest's is its kernel's to end. */
+static void not_emulated(struct vcpu *v, const struct vm_exit *e)
+{
+	if (e->cpl == 3)
+		vcpu_exception(v, VEC_UD, false, 0);
+	else
+		crash(v, "an instruction that cannot be emulated on device memory", e->mmio.gpa);
+}
+
 static void mmio(struct vcpu *v, const struct vm_exit *e)
 {
 	/*
@@ -110,7 +119,7 @@ static void mmio(struct vcpu *v, const struct vm_exit *e)
 	if (err == -ENOMEM)
 		crash(v, "no memory for nested page tables", e->mmio.gpa);
 	else if (err == -ENOENT && (e->mmio.fetch || !emul_mmio(v, e)))
-		crash(v, "an instruction that cannot be emulated on device memory", e->mmio.gpa);
+		not_emulated(v, e);
 }
 
 static void hypercall(struct vcpu *v, const struct vm_exit *e)

@@ -3,8 +3,8 @@
  * Programs that a kernel must survive: hostile sigframe (bad frames for rt_sigreturn), fork (a fork
  * bomb), memory (a memory bomb), lives N (so many process lives), elf N (so many corrupted copies
  * of itself are run), messages N (so many processes fill sockets with messages of one byte, and
- * stay until a signal comes), tables (one page mapped in each 2 MiB). Each prints "hostile NAME: ..."
- * when it is over.
+ * stay until a signal comes), tables (one page mapped in each 2 MiB). Each prints "hostile NAME:
+ * ..." when it is over.
  */
 #define _GNU_SOURCE
 #include <errno.h>

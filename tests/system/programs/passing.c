@@ -83,15 +83,29 @@ static void rings(void)
 	printf("passing rings: %d refused\n", full);
 }
 
-/* More files in flight than a user may have. */
+/* More files in flight than a user may have, in more than one queue. */
 static void flood(void)
 {
-	int p[2], err = 0, n = 0;
+	int p[2], err = 0;
+
+	for (int n = 0; n < 400 && err != -ETOOMANYREFS; n++) {
+		if (socketpair(AF_UNIX, SOCK_STREAM, 0, p))
+			break;
+		while (!(err = send_fd(p[0], 1)))
+			;
+	}
+	printf("passing flood: %s\n", err == -ETOOMANYREFS ? "refused" : strerror(-err));
+}
+
+/* One-byte messages: they take more memory than a byte. */
+static void bytes(void)
+{
+	int p[2], n = 0;
 
 	socketpair(AF_UNIX, SOCK_STREAM, 0, p);
-	while (n < 100000 && !(err = send_fd(p[0], 1)))
+	while (n < 100000 && send(p[0], "x", 1, MSG_DONTWAIT) == 1)
 		n++;
-	printf("passing flood: %s\n", err == -ETOOMANYREFS ? "refused" : strerror(-err));
+	printf("passing bytes: %s\n", n < 10000 ? "charged" : "free");
 }
 
 /* A chain of sets that is built from its outer end. */
@@ -176,9 +190,9 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*fn)(void);
-	} deeds[] = { { "peer", peer },       { "chain", chain }, { "rings", rings },
-		      { "flood", flood },     { "sets", sets },   { "binds", binds },
-		      { "netlink", netlink }, { "icmp6", icmp6 } };
+	} deeds[] = { { "peer", peer },   { "chain", chain },     { "rings", rings },
+		      { "flood", flood }, { "bytes", bytes },     { "sets", sets },
+		      { "binds", binds }, { "netlink", netlink }, { "icmp6", icmp6 } };
 
 	for (unsigned i = 0; argc > 1 && i < sizeof(deeds) / sizeof(deeds[0]); i++)
 		if (!strcmp(argv[1], deeds[i].name))
