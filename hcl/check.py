@@ -242,6 +242,7 @@ def check(hcl: HclList, machine: Machine, legacy_cpu_ok: bool = False) -> Verdic
     usable = {a: m for a, m in matches.items() if m and m.row.level != "BLOCKED"}
     needs = [_need(hcl, machine, usable, kind) for kind in NEEDS]
     findings += [f for f in needs if f]
+    # Without a usable storage controller the disks behind it say nothing.
     if not needs[0]:
         findings += _disks(machine, usable)
     findings += _keyboard(machine)

@@ -30,7 +30,7 @@ def booted(devices: Sequence[Block], options: str) -> tuple[str, Block] | None:
         return None
     guid = uuid.UUID(found[1]).bytes_le
     for bank in devices:
-        if bank.partition and bytes(bank.part_guid) == guid:
+        if bank.partition and bank.part_guid == guid:
             letter = next((n for n, p in layout.BANKS.items() if p == bank.partition), "")
             esp = f"{bank.id.rpartition(':')[0]}:{layout.ESP}"
             rows = [b for b in devices if b.id == esp]

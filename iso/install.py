@@ -90,6 +90,8 @@ def install(
     disk.rescan()
     progress(0, total, "datastores")
     fill()
+    # One scratch file serves every partition image: on the live ISO it lies in
+    # memory, and a small machine has room for one only.
     scratch = source.scratch / "partition.img"
     sizes = {p.number: p.blocks * table.block_size for p in table.partitions}
     try:
@@ -97,6 +99,8 @@ def install(
         writer.partition(layout.BANK_A, scratch, "system")
         fat.make(scratch, sizes[layout.BANK_B], layout.SYSTEM[layout.BANK_B][1], 4, {})
         writer.partition(layout.BANK_B, scratch, "second bank")
+        # From here on the order decides what boots after a power failure: core.img is reached only
+        # through the boot record, which comes last, and UEFI boots whatever the ESP holds.
         grub = table.partitions[layout.BIOS_BOOT - 1]
         disk.write(grub.first * table.block_size, loader.core(images, table))
         fat.make(scratch, sizes[layout.ESP], "TEPUI", 1, loader.esp_files(images, table, options))

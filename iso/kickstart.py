@@ -350,6 +350,7 @@ class _Parser:
                     raise where.error("include: files include each other too deeply")
                 self.file(path.parent / line.words[0], depth + 1, where)
             elif line.command == "%post":
+                # A script is taken as it is, up to the next section: its lines are no commands.
                 end = at
                 while end < len(lines) and not lines[end].startswith("%"):
                     end += 1

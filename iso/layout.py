@@ -40,6 +40,7 @@ def plan(
     total = blocks // mib
     if total < DISK_MIN:
         raise LayoutError(f"the disk has {total} MiB; {DISK_MIN} are needed")
+    # In MiB; the last one of the disk is left to the backup of the partition table.
     end = keep.first // mib if keep else total - 1
     os_data = min(max(total // 16, OS_DATA_MIN), OS_DATA_MAX)
     fixed = 1 + sum(size for _, _, size in SYSTEM.values())
@@ -59,6 +60,7 @@ def plan(
             gpt.Partition(DATASTORE, keep.type, keep.guid, keep.first, keep.last, keep.name)
         )
     elif datastore:
+        # Blocks behind the last whole MiB stay unused, so that datastore blocks are aligned.
         last = min(end * mib - 1, empty.last_usable)
         rows.append(
             gpt.Partition(

@@ -7,6 +7,7 @@ from tepui.iso.kickstart import Network
 from tepui.shell import netclient
 from tepui.shell.config import document
 from tepui.shell.config.document import Document, Static
+from tepui.shell.records import Nic
 
 MANAGEMENT, FOR_GUESTS = "Management Network", "VM Network"
 
@@ -15,17 +16,17 @@ class SettingsError(Exception):
     """A choice that does not fit this machine; for people."""
 
 
-def uplink(device: str, nics: list[netclient.Nic]) -> str:
+def uplink(device: str, nics: list[Nic]) -> str:
     """The NIC that a name or a MAC address means. Raises SettingsError."""
     for nic in nics:
-        if device.lower() in (nic.name, nic.mac.lower()):
+        if device.lower() in (nic.name, netclient.mac_text(nic.mac)):
             return nic.name
     raise SettingsError(
         f"network: no device '{device}'; there are: {', '.join(n.name for n in nics)}"
     )
 
 
-def build(chosen: Network, running: document.Network, nics: list[netclient.Nic]) -> Document:
+def build(chosen: Network, running: document.Network, nics: list[Nic]) -> Document:
     """The document; `running` is the network that the vmkernel made by itself. It stays null where
     nothing differs from that. Raises SettingsError."""
     network = running

@@ -70,6 +70,7 @@ def fill(client: Client, plan: Plan, chosen: Document, table: gpt.Table) -> None
     }
     if set(parts) != {p.number for p in table.partitions}:
         raise SetupError("the system does not see the partitions that were written")
+    # The label is unique, so that a second installed disk in the machine does not take the name.
     identity = uuid.uuid4()
     storage.format(parts[layout.OS_DATA], f"OSDATA-{identity.hex[:8]}", identity)
     storage.mount(parts[layout.OS_DATA])
@@ -83,6 +84,7 @@ def fill(client: Client, plan: Plan, chosen: Document, table: gpt.Table) -> None
         set_keys(folder / "tepui", "root", SSH_KEYS.read_text().splitlines())
         chosen = replace(chosen, ssh=replace(chosen.ssh, enabled=True))
     Store(folder / "tepui").save(chosen, "root", "installation")
+    # Before the ESP and the boot code are written: a disk that boots has its accounts.
     os.sync()
     if layout.DATASTORE in parts and not (plan.vmfs is Vmfs.PRESERVE and plan.target.datastore):
         storage.format(parts[layout.DATASTORE], "datastore1", uuid.uuid4())
@@ -148,6 +150,7 @@ def unattended(client: Client, path: Path) -> Kickstart:
     target = targets.choose(there, ks.install, where)
     gone = targets.cleared(there, ks.clear, ks.where["clearpart"], ks.install) if ks.clear else []
     print(f"Disk: {target.id}, {target.size >> 20} MiB, {target.contents}")
+    # Only for its errors: a device or address that does not fit is found before a disk is touched.
     configuration(client, ks.network)
     if ks.dry_run:
         print("dryrun: nothing was written")

@@ -140,7 +140,8 @@ def add_wheels(wheels: Iterable[Path], root: Path) -> None:
 def add_tepui(source: Path, abi_module: Path, grub: Path, root: Path) -> None:
     """Our packages, the compiled ABI, GRUB's images, the commands and the files of iso/root."""
     package = root / DIST_PACKAGES / "tepui"
-    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "root", "workshop", "*.md", "*.mk")
+    unused = ("__pycache__", "*.pyc", "*.pyi", "root", "workshop", "*.md", "*.mk")
+    ignore = shutil.ignore_patterns(*unused)
     for name in ("hcl", "shell", "iso"):
         shutil.copytree(source / name, package / name, ignore=ignore)
     shutil.copy2(abi_module, package / "shell" / "_abi.py")
@@ -225,6 +226,7 @@ def build(
         trim(root)
         add_tepui(source, abi_module, grub, root)
         compile_python(root)
+        # Last of the programs: an applet is linked only where no package brings the program.
         add_busybox(root)
         for name in EMPTY:
             (root / name).mkdir(parents=True, exist_ok=True)

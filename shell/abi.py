@@ -3,23 +3,22 @@
 
 The build ships that text as `abi.txt` beside this module and compiles its SHA-256 into the kernel;
 HELLO compares the two. The userworld image also carries `_abi.py`, the same declarations compiled
-by cffi, because parsing C takes seconds on a slow machine.
+by cffi, because parsing C takes seconds on a slow machine. Structures as Python's own records are
+in `records`; `abigen` makes both.
 """
 
 import hashlib
 import importlib
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 TEXT = Path(__file__).with_name("abi.txt")
 COMPILED = "_abi"
 
 
-def _parse(text: str, module: str | None = None) -> Any:
+def parse(text: str, module: str | None = None) -> Any:
+    """An FFI of the declarations; takes seconds."""
     from cffi import FFI
 
     ffi = FFI()
@@ -35,7 +34,7 @@ def ffi() -> Any:
     try:
         return importlib.import_module(f"tepui.shell.{COMPILED}").ffi
     except ImportError:
-        return _parse(TEXT.read_text())
+        return parse(TEXT.read_text())
 
 
 @cache
@@ -50,22 +49,9 @@ def digest() -> bytes:
     return hashlib.sha256(TEXT.read_bytes()).digest()
 
 
-def value(c: Any) -> Any:
-    """A cdata member as a plain object: char arrays become str, other arrays tuples."""
-    if not isinstance(c, ffi().CData):
-        return c
-    kind = ffi().typeof(c)
-    if kind.kind == "array":
-        if kind.item.cname == "char":
-            return ffi().string(c).decode("utf-8", "replace")
-        return tuple(value(item) for item in c)
-    return c
-
-
-def decode(cls: type[T], c: Any) -> T:
-    """A NamedTuple whose fields are named as the structure's members."""
-    names: tuple[str, ...] = cls._fields  # type: ignore[attr-defined]
-    return cls(*(value(getattr(c, name)) for name in names))
+def text(c: Any) -> str:
+    """A char array up to its terminator; what is no UTF-8 is replaced."""
+    return str(ffi().string(c).decode("utf-8", "replace"))
 
 
 def cast(kind: str, payload: bytes) -> Any:
@@ -86,7 +72,7 @@ class FieldError(ValueError):
     """A value does not fit into its member of a structure."""
 
 
-def pack(kind: str, **members: object) -> bytes:
+def pack(kind: str, /, **members: object) -> bytes:
     """A structure's bytes; strings are terminated. Raises FieldError."""
     c = ffi().new(f"struct {kind} *")
     for name, v in members.items():
@@ -102,20 +88,3 @@ def pack(kind: str, **members: object) -> bytes:
         except (OverflowError, IndexError) as e:
             raise FieldError(f"{name}: out of range") from e
     return bytes(ffi().buffer(c))
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Compiles abi.txt into DIR/_abi.py."""
-    import argparse
-
-    parser = argparse.ArgumentParser(prog="tepui.shell.abi", description=main.__doc__)
-    parser.add_argument("directory", type=Path)
-    args = parser.parse_args(argv)
-    _parse(TEXT.read_text(), f"tepui.shell.{COMPILED}").emit_python_code(
-        str(args.directory / f"{COMPILED}.py")
-    )
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -202,16 +202,17 @@ def commands_of(module: types.ModuleType) -> list[Command]:
     return [describe(f) for f in vars(module).values() if hasattr(f, "tepui_command")]
 
 
-def nobody(p: Param, from_input: bool) -> str:
-    """An Asker where no person is."""
+def no_prompt(p: Param, from_input: bool) -> str:
+    """Prompt for non-interactive use."""
     raise UsageError(f"Missing required parameter {p.label}")
 
 
-#: The value of a Secret: from the input's first line, or by asking.
-Asker = Callable[[Param, bool], str]
+#: Returns the value of a Secret, which it reads from the input's first line where the flag says
+#: so, else from a person at the terminal.
+Prompt = Callable[[Param, bool], str]
 
 
-def parse(command: Command, argv: Sequence[str], ask: Asker = nobody) -> dict[str, Any]:
+def parse(command: Command, argv: Sequence[str], ask: Prompt = no_prompt) -> dict[str, Any]:
     """Arguments for the function; raises UsageError."""
     options: dict[str, Param] = {}
     for p in command.params:

@@ -71,6 +71,7 @@ def processor(read: Read) -> Processor:
     vendor = struct.pack("<III", b, d, c).decode("ascii", "replace")
     sig, misc = read(1, 0)[:2]
     family, model = sig >> 8 & 15, sig >> 4 & 15
+    # The extended fields count only for these families (Intel SDM 2A, CPUID; AMD APM 3, E.3.2).
     if family in (6, 15):
         model += (sig >> 16 & 15) << 4
     if family == 15:
@@ -80,6 +81,7 @@ def processor(read: Read) -> Processor:
     if extended >= 0x80000004:
         raw = b"".join(struct.pack("<IIII", *read(0x80000002 + i, 0)) for i in range(3))
         brand = raw.split(b"\0")[0].decode("ascii", "replace").strip()
+    # AMD describes its caches in a leaf of its own, of the same layout.
     leaf = 4 if top >= 4 and "AMD" not in vendor else 0x8000001D
     caches = _caches(read, leaf) if leaf == 4 or extended >= leaf else ()
     threads = 1

@@ -16,7 +16,7 @@ from tepui.shell.client import Client
 from tepui.shell.cpuid import processor
 from tepui.shell.keys import Keys
 from tepui.shell.link import LinkError
-from tepui.shell.netclient import Network, Vmknic
+from tepui.shell.netclient import Network, Vmknic, ip_text
 
 LOOK_SECONDS = 5.0
 #: Colours: the upper part, the lower part, the bar.
@@ -28,9 +28,9 @@ def addresses(nics: list[Vmknic]) -> list[str]:
     """Where a browser or the tepui command reaches the host."""
     lines = []
     for nic in nics:
-        if nic.ipv4 != "0.0.0.0":
-            lines.append(f"https://{nic.ipv4}/ ({'DHCP' if nic.dhcp else 'STATIC'})")
-        lines += [f"https://[{address}]/ ({nic.name})" for address, *_ in nic.ipv6]
+        if address := ip_text(nic.ipv4):
+            lines.append(f"https://{address}/ ({'DHCP' if nic.dhcp else 'STATIC'})")
+        lines += [f"https://[{ip.address}]/ ({nic.name})" for ip in nic.ipv6_addresses]
     return lines or ["(waiting for an address)" if nics else "(no management network)"]
 
 

@@ -98,7 +98,7 @@ class Link:
 
         Raises RefusedError when the vmkernel refuses, LinkError when the stream is broken.
         """
-        self._sequence = self._sequence % 0xFFFFFFFF + 1
+        self._sequence = self._sequence % 0xFFFFFFFF + 1  # 0 marks events
         head = abi.pack(
             "ctl_header", length=len(payload), operation=operation, sequence=self._sequence
         )
@@ -114,6 +114,7 @@ class Link:
             sequence, status, body = got
             if sequence != self._sequence:
                 raise LinkError(f"reply {sequence} to request {self._sequence}")
+            # Requests are answered one at a time, so the descriptors received belong to this reply.
             fds = tuple(self._fds)
             self._fds.clear()
             if status:

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Typed calls on the host's network (vmkernel/include/abi/net.h); part of what `Client` offers.
+"""Typed calls on the host's network (vmkernel/include/abi/net.h), over a Client's link.
 
-Addresses are text here; "" stands for none.
+Records are the ABI's own (`tepui.shell.records`); addresses in them are bytes, which `mac_text` and
+`ip_text` show. Route, Connection and Neighbor hold what a command shows: text of both families.
 """
 
 import ipaddress
 import re
 from typing import Any, NamedTuple
 
-from tepui.shell import abi
+from tepui.shell import abi, records
 from tepui.shell.client import Client
-from tepui.shell.command import UsageError
+from tepui.shell.records import NetPolicy, Nic, Port, Portgroup
 
 LINUX_STATES = (
     "",
@@ -26,6 +27,7 @@ LINUX_STATES = (
     "LISTEN",
     "CLOSING",
 )
+IPV6_STATES = ("TENTATIVE", "VALID", "PREFERRED", "DUPLICATE")
 ROUTE_SOURCES = ("MANUAL", "MANUAL", "DHCP")
 
 
@@ -45,88 +47,31 @@ class Prefix(str):
         return super().__new__(cls, text if text == "default" else ipaddress.ip_network(text))
 
 
-class Counters(NamedTuple):
-    rx_packets: int
-    rx_bytes: int
-    rx_multicast: int
-    rx_broadcast: int
-    rx_dropped: int
-    tx_packets: int
-    tx_bytes: int
-    tx_multicast: int
-    tx_broadcast: int
-    tx_dropped: int
+class Vswitch(records.Vswitch):
+    __slots__ = ()
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The names of its uplinks."""
+        return self.uplink[: self.uplinks]
 
 
-class Nic(NamedTuple):
-    name: str
-    driver: str
-    pci: str
-    desc: str
-    mac: str
-    admin_up: bool
-    link_up: bool
-    full_duplex: bool
-    speed_mbps: int
-    mtu: int
-    caps: int
-    counters: Counters
-    rx_errors: int
-    rx_length_errors: int
-    rx_crc_errors: int
-    tx_errors: int
+class Ipv6(NamedTuple):
+    """An IPv6 address of a vmk NIC; manual: set by hand."""
+
+    address: str
+    state: str
+    manual: bool
 
 
-class Policy(NamedTuple):
-    """Of a switch; of a port group where inherited names nothing."""
+class Vmknic(records.Vmknic):
+    __slots__ = ()
 
-    promiscuous: bool
-    mac_changes: bool
-    forged: bool
-    inherited: tuple[bool, bool, bool] = (False, False, False)
-
-
-class Vswitch(NamedTuple):
-    name: str
-    ports_max: int
-    ports: int
-    mtu: int
-    uplinks: tuple[str, ...]
-    active: str
-    policy: Policy
-
-
-class Portgroup(NamedTuple):
-    name: str
-    vswitch: str
-    vlan: int
-    clients: int
-    policy: Policy
-
-
-class Port(NamedTuple):
-    id: int
-    world: int
-    client: str
-    portgroup: str
-    vswitch: str
-    uplink: str
-    mac: str
-    counters: Counters
-
-
-class Vmknic(NamedTuple):
-    name: str
-    portgroup: str
-    mac: str
-    dhcp: bool
-    up: bool
-    mtu: int
-    port: int
-    ipv4: str
-    mask: str
-    gateway: str
-    ipv6: tuple[tuple[str, str, bool], ...]  # address, state, given by hand
+    @property
+    def ipv6_addresses(self) -> tuple[Ipv6, ...]:
+        """States: RFC 4862; bit 2 of ipv6_state marks a manual address."""
+        used = zip(self.ipv6[: self.ipv6_count], self.ipv6_state, strict=False)
+        return tuple(Ipv6(ip_text(ip, True), IPV6_STATES[s & 3], s > 3) for ip, s in used)
 
 
 class Route(NamedTuple):
@@ -152,29 +97,19 @@ class Neighbor(NamedTuple):
     state: str
 
 
-def _mac(c: Any) -> str:
+def mac_text(c: Any) -> str:
     return ":".join(f"{b:02x}" for b in bytes(c))
 
 
-def _ip(c: Any, v6: bool = False) -> str:
+def ip_text(c: Any, v6: bool = False) -> str:
     """Text of an address; "" for all zero."""
     raw = bytes(c)[: 16 if v6 else 4]
     return str(ipaddress.ip_address(raw)) if any(raw) else ""
 
 
 def _end(c: Any, v6: bool, port: int) -> str:
-    host = _ip(c, v6) or ("::" if v6 else "0.0.0.0")
+    host = ip_text(c, v6) or ("::" if v6 else "0.0.0.0")
     return f"[{host}]:{port}" if v6 else f"{host}:{port}"
-
-
-def _counters(c: Any) -> Counters:
-    return abi.decode(Counters, c)
-
-
-def _policy(c: Any) -> Policy:
-    inherited = (c.inherit_promiscuous, c.inherit_mac_changes, c.inherit_forged)
-    own = bool(c.promiscuous), bool(c.mac_changes), bool(c.forged)
-    return Policy(*own, (bool(inherited[0]), bool(inherited[1]), bool(inherited[2])))
 
 
 class Network:
@@ -187,63 +122,20 @@ class Network:
         self.host.call(operation, None, abi.pack(struct, **fields))
 
     def nics(self) -> list[Nic]:
-        return [
-            Nic(
-                abi.value(c.name),
-                abi.value(c.driver),
-                abi.value(c.pci),
-                abi.value(c.desc),
-                _mac(c.mac),
-                bool(c.admin_up),
-                bool(c.link_up),
-                bool(c.full_duplex),
-                c.speed_mbps,
-                c.mtu,
-                c.caps,
-                _counters(c.counters),
-                c.rx_errors,
-                c.rx_length_errors,
-                c.rx_crc_errors,
-                c.tx_errors,
-            )
-            for c in self.host.pages(self.op.CTL_NET_NICS, "ctl_net_nics", "nic")
-        ]
+        rows = self.host.pages(self.op.CTL_NET_NICS, "ctl_net_nics", "nic")
+        return [Nic.of(c) for c in rows]
 
     def vswitches(self) -> list[Vswitch]:
-        return [
-            Vswitch(
-                abi.value(c.name),
-                c.ports_max,
-                c.ports,
-                c.mtu,
-                tuple(abi.value(c.uplink[i]) for i in range(c.uplinks)),
-                abi.value(c.active),
-                _policy(c.policy),
-            )
-            for c in self.host.pages(self.op.CTL_NET_VSWITCHES, "ctl_net_vswitches", "vswitch")
-        ]
+        rows = self.host.pages(self.op.CTL_NET_VSWITCHES, "ctl_net_vswitches", "vswitch")
+        return [Vswitch.of(c) for c in rows]
 
     def portgroups(self) -> list[Portgroup]:
         rows = self.host.pages(self.op.CTL_NET_PORTGROUPS, "ctl_net_portgroups", "portgroup")
-        return [
-            Portgroup(abi.value(c.name), abi.value(c.vswitch), c.vlan, c.clients, _policy(c.policy))
-            for c in rows
-        ]
+        return [Portgroup.of(c) for c in rows]
 
     def ports(self) -> list[Port]:
-        return [
-            Port(
-                c.id,
-                c.world,
-                abi.value(c.client),
-                abi.value(c.portgroup),
-                abi.value(c.vswitch),
-                abi.value(c.uplink),
-                _mac(c.mac),
-                _counters(c.counters),
-            )
-            for c in self.host.pages(self.op.CTL_NET_PORTS, "ctl_net_ports", "port")
-        ]
+        rows = self.host.pages(self.op.CTL_NET_PORTS, "ctl_net_ports", "port")
+        return [Port.of(c) for c in rows]
 
     def vswitch_add(self, name: str, ports: int = 128, mtu: int = 1500) -> None:
         fields = {"name": name, "ports_max": ports, "mtu": mtu}
@@ -275,15 +167,9 @@ class Network:
     def portgroup_vlan(self, name: str, vlan: int) -> None:
         self._set(self.op.CTL_NET_PORTGROUP_VLAN, "ctl_net_vlan", name=name, vlan=vlan)
 
-    def policy_set(self, name: str, policy: Policy, *, portgroup: bool) -> None:
-        inherit = ("inherit_promiscuous", "inherit_mac_changes", "inherit_forged")
-        plain = {
-            "promiscuous": policy.promiscuous,
-            "mac_changes": policy.mac_changes,
-            "forged": policy.forged,
-            **dict(zip(inherit, policy.inherited, strict=True)),
-        }
-        fields = {"name": name, "portgroup": portgroup, "policy": plain}
+    def policy_set(self, name: str, policy: NetPolicy, *, portgroup: bool) -> None:
+        """A switch's policy inherits nothing; a port group's does what its inherit_ members say."""
+        fields = {"name": name, "portgroup": portgroup, "policy": policy._asdict()}
         self._set(self.op.CTL_NET_POLICY, "ctl_net_policy_set", **fields)
 
     def capture(self, what: str, snap: int = 0) -> int:
@@ -292,26 +178,8 @@ class Network:
         return self.host.link.request(self.op.CTL_NET_CAPTURE, payload).fds[0]
 
     def vmknics(self) -> list[Vmknic]:
-        states = ("TENTATIVE", "VALID", "PREFERRED", "DUPLICATE")
-        return [
-            Vmknic(
-                abi.value(c.name),
-                abi.value(c.portgroup),
-                _mac(c.mac),
-                bool(c.dhcp),
-                bool(c.up),
-                c.mtu,
-                c.port,
-                _ip(c.ipv4),
-                _ip(c.mask),
-                _ip(c.gateway),
-                tuple(
-                    (_ip(c.ipv6[i], True), states[c.ipv6_state[i] & 3], c.ipv6_state[i] > 3)
-                    for i in range(c.ipv6_count)
-                ),
-            )
-            for c in self.host.pages(self.op.CTL_NET_VMKNICS, "ctl_net_vmknics", "vmknic")
-        ]
+        rows = self.host.pages(self.op.CTL_NET_VMKNICS, "ctl_net_vmknics", "vmknic")
+        return [Vmknic.of(c) for c in rows]
 
     def vmknic_add(self, name: str, portgroup: str, mac: str = "") -> None:
         fields = {"name": name, "portgroup": portgroup}
@@ -343,17 +211,17 @@ class Network:
 
         rows = self.host.pages(self.op.CTL_NET_ROUTES, "ctl_net_routes", "route")
         return [
-            Route(network(c), _ip(c.gateway, c.v6), abi.value(c.vmknic), ROUTE_SOURCES[c.source])
+            Route(network(c), ip_text(c.gateway, c.v6), abi.text(c.vmknic), ROUTE_SOURCES[c.source])
             for c in rows
         ]
 
     def route(self, network: str, gateway: str, *, remove: bool = False) -> None:
-        """network: ADDRESS/PREFIX or "default"; raises UsageError for two families."""
+        """network: ADDRESS/PREFIX or "default"; raises FieldError for two families."""
         gw = ipaddress.ip_address(gateway)
         everything = "::/0" if gw.version == 6 else "0.0.0.0/0"
         net = ipaddress.ip_network(everything if network == "default" else network)
         if net.version != gw.version:
-            raise UsageError("network and gateway are of different families")
+            raise abi.FieldError("network and gateway are of different families")
         operation = self.op.CTL_NET_ROUTE_REMOVE if remove else self.op.CTL_NET_ROUTE_ADD
         self._set(
             operation,
@@ -366,7 +234,7 @@ class Network:
 
     def dns(self) -> list[str]:
         c = self.host.call(self.op.CTL_NET_DNS, "ctl_net_dns")
-        return [_ip(c.ipv4[i]) for i in range(c.count)]
+        return [ip_text(c.ipv4[i]) for i in range(c.count)]
 
     def dns_set(self, servers: list[str]) -> None:
         raw = [ipaddress.IPv4Address(s).packed for s in servers]
@@ -390,7 +258,10 @@ class Network:
         rows = self.host.pages(self.op.CTL_NET_NEIGHBORS, "ctl_net_neighbors", "neighbor")
         return [
             Neighbor(
-                _ip(c.addr, c.v6), _mac(c.mac), abi.value(c.vmknic), "" if c.state else "PROBE"
+                ip_text(c.addr, c.v6),
+                mac_text(c.mac),
+                abi.text(c.vmknic),
+                "" if c.state else "PROBE",
             )
             for c in rows
         ]

@@ -24,7 +24,7 @@ def find(devices: Sequence[Block], options: str) -> Block | None:
     if not found:
         return None
     bank = uuid.UUID(found[1]).bytes_le
-    disks = {b.disk for b in devices if b.partition and bytes(b.part_guid) == bank}
+    disks = {b.disk for b in devices if b.partition and b.part_guid == bank}
     return next((b for b in devices if b.disk in disks and b.type == OS_DATA), None)
 
 

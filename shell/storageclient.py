@@ -3,33 +3,16 @@
 
 import uuid
 from pathlib import Path
-from typing import NamedTuple
 
-from tepui.shell import abi
+from tepui.shell import abi, records
 from tepui.shell.client import Client
+from tepui.shell.records import BlkWorld, StorageStats
 
 
-class Block(NamedTuple):
+class Block(records.Blk):
     """A disk or a partition; start in bytes, size in blocks of block_size bytes."""
 
-    id: str
-    node: str
-    vendor: str
-    model: str
-    serial: str
-    revision: str
-    adapter: str
-    driver: str
-    pci: str
-    blocks: int
-    start: int
-    block_size: int
-    partition: int
-    depth: int
-    flags: int
-    type_guid: tuple[int, ...]
-    part_guid: tuple[int, ...]
-    part_name: str
+    __slots__ = ()
 
     @property
     def disk(self) -> str:
@@ -43,55 +26,23 @@ class Block(NamedTuple):
 
     @property
     def type(self) -> uuid.UUID:
-        return uuid.UUID(bytes_le=bytes(self.type_guid))
+        return uuid.UUID(bytes_le=self.type_guid)
 
 
-class MountedVolume(NamedTuple):
+class MountedVolume(records.Volume):
     """A datastore that is mounted; sizes in bytes."""
 
-    device: str
-    label: str
-    damage: str
-    uuid: tuple[int, ...]
-    size: int
-    free: int
-    read_only: int
+    __slots__ = ()
 
     @property
     def identity(self) -> str:
         """The UUID as the mount point has it."""
-        digits = bytes(self.uuid).hex()
+        digits = self.uuid.hex()
         return "-".join((digits[:8], digits[8:16], digits[16:20], digits[20:]))
 
     @property
     def path(self) -> Path:
         return Path("/vmfs/volumes") / self.identity
-
-
-class DeviceStats(NamedTuple):
-    """Of a whole disk since it was found. ops and bytes: read, write, flush, discard, write zeroes;
-    latency_us_log2: requests whose microseconds had that logarithm."""
-
-    ops: tuple[int, ...]
-    bytes: tuple[int, ...]
-    errors: int
-    retries: int
-    timeouts: int
-    latency_us_log2: tuple[int, ...]
-    inflight: int
-    max_inflight: int
-
-
-class DeviceWorld(NamedTuple):
-    """One world's requests to a disk; name "": it has ended, id 0: several that have."""
-
-    name: str
-    id: int
-    errors: int
-    ops: int
-    bytes_read: int
-    bytes_written: int
-    time_ns: int
 
 
 class Storage:
@@ -104,7 +55,7 @@ class Storage:
         """Disks, each followed by its partitions."""
         op = self.client.op.CTL_STORAGE_DEVICES
         rows = self.client.pages(op, "ctl_storage_devices", "blk")
-        return [abi.decode(Block, c) for c in rows]
+        return [Block.of(c) for c in rows]
 
     def rescan(self, device: str) -> None:
         op = self.client.op.CTL_STORAGE_RESCAN
@@ -128,13 +79,16 @@ class Storage:
     def volumes(self) -> list[MountedVolume]:
         op = self.client.op.CTL_STORAGE_VOLUMES
         rows = self.client.pages(op, "ctl_storage_volumes", "volume")
-        return [abi.decode(MountedVolume, c) for c in rows]
+        return [MountedVolume.of(c) for c in rows]
 
-    def stats(self, device: str) -> DeviceStats:
+    def stats(self, device: str) -> StorageStats:
+        """Of a whole disk since it was found. ops and bytes: read, write, flush, discard, write
+        zeroes; latency_us_log2: requests whose microseconds had that logarithm."""
         op, req = self.client.op.CTL_STORAGE_STATS, abi.pack("ctl_storage_device", id=device)
-        return abi.decode(DeviceStats, self.client.call(op, "ctl_storage_stats", req))
+        return StorageStats.of(self.client.call(op, "ctl_storage_stats", req))
 
-    def worlds(self, device: str) -> list[DeviceWorld]:
+    def worlds(self, device: str) -> list[BlkWorld]:
+        """Each world's requests to a disk. Name "": it has ended; id 0: several that have."""
         op, req = self.client.op.CTL_STORAGE_WORLDS, abi.pack("ctl_storage_device", id=device)
         c = self.client.call(op, "ctl_storage_worlds", req)
-        return [abi.decode(DeviceWorld, c.world[i]) for i in range(c.count)]
+        return [BlkWorld.of(c.world[i]) for i in range(c.count)]

@@ -134,6 +134,7 @@ def attach(there: Connection, at_end: bytes = b"") -> int:
                         if before := typed.partition(DETACH)[0]:
                             there.send(before)
                         break
+                    # The end of piped input is told to the console, whose output goes on.
                     if not typed:
                         watched.remove(here)
                     there.send(typed or at_end)

@@ -9,7 +9,7 @@ from tepui.shell import vmsvc
 from tepui.shell.command import FailedError
 from tepui.shell.link import LinkError, RefusedError
 from tepui.shell.run import OK, USAGE, Context, die, execute, local_runner
-from tepui.shell.vm.memory import VmError
+from tepui.shell.vm.errors import VmError
 
 #: vim-cmd's name -> the words of the command.
 NAMES: dict[str, str] = {

@@ -14,7 +14,8 @@ from tepui.shell.run import FAILED, OK, USAGE, die
 from tepui.shell.storageclient import Storage
 from tepui.shell.vm import disk
 from tepui.shell.vm.disk import Format, Progress
-from tepui.shell.vm.memory import VmError, size_of
+from tepui.shell.vm.errors import VmError
+from tepui.shell.vm.memory import size_of
 
 HELP = """\
 NAME

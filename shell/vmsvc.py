@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tepui.shell.commands.vms import delete, short
 from tepui.shell.run import Context
-from tepui.shell.vm.memory import VmError
+from tepui.shell.vm.errors import VmError
 from tepui.shell.vm.service import VmInfo, VmService
 
 WIDTHS = (("Vmid", 6), ("Name", 20), ("File", 40), ("Guest OS", 18), ("Version", 9))

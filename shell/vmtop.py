@@ -17,9 +17,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from tepui.shell.client import Client, Cpu, HostInfo, Memory, World
+from tepui.shell.client import Client, Memory
 from tepui.shell.keys import Keys
 from tepui.shell.link import LinkError
+from tepui.shell.records import Cpu, HostInfo, World
 
 USER, IDLE = 1, 3
 KEYS = """\

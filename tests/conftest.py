@@ -6,6 +6,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ("tests.untouched",)
 QUIET = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
 

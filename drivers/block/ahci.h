@@ -51,8 +51,6 @@ struct ahci {
 uint32_t ahci_read(struct ahci_port *p, unsigned reg);
 void ahci_write(struct ahci_port *p, unsigned reg, uint32_t v);
 
-/* Stops the engine; -ETIMEDOUT when it runs on. */
-int __must_check ahci_stop(struct ahci_port *p);
 /* COMRESET, waits for the device, starts the engine. -ENODEV: nothing there. */
 int __must_check ahci_reset_port(struct ahci_port *p);
 /* Finds what is behind a port; *out NULL: no disk. */
@@ -69,9 +67,4 @@ int ahci_submit(struct blk_dev *d, unsigned q, struct blk_req *r);
 void ahci_timeout(struct blk_dev *d, struct blk_req *r);
 void ahci_bottom(struct bottom *b);
 void ahci_recover(struct work *w);
-/* Ends what the port has; those late with -ETIMEDOUT. The engine is stopped. */
-void ahci_cancel(struct ahci_port *p, int status);
-/* Fills a register FIS and the header of a slot. */
-void ahci_fill(struct ahci_port *p, unsigned slot, enum ata_command cmd, uint64_t lba,
-               unsigned count, unsigned features, unsigned device, bool write, unsigned prds);
 #endif

@@ -22,8 +22,8 @@ STAT(lost, "ahci.lost_interrupts", "late commands that were finished");
  * The register FIS (SATA 3.0 10.3.4) and the command header of a slot; the PRDs are filled already.
  * The lock is held, or the port is idle.
  */
-void ahci_fill(struct ahci_port *p, unsigned slot, enum ata_command cmd, uint64_t lba,
-               unsigned count, unsigned features, unsigned device, bool write, unsigned prds)
+static void ahci_fill(struct ahci_port *p, unsigned slot, enum ata_command cmd, uint64_t lba,
+                      unsigned count, unsigned features, unsigned device, bool write, unsigned prds)
 {
 	struct ahci_header *h = &p->mem->list[slot];
 	iova_t table = p->iova + offsetof(struct ahci_memory, table) +
@@ -279,7 +279,8 @@ void ahci_timeout(struct blk_dev *d, struct blk_req *r)
 	}
 }
 
-void ahci_cancel(struct ahci_port *p, int status)
+/* Ends what the port has; those late with -ETIMEDOUT. The engine is stopped. */
+static void ahci_cancel(struct ahci_port *p, int status)
 {
 	struct blk_req *done[AHCI_SLOTS];
 	uint64_t flags = spin_lock_irq(&p->lock);

@@ -47,7 +47,7 @@ static int wait_reg(struct ahci_port *p, unsigned reg, uint32_t mask, uint32_t e
 }
 
 /* 10.3.2: ST first, then FRE. */
-int ahci_stop(struct ahci_port *p)
+static int ahci_stop(struct ahci_port *p)
 {
 	uint32_t cmd = ahci_read(p, PORT_CMD);
 

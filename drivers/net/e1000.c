@@ -18,7 +18,7 @@ STAT(interrupts, "e1000.interrupts", "interrupts");
 STAT(mmio, "e1000.mmio", "registers read and written");
 STAT(resets, "e1000.resets", "resets of devices that no longer sent");
 
-uint32_t e1000_read(const struct e1000 *e, unsigned reg)
+static uint32_t e1000_read(const struct e1000 *e, unsigned reg)
 {
 	stat_inc(mmio);
 	return mmio_read32(e->regs + reg);

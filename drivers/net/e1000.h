@@ -55,7 +55,6 @@ struct e1000 {
 	bool live;
 };
 
-uint32_t e1000_read(const struct e1000 *e, unsigned reg);
 void e1000_write(struct e1000 *e, unsigned reg, uint32_t v);
 
 int __must_check e1000_rings_alloc(struct e1000 *e);

@@ -13,7 +13,11 @@ $(VENV)/pins: packages.lock | build/py
 		|| { echo 'A pinned wheel could not be fetched. If its version has vanished: make relock' >&2; exit 1; }
 	@touch $@
 
-$(VENV)/project: $(VENV)/pins setup.cfg pyproject.toml VERSION build/gen/abi.txt
+# The structures of the control socket as Python's records; see shell/abigen.py.
+build/gen/records.done: build/gen/abi.txt shell/abi.py shell/abigen.py $(VENV)/pins
+	@PYTHONPATH=build/py $(BIN)/python -m tepui.shell.abigen records shell && touch $@
+
+$(VENV)/project: $(VENV)/pins setup.cfg pyproject.toml VERSION build/gen/abi.txt build/gen/records.done
 	@$(BIN)/pip install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 

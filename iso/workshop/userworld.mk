@@ -14,8 +14,8 @@ build/wheels/.fetched: packages.lock $(VENV)/pins
 	@rm -rf build/wheels && $(BIN)/pip download -qq --no-deps --only-binary :all: --require-hashes \
 		-d build/wheels -r build/product.txt 2>/dev/null && touch $@
 
-build/gen/_abi.py: build/gen/abi.txt shell/abi.py $(VENV)/project
-	@$(BIN)/python -m tepui.shell.abi build/gen >/dev/null
+build/gen/_abi.py: build/gen/abi.txt shell/abi.py shell/abigen.py $(VENV)/project
+	@$(BIN)/python -m tepui.shell.abigen abi build/gen
 
 # GRUB for an installed disk, with every module that its menu needs inside; iso/loader.py.
 GRUB := build/grub

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 from tepui.shell.command import FailedError, Opt, Role, command
-from tepui.shell.netclient import Counters, Network, Nic, Policy
+from tepui.shell.netclient import Network, mac_text
 from tepui.shell.output import Style, named
+from tepui.shell.records import NetCounters, NetPolicy, Nic
 from tepui.shell.run import Context
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ GroupName = Annotated[str, Opt("-p", "The name of the port group.", complete="po
 InterfaceName = Annotated[str, Opt("-i", "The name of the vmk NIC.", complete="vmknic")]
 
 
-def _up(value: bool) -> str:
+def _up(value: int) -> str:
     return "Up" if value else "Down"
 
 
@@ -47,7 +48,7 @@ class NicRow:
 def _nic_row(n: Nic) -> NicRow:
     duplex = "Full" if n.full_duplex else "Half"
     link = (_up(n.admin_up), _up(n.link_up), n.speed_mbps, duplex)
-    return NicRow(n.name, n.pci, n.driver, *link, n.mac, n.mtu, n.desc)
+    return NicRow(n.name, n.pci, n.driver, *link, mac_text(n.mac), n.mtu, n.desc)
 
 
 @command("network nic list", "This command will list the Physical NICs.", style=Style.TABLE)
@@ -73,7 +74,7 @@ class NicStats:
     total_transmit_errors: int = named("Total transmit errors")
 
 
-def _traffic(c: Counters) -> dict[str, int]:
+def _traffic(c: NetCounters) -> dict[str, int]:
     """The columns that NICs and ports share."""
     return {
         "packets_received": c.rx_packets,
@@ -133,7 +134,7 @@ def switch_list(ctx: Context) -> list[SwitchBlock]:
             v.mtu,
             "listen",
             False,
-            list(v.uplinks),
+            list(v.members),
             [g.name for g in groups if g.vswitch == v.name],
         )
         for v in net.vswitches()
@@ -220,7 +221,7 @@ class SecurityBlock:
 def security_get(ctx: Context, vswitch_name: SwitchName) -> SecurityBlock:
     switches = Network(ctx.host).vswitches()
     p = _one(switches, lambda v: v.name == vswitch_name, vswitch_name).policy
-    return SecurityBlock(p.promiscuous, p.mac_changes, p.forged)
+    return SecurityBlock(bool(p.promiscuous), bool(p.mac_changes), bool(p.forged))
 
 
 @command("network vswitch standard policy security set", "Set the security policy.", role=ADMIN)
@@ -233,10 +234,11 @@ def security_set(
 ) -> None:
     net = Network(ctx.host)
     p = _one(net.vswitches(), lambda v: v.name == vswitch_name, vswitch_name).policy
-    new = Policy(
+    new = NetPolicy(
         p.promiscuous if allow_promiscuous is None else allow_promiscuous,
         p.mac_changes if allow_mac_change is None else allow_mac_change,
         p.forged if allow_forged_transmits is None else allow_forged_transmits,
+        *(0, 0, 0),  # a switch inherits nothing
     )
     net.policy_set(vswitch_name, new, portgroup=False)
 
@@ -254,7 +256,7 @@ class PortRow:
 @command("network port list", "List the ports in use.", style=Style.TABLE, own=True)
 def port_list(ctx: Context) -> list[PortRow]:
     return [
-        PortRow(p.id, p.client, p.portgroup, p.vswitch, p.mac, p.uplink)
+        PortRow(p.id, p.client, p.portgroup, p.vswitch, mac_text(p.mac), p.uplink)
         for p in Network(ctx.host).ports()
     ]
 

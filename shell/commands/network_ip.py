@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tepui.shell.command import Opt, Role, UsageError, command
 from tepui.shell.commands.network import GroupName, InterfaceName
-from tepui.shell.netclient import Mac, Network, Prefix, Vmknic
+from tepui.shell.netclient import Mac, Network, Prefix, Vmknic, ip_text, mac_text
 from tepui.shell.output import Style, named
 from tepui.shell.run import Context
 
@@ -30,7 +30,15 @@ def interface_list(ctx: Context) -> list[InterfaceBlock]:
     net = Network(ctx.host)
     switch = {g.name: g.vswitch for g in net.portgroups()}
     return [
-        InterfaceBlock(v.name, v.mac, v.up, switch.get(v.portgroup, ""), v.portgroup, v.mtu, v.port)
+        InterfaceBlock(
+            v.name,
+            mac_text(v.mac),
+            bool(v.up),
+            switch.get(v.portgroup, ""),
+            v.portgroup,
+            v.mtu,
+            v.port,
+        )
         for v in net.vmknics()
     ]
 
@@ -62,10 +70,9 @@ class Ipv4Row:
 
 
 def _broadcast(v: Vmknic) -> str:
-    if not v.ipv4:
+    if not any(v.ipv4):
         return "0.0.0.0"
-    pairs = zip(v.ipv4.split("."), v.mask.split("."), strict=True)
-    return ".".join(str(int(a) | (~int(m) & 255)) for a, m in pairs)
+    return ".".join(str(a | (~m & 255)) for a, m in zip(v.ipv4, v.mask, strict=True))
 
 
 @command("network ip interface ipv4 get", "IPv4 addresses of the vmk NICs.", style=Style.TABLE)
@@ -74,12 +81,12 @@ def ipv4_get(ctx: Context) -> list[Ipv4Row]:
     return [
         Ipv4Row(
             v.name,
-            v.ipv4 or none,
-            v.mask or none,
+            ip_text(v.ipv4) or none,
+            ip_text(v.mask) or none,
             _broadcast(v),
-            "DHCP" if v.dhcp else "STATIC" if v.ipv4 else "NONE",
-            v.gateway or none,
-            v.dhcp,
+            "DHCP" if v.dhcp else "STATIC" if any(v.ipv4) else "NONE",
+            ip_text(v.gateway) or none,
+            bool(v.dhcp),
         )
         for v in Network(ctx.host).vmknics()
     ]
@@ -115,9 +122,9 @@ class Ipv6Row:
 @command("network ip interface ipv6 address list", "IPv6 addresses of vmk NICs.", style=Style.TABLE)
 def ipv6_list(ctx: Context) -> list[Ipv6Row]:
     return [
-        Ipv6Row(v.name, address, 64, "STATIC" if by_hand else "AUTO", state)
+        Ipv6Row(v.name, ip.address, 64, "STATIC" if ip.manual else "AUTO", ip.state)
         for v in Network(ctx.host).vmknics()
-        for address, state, by_hand in v.ipv6
+        for ip in v.ipv6_addresses
     ]
 
 

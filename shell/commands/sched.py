@@ -4,9 +4,9 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from tepui.shell.client import Group
 from tepui.shell.command import FailedError, Opt, Role, command
 from tepui.shell.output import Style, named
+from tepui.shell.records import Group
 from tepui.shell.run import Context
 
 KINDS = ("kernel", "user", "vcpu", "idle")

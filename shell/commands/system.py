@@ -7,7 +7,7 @@ from typing import Annotated
 from tepui.shell.command import FailedError, Opt, Role, command
 from tepui.shell.output import Style, iso_time, named
 from tepui.shell.run import Context
-from tepui.shell.vm.memory import VmError
+from tepui.shell.vm.errors import VmError
 from tepui.shell.vm.service import VmService
 
 

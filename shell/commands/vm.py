@@ -12,8 +12,8 @@ from tepui.shell.output import Style, named
 from tepui.shell.run import Context
 from tepui.shell.stream import Stream
 from tepui.shell.vm import control
+from tepui.shell.vm.errors import VmError
 from tepui.shell.vm.inventory import Inventory
-from tepui.shell.vm.memory import VmError
 from tepui.shell.vm.service import VmService
 
 
@@ -70,7 +70,10 @@ def process_kill(
 
 
 @command(
-    "vm run", "Start the virtual machine that a .vmx file describes.", role=Role.OPERATOR, own=True
+    "vm run",
+    "Start the virtual machine that a .vmx file describes.",
+    role=Role.ADMINISTRATOR,  # it registers, as `vm register` does
+    own=True,
 )
 def run(ctx: Context, vmx: Annotated[str, Pos("The .vmx file.")]) -> str:
     path, service = Path(vmx).resolve(), VmService()

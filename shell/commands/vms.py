@@ -16,12 +16,12 @@ from tepui.shell.run import Context
 from tepui.shell.vm import control, disk, spec
 from tepui.shell.vm.devices import Device, DeviceKind
 from tepui.shell.vm.disk import Format
-from tepui.shell.vm.memory import MIB, VmError, size_of
+from tepui.shell.vm.errors import VmError
+from tepui.shell.vm.memory import MIB, size_of
+from tepui.shell.vm.paths import SCRATCH, VOLUMES
 from tepui.shell.vm.service import VmInfo, VmService
 from tepui.shell.vm.spec import VmSpec
 
-VOLUMES = Path("/vmfs/volumes")
-SCRATCH = Path("/scratch")  # the host's own data, a volume that is no place for VMs
 Who = Annotated[str, Pos("The VM: its name, Vmid or .vmx file.", complete="vm")]
 
 
@@ -241,6 +241,7 @@ def create(
             kernel=Path(Path(kernel).name), initrd=Path(Path(initrd).name) if initrd else None,
             append=append, devices=tuple(parts),
         )  # fmt: skip
+        # Everything was checked before; what fails from here on leaves no folder behind.
         folder.mkdir()
         try:
             for f in files:

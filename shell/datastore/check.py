@@ -117,6 +117,8 @@ class Checker:
         """A directory's buckets and names; returns what lies below."""
         below, names = [], Counter[bytes]()
         slots = dict(self.volume.children(inode))
+        if inode.buckets > layout.BUCKETS_MAX:
+            raise DamageError(f"{path}: {inode.buckets} buckets")
         if set(slots) != set(range(inode.buckets)):
             self.bad(f"{path}: {len(slots)} buckets, the inode says {inode.buckets}")
         for first in slots.values():
@@ -195,6 +197,7 @@ class Checker:
     def metadata_blocks(self) -> None:
         """Bitmaps of metadata blocks hold exactly the pages in use; the free list all with room."""
         wanted: dict[int, int] = {}
+        # Bit 0 is the metadata block's own header page, which is always taken.
         for page in self.pages:
             base = page - page % BLOCK_PAGES
             wanted[base] = wanted.get(base, 1) | 1 << page % BLOCK_PAGES
@@ -207,6 +210,7 @@ class Checker:
         for base in sorted(set(wanted) | listed):
             meta = layout.Meta.parse(self.volume.page(base, Type.META))
             bits = int.from_bytes(meta.bitmap, "little")
+            # The block map counts a metadata block once, however many of its pages are used.
             self.refs[base // BLOCK_PAGES] += 1
             if bits != wanted.get(base, 1):
                 self.bad(f"metadata block at page {base}: the bitmap differs from the pages in use")

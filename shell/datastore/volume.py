@@ -97,6 +97,7 @@ class Volume:
 
     def _read_journal(self) -> int:
         """Lays the journal's records over the pages; returns how many there are."""
+        # The two tails are written in turn, so one survives a torn write; the greater counter wins.
         tag, tail = self.super.uuid[:4], None
         for i in range(layout.TAILS):
             page = self.super.journal_page + i
@@ -108,6 +109,8 @@ class Volume:
             raise DamageError("both journal tails fail their check")
         ring = self.super.journal_pages - layout.TAILS
         position, sequence, count = tail.position, tail.sequence, 0
+        # The journal ends at the first record that is not whole: a stale one has another number,
+        # a torn one a wrong checksum, and a torn one was never acknowledged.
         while True:
             page = self.super.journal_page + layout.TAILS + position
             raw = self._ring(position, 1)
@@ -152,7 +155,7 @@ class Volume:
                 if child:
                     yield from walk(child, height - 1, base + i * span)
 
-        if inode.height > 4:
+        if inode.height > layout.HEIGHT_MAX:
             raise DamageError(f"inode {inode.head.page} has a tree of {inode.height} levels")
         if inode.root:
             yield from walk(inode.root, inode.height, 0)
@@ -179,10 +182,12 @@ class Volume:
 
     def chain(self, page: int) -> Iterator[tuple[int, Any]]:
         """(page, bucket) of a bucket and its overflow pages; a loop is damage."""
-        seen = set()
+        seen = set[int]()
         while page:
             if page in seen:
                 raise DamageError(f"the chain of buckets at page {page} is a loop")
+            if len(seen) == layout.CHAIN_MAX:
+                raise DamageError(f"the chain of buckets at page {page} is too long")
             seen.add(page)
             bucket = layout.Bucket.parse(self.page(page, Type.BUCKET))
             if bucket.used > PAGE - 48:

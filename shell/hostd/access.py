@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket
 from tepui.shell.audit import Audit
 from tepui.shell.command import Command
 from tepui.shell.hostd.accounts import ORDER, Account, Accounts
+from tepui.shell.hostd.gate import Connection
 from tepui.shell.hostd.tokens import ApiTokens, Tokens
 
 
@@ -30,19 +31,27 @@ def plain_address(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
-    """Where a request comes from and what it shows."""
+class Requester:
+    """Where a request comes from, what it shows, and its connection, where the gate made one."""
 
     source: str
     token: str
+    connection: Connection | None = None
 
     @classmethod
-    def of(cls, scope: Scope) -> "Asker":
+    def of(cls, scope: Scope) -> "Requester":
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
         client = scope.get("client")
         return cls(
-            plain_address(client[0]) if client else "", token if scheme.lower() == "bearer" else ""
+            plain_address(client[0]) if client else "",
+            token if scheme.lower() == "bearer" else "",
+            scope.get("state", {}).get("connection"),
         )
+
+    def known_as(self, account: Account) -> None:
+        """From now on its connection is one of a client that has logged in."""
+        if self.connection:
+            self.connection.account = account.name
 
 
 class Access:
@@ -67,16 +76,19 @@ class Access:
             raise RequestError(429, "locked after too many failures: wait 15 minutes")
         raise RequestError(401, "wrong account or password")
 
-    def who(self, asker: Asker) -> Account:
+    def who(self, requester: Requester) -> Account:
         """The account that a token stands for, with the token's role. Raises RequestError."""
-        if not asker.token:
+        if not requester.token:
             raise RequestError(401, "log in first")
-        session, lasting = self.sessions.find(asker.token), self.api_tokens.find(asker.token)
+        token = requester.token
+        session, lasting = self.sessions.find(token), self.api_tokens.find(token)
         found = session or lasting
         account = self.accounts.all().get(found.account) if found else None
         if account is None or (session and session.mark != account.salt):
-            self.audit.record("session", "refused", source=asker.source, reason="no valid token")
+            reason = "no valid token"
+            self.audit.record("session", "refused", source=requester.source, reason=reason)
             raise RequestError(401, "the session has ended")
+        requester.known_as(account)
         limit = lasting.role if lasting else account.role
         return replace(account, role=min(account.role, limit, key=ORDER.index))
 
@@ -104,7 +116,7 @@ class OwnPagesOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket") and (site := foreign(Headers(scope=scope))):
-            source = Asker.of(scope).source
+            source = Requester.of(scope).source
             self.audit.record("request", "refused", source=source, reason=f"cross-site: {site}")
             answer = JSONResponse({"error": "a request from another site's page"}, 403)
             if scope["type"] == "websocket":

@@ -28,14 +28,16 @@ from starlette.routing import Route, WebSocketRoute
 from tepui.shell import tree
 from tepui.shell.client import Client
 from tepui.shell.command import Command, FailedError, Param, UsageError
-from tepui.shell.hostd.access import Access, Asker, OwnPagesOnly, RequestError
+from tepui.shell.hostd.access import Access, OwnPagesOnly, Requester, RequestError
 from tepui.shell.hostd.accounts import Account
 from tepui.shell.hostd.consoles import Consoles
+from tepui.shell.hostd.logins import Logins
 from tepui.shell.hostd.openapi import describe_api
 from tepui.shell.link import LinkError, RefusedError
 from tepui.shell.run import Context, invoke
 
-BODY_MAX = 1 << 20
+#: Bytes of a request's body: of a command, and of a login, which anybody may send.
+BODY_MAX, LOGIN_MAX = 1 << 20, 4 << 10
 
 
 def argument(p: Param, value: Any) -> Any:
@@ -74,6 +76,7 @@ class Api:
 
     def __init__(self, access: Access, client: Callable[[], Client] = Client) -> None:
         self.access, self.client = access, client
+        self.logins = Logins(access)
         self.commands = {"/".join(c.path): c for c in tree.every() if not c.interactive}
         interactive = [c for c in tree.every() if c.interactive]
         self.consoles = Consoles(access, self.context, interactive)
@@ -82,11 +85,11 @@ class Api:
     def context(self, account: Account, source: str) -> Context:
         return Context(self.client(), account.name, source, self.access.audit)
 
-    async def body(self, request: Request) -> dict[str, Any]:
+    async def body(self, request: Request, most: int = BODY_MAX) -> dict[str, Any]:
         raw = b""
         async for chunk in request.stream():
             raw += chunk
-            if len(raw) > BODY_MAX:
+            if len(raw) > most:
                 raise RequestError(413, "the request is too long")
         try:
             value = json.loads(raw or b"{}")
@@ -97,31 +100,32 @@ class Api:
         return value
 
     async def login(self, request: Request) -> Response:
-        body = await self.body(request)
+        body = await self.body(request, LOGIN_MAX)
         name, password = body.get("account"), body.get("password")
         if not isinstance(name, str) or not isinstance(password, str) or len(body) != 2:
             raise RequestError(400, "account and password are needed, as text")
-        source = Asker.of(request.scope).source
-        account = await asyncio.to_thread(self.access.login, name, password, source)
+        requester = Requester.of(request.scope)
+        account = await self.logins.login(name, password, requester.source)
+        requester.known_as(account)
         token = self.access.sessions.issue(account.name, account.salt)
         return JSONResponse({"token": token, "role": account.role})
 
     async def logout(self, request: Request) -> Response:
-        asker = Asker.of(request.scope)
-        account = self.access.who(asker)
-        self.access.sessions.revoke(asker.token)
-        self.access.audit.record("logout", "done", user=account.name, source=asker.source)
+        requester = Requester.of(request.scope)
+        account = self.access.who(requester)
+        self.access.sessions.revoke(requester.token)
+        self.access.audit.record("logout", "done", user=account.name, source=requester.source)
         return JSONResponse({})
 
     async def run(self, request: Request) -> Response:
-        asker = Asker.of(request.scope)
-        account = self.access.who(asker)
+        requester = Requester.of(request.scope)
+        account = self.access.who(requester)
         command = self.commands.get(request.path_params["path"])
         if command is None:
             raise RequestError(404, "no such command")
-        self.access.allow(account, command, asker.source)
+        self.access.allow(account, command, requester.source)
         values = arguments(command, await self.body(request))
-        context = self.context(account, asker.source)
+        context = self.context(account, requester.source)
         # Commands wait for the vmkernel: each has its own link, so that none waits for others.
         result = await asyncio.to_thread(call, command, context, values)
         return JSONResponse(result)

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tepui.shell.command import Command, FailedError, UsageError
-from tepui.shell.hostd.access import Access, Asker, RequestError
+from tepui.shell.hostd.access import Access, Requester, RequestError
 from tepui.shell.hostd.accounts import Account
 from tepui.shell.link import LinkError, RefusedError
 from tepui.shell.run import Context, invoke
@@ -86,12 +86,12 @@ class Consoles:
         self.commands = {"/".join(c.path): c for c in commands}
 
     def open(self, socket: WebSocket) -> tuple[Stream, Context]:
-        asker = Asker.of(socket.scope)
-        account = self.access.who(asker)
+        requester = Requester.of(socket.scope)
+        account = self.access.who(requester)
         command = self.commands.get(socket.path_params["path"])
         if command is None:
             raise RequestError(404, "no such console")
-        self.access.allow(account, command, asker.source)
+        self.access.allow(account, command, requester.source)
         known = {p.name: p for p in command.params}
         query = dict(socket.query_params)
         if query.keys() - known.keys() or any(
@@ -99,7 +99,7 @@ class Consoles:
         ):
             raise UsageError(f"wrong arguments of {command.name}")
         values = {name: known[name].convert(text) for name, text in query.items()}
-        context = self.context(account, asker.source)
+        context = self.context(account, requester.source)
         return invoke(command, context, values), context
 
     async def serve(self, socket: WebSocket) -> None:

@@ -23,8 +23,8 @@ from tepui.shell.client import Client
 from tepui.shell.link import Link, LinkError, RefusedError
 from tepui.shell.vm import control, inventory, spec
 from tepui.shell.vm.control import VmState, VmStatus
+from tepui.shell.vm.errors import VmError
 from tepui.shell.vm.inventory import Inventory, Vm
-from tepui.shell.vm.memory import VmError
 
 RUN = Path("/run/tepui")
 #: In RUN: the host is to go down.
@@ -77,7 +77,7 @@ class Keeper:
         self.workers = ThreadPoolExecutor(4, "vm")
         self.closing = False
 
-    # What there is.
+    # The inventory and the state.
 
     def find(self, who: str) -> Vm:
         with self.lock:
@@ -98,7 +98,7 @@ class Keeper:
         return self.known([vm])[0]
 
     @contextmanager
-    def held(self, vm: Vm) -> Iterator[Link]:
+    def locked(self, vm: Vm) -> Iterator[Link]:
         """The VM's lock and a link; VmError when it was unregistered meanwhile."""
         with self.lock:
             lock = self.locks.setdefault(vm.id, threading.RLock())
@@ -107,7 +107,7 @@ class Keeper:
                 raise VmError(f"{vm.vmx}: not registered")
             yield link
 
-    def want(self, vm: Vm, on: bool) -> None:
+    def set_wanted(self, vm: Vm, on: bool) -> None:
         with self.lock:
             self.wanted = self.wanted | {vm.id} if on else self.wanted - {vm.id}
             text = "{" + f'"on": {sorted(self.wanted)}' + "}\n"
@@ -132,7 +132,7 @@ class Keeper:
 
     def unregister(self, vm: Vm) -> None:
         """Its files stay. VmError while it is on."""
-        with self.held(vm):
+        with self.locked(vm):
             self.need_off(vm)
             with self.lock:
                 self.inventory.remove(vm)
@@ -160,18 +160,18 @@ class Keeper:
 
     def power_on(self, vm: Vm) -> int:
         """The vmkernel's handle. VmError, RefusedError, LinkError; then it is off."""
-        with self.held(vm) as link:
+        with self.locked(vm) as link:
             self.need_off(vm)
-            return self.bear(link, vm)
+            return self.create(link, vm)
 
-    def bear(self, link: Link, vm: Vm) -> int:
-        """A new life; whatever is left of the last one goes first. Under the VM's lock."""
+    def create(self, link: Link, vm: Vm) -> int:
+        """Destroys what is left of the VM's last run, creates and starts it. Under its lock."""
         self.clear(link, vm)
-        self.want(vm, True)
+        self.set_wanted(vm, True)
         try:
             handle = control.birth(link, vm.spec())
         except BaseException:
-            self.want(vm, False)
+            self.set_wanted(vm, False)
             raise
         self.last.pop(vm.id, None)
         say(f"{vm.name}: powered on")
@@ -185,55 +185,55 @@ class Keeper:
 
     def power_off(self, vm: Vm) -> None:
         """At once. VmError when it is off."""
-        with self.held(vm) as link:
+        with self.locked(vm) as link:
             if not self.state(vm).on:
                 raise VmError(f"{vm.name} is powered off")
-            self.want(vm, False)
+            self.set_wanted(vm, False)
             self.clear(link, vm)
             self.last[vm.id] = "powered off"
             say(f"{vm.name}: powered off")
 
     def shutdown(self, vm: Vm) -> None:
         """Presses the power button; the guest takes its time."""
-        with self.held(vm) as link:
+        with self.locked(vm) as link:
             known = self.state(vm)
             if not known.on or known.status is None:
                 raise VmError(f"{vm.name} is powered off")
             control.press_button(link, known.status.handle)
 
     def reset(self, vm: Vm) -> None:
-        with self.held(vm) as link:
+        with self.locked(vm) as link:
             if not self.state(vm).on:
                 raise VmError(f"{vm.name} is powered off")
-            self.bear(link, vm)
+            self.create(link, vm)
 
     def by_handle(self, handle: int) -> Vm | None:
         """None: the vmkernel's VM is none of the inventory's."""
         return next((k.vm for k in self.known() if k.status and k.status.handle == handle), None)
 
-    # What the vmkernel tells, and the host's own life.
+    # Events of the vmkernel, and the host's own start and end.
 
-    def settle(self, vm: Vm) -> None:
-        """Brings a VM from wherever it stands to where it belongs."""
-        with self.held(vm) as link:
+    def reconcile(self, vm: Vm) -> None:
+        """Makes the vmkernel's state of a VM and the wanted one agree."""
+        with self.locked(vm) as link:
             status = self.state(vm).status
             wanted = vm.id in self.wanted
             if status and status.state in ENDED:
-                self.want(vm, False)
+                self.set_wanted(vm, False)
                 self.last[vm.id] = status.reason
                 say(f"{vm.name}: {status.reason}")
                 self.clear(link, vm)
             elif status and status.state is VmState.RUNNING:
-                self.want(vm, True)
+                self.set_wanted(vm, True)
             elif (status and status.state is VmState.RESETTING) or wanted:
-                say(f"{vm.name}: is born again")
-                self.bear(link, vm)
-            elif status:  # a birth that was given up
+                say(f"{vm.name}: is created again")
+                self.create(link, vm)
+            elif status:  # created, never started: hostd ended in between
                 self.clear(link, vm)
 
-    def settle_safely(self, vm: Vm) -> None:
+    def try_reconcile(self, vm: Vm) -> None:
         try:
-            self.settle(vm)
+            self.reconcile(vm)
         except (VmError, RefusedError, LinkError, OSError) as e:
             self.last[vm.id] = str(e)
             say(f"{vm.name}: {e}")
@@ -244,12 +244,12 @@ class Keeper:
             try:
                 with self.connect() as link:
                     events = link.subscribe()
-                    self.settle_all()  # what happened before; later events are kept
+                    self.reconcile_all()  # what happened before; later events are kept
                     for event in events:
                         if event.kind == abi.lib().CTL_VM_EVENT:
                             self.happened(event.payload)
                         elif event.kind == abi.lib().CTL_EVENT:  # some were dropped
-                            self.settle_all()
+                            self.reconcile_all()
             except (LinkError, RefusedError) as e:
                 say(f"events: {e}")
                 time.sleep(RETRY)
@@ -259,10 +259,10 @@ class Keeper:
         if VmState(e.state) in (VmState.RESETTING, *ENDED):
             vm = self.by_handle(int(e.handle))
             if vm:
-                self.workers.submit(self.settle_safely, vm)
+                self.workers.submit(self.try_reconcile, vm)
 
-    def settle_all(self) -> None:
-        for future in [self.workers.submit(self.settle_safely, vm) for vm in self.vms()]:
+    def reconcile_all(self) -> None:
+        for future in [self.workers.submit(self.try_reconcile, vm) for vm in self.vms()]:
             future.result()
 
     def start_with_host(self) -> None:

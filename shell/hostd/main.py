@@ -29,6 +29,7 @@ from tepui.shell.hostd import certificate, vms
 from tepui.shell.hostd.access import Access
 from tepui.shell.hostd.accounts import Accounts
 from tepui.shell.hostd.app import Api, application
+from tepui.shell.hostd.gate import Acceptor, Gate, Http, Ws
 from tepui.shell.hostd.listen import listen
 from tepui.shell.hostd.ntp import Clock
 from tepui.shell.hostd.ssh import Ssh
@@ -130,20 +131,20 @@ async def serve(args: argparse.Namespace) -> None:
     say(f"certificate SHA-256 {certificate.fingerprint(cert)}")
     accounts, tokens = Accounts(state() / "accounts.json"), ApiTokens(state() / "tokens.json")
     access = Access(accounts, Tokens(), tokens, Audit(args.audit))
+    api = Api(access)
     config = uvicorn.Config(
-        application(Api(access)),
+        application(api),
         ssl_certfile=str(cert),
         ssl_keyfile=str(key),
-        http="h11",
-        ws="wsproto",
+        http=Http,
+        ws=Ws,
         lifespan="off",
         access_log=False,
         server_header=False,
-        limit_concurrency=512,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
     )
-    ssh, clock = Ssh(access, state(), args.address, args.ssh_port), Clock()
+    ssh, clock = Ssh(api.logins, state(), args.address, args.ssh_port), Clock()
     changed = asyncio.Event()
     changed.set()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, changed.set)
@@ -162,10 +163,13 @@ async def serve(args: argparse.Namespace) -> None:
     sock = listen(args.address, args.port)
     say(f"listening on port {args.port}")
     server = uvicorn.Server(config)
-    others = [asyncio.create_task(w) for w in (configure(), clock.run(), give_back(server))]
+    config.load()
+    acceptor = Acceptor(Gate(), server, sock)
+    work = (configure(), clock.run(), give_back(server), acceptor.run(), acceptor.watch())
+    others = [asyncio.create_task(w) for w in work]
     with pid_file():
         try:
-            await server.serve(sockets=[sock])
+            await server.serve(sockets=[])  # the acceptor has the socket
         finally:
             for task in others:
                 task.cancel()

@@ -12,7 +12,7 @@ from typing import Any
 from tepui.shell.hostd.keeper import Keeper, Known, say
 from tepui.shell.link import LinkError, RefusedError
 from tepui.shell.vm import control
-from tepui.shell.vm.memory import VmError
+from tepui.shell.vm.errors import VmError
 from tepui.shell.vm.service import SOCKET, VmInfo
 
 LINE_MAX = 1 << 20

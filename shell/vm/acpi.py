@@ -135,6 +135,8 @@ def table(signature: str, revision: int, body: bytes) -> bytes:
 def dsdt() -> bytes:
     """The PCI host bridge with its windows and interrupt routes, a serial port, and soft off."""
     board = abi.lib()
+    # _PRT (ACPI 6.2.13): the slots share the lines in turn, as the vmkernel raises them (vpci.c).
+    # Slot 0 is the host bridge, which has no interrupt.
     routes = [
         aml.package(
             [
@@ -163,6 +165,7 @@ def dsdt() -> bytes:
         ),
         aml.define("_PRT", aml.package(routes)),
     )
+    # PCI Firmware 3.0, 4.1.2: a motherboard resource reserves the ECAM; Linux ignores it otherwise.
     motherboard = aml.device(
         "MBRD",
         aml.define("_HID", aml.eisa_id("PNP0C02")),

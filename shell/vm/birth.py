@@ -7,7 +7,8 @@ the VM's memory object) and a workstation (into a boot module) alike.
 
 from tepui.shell import abi
 from tepui.shell.vm import acpi, cpu, elf, linux, smbios
-from tepui.shell.vm.memory import HIGH_BASE, Memory, VmError, low_size
+from tepui.shell.vm.errors import VmError
+from tepui.shell.vm.memory import HIGH_BASE, Memory, low_size
 from tepui.shell.vm.spec import VmSpec
 
 EBDA = 0x9FC00

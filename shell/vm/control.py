@@ -16,10 +16,11 @@ from uuid import UUID
 from tepui.shell import abi
 from tepui.shell.link import Link
 from tepui.shell.vm import birth as protocol
-from tepui.shell.vm import disk
+from tepui.shell.vm import disk, paths
 from tepui.shell.vm.devices import Device, DeviceKind
+from tepui.shell.vm.errors import VmError
 from tepui.shell.vm.image import fill_config, fill_device
-from tepui.shell.vm.memory import HIGH_BASE, VmError
+from tepui.shell.vm.memory import HIGH_BASE
 from tepui.shell.vm.spec import Shares, VmSpec
 
 
@@ -99,7 +100,8 @@ def located(device: Device, folder: Path) -> Device:
         return device
     path = folder / device.backend
     descriptor = disk.read(path)
-    return replace(device, backend=str(path.with_name(descriptor.extent)), thin=descriptor.thin)
+    contents = paths.allowed(path.with_name(descriptor.extent), folder)
+    return replace(device, backend=str(contents), thin=descriptor.thin)
 
 
 def birth(link: Link, spec: VmSpec, *, start: bool = True) -> int:
@@ -107,6 +109,7 @@ def birth(link: Link, spec: VmSpec, *, start: bool = True) -> int:
 
     VmError when there is nothing to boot, RefusedError when the host refuses; then no VM stays."""
     ffi, op = abi.ffi(), abi.lib()
+    spec = paths.confined(spec)
     try:
         devices = [located(device, spec.folder) for device in spec.devices]
     except OSError as e:
@@ -161,7 +164,7 @@ def status(link: Link, handle: int) -> VmStatus:
     c = abi.cast("vm_status", payload)
     return VmStatus(
         int(c.handle),
-        abi.value(c.config.name),
+        abi.text(c.config.name),
         VmState(c.state),
         int(c.exit_code),
         int(c.config.cpus),
@@ -170,7 +173,7 @@ def status(link: Link, handle: int) -> VmStatus:
         int(c.used_ns),
         int(c.exits),
         int(c.overhead),
-        abi.value(c.reason),
+        abi.text(c.reason),
         UUID(bytes=bytes(c.config.uuid)),
     )
 
@@ -179,7 +182,7 @@ def exits(link: Link, handle: int) -> dict[str, int]:
     """How often the guest left, by kind."""
     payload = link.request(abi.lib().CTL_VM_EXITS, _handle(handle)).payload
     rows = abi.ffi().from_buffer("struct vm_exit_count[]", payload)
-    return {abi.value(row.name): int(row.count) for row in rows}
+    return {abi.text(row.name): int(row.count) for row in rows}
 
 
 def set_shares(link: Link, handle: int, shares: Shares) -> None:

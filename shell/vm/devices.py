@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tepui.shell.vm.memory import VmError
+from tepui.shell.vm.errors import VmError
 
 NICS = 10
 Keys = Mapping[str, str]

@@ -14,7 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from tepui.shell.vm import vmdk
-from tepui.shell.vm.memory import MIB, VmError
+from tepui.shell.vm.errors import VmError
+from tepui.shell.vm.memory import MIB
 
 SIZE_MIN, SIZE_MAX = MIB, 64 << 40
 #: Told of bytes done and in all.
@@ -249,8 +250,8 @@ def export_raw(source: Path, raw: Path, progress: Progress = no_progress) -> Non
 def check(path: Path) -> list[str]:
     """What is wrong with a disk's files; empty: nothing."""
     try:
-        contents, want = flat(path), read(path).sectors * vmdk.SECTOR
+        contents, expected = flat(path), read(path).sectors * vmdk.SECTOR
         size = contents.stat().st_size
     except (VmError, OSError) as e:
         return [str(e)]
-    return [] if size == want else [f"{contents}: {size} bytes, the descriptor says {want}"]
+    return [] if size == expected else [f"{contents}: {size} bytes, the descriptor says {expected}"]

@@ -11,8 +11,9 @@ from typing import Any
 from construct import Const, Int16ul, Int32ul, Int64ul, Padding, Struct
 
 from tepui.shell.vm import cpu
+from tepui.shell.vm.errors import VmError
 from tepui.shell.vm.linux import Kernel
-from tepui.shell.vm.memory import MIB, Memory, VmError, low_size
+from tepui.shell.vm.memory import MIB, Memory, low_size
 
 LOAD, NOTE = 1, 4
 PVH_ENTRY, PVH_MAGIC = 18, 0x336EC578

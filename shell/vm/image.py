@@ -16,7 +16,8 @@ from typing import Any
 from tepui.shell import abi
 from tepui.shell.vm import birth, devices
 from tepui.shell.vm.devices import Device
-from tepui.shell.vm.memory import MIB, Segments, VmError
+from tepui.shell.vm.errors import VmError
+from tepui.shell.vm.memory import MIB, Segments
 from tepui.shell.vm.spec import VmSpec
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from tepui.shell import files
 from tepui.shell.vm import spec
-from tepui.shell.vm.memory import VmError
+from tepui.shell.vm.errors import VmError
 
 PATH = Path("/var/lib/tepui/vms.json")
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from construct import Array, Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, Padding, Struct
 
 from tepui.shell.vm import cpu
-from tepui.shell.vm.memory import MIB, Memory, VmError, low_size
+from tepui.shell.vm.errors import VmError
+from tepui.shell.vm.memory import MIB, Memory, low_size
 
 # Below 640 KiB, out of everybody's way.
 GDT, ZERO_PAGE, TABLES, COMMAND_LINE = 0x6000, 0x7000, 0x9000, 0x20000
@@ -121,11 +122,14 @@ def load(kernel: Kernel, memory: Memory, e820: list[tuple[int, int, int]], rsdp:
     command_line = kernel.command_line.encode()
     if len(command_line) > setup.cmdline_size:
         raise VmError(f"the command line is longer than {setup.cmdline_size} bytes")
+    # The kernel runs where it prefers to, so it need not relocate itself; init_size includes what
+    # it needs to decompress there. The initrd goes as high as the kernel can reach.
     start, low = setup.pref_address, low_size(memory.size)
     end = start + setup.init_size
     initrd = min(low, setup.initrd_addr_max + 1) - len(kernel.initrd) & ~(PAGE - 1)
     if end > (initrd if kernel.initrd else low):
         raise VmError(f"kernel and initrd do not fit into {memory.size // MIB} MiB")
+    # A setup_sects of 0 means 4 (boot protocol, "Details of header fields").
     memory.write(start, kernel.image[((setup.setup_sects or 4) + 1) * 512 :])
     if kernel.initrd:
         memory.write(initrd, kernel.initrd)

@@ -5,13 +5,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tepui.shell.vm.errors import VmError
+
 MIB = 1 << 20
 LOW_MAX = 0xC000_0000
 HIGH_BASE = 1 << 32
-
-
-class VmError(Exception):
-    """A VM cannot be described, built or started; the message is for people."""
 
 
 UNITS = {"": 1, "s": 512, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tepui.shell.vm.memory import VmError
+from tepui.shell.vm.errors import VmError
 
 SOCKET = Path("/run/hostd-vm.sock")
 #: Seconds that a hostd which is just starting is waited for.

@@ -72,6 +72,8 @@ def build(spec: VmSpec) -> bytes:
         structure(32, 0x2000, bytes(7)),
         structure(127, 0x7F00, b""),
     ]
+    # The entry point holds the intermediate one (_DMI_) with a checksum of its own, which has to be
+    # right before the outer one is summed (SMBIOS 2.8, 5.2.1).
     data = b"".join(parts)
     largest = max(map(len, parts))
     tail = struct.pack("<5sBHIHB", b"_DMI_", 0, len(data), BASE + 32, len(parts), 0x28)

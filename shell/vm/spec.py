@@ -22,7 +22,8 @@ from uuid import UUID, uuid4
 
 from tepui.shell.vm import devices
 from tepui.shell.vm.devices import Device, yes
-from tepui.shell.vm.memory import MIB, VmError
+from tepui.shell.vm.errors import VmError
+from tepui.shell.vm.memory import MIB
 
 LINE = re.compile(r'^\s*([\w.:/-]+)\s*=\s*"(.*)"\s*$')
 CPUS_MAX, SLOTS = 64, 28
@@ -123,6 +124,7 @@ def parse(text: str, folder: Path = Path()) -> VmSpec:
         r"displayname|numvcpus|memsize|uuid\.bios|tepui\..*|hypervisor\.cpuid\.v0|sched\.cpu\..*|"
         + devices.KEYS
     )
+    # Keys that this version does not know are kept and written back: VMware's files have many.
     digits = re.sub(r"[^0-9a-fA-F]", "", keys.get("uuid.bios", ""))
     return VmSpec(
         name=keys.get("displayname", ""),

@@ -13,7 +13,7 @@ and read; sparse extents, snapshots and raw device mappings are refused by name.
 import re
 from dataclasses import dataclass
 
-from tepui.shell.vm.memory import VmError
+from tepui.shell.vm.errors import VmError
 
 SECTOR = 512
 HEADS, TRACK = 255, 63

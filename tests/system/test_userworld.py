@@ -18,7 +18,7 @@ Boot = Callable[..., Machine]
 APPLETS = (
     "sh cat ls ps kill sleep grep wc seq head tail sort tr mkdir rm mv cp ln dd sha256sum true"
 )
-PROGRAMS = ("fuzz", "hostile")
+PROGRAMS = ("fuzz", "hostile", "passing")
 INIT = """#!/bin/sh
 while :; do setsid sh -c 'PS1="ready> " exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'; done
 """
@@ -116,6 +116,23 @@ def test_memory_bomb(shell: Console) -> None:
     assert run(shell, "echo alive").strip() == "alive"
 
 
+def test_descriptors_in_flight_and_sets_in_sets(shell: Console) -> None:
+    """Each deed has an end, and the kernel goes on."""
+    for deed, printed in (
+        ("peer", "1 then 0"),
+        ("chain", "900"),
+        ("rings", "0 refused"),
+        ("flood", "refused"),
+        ("bytes", "charged"),
+        ("sets", "bounded"),
+        ("binds", "0 dangling"),
+        ("netlink", "bounded"),
+        ("icmp6", "4 refused"),
+    ):
+        assert f"passing {deed}: {printed}" in run(shell, f"passing {deed}", 120)
+    assert run(shell, "echo alive").strip() == "alive"
+
+
 def test_corrupted_programs(shell: Console) -> None:
     """Headers with wrong bytes: refused, or a process that ends; the kernel goes on."""
     assert "hostile elf: 300 tried" in run(shell, "hostile elf 300", 300)
@@ -133,6 +150,45 @@ def test_nothing_leaks(shell: Console) -> None:
     before = free()
     run(shell, "hostile lives 3000", 300)
     assert before - free() < 62
+
+
+def memory_free(shell: Console) -> int:
+    """In KiB."""
+    return int(run(shell, "grep MemFree /proc/meminfo").split()[1])
+
+
+@pytest.mark.parametrize("processes", [1, 12])
+def test_one_byte_messages_for_ever(shell: Console, processes: int) -> None:
+    """The sender is refused, and the console still has memory to work with; it comes back.
+
+    Each message is charged its true size to the process and its user (vmk/account.h). 1,374,622
+    of them took all of the kernel's memory before.
+    """
+    before = memory_free(shell)
+    run(shell, f"{{ hostile messages {processes} >/tmp/messages 2>&1 & }}")
+    run(shell, "until grep -q full /tmp/messages; do sleep 1; done", 240)
+    out = run(shell, "cat /tmp/messages")
+    assert out.count("sent, then: ") == processes
+    # Whichever bound is met first: memory's, or that of descriptors in flight.
+    assert set(re.findall("then: (.*?)\r?\n", out)) <= {
+        "No buffer space available",
+        "Cannot allocate memory",
+        "Too many open files",
+    }
+    assert memory_free(shell) > before // 2
+    assert run(shell, "echo alive | tr a-z A-Z | cat").strip() == "ALIVE"
+    run(shell, "kill -9 %1; wait", 120)
+    free = "until [ $(grep MemFree /proc/meminfo | tr -dc 0-9) -gt %d ]; do sleep 1; done"
+    run(shell, free % (before - 4096), 120)
+
+
+def test_page_tables_are_charged(shell: Console) -> None:
+    """A page that is mapped in each 2 MiB: 65,536 times before, a page of tables each time."""
+    before = memory_free(shell)
+    out = re.search(r"hostile tables: (\d+), ended with (\d+)", run(shell, "hostile tables", 120))
+    assert out and 1000 < int(out[1]) < 20_000  # of a process's 32 MiB
+    assert int(out[2]) in (2, 137)
+    assert before - memory_free(shell) < 4096
 
 
 def random_calls(shell: Console, calls: int, timeout: float) -> None:

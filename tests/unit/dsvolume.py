@@ -21,6 +21,7 @@ def build(
     """The datastore as it is, or as a copy of its folder has it."""
     sources = [str(path) for path in sorted(folder.glob("*.c"))]
     headers = ["vmkernel/storage/ds/ds.h", "tests/unit/simdisk.h", "tests/unit/simvdisk.h"]
+    headers += ["vmkernel/include/vmk/crc.h"]
     return cunit.build(name, [*sources, *SOURCES], headers=headers, options=options)
 
 

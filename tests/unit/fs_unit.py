@@ -16,10 +16,10 @@ SOURCES = [
         *("block", "cpio", "dentry", "devmem", "devfs", "epoll", "eventfd", "fdtable", "file"),
         *("flock", "genfs", "text"),
         *("fsctx", "inode", "path", "pipe", "poll", "socket", "tmpfs", "tmpfs_data", "unix"),
-        *("unix_kernel", "unix_msg", "unix_name", "vfs"),
+        *("unix_gc", "unix_kernel", "unix_msg", "unix_name", "vfs"),
     )
 ] + ["vmkernel/lib/string.c", "vmkernel/lib/tree.c", "vmkernel/lib/printf.c"]
-HEADERS = ["fs/vfs.h", "fs/socket.h", "fs/epoll.h", "fs/cpio.h", "vmk/mm.h"]
+HEADERS = ["fs/vfs.h", "fs/socket.h", "fs/epoll.h", "fs/eventfd.h", "fs/cpio.h", "vmk/mm.h"]
 
 CDEF = """
 void test_boot(uint64_t limit);
@@ -32,9 +32,13 @@ int test_pair(int type, struct file **one, struct file **two);
 int test_accept(struct file *f, struct file **out);
 int test_bind(struct file *f, const void *name, uint32_t len, int listen);
 int test_connect(struct file *f, const void *name, uint32_t len);
+int test_connect_wait(struct file *f, const void *name, uint32_t len);
+extern void (*test_meanwhile)(void);
 int64_t test_send(struct file *f, const void *buf, size_t n, struct file *pass);
 int64_t test_recv(struct file *f, void *buf, size_t n, struct file **got);
+int64_t test_recv_bare(struct file *f, void *buf, size_t n);
 int test_shutdown(struct file *f, int how);
+uint64_t test_files_open(void);
 int test_epoll(struct file *ep, uint64_t (*out)[2], int max);
 int test_epoll_ctl(struct file *ep, int op, struct file *f, int fd, uint32_t events);
 void test_backing(const char *path, const void *data, uint64_t len);
@@ -53,6 +57,7 @@ CODE = r"""
 #include "vmk/log.h"
 #include "vmk/memobj.h"
 #include "vmk/random.h"
+#include "vmk/stat.h"
 #include "vmk/string.h"
 #include "seam.h"
 #include <stdlib.h>
@@ -92,9 +97,16 @@ struct proc *proc_current(void) { return (struct proc *)&ctx; }
 struct fsctx *proc_fsctx(struct proc *p) { return ctx; }
 struct fdtable *proc_fdtable(struct proc *p) { return NULL; }
 int proc_pid(const struct proc *p) { return 7; }
+/* What another thread does while a call looks at permissions. */
+void (*test_meanwhile)(void);
 const struct cred *cred_current(void)
 {
 	static const struct cred root;
+	void (*fn)(void) = test_meanwhile;
+
+	test_meanwhile = NULL;
+	if (fn)
+		fn();
 	return &root;
 }
 bool cred_in_group(uint32_t gid) { return gid == 0; }
@@ -283,6 +295,12 @@ int test_connect(struct file *f, const void *name, uint32_t len)
 
 	return socket_of(f)->ops->connect(socket_of(f), &a, true);
 }
+int test_connect_wait(struct file *f, const void *name, uint32_t len)
+{
+	struct sockaddr_any a = address(name, len);
+
+	return socket_of(f)->ops->connect(socket_of(f), &a, false);
+}
 int test_accept(struct file *f, struct file **out)
 {
 	return socket_accept(socket_of(f), true, O_NONBLOCK, out);
@@ -310,6 +328,22 @@ int64_t test_recv(struct file *f, void *buf, size_t n, struct file **got)
 	uio_init_kernel(&u, buf, n);
 	r = socket_of(f)->ops->recv(socket_of(f), &m);
 	return r;
+}
+uint64_t test_files_open(void)
+{
+	SECTION_FOR_EACH(struct stat_entry, e, stats)
+		if (strcmp(e->name, "fs.files") == 0)
+			return *e->value;
+	return 0;
+}
+/* Without room for the file of the message. */
+int64_t test_recv_bare(struct file *f, void *buf, size_t n)
+{
+	struct uio u;
+	struct sock_msg m = { .u = &u, .flags = MSG_DONTWAIT };
+
+	uio_init_kernel(&u, buf, n);
+	return socket_of(f)->ops->recv(socket_of(f), &m);
 }
 int test_shutdown(struct file *f, int how)
 {

@@ -18,7 +18,7 @@ CORE = (
 )
 CORE4 = "acd dhcp etharp icmp igmp ip4 ip4_addr ip4_frag"
 OURS = (
-    "cmsg conn core dgram ifioctl inet init loop netlink procnet route tcp tcp_data tcp_opt "
+    "cmsg conn core dgram guard ifioctl inet init loop netlink procnet route tcp tcp_data tcp_opt "
     "unreach vmknic"
 )
 CORE6 = "ethip6 icmp6 inet6 ip6 ip6_addr ip6_frag mld6 nd6"
@@ -33,6 +33,7 @@ SOURCES = [
 ]
 
 CDEF = """
+int t_state(struct socket *s, int state);
 void ipstack_init(void);
 uint64_t ip_test_round(void);
 struct socket *t_socket(unsigned family, unsigned type, unsigned protocol, int *err);
@@ -63,6 +64,7 @@ uint64_t siphash(const uint64_t *key, const void *data, size_t len);
 """
 
 CODE = r"""
+#include "ip/conn.h"
 #include "vmk/socket.h"
 #include "vmk/user.h"
 #include "vmk/world.h"
@@ -236,6 +238,14 @@ int t_option(struct socket *s, int level, int opt, int value)
 }
 unsigned t_poll(struct socket *s) { return s->ops->poll(s); }
 int t_error(struct socket *s) { int e = s->error; s->error = 0; return e; }
+/* lwIP's state of a connection: a wrong one makes it assert. Returns the one before. */
+int t_state(struct socket *s, int state)
+{
+	struct conn *c = s->priv;
+	int was = c->pcb->state;
+	c->pcb->state = state;
+	return was;
+}
 void t_linger(struct socket *s, int seconds) { s->linger = seconds; }
 void t_close(struct socket *s) { s->ops->release(s); free(s); }
 """

@@ -178,6 +178,16 @@ int blk_flush(struct blk_dev *d)
 	return err;
 }
 
+int blk_urgent_rw(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf, size_t len)
+{
+	return blk_rw_buf(d, op, offset, buf, len);
+}
+
+int blk_urgent_flush(struct blk_dev *d)
+{
+	return blk_flush(d);
+}
+
 int blk_range(struct blk_dev *d, enum blk_op op, uint64_t offset, uint64_t len)
 {
 	struct sim *s = d->drvdata;

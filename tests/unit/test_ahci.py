@@ -33,7 +33,7 @@ def unit() -> cunit.Unit:
         sources=[f"drivers/block/{name}.c" for name in ("ahci", "ahci_io", "ahci_port")]
         + [
             f"vmkernel/storage/{n}.c"
-            for n in ("blk", "blk_stats", "split", "sync", "registry", "part")
+            for n in ("blk", "blk_stats", "flow", "split", "sync", "registry", "part")
         ]
         + ["vmkernel/lib/crc.c"],
         headers=["vmk/blk.h", "vmk/pci.h", "vmk/mm.h", "vmk/cpu.h"],
@@ -196,7 +196,7 @@ def test_timeout_resets_the_port(unit: cunit.Unit) -> None:
     with attached(unit) as (setup, block):
         memory = setup.bench.pages(1)
         setup.model.silent = True
-        late = block.submit(READ, 0, [(memory, PAGE)], deadline=setup.lib.seam_now + 10**9)
+        late = block.submit(READ, 0, [(memory, PAGE)], timeout=10**9)
         other = block.submit(WRITE, PAGE, [(memory, PAGE)])
         setup.model.silent = False
         resets = setup.model.resets
@@ -210,7 +210,7 @@ def test_timeout_while_the_port_is_reset(unit: cunit.Unit) -> None:
     with attached(unit) as (setup, block):
         memory = setup.bench.pages(1)
         setup.model.silent = True
-        late = block.submit(READ, 0, [(memory, PAGE)], deadline=setup.lib.seam_now + 10**9)
+        late = block.submit(READ, 0, [(memory, PAGE)], timeout=10**9)
         other = block.submit(WRITE, PAGE, [(memory, PAGE)])
         timeout = block.device.ops.timeout
         setup.model.on_reset = lambda: timeout(block.device, late.struct)

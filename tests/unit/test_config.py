@@ -2,6 +2,7 @@
 """The configuration document: strict shapes, history, and a host that becomes what it says."""
 
 import fcntl
+import ipaddress
 import json
 import os
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tepui.shell import netclient
+from tepui.shell import netclient, records
 from tepui.shell import run as running
 from tepui.shell.audit import Audit
 from tepui.shell.command import Role, UsageError
@@ -36,6 +37,7 @@ from tepui.shell.link import RefusedError
 
 SWITCHES, GROUPS, NICS = ("vSwitch0", "vSwitch1"), ("A", "B", "C"), ("vmnic0", "vmnic1", "vmnic2")
 NO = Security(False, False, False)
+NO_TRAFFIC = records.NetCounters(*[0] * 10)
 own = st.booleans()
 
 
@@ -64,7 +66,7 @@ def networks(draw: st.DrawFn) -> Network:
     vmknics = tuple(
         Vmknic(f"vmk{n}", draw(st.sampled_from([g.name for g in groups])), f"00:50:56:00:00:0{n}",
                dhcp=kind == 1, ipv4=Static(f"10.0.{n}.1", "255.255.255.0") if kind == 2 else None,
-               ipv6=tuple(f"fd00::{n}:{i + 1}" for i in range(draw(st.integers(0, 2)))))
+               ipv6=tuple(f"fd00::{n + 1}:{i + 1}" for i in range(draw(st.integers(0, 2)))))
         for n, kind in enumerate(draw(st.lists(st.integers(0, 2), max_size=3)))
     )  # fmt: skip
     routes = tuple(
@@ -72,6 +74,10 @@ def networks(draw: st.DrawFn) -> Network:
     )
     dns = () if any(v.dhcp for v in vmknics) else ("10.0.0.3",) * draw(st.integers(0, 1))
     return Network(switches, groups, vmknics, routes, dns)
+
+
+def packed(address: str) -> bytes:
+    return ipaddress.ip_address(address).packed
 
 
 class Host:
@@ -100,23 +106,27 @@ class Host:
 
     def vswitches(self) -> list[netclient.Vswitch]:
         return [
-            netclient.Vswitch(s.name, s.ports, 0, s.mtu, s.uplinks, "", network._policy(s.security))
+            netclient.Vswitch(
+                s.name, s.ports, 0, s.mtu, len(s.uplinks),
+                (*s.uplinks, *[""] * (8 - len(s.uplinks))), "", network._policy(s.security),
+            )
             for s in self.s.values()
-        ]
+        ]  # fmt: skip
 
-    def portgroups(self) -> list[netclient.Portgroup]:
+    def portgroups(self) -> list[records.Portgroup]:
         return [
-            netclient.Portgroup(g.name, g.vswitch, g.vlan, 0, network._policy(g.security))
+            records.Portgroup(g.name, g.vswitch, g.vlan, 0, network._policy(g.security))
             for g in self.g.values()
         ]
 
     def vmknics(self) -> list[netclient.Vmknic]:
         return [
             netclient.Vmknic(
-                v.name, v.portgroup, v.mac, v.dhcp, True, 1500, 0,
-                v.ipv4.address if v.ipv4 else "10.0.2.15" if v.dhcp else "",
-                "255.255.255.0", "",
-                (("fe80::1", "PREFERRED", False), *((a, "PREFERRED", True) for a in v.ipv6)),
+                v.name, v.portgroup, bytes.fromhex(v.mac.replace(":", "")), v.dhcp, 1, 1500, 0,
+                packed(v.ipv4.address if v.ipv4 else "10.0.2.15" if v.dhcp else "0.0.0.0"),
+                packed("255.255.255.0"), bytes(4), 1 + len(v.ipv6),
+                (packed("fe80::1"), *map(packed, v.ipv6), *[bytes(16)] * (3 - len(v.ipv6))),
+                bytes((2, *[6] * len(v.ipv6))), NO_TRAFFIC,
             )
             for v in self.v.values()
         ]  # fmt: skip
@@ -167,7 +177,7 @@ class Host:
     def portgroup_vlan(self, name: str, vlan: int) -> None:
         self.g[name] = replace(self.g[name], vlan=vlan)
 
-    def policy_set(self, name: str, policy: netclient.Policy, *, portgroup: bool) -> None:
+    def policy_set(self, name: str, policy: records.NetPolicy, *, portgroup: bool) -> None:
         rows: Any = self.g if portgroup else self.s
         rows[name] = replace(rows[name], security=network._security(policy))
 

@@ -12,7 +12,6 @@ CODE = """
 #include "vmk/boot.h"
 #include "vmk/console.h"
 #include "vmk/cpu.h"
-bool log_panicking;
 static char shown[1 << 16];
 static size_t shown_len, drawn;
 static unsigned left, most;

@@ -48,6 +48,32 @@ def test_ten_thousand_names(disk: Disk) -> None:
     assert sorted(disk.names()) == sorted(names[9_990:])
 
 
+def test_names_chosen_for_their_hashes(disk: Disk) -> None:
+    """All in one bucket: it fills up, nothing else does, and nothing is damaged."""
+    names = []
+    for i in range(1_000_000):
+        name = f"{i:x}".ljust(200, "z")
+        if disk.lib.ds_hash(name.encode(), 200) % 256 == 0:
+            names.append(name)
+            if len(names) == 700:
+                break
+    made = []
+    with pytest.raises(OSError, match=str(errno.ENOSPC)):
+        for name in names:
+            disk.create(name)
+            made.append(name)
+    assert len(made) > 500
+    disk.create("another")
+    assert sorted(disk.names()) == sorted([*made, "another"])
+    with pytest.raises(OSError, match=str(errno.ENOSPC)):
+        disk.rename("another", names[len(made)])
+    for name in made:
+        disk.unlink(name)
+    for name in reversed(names[:500]):
+        disk.create(name)
+    assert not disk.ds.read_only
+
+
 @pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "-", " "])
 def test_names(disk: Disk, name: str) -> None:
     inode = disk.create(name)

@@ -30,7 +30,7 @@ class Defect:
 DEFECTS = {
     "a record is not flushed before it counts": Defect(
         "journal.c",
-        "ds->record, pages);\n\t}\n\tif (err == 0)\n\t\terr = blk_flush(ds->dev);",
+        "ds->record, pages);\n\t}\n\tif (err == 0)\n\t\terr = blk_urgent_flush(ds->dev);",
         "ds->record, pages);\n\t}",
     ),
     "a rename is two transactions": Defect(
@@ -41,9 +41,9 @@ DEFECTS = {
     ),
     "the tail moves before the pages are in place": Defect(
         "journal.c",
-        "\tlist_for_each(p, &ds->behind_pages, dirty) {\n\t\terr = blk_rw_buf(",
+        "\tlist_for_each(p, &ds->behind_pages, dirty) {\n\t\terr = blk_urgent_rw(",
         "\tds->tail = ds->head;\n\tds->tail_sequence = ds->sequence;\n\terr = write_tail(ds);\n"
-        "\tlist_for_each(p, &ds->behind_pages, dirty) {\n\t\terr = blk_rw_buf(",
+        "\tlist_for_each(p, &ds->behind_pages, dirty) {\n\t\terr = blk_urgent_rw(",
     ),
     "a record's checksum is not looked at": Defect(
         "journal.c",
@@ -71,7 +71,7 @@ DEFECTS = {
     ),
     "a record does not wait for the data that it publishes": Defect(
         "journal.c",
-        "\tif (ds->new_data)\n\t\terr = blk_flush(ds->dev);\n",
+        "\tif (ds->new_data)\n\t\terr = blk_urgent_flush(ds->dev);\n",
         "",
     ),
     "a freed block is used again before the commit": Defect(

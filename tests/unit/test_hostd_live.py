@@ -2,7 +2,6 @@
 """hostd as a process here: HTTPS, consoles over WebSocket, SSH with OpenSSH's ssh."""
 
 import http.client
-import io
 import json
 import os
 import pty
@@ -11,116 +10,23 @@ import select
 import socket
 import ssl
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from tepui.shell.config import store
 from tepui.shell.config.document import Document, Ssh
-from tepui.shell.hostd import certificate, sshkeys
-from tepui.shell.hostd.accounts import Accounts
-
-PASSWORD = "correct horse"
-TEPUI = str(Path(sys.executable).with_name("tepui"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@dataclass
-class Hostd:
-    port: int
-    ssh: int
-    state: Path
-    output: IO[str] = field(default_factory=io.StringIO)
-    log: str = ""
-
-    def until(self, words: str) -> None:
-        """Reads what hostd prints up to a line with these words."""
-        for text in self.output:
-            self.log += text
-            if words in text:
-                return
-        raise AssertionError(self.log)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        clean = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
-        return clean | {
-            "TEPUI_STATE": str(self.state),
-            "TEPUI_RUN": str(self.state),
-            "HOME": str(self.state / "home"),
-            "TEPUI_PASSWORD": PASSWORD,
-        }
-
-    def options(self) -> tuple[str, ...]:
-        shown = certificate.fingerprint(self.state / "ssl/rui.crt")
-        assert f"certificate SHA-256 {shown}" in self.log
-        return "--host", f"127.0.0.1:{self.port}", "--thumbprint", shown
-
-    def tepui(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [TEPUI, *words], env=self.environment, input=given, capture_output=True, text=True
-        )
-
-    def openssh(
-        self, *words: str, given: str = "", user: str = "root"
-    ) -> subprocess.CompletedProcess[str]:
-        known = self.state / "known_hosts"
-        key = self.state / "id"
-        options = f"-F none -p {self.ssh} -i {key} -o UserKnownHostsFile={known} -o LogLevel=ERROR"
-        options += " -o StrictHostKeyChecking=accept-new -o BatchMode=yes -o IdentitiesOnly=yes"
-        line = ["ssh", *options.split(), f"{user}@127.0.0.1", *words]
-        return subprocess.run(
-            line, env=self.environment, input=given, capture_output=True, text=True, timeout=60
-        )
+from tepui.shell.hostd import sshkeys
+from tests.unit.hostd_process import PASSWORD, TEPUI, Hostd, https, resident, running, until
 
 
 @pytest.fixture(scope="module")
 def hostd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostd]:
-    state = tmp_path_factory.mktemp("hostd")
-    (state / "home").mkdir()
-    host = Hostd(free_port(), free_port(), state)
-    Accounts(state / "accounts.json").set_password("root", PASSWORD)
-    line = [sys.executable, "-m", "tepui.shell.hostd.main", "--address", "127.0.0.1"]
-    line += [
-        "--audit",
-        str(state / "audit.log"),
-        "--port",
-        str(host.port),
-        "--ssh-port",
-        str(host.ssh),
-        "--name",
-        "localhost",
-    ]
-    with subprocess.Popen(
-        line, env=host.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout
-        host.output = process.stdout
-        host.until("listening on")
-        try:
-            yield host
-        finally:
-            process.terminate()
-
-
-def https(hostd: Hostd, context: ssl.SSLContext) -> http.client.HTTPSConnection:
-    """To the address: a bare machine does not know the name that the certificate is for."""
-    made = http.client.HTTPSConnection("localhost", hostd.port, timeout=120)
-    plain = socket.create_connection(("127.0.0.1", hostd.port), 120)
-    made.sock = context.wrap_socket(plain, server_hostname="localhost")
-    return made
+    with running(tmp_path_factory.mktemp("hostd")) as host:
+        yield host
 
 
 def test_https_with_the_certificate_of_the_first_boot(hostd: Hostd) -> None:
@@ -134,14 +40,6 @@ def test_https_with_the_certificate_of_the_first_boot(hostd: Hostd) -> None:
     assert answer.status == 503 and "error" in json.load(answer)  # no vmkernel here
     connection.close()
     assert (hostd.state / "ssl/rui.key").stat().st_mode & 0o777 == 0o600
-
-
-def resident(hostd: Hostd) -> int:
-    """KiB of its memory."""
-    pid = (hostd.state / "hostd.pid").read_text().strip()
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    assert found
-    return int(found[1])
 
 
 def test_memory_comes_back_when_connections_have_gone(hostd: Hostd) -> None:
@@ -239,13 +137,6 @@ def test_many_connections_at_once(hostd: Hostd) -> None:
     until(lambda: len(list(folder.iterdir())) <= before)
 
 
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 @pytest.fixture(scope="module")
 def ssh(hostd: Hostd) -> Hostd:
     """hostd with SSH switched on and a key of ours."""
@@ -294,3 +185,25 @@ def test_ssh_by_password(ssh: Hostd) -> None:
     line = [*words.split(), "root@127.0.0.1", "echo in"]
     done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "in\n"), done.stderr
+
+
+def test_an_offered_key_is_no_login(ssh: Hostd) -> None:
+    """OpenSSH offers a public key whose private half it has not; hostd takes the offer only."""
+    offered = ssh.state / "offered"
+    offered.with_suffix(".pub").write_text((ssh.state / "id.pub").read_text())
+    before = (ssh.state / "audit.log").read_text()
+    done = ssh.openssh("true", key=offered)
+    assert done.returncode == 255 and "Permission denied" in done.stderr
+    after = (ssh.state / "audit.log").read_text()[len(before) :]
+    assert "ssh done" not in after and "ssh session" not in after
+    assert ssh.openssh("true").returncode == 0
+    assert (
+        'ssh done user="root" source="127.0.0.1" means="key"'
+        in ((ssh.state / "audit.log").read_text()[len(before) :])
+    )
+
+
+def test_passwords_typed_at_ssh_stay_out_of_the_log(ssh: Hostd) -> None:
+    ssh.openssh("esxcli system account set -i eve -p Hunter2-Hunter2 || true")
+    log = (ssh.state / "audit.log").read_text()
+    assert "Hunter2" not in log and 'line="esxcli ***"' in log

@@ -5,10 +5,12 @@ import contextlib
 import errno
 import itertools
 import random
+import re
 import socket
 import struct
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -418,6 +420,78 @@ def test_netlink_lists_interfaces(wire: Wire) -> None:
         assert kinds[-1] == 3 and set(kinds[:-1]) <= {answer}
         assert request == 26 or len(kinds) >= 3
     netlink.close()
+
+
+def test_a_full_netlink_buffer_refuses_and_stays_readable(wire: Wire) -> None:
+    """Requests without a reader: in the end ENOBUFS; what can be read is whole messages."""
+    for request, kind in ((18, 16), (22, 20), (99, 2)):
+        netlink = wire.a.socket(16, 3, 0)
+        ask = struct.pack("=IHHIIB3x", 20, request, 0x301, 9, 0, 0)
+        sent = 0
+        while (n := wire.a.lib.t_send(netlink.handle, ask, 20, 0, b"", 0)) == 20:
+            sent += 1
+            assert sent < 1000
+        assert n == -errno.ENOBUFS
+        buffer, address = wire.a.ffi.new("char[]", 65536), wire.a.ffi.new("char[28]")
+        n = wire.a.lib.t_recv(netlink.handle, buffer, 65536, 0, address)
+        data, ends = bytes(wire.a.ffi.buffer(buffer, n)), 0
+        while data:
+            length, got = struct.unpack_from("=IH", data)
+            assert length >= 16 and got in (kind, 3)
+            ends += got == (3 if kind != 2 else 2)
+            data = data[length:]
+        assert ends == sent
+        assert wire.a.lib.t_send(netlink.handle, ask, 20, 0, b"", 0) == 20
+        netlink.close()
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 4])
+def test_icmpv6_has_a_place_for_its_checksum(wire: Wire, size: int) -> None:
+    raw = wire.a.socket(socket.AF_INET6, socket.SOCK_RAW, 58)
+    if size < 4:
+        with pytest.raises(OSError) as caught:
+            raw.send(bytes(size), ("::1", 0))
+        assert caught.value.errno == errno.EINVAL
+    else:
+        assert raw.send(bytes(size), ("::1", 0)) == size
+    raw.close()
+
+
+def test_what_lwip_asserts_in_a_call_ends_the_call(wire: Wire) -> None:
+    """tcp_output of a control block that is a listener's: the assertion does not return to it."""
+    listener, client = wire.b.socket(), wire.a.socket()
+    listener.bind(B, 7777)
+    listener.listen()
+    client.connect(B, 7777)
+    server = listener.accept()
+    lib = wire.a.lib
+    state = lib.t_state(client.handle, 1)
+    with contextlib.suppress(OSError):
+        client.send(b"lost")
+    assert lib.t_state(client.handle, state) == 1
+    line = wire.a.ffi.string(lib.seam_log_line).decode()
+    assert "listen-pcbs" in line and line.endswith(": dropped")
+    lib.seam_log_count[0] -= 1  # that one was meant
+    client.send(b"sent")
+    assert server.recv(9) == b"sent"
+    for one in (client, server, listener):
+        one.close()
+
+
+def test_lwip_is_called_through_its_guards() -> None:
+    folder = Path(__file__).parents[2] / "vmkernel"
+    rows = re.findall(
+        r"^GUARDED(?:_VOID)?\d\((?:(?:err_t|struct \w+ \*), )?(\w+),",
+        (folder / "ip/guard.c").read_text(),
+        re.MULTILINE,
+    )
+    assert len(rows) > 35 and "tcp_write" in rows and "udp_sendto" in rows
+    call = re.compile(rf"(?<!\w)(?:{'|'.join(rows)})\(")
+    # The loopback is set up before there is anybody to call.
+    for path in [*folder.glob("ip/*.c"), folder / "ctl/ops_ip.c"]:
+        if path.name not in ("guard.c", "loop.c"):
+            code = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
+            assert call.findall(code) == [], path.name
 
 
 def test_proc_files_have_linux_shapes(wire: Wire) -> None:

@@ -21,8 +21,9 @@ from tepui.shell.link import Event, RefusedError
 from tepui.shell.vm import control, spec
 from tepui.shell.vm import service as vm_service
 from tepui.shell.vm.control import VmState, VmStatus
+from tepui.shell.vm.errors import VmError
 from tepui.shell.vm.inventory import Inventory
-from tepui.shell.vm.memory import MIB, VmError
+from tepui.shell.vm.memory import MIB
 from tepui.shell.vm.service import NoHostdError, VmService
 
 VMX = 'displayName = "{name}"\nmemSize = "64"\ntepui.kernel = "vmlinuz"\n'
@@ -198,10 +199,10 @@ def test_a_reset_outlives_hostd(
     else:
         kernel.become(1, found)
     again = hostd()
-    again.settle_all()
+    again.reconcile_all()
     assert [s.state for s in kernel.vms.values()] == [VmState.RUNNING]
     assert kernel.births == ["web", "web"]
-    again.settle_all()
+    again.reconcile_all()
     assert kernel.births == ["web", "web"]
 
 
@@ -213,7 +214,7 @@ def test_running_vms_do_not_notice_a_restart(
     keeper.power_on(vm)
     before = dict(kernel.vms)
     again = hostd()
-    again.settle_all()
+    again.reconcile_all()
     assert kernel.vms == before and again.state(vm).on
 
 
@@ -224,7 +225,7 @@ def test_a_refusal_is_not_the_end_of_a_vm(
     keeper = hostd()
     vm = keeper.register(vmx(tmp_path, "web"))
     keeper.power_on(vm)
-    for call in (keeper.settle, keeper.power_on, keeper.state):
+    for call in (keeper.reconcile, keeper.power_on, keeper.state):
         kernel.refuse_status = [errno.ENOMEM]
         with pytest.raises(RefusedError):
             call(vm)
@@ -258,7 +259,7 @@ def test_a_birth_that_was_given_up_is_cleared(
     vm = keeper.register(vmx(tmp_path, "web"))
     kernel.birth(None, vm.spec())
     kernel.become(1, VmState.CREATED)
-    keeper.settle_all()
+    keeper.reconcile_all()
     assert kernel.vms == {}
 
 

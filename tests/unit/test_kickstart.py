@@ -120,7 +120,7 @@ def disk(
     size = layout.DISK_MIN * 4 << 20
     block = Block(
         f"t10.NVMe____{number}", f"vmhba{number}:C0:T0:L0", "", model, "S", "1", "vmhba0", "nvme",
-        "", size // 512, 0, 512, 0, 64, flags, (), (), "",
+        "", size // 512, 0, 512, 0, 64, flags, b"", b"", "",
     )  # fmt: skip
     table = layout.plan(512, size // 512) if store else None
     return Target(block, table, "")

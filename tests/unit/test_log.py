@@ -15,6 +15,7 @@ CODE = """
 #include "vmk/console.h"
 #include "vmk/time.h"
 static const struct log_clock clock = { time_now, time_realtime };
+bool log_panicking;
 static char shown[1 << 16];
 static size_t shown_len;
 uint32_t cpu_world_id(void) { return 7; }

@@ -27,7 +27,7 @@ SOURCES = [f"drivers/block/{name}.c" for name in ("nvme", "nvme_admin", "nvme_ns
 SOURCES += ["drivers/block/nvme_recover.c"]
 SOURCES += [
     f"vmkernel/storage/{name}.c"
-    for name in ("blk", "blk_stats", "split", "sync", "registry", "part")
+    for name in ("blk", "blk_stats", "flow", "split", "sync", "registry", "part")
 ]
 SOURCES += ["vmkernel/lib/crc.c"]
 
@@ -180,7 +180,7 @@ def test_timeout_then_recovery(unit: cunit.Unit, abort_works: bool) -> None:
     with attached(unit, abort_works=abort_works) as (setup, block):
         memory = setup.bench.pages(1)
         setup.model.silent = True
-        late = block.submit(READ, 0, [(memory, PAGE)], deadline=setup.lib.seam_now + 10**9)
+        late = block.submit(READ, 0, [(memory, PAGE)], timeout=10**9)
         other = block.submit(WRITE, PAGE, [(memory, PAGE)])
         setup.model.silent = False
         resets = setup.model.resets
@@ -205,7 +205,7 @@ def test_a_request_during_a_reset_waits_for_its_queue(unit: cunit.Unit) -> None:
 
         setup.model.before_create = submit
         setup.model.silent = True
-        late = block.submit(READ, 0, [(memory, PAGE)], deadline=setup.lib.seam_now + 10**9)
+        late = block.submit(READ, 0, [(memory, PAGE)], timeout=10**9)
         setup.model.silent = False
         block.finish(late)
         setup.model.before_create = None

@@ -12,12 +12,12 @@ from tepui.shell.storageclient import Block
 
 BANK = uuid.UUID(int=0xB0)
 OTHER = uuid.UUID(int=0xB1)
-ZERO = (0,) * 16
+ZERO = bytes(16)
 DISK = Block("a", "a", "", "", "", "", "", "", "", 9, 0, 512, 0, 1, 0, ZERO, ZERO, "")
 
 
 def part(disk: str, number: int, own: uuid.UUID, kind: uuid.UUID = OTHER) -> Block:
-    guids = tuple(kind.bytes_le), tuple(own.bytes_le)
+    guids = kind.bytes_le, own.bytes_le
     return DISK._replace(
         id=f"{disk}:{number}", partition=number, type_guid=guids[0], part_guid=guids[1]
     )

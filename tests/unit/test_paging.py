@@ -16,7 +16,6 @@ CODE = """
 #include "x86/paging.h"
 #include "x86/paging_table.h"
 char *direct_host;
-pa_t paging_kernel_root;
 static uint32_t used, freed, limit;
 enum { TABLES = 4096 };
 /* Table i lives at machine address (i + 1) pages. */

@@ -26,7 +26,7 @@ EIO, ENODEV, EOPNOTSUPP, ETIMEDOUT = -5, -19, -95, -110
 
 @pytest.fixture(scope="module")
 def unit() -> cunit.Unit:
-    storage = ("blk", "blk_stats", "split", "sync", "registry", "part")
+    storage = ("blk", "blk_stats", "flow", "split", "sync", "registry", "part")
     return cunit.build(
         "virtio_blk",
         sources=["drivers/block/virtio_blk.c", "drivers/virtio/virtio_pci.c"]
@@ -138,7 +138,7 @@ def test_timeout_resets(unit: cunit.Unit) -> None:
     with attached(unit) as (setup, block):
         memory = setup.bench.pages(1)
         setup.model.silent = True
-        late = block.submit(READ, 0, [(memory, PAGE)], deadline=setup.lib.seam_now + 10**9)
+        late = block.submit(READ, 0, [(memory, PAGE)], timeout=10**9)
         other = block.submit(WRITE, PAGE, [(memory, PAGE)])
         setup.model.silent = False
         block.finish(late, other)

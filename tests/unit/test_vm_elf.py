@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tepui.shell.vm import birth, cpu, elf
-from tepui.shell.vm.memory import MIB, Segments, VmError
+from tepui.shell.vm.errors import VmError
+from tepui.shell.vm.memory import MIB, Segments
 from tepui.shell.vm.spec import VmSpec
 
 CODE = b"\xf4" * 64

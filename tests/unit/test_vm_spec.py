@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tepui.shell import abi
 from tepui.shell.vm import acpi, aml, birth, cpu, image, linux, smbios, spec
 from tepui.shell.vm.devices import Device, DeviceKind
-from tepui.shell.vm.memory import MIB, Segments, VmError
+from tepui.shell.vm.errors import VmError
+from tepui.shell.vm.memory import MIB, Segments
 
 names = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x2FF), min_size=1, max_size=15)
 texts = st.text(st.characters(max_codepoint=0x7E), max_size=30)

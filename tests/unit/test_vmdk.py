@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tepui.shell import vmkfstools
 from tepui.shell.vm import disk, vmdk
 from tepui.shell.vm.disk import Format
-from tepui.shell.vm.memory import MIB, VmError, size_of
+from tepui.shell.vm.errors import VmError
+from tepui.shell.vm.memory import MIB, size_of
 
 names = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x2FF, blacklist_characters='"/'),
                 min_size=1, max_size=20).map(lambda n: n + "-flat.vmdk")  # fmt: skip

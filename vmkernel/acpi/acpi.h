@@ -72,6 +72,4 @@ extern struct acpi_info acpi_info;
 
 /* Reads everything; gives the boot map its nodes. After paging_init(), before mm. */
 void acpi_init(void);
-/* A valid table by its signature, mapped for good, or NULL. */
-const uint8_t *acpi_find(const char *signature, size_t *len);
 #endif

@@ -90,6 +90,7 @@ uint64_t acpi_parse_fadt(const uint8_t *t, size_t len, struct acpi_info *info)
 	info->no_vga = !old && (arch & FADT_ARCH_NO_VGA);
 	info->smi_command = get16(t, len, FADT_SMI_COMMAND);
 	info->acpi_enable = get8(t, len, FADT_ACPI_ENABLE);
+	/* PM1b is optional: 0 where there is none. */
 	info->pm1a_control = get_port(t, len, FADT_X_PM1A_CONTROL, FADT_PM1A_CONTROL);
 	info->pm1b_control = get_port(t, len, FADT_X_PM1B_CONTROL, FADT_PM1B_CONTROL);
 	if (get8(t, len, FADT_PM_TIMER_LEN) == 4)

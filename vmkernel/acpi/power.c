@@ -46,6 +46,7 @@ static void enter_sleep(uint16_t port, uint8_t type)
 {
 	uint16_t v = in16(port) & (uint16_t) ~(7 << PM1_SLP_TYP_SHIFT | PM1_SLP_EN);
 
+	/* The type first, then the same with the enable bit: some chipsets need two writes. */
 	v |= (uint16_t)(type << PM1_SLP_TYP_SHIFT);
 	out16(port, v);
 	out16(port, v | PM1_SLP_EN);

@@ -28,6 +28,7 @@ static void madt_entry(const uint8_t *e, size_t len, struct acpi_info *info)
 {
 	unsigned line;
 
+	/* Length before contents: a short entry is skipped. Bus 0 of an override is ISA. */
 	switch (e[0]) {
 	case MADT_LAPIC:
 		if (len >= 8)
@@ -65,6 +66,7 @@ static void madt_entry(const uint8_t *e, size_t len, struct acpi_info *info)
 static void for_entries(const uint8_t *t, size_t len, size_t at, struct acpi_info *info,
                         void (*fn)(const uint8_t *e, size_t len, struct acpi_info *info))
 {
+	/* A length below that of the head, or beyond the table, ends the walk. */
 	while (at + 2 <= len && t[at + 1] >= 2 && t[at + 1] <= len - at) {
 		fn(t + at, t[at + 1], info);
 		at += t[at + 1];
@@ -103,6 +105,7 @@ static void srat_entry(const uint8_t *e, size_t len, struct acpi_info *info)
 {
 	uint64_t size;
 
+	/* The domain's low byte and its upper three stand apart in the old form (5.2.16.1). */
 	switch (e[0]) {
 	case SRAT_LAPIC:
 		if (len >= 16 && (get32(e, len, 4) & SRAT_ENABLED))

@@ -52,8 +52,10 @@ static void init_devices(void)
 		if (pci_ecam_add(s->segment, s->bus_first, s->bus_last, s->base))
 			log_warn("PCI segment %u: its description is unusable", s->segment);
 	}
-	pci_scan();
-	pci_attach();
+	pci_scan();          /* every function of every bus */
+	pci_hotplug_init();  /* slots that announce hot plug */
+	pci_attach();        /* drivers, as far as the HCL allows */
+	pci_hotplug_start(); /* the slots are watched */
 }
 
 /* The rest of the boot, in a world: it may sleep. */
@@ -61,24 +63,24 @@ static void init_main(void *arg)
 {
 	struct mm_totals t;
 
-	watchdog_init();
-	uart_irq_init();
-	ps2_init();
-	random_init();
-	init_devices();
-	run_hooks(BOOT_DEVICES);
-	net_init();
-	fs_init();
-	ipstack_init();
-	ctl_init();
-	user_init();
+	watchdog_init();         /* finds CPUs that hang */
+	uart_irq_init();         /* serial input */
+	ps2_init();              /* keyboard */
+	random_init();           /* keys for the network stack and userworlds */
+	init_devices();          /* PCI, drivers */
+	run_hooks(BOOT_DEVICES); /* a test image takes devices here */
+	net_init();              /* virtual switches, uplinks */
+	fs_init();               /* root, /dev, /proc, datastores */
+	ipstack_init();          /* the host's TCP/IP */
+	ctl_init();              /* control socket */
+	user_init();             /* the first userworld: the service console */
 	mm_totals(&t);
 	log_info("ready in %llu ms, %u CPUs, %llu MiB",
 	         (unsigned long long)(time_now() / NS_PER_MS), cpu_count(),
 	         (unsigned long long)(t.total_pages * PAGE_SIZE / MiB));
-	vmm_init();
-	vmimage_start();
-	run_hooks(BOOT_READY);
+	vmm_init();            /* virtual machines */
+	vmimage_start();       /* guests of option vmimage= */
+	run_hooks(BOOT_READY); /* a test image runs its tests here */
 }
 
 static void start_init_world(void)
@@ -94,15 +96,15 @@ static void start_init_world(void)
 
 static void init_interrupts(void)
 {
-	lapic_init();
-	lapic_init_cpu();
-	lapic_timer_init();
-	lapic_timer_init_cpu();
-	nmi_init();
-	ioapic_init();
-	vector_init();
-	ipi_init();
-	irq_init();
+	lapic_init();           /* xAPIC or x2APIC */
+	lapic_init_cpu();       /* this CPU's */
+	lapic_timer_init();     /* TSC deadline, or measured */
+	lapic_timer_init_cpu(); /* this CPU's */
+	nmi_init();             /* watchdog, panic of another CPU */
+	ioapic_init();          /* all lines masked; the 8259s too */
+	vector_init();          /* vectors for devices */
+	ipi_init();             /* calls between CPUs */
+	irq_init();             /* interrupts as drivers see them */
 	trap_hooks = (struct trap_hooks){ .bottom = bottom_run,
 		                          .preempt = sched_preempt,
 		                          .timer = timer_interrupt };
@@ -112,32 +114,32 @@ static void init_interrupts(void)
 void boot_main(uint32_t magic, pa_t info, pa_t image_base) __noreturn;
 void boot_main(uint32_t magic, pa_t info, pa_t image_base)
 {
-	clock_start();
-	gdt_load(&percpu_boot);
-	trap_init();
-	trap_init_cpu();
-	cpu_identify();
-	cpu_init_canary();
-	uart_early_init();
-	multiboot_read(magic, info, image_base);
-	log_init();
-	vga_init();
+	clock_start();                           /* time counts from here */
+	gdt_load(&percpu_boot);                  /* segments, GS, the task state */
+	trap_init();                             /* interrupt table */
+	trap_init_cpu();                         /* from now on a fault is a panic with a reason */
+	cpu_identify();                          /* CPUID */
+	cpu_init_canary();                       /* stack protector */
+	uart_early_init();                       /* first console: the log can be read */
+	multiboot_read(magic, info, image_base); /* memory map, modules, boot options */
+	log_init();                              /* option loglevel= */
+	vga_init();                              /* text screen */
 	log_info("Tepui " VMK_VERSION ", image at %#llx", (unsigned long long)image_base);
 	cpu_log_features();
-	cpu_patch_smap();
-	cpu_init_control();
-	paging_init((uintptr_t)boot_stack_guard);
-	acpi_init();
-	clock_init();
-	rtc_init();
-	boot_unpack_modules();
-	mm_init();
-	framebuffer_init();
-	init_interrupts();
-	boot_cpu_init();
+	cpu_patch_smap();   /* STAC and CLAC, while the text is still writable */
+	cpu_init_control(); /* CR0, CR4, XCR0 */
+	paging_init((uintptr_t)boot_stack_guard); /* the kernel's own page tables, W^X */
+	acpi_init();                              /* tables: CPUs, nodes, I/O APICs */
+	clock_init();                             /* TSC measured; the log gets times */
+	rtc_init();                               /* date */
+	boot_unpack_modules();                    /* the userworld image */
+	mm_init();                                /* frames, slabs, kernel mappings */
+	framebuffer_init();                       /* the graphic screen */
+	init_interrupts();                        /* APICs, timer, vectors */
+	boot_cpu_init();                          /* stacks for NMI, double fault, machine check */
 	if (sched_init_cpu(0) != 0 || work_init_worlds() != 0)
 		panic("no memory for the scheduler");
-	aps_start();
-	start_init_world();
-	sched_run();
+	aps_start();        /* all other CPUs */
+	start_init_world(); /* the rest of the boot */
+	sched_run();        /* runs worlds; this stack becomes the idle world of CPU 0 */
 }

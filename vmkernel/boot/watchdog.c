@@ -42,11 +42,13 @@ static void look_at(unsigned cpu)
 {
 	uint64_t irqs = READ_ONCE(percpu[cpu]->irqs);
 
+	/* Any interrupt taken since the last look is an answer. */
 	if (irqs != seen[cpu].irqs) {
 		seen[cpu].irqs = irqs;
 		seen[cpu].periods = 0;
 		return;
 	}
+	/* The suspect panics itself, so that the backtrace is that of what hangs. */
 	if (++seen[cpu].periods >= limit) {
 		WRITE_ONCE(seen[cpu].suspect, true);
 		lapic_send_nmi(percpu[cpu]->apic_id);

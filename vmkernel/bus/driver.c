@@ -89,7 +89,7 @@ static bool parse_id(const char **s, uint16_t *id)
 }
 
 /* hcl.block=VVVV:DDDD[,VVVV:DDDD...] */
-bool hcl_option_blocks(const char *list, uint16_t vendor, uint16_t device)
+static bool option_blocks(const char *list, uint16_t vendor, uint16_t device)
 {
 	while (*list) {
 		uint16_t v, d;
@@ -109,7 +109,7 @@ static bool blocked_by_option(const struct pci_dev *p)
 	char list[256];
 
 	return boot_option("hcl.block", list, sizeof(list)) &&
-	       hcl_option_blocks(list, p->vendor, p->device);
+	       option_blocks(list, p->vendor, p->device);
 }
 
 static void leave(struct pci_dev *p, const char *reason)
@@ -127,6 +127,7 @@ static void bind(struct pci_dev *p, const struct binding *b)
 	p->dev.quirks = b->match->quirks;
 	p->dev.reason = b->match->kind == HCL_MATCH_PCI_CLASS ? "bound by class"
 	                                                      : "bound by device id";
+	/* Whatever the firmware left running stops before the driver sets up rings of its own. */
 	pci_quiesce(p);
 	int err = b->driver->probe(&p->dev);
 
@@ -166,6 +167,7 @@ void driver_detach(struct device *dev)
 {
 	if (!dev->driver)
 		return;
+	/* The driver first, while its interrupts and mappings still work; then no DMA any more. */
 	dev->driver->remove(dev);
 	pci_quiesce(to_pci(dev));
 	log_info("%s: %s left it", dev->name, dev->driver->name);

@@ -78,6 +78,7 @@ static void dispatch(void *arg)
 	bool handled = false;
 	struct irq *irq;
 
+	/* A message cannot be masked at its source: one that comes is kept for irq_unmask(). */
 	s->count++;
 	if (!s->is_gsi && READ_ONCE(s->masks) > 0) {
 		s->pending = true;
@@ -143,6 +144,7 @@ static struct irq *handler_create(const char *name, irq_handler fn, void *arg, s
 	if (irq == NULL)
 		return NULL;
 	*irq = (struct irq){ .source = s, .name = name, .fn = fn, .arg = arg };
+	/* On the source's own CPU with interrupts off: dispatch() walks the list without a lock. */
 	cpu_call(s->cpu, attach, irq);
 	return irq;
 }
@@ -207,6 +209,7 @@ static int alloc_gsi(const char *name, uint32_t gsi, bool level, bool active_low
 
 	if (!ioapic_has(gsi))
 		return -ENODEV;
+	/* Sharers must agree on how the line is driven. */
 	if (s != NULL && (s->level != level || s->active_low != active_low))
 		return -EBUSY;
 	if (s == NULL)
@@ -214,6 +217,7 @@ static int alloc_gsi(const char *name, uint32_t gsi, bool level, bool active_low
 	if (s == NULL)
 		return -ENOMEM;
 	*out = handler_create(name, fn, arg, s);
+	/* The entry was routed masked, until there is a handler; after a storm it stays masked. */
 	if (*out != NULL)
 		ioapic_mask(gsi, s->storm);
 	else if (list_empty(&s->handlers))

@@ -43,6 +43,7 @@ static void read_header(struct pci_dev *p)
 	p->header = (uint8_t)pci_read(p, PCI_HEADER, 1);
 	p->irq_line = (uint8_t)pci_read(p, PCI_IRQ_LINE, 1);
 	p->irq_pin = (uint8_t)pci_read(p, PCI_IRQ_PIN, 1);
+	/* Offsets of capabilities do not change: looked up once. 0: it has none. */
 	p->cap_pm = (uint16_t)pci_cap_find(p, PCI_CAP_PM, 0);
 	p->cap_msi = (uint16_t)pci_cap_find(p, PCI_CAP_MSI, 0);
 	p->cap_msix = (uint16_t)pci_cap_find(p, PCI_CAP_MSIX, 0);
@@ -92,6 +93,9 @@ static unsigned depth_of(const struct pci_dev *p)
 	return n;
 }
 
+/* Functions on one bus and below, appended to the list of all; returns how many are new. */
+static unsigned scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent);
+
 static unsigned scan_below(struct pci_dev *bridge)
 {
 	if (bridge->secondary <= bridge->bus || bridge->subordinate < bridge->secondary ||
@@ -100,7 +104,7 @@ static unsigned scan_below(struct pci_dev *bridge)
 		         bridge->dev.name);
 		return 0;
 	}
-	return pci_scan_bus(bridge->segment, bridge->secondary, bridge);
+	return scan_bus(bridge->segment, bridge->secondary, bridge);
 }
 
 /* One function; *multi says whether the slot has more. */
@@ -118,14 +122,12 @@ static unsigned scan_function(struct pci_dev *at, struct pci_dev *parent, bool *
 		*multi = p->header & PCI_HEADER_MULTI;
 	unsigned found = 1;
 
-	if ((p->header & PCI_HEADER_TYPE) == PCI_HEADER_BRIDGE) {
+	if ((p->header & PCI_HEADER_TYPE) == PCI_HEADER_BRIDGE)
 		found += scan_below(p);
-		pci_hotplug_add(p);
-	}
 	return found;
 }
 
-unsigned pci_scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent)
+static unsigned scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent)
 {
 	unsigned found = 0;
 	uint8_t *window = pci_ecam_bus(segment, bus);
@@ -179,7 +181,7 @@ static unsigned scan_segment(uint16_t segment, unsigned first, unsigned last)
 
 	for (unsigned bus = first; bus <= last; bus++)
 		if (!bus_seen(segment, bus) && bus_alive(segment, (uint8_t)bus))
-			found += pci_scan_bus(segment, (uint8_t)bus, NULL);
+			found += scan_bus(segment, (uint8_t)bus, NULL);
 	return found;
 }
 
@@ -187,7 +189,7 @@ void pci_scan(void)
 {
 	uint16_t segment;
 	uint8_t first, last;
-	unsigned found = pci_scan_bus(0, 0, NULL), i;
+	unsigned found = scan_bus(0, 0, NULL), i;
 
 	for (i = 0; !pci_ecam_region(i, &segment, &first, &last); i++)
 		found += scan_segment(segment, first, last);
@@ -230,12 +232,10 @@ void pci_attach(void)
 	list_for_each_safe(p, next, &functions, link)
 		if (!p->dev.driver)
 			driver_attach(&p->dev);
-	pci_hotplug_start();
 }
 
 void pci_shutdown(void)
 {
-	pci_hotplug_stop();
 	struct pci_dev *p, *next;
 
 	list_for_each_safe(p, next, &functions, link)

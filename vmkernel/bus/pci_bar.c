@@ -32,10 +32,12 @@ static unsigned bar_probe(struct pci_dev *p, unsigned i, unsigned count)
 	uint32_t low = pci_read(p, bar_offset(i), 4);
 	uint64_t mask = bar_size_mask(p, i);
 
+	/* Address bits that stick are above the size: its two's complement (6.2.5.1). */
 	if (mask == 0 || mask == ~0u)
 		return 1;
 	b->io = low & PCI_BAR_IO;
 	if (b->io) {
+		/* x86 has 16-bit ports; the upper half may or may not be implemented. */
 		mask = (mask & PCI_BAR_IO_MASK) | ~0xffffull;
 		b->base = low & PCI_BAR_IO_MASK & 0xffff;
 		b->len = -mask;
@@ -52,6 +54,7 @@ static unsigned bar_probe(struct pci_dev *p, unsigned i, unsigned count)
 		mask |= ~0ull << 32;
 	}
 	b->len = -mask;
+	/* The firmware gave it no address, and nothing is assigned here: not usable. */
 	if (!b->base)
 		b->len = 0;
 	return b->is64 ? 2 : 1;
@@ -63,6 +66,7 @@ void pci_bars_probe(struct pci_dev *p)
 	unsigned count = type == PCI_HEADER_NORMAL ? PCI_BARS : type == PCI_HEADER_BRIDGE ? 2 : 0;
 	uint32_t command = pci_read(p, PCI_COMMAND, 2);
 
+	/* All ones in a BAR would decode somewhere else while its size is read. */
 	pci_write(p, PCI_COMMAND, 2, command & ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
 	for (unsigned i = 0; i < count;)
 		i += bar_probe(p, i, count);
@@ -151,6 +155,7 @@ static bool reset_trigger(struct pci_dev *p)
 		return false;
 	uint32_t pm = pci_read(p, p->cap_pm + PCI_PM_CONTROL, 2);
 
+	/* D3hot to D0 resets the function, unless this bit says that it keeps its state. */
 	if (pm & PCI_PM_NO_SOFT_RESET)
 		return false;
 	pci_write(p, p->cap_pm + PCI_PM_CONTROL, 2, SET(PCI_PM_STATE, pm, PCI_PM_D3));
@@ -164,11 +169,13 @@ int pci_reset_function(struct pci_dev *p)
 	enum { SAVED = 16 };
 	uint32_t saved[SAVED];
 
+	/* The reset clears the header: BARs, latency, interrupt line. */
 	for (unsigned i = 0; i < SAVED; i++)
 		saved[i] = pci_read(p, 4 * i, 4);
 	pci_set_master(p, false);
 	if (!reset_trigger(p))
 		return -ENOTSUP;
+	/* 6.6.2: the function may take 100 ms, and answers all ones until then. */
 	world_sleep_until(time_now() + 100 * NS_PER_MS);
 	if (pci_read(p, PCI_VENDOR, 2) != p->vendor)
 		return -ENODEV;

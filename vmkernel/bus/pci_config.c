@@ -148,22 +148,3 @@ unsigned pci_cap_find(struct pci_dev *p, uint8_t id, unsigned from)
 	}
 	return 0;
 }
-
-unsigned pci_ecap_find(struct pci_dev *p, uint16_t id)
-{
-	if (!p->ecam || !p->cap_pcie)
-		return 0;
-	unsigned off = PCI_CONFIG_SIZE;
-
-	for (unsigned left = (PCIE_CONFIG_SIZE - PCI_CONFIG_SIZE) / 8;
-	     off >= PCI_CONFIG_SIZE && left; left--) {
-		uint32_t head = pci_read(p, off, 4);
-
-		if (head == 0 || head == ~0u)
-			return 0;
-		if ((head & 0xffff) == id)
-			return off;
-		off = head >> 20 & 0xffc;
-	}
-	return 0;
-}

@@ -27,17 +27,24 @@ static uint32_t slot_read(struct pci_dev *bridge, unsigned reg)
 	return pci_read(bridge, bridge->cap_pcie + reg, 2);
 }
 
-void pci_hotplug_add(struct pci_dev *bridge)
+/* A bridge with a slot that announces hot plug is watched from now on. Under the list's lock. */
+static void slot_add(struct pci_dev *bridge, void *arg)
 {
-	if (!bridge->cap_pcie || slot_count == SLOTS_MAX)
+	if ((bridge->header & PCI_HEADER_TYPE) != PCI_HEADER_BRIDGE || !bridge->cap_pcie ||
+	    slot_count == SLOTS_MAX)
 		return;
-	if (!(pci_read(bridge, bridge->cap_pcie + PCIE_FLAGS, 2) & PCIE_FLAGS_SLOT) ||
+	if (!(slot_read(bridge, PCIE_FLAGS) & PCIE_FLAGS_SLOT) ||
 	    !(pci_read(bridge, bridge->cap_pcie + PCIE_SLOTCAP, 4) & PCIE_SLOTCAP_HOTPLUG))
 		return;
 	slots[slot_count++] = bridge;
-	/* What happened before we looked is no event. */
+	/* What happened before the scan is no event. */
 	pci_write(bridge, bridge->cap_pcie + PCIE_SLOTSTA, 2,
 	          PCIE_SLOTSTA_BUTTON | PCIE_SLOTSTA_PRESENCE_CHANGED);
+}
+
+void pci_hotplug_init(void)
+{
+	pci_for_each(slot_add, NULL);
 }
 
 struct below {

@@ -11,14 +11,8 @@ void *pci_ecam_bus(uint16_t segment, uint8_t bus);
 int pci_ecam_region(unsigned i, uint16_t *segment, uint8_t *first, uint8_t *last);
 /* Reads and sizes the base address registers; decoding is off while it does. */
 void pci_bars_probe(struct pci_dev *p);
-/* Functions on one bus and below, appended to the list of all; returns how many are new. */
-unsigned pci_scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent);
 /* Takes a detached function off the list and frees it. */
 void pci_forget(struct pci_dev *p);
 /* D0, decoding off, bus mastering off, INTx off: the state that probe finds and remove leaves. */
 void pci_quiesce(struct pci_dev *p);
-/* Watches a slot that announces hot plug. */
-void pci_hotplug_add(struct pci_dev *bridge);
-void pci_hotplug_start(void);
-void pci_hotplug_stop(void);
 #endif

@@ -92,6 +92,7 @@ static bool intx_routed(const struct pci_dev *p)
 static void poll_tick(struct timer *t)
 {
 	struct pci_irqs *s = container_of(t, struct pci_irqs, poll);
+	/* Handlers expect interrupts off, as when an interrupt had come. */
 	uint64_t flags = irq_save();
 
 	s->poll_fn(s->poll_arg);
@@ -99,9 +100,9 @@ static void poll_tick(struct timer *t)
 	timer_set(t, time_now() + POLL_INTERVAL);
 }
 
-int pci_irq_setup(struct pci_dev *p, unsigned want)
+int pci_irq_setup(struct pci_dev *p, unsigned most)
 {
-	unsigned count = want ? want : 1;
+	unsigned count = most ? most : 1;
 
 	if (p->cap_msix) {
 		unsigned size = GET(PCI_MSIX_SIZE, pci_read(p, p->cap_msix + PCI_MSIX_CONTROL, 2)) +
@@ -115,6 +116,7 @@ int pci_irq_setup(struct pci_dev *p, unsigned want)
 
 	if (!s)
 		return -ENOMEM;
+	/* By falling worth: messages need no route; a pin only helps where its route is known. */
 	if (!p->cap_msix || msix_setup(p, s, count)) {
 		s->count = 1;
 		s->kind = p->cap_msi ? PCI_IRQ_MSI : intx_routed(p) ? PCI_IRQ_INTX : PCI_IRQ_POLL;
@@ -133,6 +135,7 @@ static int msix_attach(struct pci_dev *p, unsigned i, int cpu, irq_handler fn, v
 		return err;
 	volatile struct pci_msix_entry *e = &p->irqs->table[i];
 
+	/* The entry is masked until it is whole. */
 	mmio_write32(&e->addr, (uint32_t)addr);
 	mmio_write32(&e->addr_hi, (uint32_t)(addr >> 32));
 	mmio_write32(&e->data, data);
@@ -169,6 +172,7 @@ int pci_irq_attach(struct pci_dev *p, unsigned i, int cpu, irq_handler fn, void 
 	struct pci_irqs *s = p->irqs;
 	int err = 0;
 
+	/* Each source has one handler; polling is the one of a function without a route. */
 	if (!s || i >= s->count || s->irq[i] || s->poll_fn)
 		return -EINVAL;
 	switch (s->kind) {
@@ -217,6 +221,7 @@ void pci_irq_teardown(struct pci_dev *p)
 
 	if (!s)
 		return;
+	/* Quiet at the source first: after irq_free() nothing may come on its vector. */
 	if (!p->dev.gone)
 		silence(p, s);
 	if (s->poll_fn)

@@ -24,6 +24,7 @@ void ctl_dispatch_init(void)
 	SECTION_FOR_EACH(struct ctl_entry, e, ctl) {
 		unsigned base = e->operation / OPS, op = e->operation % OPS;
 
+		/* A mistake of the image, found at its first boot. */
 		if (base >= BASES || table[base][op])
 			panic("ctl: operation %#x of %s is taken or out of range", e->operation,
 			      e->name);
@@ -86,6 +87,7 @@ static int run(struct ctl_peer *peer, const struct ctl_header *h, struct ctl_cal
 		                 e->req_size, e->req_max, c->req_len);
 	if (peer->priv < e->priv)
 		return ctl_error(c, -EPERM, "%s needs a higher privilege", e->name);
+	/* The default; handlers of varying replies set it themselves. */
 	c->reply_len = e->reply_size;
 	return e->fn(c);
 }
@@ -100,6 +102,7 @@ enum ctl_verdict ctl_dispatch(struct ctl_peer *peer, const struct ctl_header *h,
 	c->reply_len = 0;
 	c->nfds = 0;
 	c->error[0] = 0;
+	/* Status belongs to replies: a request that carries one comes from a confused client. */
 	*status = h->status ? ctl_error(c, -EINVAL, "a request carries status 0") : run(peer, h, c);
 	if (*status == 0)
 		return CTL_REPLY;
@@ -111,5 +114,6 @@ enum ctl_verdict ctl_dispatch(struct ctl_peer *peer, const struct ctl_header *h,
 	memset(err, 0, sizeof(*err));
 	str_copy(err->text, c->error, sizeof(err->text));
 	c->reply_len = sizeof(*err);
+	/* Without a common protocol nothing that follows can be understood. */
 	return *status == -EPROTO ? CTL_CLOSE : CTL_REPLY;
 }

@@ -51,6 +51,7 @@ CTL_OP(CTL_HOST_LOG_READ, host_log_read, sizeof(struct ctl_host_log_read),
 	const struct ctl_host_log_read *q = c->req;
 	struct ctl_host_log_reply *r = c->reply;
 
+	/* A number that the ring no longer holds goes on with the oldest text there is. */
 	r->sequence = q->sequence;
 	r->length = (uint32_t)log_read(&r->sequence, r->text, sizeof(r->text));
 	return 0;
@@ -100,6 +101,10 @@ static bool peek_mapped(va_t va, uint64_t length)
 	for (va_t page = ALIGN_DOWN(va, (va_t)PAGE_SIZE); page < va + length; page += PAGE_SIZE) {
 		struct paging_leaf leaf;
 
+		/*
+		 * frame_of knows RAM only, so a device's registers are refused though they are
+		 * mapped.
+		 */
 		if (!paging_lookup(paging_kernel_root, page, &leaf) || !frame_of(leaf.pa))
 			return false;
 	}
@@ -126,6 +131,7 @@ CTL_OP(CTL_HOST_SET_TIME, host_set_time, sizeof(struct ctl_host_time), 0, CTL_AD
 {
 	const struct ctl_host_time *q = c->req;
 
+	/* Wall clock alone: timers and uptime go on undisturbed. */
 	time_set_realtime(q->realtime_ns);
 	return 0;
 }
@@ -151,6 +157,7 @@ CTL_OP(CTL_HOST_CPUID, host_cpuid, sizeof(struct ctl_host_cpuid),
 
 	if (k.q->cpu >= cpu_count())
 		return ctl_error(c, -ENOENT, "no CPU %u", k.q->cpu);
+	/* Some leaves differ from CPU to CPU (APIC id, topology): asked where they hold. */
 	cpu_call(k.q->cpu, cpuid_on, &k);
 	return 0;
 }

@@ -85,6 +85,7 @@ CTL_OP(CTL_NET_VMKNIC_ADD, net_vmknic_add, sizeof(struct ctl_net_vmknic_add), 0,
 
 	if (!named(r->name, sizeof(r->name)) || !named(r->portgroup, sizeof(r->portgroup)))
 		return -EINVAL;
+	/* A MAC of zeroes cannot exist, so it means "make one up". */
 	return vmknic_add(r->name, r->portgroup, memcmp(r->mac, none, 6) == 0 ? NULL : r->mac);
 }
 
@@ -150,6 +151,10 @@ CTL_LIST(CTL_NET_ROUTES, net_routes, struct ctl_net_routes, route)
 		if (a)
 			put_route4(page_next(page), nic, a & m, m, 0, CTL_ROUTE_INTERFACE);
 	}
+	/*
+	 * Routes by hand come after those that interfaces give; the list has an order of its own,
+	 * not of priority.
+	 */
 	for (unsigned i = 0; (route = ip_route_at(i)); i++) {
 		struct ctl_net_route *o = page_next(page);
 

@@ -203,6 +203,7 @@ CTL_OP(CTL_NET_POLICY, net_policy, sizeof(struct ctl_net_policy_set), 0, CTL_ADM
 
 	if (!named(r->name, sizeof(r->name)))
 		return -EINVAL;
+	/* Inheritance means nothing for a switch, whose own values are taken as they are. */
 	return r->portgroup ? portgroup_policy_set(r->name, &pol)
 	                    : vswitch_policy_set(r->name, &pol);
 }

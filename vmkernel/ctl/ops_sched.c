@@ -58,6 +58,7 @@ CTL_OP(CTL_SCHED_GROUP_SET, sched_group_set, sizeof(struct ctl_sched_group_set),
 {
 	const struct ctl_sched_group_set *s = c->req;
 	struct sched_params p = { s->shares, s->min_pct, s->max_pct };
+	/* By id, which is never used again: a group that ended meanwhile is not found. */
 	int err = group_set_by_id(s->id, &p);
 
 	return err ? ctl_error(c, err, "group %u cannot be set to shares %u, min %u%%, max %u%%",

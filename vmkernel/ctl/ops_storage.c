@@ -86,6 +86,7 @@ CTL_OP(CTL_STORAGE_FORMAT, storage_format, sizeof(struct ctl_storage_format), 0,
 	struct blk_dev *d;
 	int err;
 
+	/* The label becomes the name of a link below /vmfs/volumes. */
 	if (!memchr(q->label, 0, sizeof(q->label)) || strchr(q->label, '/'))
 		return ctl_error(c, -EINVAL, "a label has at most 63 bytes and no '/'");
 	err = find(c, q->id, &d);
@@ -191,6 +192,7 @@ CTL_OP(CTL_STORAGE_WORLDS, storage_worlds, sizeof(struct ctl_storage_device), 0,
 
 	if (err)
 		return err;
+	/* Too many for the stack of a kernel world. */
 	rows = kcalloc(CTL_BLK_WORLDS, sizeof(*rows));
 	o->count = rows ? blk_worlds_get(d, rows, CTL_BLK_WORLDS) : 0;
 	o->reserved = 0;

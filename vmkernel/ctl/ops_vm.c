@@ -27,6 +27,7 @@ CTL_OP(CTL_VM_CREATE, vm_create, sizeof(struct vm_config), sizeof(struct vm_crea
 	struct vm *vm;
 	int err = vm_create(c->req, &vm);
 
+	/* The client shows these texts as they are: they say what a person can do about it. */
 	if (err == -ENODEV)
 		return ctl_error(c, err,
 		                 "this machine has no hardware virtualization that is supported");
@@ -89,6 +90,7 @@ CTL_OP(CTL_VM_ADD_DEVICE, vm_add_device, sizeof(struct vm_add_device),
 
 	if (!vm)
 		return -ENOENT;
+	/* The backend's name may have no end: the texts below bound it. */
 	err = vm_add_device(vm, &q->device, &r->slot);
 	if (err == -ENOENT)
 		ctl_error(c, err, "there is no backend %.255s", q->device.backend);

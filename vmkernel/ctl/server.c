@@ -61,6 +61,7 @@ static int recv_all(struct file *f, void *buf, size_t n)
 	uint8_t *p = buf;
 
 	while (n) {
+		/* 0 is the end of the stream: in the middle of a frame it is an error too. */
 		ssize_t got = socket_recv_kernel(f, p, n, true);
 
 		if (got <= 0)
@@ -79,6 +80,8 @@ static int answer(struct ctl_conn *conn, struct ctl_call *c, int status)
 
 	mutex_lock(&conn->send);
 	err = socket_send_kernel(conn->sock, &h, sizeof(h), c->fds, c->nfds);
+	for (unsigned i = 0; err && i < c->nfds; i++)
+		file_put(c->fds[i]); /* the client has gone: they are still ours */
 	if (err == 0 && c->reply_len)
 		err = socket_send_kernel(conn->sock, conn->reply, c->reply_len, NULL, 0);
 	if (err == 0 && __atomic_exchange_n(&conn->missed, false, __ATOMIC_ACQ_REL)) {
@@ -125,6 +128,10 @@ static void conn_main(void *arg)
 	list_remove(&conn->link);
 	conn_count--;
 	mutex_unlock(&lock);
+	/*
+	 * Out of the list, so no event is being sent to it: send_events walks the list under the
+	 * lock.
+	 */
 	file_put(conn->sock);
 	vfree(conn);
 }
@@ -177,6 +184,10 @@ static void listen_main(void *arg)
 			continue;
 		}
 		stat_inc(connections);
+		/*
+		 * This world alone adds connections, so the bound holds although others only lower
+		 * the count.
+		 */
 		if (READ_ONCE(conn_count) >= CONNS_MAX) {
 			stat_inc(too_many);
 			file_put(sock);
@@ -201,6 +212,9 @@ void ctl_event(uint32_t kind, const void *data, uint32_t len)
 		memcpy(e->data, data, len);
 	}
 	spin_unlock_irq(&event_lock, flags);
+	/*
+	 * Outside of the lock, and also when the event was lost: the work may be what makes room.
+	 */
 	work_queue(&event_work);
 }
 
@@ -224,6 +238,10 @@ static void send_event(struct ctl_conn *conn, struct event *e)
 {
 	struct waitq *q;
 
+	/*
+	 * Set by the connection's own world and only ever to true: reading it without a lock is
+	 * enough.
+	 */
 	if (!conn->peer.subscribed)
 		return;
 	/*
@@ -248,6 +266,7 @@ static void send_events(struct work *w __maybe_unused)
 	struct event e;
 
 	mutex_lock(&lock);
+	/* Each event to all before the next one: subscribers see one order. */
 	while (next_event(&e))
 		list_for_each(conn, &conns, link)
 			send_event(conn, &e);

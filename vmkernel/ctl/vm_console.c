@@ -65,6 +65,10 @@ static ssize_t console_write(struct file *f, struct uio *u, uint64_t *pos)
 		done += (ssize_t)n;
 		if (n)
 			continue;
+		/*
+		 * Only when nothing fitted: what the guest still takes is delivered before its end
+		 * is reported.
+		 */
 		if (READ_ONCE(c->closed))
 			return done ? done : -EIO;
 		if (done || (f->flags & O_NONBLOCK))
@@ -81,6 +85,7 @@ static unsigned console_poll(struct file *f, struct waitq **q)
 	struct vconsole *c = a->console;
 	unsigned bits = 0;
 
+	/* Hints, read without the console's lock: a reader or writer decides under it. */
 	*q = &c->waitq;
 	if (READ_ONCE(c->out.count))
 		bits |= FPOLLIN;
@@ -95,6 +100,7 @@ static void console_release(struct file *f)
 {
 	struct attached *a = f->priv;
 
+	/* The console belongs to the VM, so it goes first. */
 	vconsole_attach(a->console, false);
 	vm_put(a->vm);
 	kfree(a);
@@ -125,6 +131,9 @@ int vm_console_file(struct vm *vm, unsigned index, struct file **out)
 		kfree(a);
 		return err;
 	}
+	/*
+	 * The file keeps the VM's structure, not its machine: the guest may end while it is open.
+	 */
 	vm_get(vm);
 	vconsole_attach(c, true);
 	return 0;

@@ -71,6 +71,7 @@ unsigned bootmap_sanitise(const struct boot_range *in, unsigned count, uint64_t 
 	uint64_t at = 0, next;
 
 	limit = ALIGN_DOWN(limit, PAGE_SIZE);
+	/* From bound to bound: between two of them one and the same set of ranges covers all. */
 	for (; at < limit; at = next) {
 		unsigned worst = cover(in, count, limit, at, &next);
 		uint32_t type = severity_type(worst);
@@ -80,6 +81,7 @@ unsigned bootmap_sanitise(const struct boot_range *in, unsigned count, uint64_t 
 		if (n > 0 && out[n - 1].type == type && out[n - 1].base + out[n - 1].len == at) {
 			out[n - 1].len += next - at;
 		} else {
+			/* Without room the rest is not RAM: less memory, and no harm. */
 			if (n == max)
 				break;
 			out[n++] =
@@ -114,6 +116,7 @@ unsigned bootmap_set_node(struct boot_range *r, unsigned count, unsigned max, pa
 	for (unsigned i = 0; i < count && r[i].base < end; i++) {
 		if (r[i].base + r[i].len <= base)
 			continue;
+		/* The part from base on is the next turn's. */
 		if (r[i].base < base) {
 			if (!split(r, &count, max, i, base))
 				break;

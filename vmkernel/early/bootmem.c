@@ -46,6 +46,7 @@ void boot_release(pa_t base, uint64_t len)
 	base = ALIGN_DOWN(base, PAGE_SIZE);
 	while (i < reserved_count && reserved[i].end < end)
 		i++;
+	/* Only whole reserved ranges or parts of one are given back. */
 	ASSERT(!closed && i < reserved_count && reserved[i].base <= base);
 	struct reserved whole = reserved[i];
 
@@ -60,6 +61,7 @@ void boot_release(pa_t base, uint64_t len)
 /* The highest place for size bytes in [base, end) that nothing reserves; PA_NONE. */
 static pa_t find_place(pa_t base, pa_t end, uint64_t size, uint64_t align)
 {
+	/* The gaps between reserved ranges, from the highest on; gap i lies below range i. */
 	for (unsigned i = reserved_count;; i--) {
 		pa_t gap_end = i < reserved_count ? MIN(end, reserved[i].base) : end;
 		pa_t gap_base = i > 0 ? MAX(base, reserved[i - 1].end) : base;

@@ -42,6 +42,10 @@ void boot_unpack_modules(void)
 		if (err) {
 			log_err("%s: cannot unpack the module: error %d", m->name, -err);
 		} else if (installed) {
+			/*
+			 * Nobody writes an image from here any more: the packed form is only
+			 * memory.
+			 */
 			boot_release(m->file, m->file_len);
 			m->file_len = 0;
 		}

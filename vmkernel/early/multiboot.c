@@ -37,7 +37,7 @@ static void read_module(const struct mb2_tag *tag)
 	out->file = out->base;
 	out->file_len = out->len;
 	memcpy(out->name, m->string, MIN(max, sizeof(out->name) - 1));
-	if (out->len) /* an empty file is there too */
+	if (out->len) /* an empty module is kept in the list, but covers no memory */
 		boot_reserve(out->base, out->len);
 }
 
@@ -73,6 +73,7 @@ static void read_framebuffer(const struct mb2_tag *tag)
 		.bpp = f->bpp,
 		.text = f->type == 2,
 	};
+	/* Type 1: direct colour, whose fields follow. An older loader may leave them out. */
 	if (f->type != 1 || tag->size <= offsetof(struct mb2_tag_framebuffer, blue_size))
 		return;
 	boot_info.fb.red_pos = f->red_pos;
@@ -121,6 +122,7 @@ void multiboot_read(uint32_t magic, pa_t info, pa_t image_base)
 	boot_info.image_len = (uint64_t)(image_end - image_start);
 	boot_reserve(0, 1 * MiB); /* BIOS data, trampoline; ALLOC_LOW20 gets some back */
 	boot_reserve(boot_info.image_base, boot_info.image_len);
+	/* Tags are 8-aligned, their size without the padding; a wrong size ends the walk. */
 	for (size_t at = sizeof(*mbi); at + sizeof(*tag) <= mbi->total_size;
 	     at += ALIGN_UP((size_t)tag->size, 8)) {
 		tag = (const void *)((const char *)mbi + at);

@@ -65,10 +65,10 @@ void dentry_put(struct dentry *d)
 static int dentry_new(struct dentry *parent, const char *name, struct inode *i, struct dentry **out)
 {
 	size_t len = strlen(name);
-	struct dentry *d = kzalloc(sizeof(*d));
+	struct dentry *d = kzalloc_charged(sizeof(*d));
 
 	if (d)
-		d->name = kmalloc(len + 1);
+		d->name = kmalloc_charged(len + 1);
 	if (!d || !d->name) {
 		kfree(d);
 		return -ENOMEM;

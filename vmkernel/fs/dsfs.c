@@ -58,6 +58,21 @@ static int load(struct dnode *d)
 	return err;
 }
 
+/*
+ * A reference to an inode of the list, unless its last one is gone: then it stays in the list until
+ * its release takes it out, and is not revived. References go without live_lock.
+ */
+static bool get_live(struct inode *i)
+{
+	uint32_t refs = __atomic_load_n(&i->refs, __ATOMIC_RELAXED);
+
+	while (refs)
+		if (__atomic_compare_exchange_n(&i->refs, &refs, refs + 1, true, __ATOMIC_ACQUIRE,
+		                                __ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
 int dsfs_inode(struct dsfs *fs, uint64_t page, struct inode **out)
 {
 	struct dnode *d;
@@ -65,14 +80,9 @@ int dsfs_inode(struct dsfs *fs, uint64_t page, struct inode **out)
 
 	mutex_lock(&fs->live_lock);
 	list_for_each(d, &fs->live, link) {
-		/*
-		 * An inode whose last reference is going stays in the list until its release takes
-		 * it out; it is not revived.
-		 */
-		if (d->page == page && d->i.refs) {
-			*out = inode_get(&d->i);
+		if (d->page == page && get_live(&d->i)) {
 			mutex_unlock(&fs->live_lock);
-			return load(d);
+			goto found;
 		}
 	}
 	d = kzalloc(sizeof(*d));
@@ -89,6 +99,7 @@ int dsfs_inode(struct dsfs *fs, uint64_t page, struct inode **out)
 	 */
 	list_push_back(&fs->live, &d->link);
 	mutex_unlock(&fs->live_lock);
+found:
 	err = load(d);
 	if (err)
 		inode_put(&d->i);
@@ -131,7 +142,12 @@ static int dsfs_create(struct inode *dir, const char *name, enum inode_type type
 	                &page);
 	if (err == 0)
 		err = dsfs_inode(to_dnode(dir)->fs, page, out);
-	return err ? err : load(to_dnode(dir));
+	if (err)
+		return err;
+	err = load(to_dnode(dir));
+	if (err)
+		inode_put(*out);
+	return err;
 }
 
 static int dsfs_link(struct inode *dir, const char *name, struct inode *old)

@@ -16,7 +16,7 @@
 #include "vmk/mm.h"
 #include "vmk/world.h"
 
-enum { DEPTH_MAX = 4 }; /* sets in sets */
+enum { DEPTH_MAX = 4 }; /* sets that one set can have below it in a chain; so does Linux */
 
 struct epoll {
 	struct mutex lock;
@@ -24,6 +24,11 @@ struct epoll {
 	struct tree items; /* by (file, fd) */
 	struct list ready;
 	struct epitem *fresh; /* pushed by wakes, taken as a whole */
+	/* Nesting; structure_lock. */
+	struct file *file; /* its own, without a reference */
+	unsigned inner;    /* items that watch sets */
+	uint32_t visited;  /* round in which depth was found */
+	unsigned depth;
 };
 
 struct epitem {
@@ -42,6 +47,7 @@ struct epitem {
 };
 
 static struct mutex structure_lock;
+static uint32_t visit_round;
 static const struct file_ops epoll_ops;
 
 void epoll_init(void)
@@ -144,6 +150,7 @@ static void item_remove(struct epitem *it)
 	tree_remove(&ep->items, &it->node);
 	mutex_unlock(&ep->lock);
 	list_remove(&it->in_file);
+	ep->inner -= it->file->ops == &epoll_ops;
 	kfree(it);
 }
 
@@ -173,42 +180,88 @@ static void epoll_release(struct file *f)
 	kfree(ep);
 }
 
-/* How deep sets are nested below ep; DEPTH_MAX + 1 for a loop through `target`. */
-static unsigned depth_below(struct epoll *ep, struct epoll *target, unsigned level)
+static bool is_set(const struct file *f)
 {
-	unsigned deepest = 0;
+	return f->ops == &epoll_ops;
+}
 
-	if (ep == target || level > DEPTH_MAX)
-		return DEPTH_MAX + 1;
-	for (struct tree_node *n = tree_min(&ep->items); n; n = tree_next(n)) {
+/*
+ * How many sets follow one another in the longest chain below ep, or above it. A set is looked at
+ * once a round, however many paths lead to it. Chains are bounded, so is the recursion.
+ */
+static unsigned depth_below(struct epoll *ep)
+{
+	if (ep->visited == visit_round)
+		return ep->depth;
+	ep->visited = visit_round;
+	ep->depth = 0;
+	/* Most sets watch no other: their items, which may be many, need no look. */
+	for (struct tree_node *n = ep->inner ? tree_min(&ep->items) : NULL; n; n = tree_next(n)) {
 		struct epitem *it = tree_entry(n, struct epitem, node);
 
-		if (it->file->ops == &epoll_ops)
-			deepest = MAX(deepest, 1 + depth_below(it->file->priv, target, level + 1));
+		if (is_set(it->file))
+			ep->depth = MAX(ep->depth, 1 + depth_below(it->file->priv));
 	}
-	return deepest;
+	return ep->depth;
+}
+
+static unsigned depth_above(struct epoll *ep)
+{
+	struct epitem *it;
+
+	if (ep->visited == visit_round)
+		return ep->depth;
+	ep->visited = visit_round;
+	ep->depth = 0;
+	list_for_each(it, &ep->file->epolls, in_file)
+		ep->depth = MAX(ep->depth, 1 + depth_above(it->ep));
+	return ep->depth;
+}
+
+/* Wakes run from inner to outer queue, each under the one before: outer locks rank higher. */
+static void raise_rank(struct epoll *ep, unsigned rank)
+{
+	struct epitem *it;
+
+	if (ep->wait.lock.rank >= rank)
+		return;
+	ep->wait.lock.rank = (uint16_t)rank;
+	list_for_each(it, &ep->file->epolls, in_file)
+		raise_rank(it->ep, rank + 1);
+}
+
+/*
+ * Whether ep may watch the set `inner`: polling and waking go down and up the chains of sets, so
+ * these are bounded, whichever end they are built from, and closed nowhere. structure_lock is held.
+ */
+static int may_nest(struct epoll *ep, struct epoll *inner)
+{
+	visit_round++;
+	unsigned below = depth_below(inner);
+
+	if (ep == inner || ep->visited == visit_round)
+		return -ELOOP; /* inner leads to ep already */
+	visit_round++;
+	if (depth_above(ep) + 1 + below > DEPTH_MAX)
+		return -ELOOP;
+	raise_rank(ep, inner->wait.lock.rank + 1u);
+	return 0;
 }
 
 static int item_add(struct epoll *ep, struct file *f, int fd, const struct epoll_event *ev)
 {
 	struct epitem *it;
 	struct waitq *q;
+	int err;
 
 	if (find(ep, f, fd))
 		return -EEXIST;
 	if (!f->ops->poll)
 		return -EPERM;
-	if (f->ops == &epoll_ops) {
-		unsigned depth = depth_below(f->priv, ep, 0);
-
-		if (depth >= DEPTH_MAX)
-			return -ELOOP;
-		/* Wakes run from inner to outer queue: an outer one's lock ranks higher. */
-		struct epoll *inner = f->priv;
-
-		ep->wait.lock.rank = (uint16_t)MAX(ep->wait.lock.rank, inner->wait.lock.rank + 1);
-	}
-	it = kzalloc(sizeof(*it));
+	err = is_set(f) ? may_nest(ep, f->priv) : 0;
+	if (err)
+		return err;
+	it = kzalloc_charged(sizeof(*it));
 	if (!it)
 		return -ENOMEM;
 	*it = (struct epitem){
@@ -221,6 +274,7 @@ static int item_add(struct epoll *ep, struct file *f, int fd, const struct epoll
 	tree_insert(&ep->items, &it->node);
 	mutex_unlock(&ep->lock);
 	list_push_back(&f->epolls, &it->in_file);
+	ep->inner += is_set(f);
 	/*
 	 * Only asks which queue it is; the waiter goes in before the file is asked, so no change is
 	 * missed.
@@ -338,7 +392,7 @@ static const struct file_ops epoll_ops = { .name = "eventpoll",
 
 int epoll_create_file(uint32_t flags, struct file **out)
 {
-	struct epoll *ep = kzalloc(sizeof(*ep));
+	struct epoll *ep = kzalloc_charged(sizeof(*ep));
 	int err;
 
 	if (!ep)
@@ -351,5 +405,7 @@ int epoll_create_file(uint32_t flags, struct file **out)
 	err = file_alloc(&epoll_ops, ep, O_RDWR | flags, out);
 	if (err)
 		kfree(ep);
+	else
+		ep->file = *out;
 	return err;
 }

@@ -98,7 +98,7 @@ static const struct file_ops event_ops = { .name = "eventfd",
 
 int eventfd_file(uint64_t count, bool semaphore, uint32_t flags, struct file **out)
 {
-	struct eventfd *e = kzalloc(sizeof(*e));
+	struct eventfd *e = kzalloc_charged(sizeof(*e));
 	int err;
 
 	if (!e)
@@ -193,7 +193,7 @@ static const struct file_ops timer_ops = {
 
 int timerfd_file(bool realtime, uint32_t flags, struct file **out)
 {
-	struct timerfd *t = kzalloc(sizeof(*t));
+	struct timerfd *t = kzalloc_charged(sizeof(*t));
 	int err;
 
 	if (!t)
@@ -297,7 +297,7 @@ static const struct file_ops signal_ops = {
 
 int signalfd_file(uint64_t mask, uint32_t flags, struct file **out)
 {
-	struct signalfd *s = kzalloc(sizeof(*s));
+	struct signalfd *s = kzalloc_charged(sizeof(*s));
 	int err;
 
 	if (!s)

@@ -21,14 +21,14 @@ struct fdtable {
 
 int fdtable_create(struct fdtable **out)
 {
-	struct fdtable *t = kzalloc(sizeof(*t));
+	struct fdtable *t = kzalloc_charged(sizeof(*t));
 
 	if (!t)
 		return -ENOMEM;
 	spin_init(&t->lock, "fdtable", RANK_OUTER);
 	t->refs = 1;
 	t->size = FIRST_SIZE;
-	t->slot = kcalloc(t->size, sizeof(*t->slot));
+	t->slot = kcalloc_charged(t->size, sizeof(*t->slot));
 	if (!t->slot) {
 		kfree(t);
 		return -ENOMEM;
@@ -53,7 +53,7 @@ static int grow_locked(struct fdtable *t, unsigned fd)
 		while (size <= fd)
 			size *= 2;
 		spin_unlock(&t->lock);
-		bigger = kcalloc(size, sizeof(*bigger));
+		bigger = kcalloc_charged(size, sizeof(*bigger));
 		spin_lock(&t->lock);
 		if (!bigger)
 			return -ENOMEM;

@@ -14,7 +14,7 @@ STAT(files_open, "fs.files", "open files");
 
 static struct file *file_new(const struct file_ops *ops, void *priv, uint32_t flags)
 {
-	struct file *f = kzalloc(sizeof(*f));
+	struct file *f = kzalloc_charged(sizeof(*f));
 
 	if (!f)
 		return NULL;

@@ -86,7 +86,8 @@ static int try_lock(struct inode *i, const struct flk *want, bool unlock)
 	 * Both are allocated before the spin lock: one range may split in two, and one may be
 	 * added.
 	 */
-	struct flk *spare[2] = { kmalloc(sizeof(struct flk)), kmalloc(sizeof(struct flk)) };
+	struct flk *spare[2] = { kmalloc_charged(sizeof(struct flk)),
+		                 kmalloc_charged(sizeof(struct flk)) };
 	int err = 0;
 
 	if (!spare[0] || !spare[1]) {

@@ -148,7 +148,7 @@ static struct fs anon_fs = { .name = "anonfs", .ops = &anon_fs_ops, .dev = 9 };
 int anon_inode(uint32_t mode, struct inode **out)
 {
 	const struct cred *c = cred_current();
-	struct inode *i = kmalloc(sizeof(*i));
+	struct inode *i = kmalloc_charged(sizeof(*i));
 
 	if (!i)
 		return -ENOMEM;

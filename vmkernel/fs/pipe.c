@@ -30,7 +30,7 @@ static size_t fill(const struct pipe *p)
 
 static struct pipe *pipe_new(bool unnamed)
 {
-	struct pipe *p = kzalloc(sizeof(*p));
+	struct pipe *p = kzalloc_charged(sizeof(*p));
 
 	if (!p)
 		return NULL;
@@ -46,7 +46,7 @@ static int resize(struct pipe *p, size_t size)
 {
 	size_t n = fill(p), at = p->buf ? p->tail % p->buf_size : 0,
 	       first = MIN(n, p->buf_size - at);
-	uint8_t *b = kmalloc(size);
+	uint8_t *b = kmalloc_charged(size);
 
 	if (!b)
 		return -ENOMEM;

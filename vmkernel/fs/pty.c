@@ -235,7 +235,7 @@ static int slave_open(struct inode *i, struct file *f)
 
 static int master_open(struct inode *i, struct file *f)
 {
-	struct pty *p = kzalloc(sizeof(*p));
+	struct pty *p = kzalloc_charged(sizeof(*p));
 	char name[16];
 	int err = index_take();
 

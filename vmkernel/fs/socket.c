@@ -29,7 +29,7 @@ void socket_register_ioctl(long (*interfaces)(unsigned cmd, uva_t arg))
 
 static struct socket *socket_new(unsigned family, unsigned type, unsigned protocol)
 {
-	struct socket *s = kzalloc(sizeof(*s));
+	struct socket *s = kzalloc_charged(sizeof(*s));
 
 	if (!s)
 		return NULL;

@@ -52,7 +52,7 @@ static int tnode_new(struct tmpfs *fs, uint32_t mode, uint64_t rdev, const char 
                      struct tnode **out)
 {
 	const struct cred *c = cred_current();
-	struct tnode *t = kzalloc(sizeof(*t));
+	struct tnode *t = kzalloc_charged(sizeof(*t));
 	int err = 0;
 
 	if (!t)
@@ -71,7 +71,7 @@ static int tnode_new(struct tmpfs *fs, uint32_t mode, uint64_t rdev, const char 
 	} else if (S_ISTYPE(mode, S_IFLNK)) {
 		size_t n = strlen(target);
 
-		t->target = kmalloc(n + 1);
+		t->target = kmalloc_charged(n + 1);
 		if (t->target)
 			memcpy(t->target, target, n + 1);
 		else
@@ -98,7 +98,7 @@ static void tmpfs_inode_release(struct inode *i)
 static struct tent *tent_new(const char *name, struct tnode *to)
 {
 	size_t n = strlen(name);
-	struct tent *e = kzalloc(sizeof(*e) + n + 1);
+	struct tent *e = kzalloc_charged(sizeof(*e) + n + 1);
 
 	if (e) {
 		memcpy(e->name, name, n + 1);

@@ -24,7 +24,7 @@ static pa_t *slot_of(struct tdata *d, uint64_t index, bool grow)
 	 */
 	if (c >= d->chunks) {
 		uint64_t n = MAX(c + 1, MIN(d->chunks * 2, c + 1024));
-		pa_t **bigger = grow ? kcalloc(n, sizeof(*bigger)) : NULL;
+		pa_t **bigger = grow ? kcalloc_charged(n, sizeof(*bigger)) : NULL;
 
 		if (!bigger)
 			return NULL;
@@ -35,7 +35,7 @@ static pa_t *slot_of(struct tdata *d, uint64_t index, bool grow)
 		d->chunks = n;
 	}
 	if (!d->chunk[c] && grow)
-		d->chunk[c] = kzalloc(PAGE_SIZE);
+		d->chunk[c] = kzalloc_charged(PAGE_SIZE);
 	return d->chunk[c] ? &d->chunk[c][index % CHUNK] : NULL;
 }
 
@@ -135,7 +135,7 @@ static const struct memobj_ops tdata_ops = { .page = tdata_page, .release = tdat
 
 int tdata_create(struct tmpfs *fs, struct tdata **out)
 {
-	struct tdata *d = kzalloc(sizeof(*d));
+	struct tdata *d = kzalloc_charged(sizeof(*d));
 
 	if (!d)
 		return -ENOMEM;

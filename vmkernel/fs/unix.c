@@ -15,7 +15,7 @@ enum { BACKLOG_MAX = 4096 };
 
 static struct usock *unix_new(uint16_t type)
 {
-	struct usock *u = kzalloc(sizeof(*u));
+	struct usock *u = kzalloc_charged(sizeof(*u));
 
 	if (!u)
 		return NULL;
@@ -28,6 +28,11 @@ static struct usock *unix_new(uint16_t type)
 	list_init(&u->pending);
 	list_init(&u->in_pending);
 	list_init(&u->by_name);
+	list_init(&u->carried);
+	list_init(&u->in_carriers);
+	list_init(&u->embryos);
+	list_init(&u->in_embryos);
+	list_init(&u->gc_link);
 	return u;
 }
 
@@ -39,18 +44,10 @@ struct usock *unix_get(struct usock *u)
 
 void unix_put(struct usock *u)
 {
-	struct umsg *m;
-
 	if (!u || __atomic_sub_fetch(&u->refs, 1, __ATOMIC_ACQ_REL))
 		return;
-	/*
-	 * unix_close emptied the queue; a datagram may have come between that and the last
-	 * reference.
-	 */
-	while ((m = list_first(&u->queue, struct umsg, link)) != NULL) {
-		list_remove(&m->link);
-		umsg_free(m);
-	}
+	ASSERT(list_empty(
+		&u->queue)); /* unix_close emptied it, and deliver() adds nothing after that */
 	kfree(u);
 }
 
@@ -87,7 +84,6 @@ struct usock *unix_peer(struct usock *u)
 static void unix_close(struct usock *u)
 {
 	struct usock *peer, *waiting;
-	struct umsg *m;
 	struct list queue;
 
 	list_init(&queue);
@@ -98,7 +94,8 @@ static void unix_close(struct usock *u)
 	u->peer = NULL;
 	/* Freed below: releasing a file may close a socket, which takes locks of other ends. */
 	list_splice_back(&queue, &u->queue);
-	u->queued = 0;
+	u->queued = u->charged = 0;
+	ufiles_leave_all(u);
 	mutex_unlock(&u->lock);
 	unix_unbind(u);
 	if (peer && u->type != SOCK_DGRAM) {
@@ -112,10 +109,7 @@ static void unix_close(struct usock *u)
 	if (peer)
 		unix_wake(peer);
 	unix_put(peer);
-	while ((m = list_first(&queue, struct umsg, link)) != NULL) {
-		list_remove(&m->link);
-		umsg_free(m); /* files in it may be sockets: no lock is held */
-	}
+	unix_free_queue(&queue);
 	/* Connections that nobody accepted end here; their clients see a closed peer. */
 	for (;;) {
 		mutex_lock(&u->lock);
@@ -125,6 +119,7 @@ static void unix_close(struct usock *u)
 		mutex_unlock(&u->lock);
 		if (!waiting)
 			break;
+		unix_embryo(waiting, NULL);
 		unix_close(waiting);
 		unix_put(waiting);
 	}
@@ -136,6 +131,9 @@ static void un_release(struct socket *s)
 {
 	unix_close(s->priv);
 	unix_put(s->priv);
+	/* What only this socket led to may now be garbage; the world that drops files asks once. */
+	if (!ufiles_dropping())
+		unix_collect(false);
 }
 
 static int un_bind(struct socket *s, const struct sockaddr_any *a)
@@ -152,7 +150,7 @@ static int un_listen(struct socket *s, unsigned backlog)
 		return -EOPNOTSUPP;
 	mutex_lock(&u->lock);
 	/* unix(7): listen needs a name; on a socket that listens already it changes the backlog. */
-	if (u->peer || (u->addr.len <= 2 && !s->listening)) {
+	if (u->peer || u->connecting || (u->addr.len <= 2 && !s->listening)) {
 		err = -EINVAL;
 	} else {
 		u->backlog = MIN(backlog, (unsigned)BACKLOG_MAX) + 1;
@@ -176,6 +174,7 @@ static int enqueue(struct usock *l, struct usock *server)
 	} else {
 		list_push_back(&l->pending, &unix_get(server)->in_pending);
 		l->waiting++;
+		unix_embryo(server, l);
 		/* getpeername() of the client and SO_PEERCRED give what the listener had. */
 		server->addr = l->addr;
 		server->cred = l->cred;
@@ -204,11 +203,15 @@ static int connect_stream(struct socket *s, struct usock *l, bool nonblock)
 	 */
 	server->peer = unix_get(u);
 	mutex_lock(&u->lock);
-	if (s->listening || u->peer)
-		err = s->listening ? -EINVAL : -EISCONN;
-	else
+	/* Waiting for room in the backlog sleeps: until it is over no other call may connect u. */
+	err = s->listening ? -EINVAL : u->peer ? -EISCONN : u->connecting ? -EALREADY : 0;
+	if (!err) {
 		u->cred = unix_cred();
+		u->connecting = true;
+	}
 	mutex_unlock(&u->lock);
+	if (err)
+		goto out;
 	/* A full backlog blocks the client until somebody accepts, as on Linux. */
 	while (!err && (err = enqueue(l, server)) == -EAGAIN && !nonblock) {
 		ns_t deadline = socket_deadline(s->snd_timeout);
@@ -219,20 +222,24 @@ static int connect_stream(struct socket *s, struct usock *l, bool nonblock)
 		if (err)
 			break;
 	}
-	if (err) {
-		/* server was never in a queue: nobody else refers to it. */
-		unix_put(server->peer);
-		server->peer = NULL;
-		unix_put(server);
-		return err;
-	}
 	mutex_lock(&u->lock);
+	u->connecting = false;
+	if (err) {
+		mutex_unlock(&u->lock);
+		goto out;
+	}
 	/* The queue holds a reference of its own; this one is now the client's. */
 	u->peer = server;
 	s->peer = server->cred;
 	mutex_unlock(&u->lock);
 	waitq_wake_all(&s->wait);
 	return 0;
+out:
+	/* server is in no queue: nobody else refers to it. */
+	unix_put(server->peer);
+	server->peer = NULL;
+	unix_put(server);
+	return err;
 }
 
 static int un_connect(struct socket *s, const struct sockaddr_any *a, bool nonblock)
@@ -292,6 +299,7 @@ static int un_accept(struct socket *s, struct socket *fresh, bool nonblock)
 			return err == -ETIMEDOUT ? -EAGAIN : s->rcv_timeout ? -EINTR : -ERESTARTSYS;
 		c = take_pending(l);
 	}
+	unix_embryo(c, NULL);
 	/* A client may wait for the room in the backlog. */
 	waitq_wake_all(&unix_changed);
 	/*
@@ -444,6 +452,7 @@ static int un_create(struct socket *s)
 void unix_init(void)
 {
 	unix_name_init();
+	unix_gc_init();
 	if (socket_register(AF_UNIX, un_create))
 		panic("AF_UNIX is registered twice");
 }

@@ -8,58 +8,77 @@
 #include "vmk/string.h"
 
 enum {
-	PIECE = 32768,       /* bytes of a stream in one allocation */
+	/* Bytes of a stream in one allocation: with its header, a full one takes 32 KiB. */
+	PIECE = 32768 - 256,
 	DGRAM_MAX = 1 << 20, /* bytes of a message that must stay in one */
-	OVERHEAD = 128,      /* a message is charged so, that empty ones fill a queue too */
 };
+STATIC_ASSERT(sizeof(struct umsg) <= 256);
 
 struct waitq unix_changed;
 
-void umsg_free(struct umsg *m)
+void unix_free_queue(struct list *queue)
 {
-	for (unsigned i = 0; i < m->nfds; i++)
-		file_put(m->fds[i]);
-	kfree(m->fds);
-	kfree(m);
+	struct umsg *m;
+
+	while ((m = list_first(queue, struct umsg, link)) != NULL) {
+		list_remove(&m->link);
+		ufiles_drop(m->files);
+		kfree(m);
+	}
+}
+
+void unix_take_files(struct usock *u, struct list *files)
+{
+	struct umsg *m;
+
+	mutex_lock(&u->lock);
+	ufiles_leave_all(u);
+	list_for_each(m, &u->queue, link)
+		if (m->files) {
+			list_push_back(files, &m->files->link);
+			m->files = NULL;
+		}
+	mutex_unlock(&u->lock);
 }
 
 size_t unix_room(const struct usock *to, const struct usock *from)
 {
 	/* As on Linux the sender's SO_SNDBUF is the bound, not the receiver's. */
-	size_t limit = from->s ? from->s->sndbuf : PIECE, used = READ_ONCE(to->queued);
+	size_t limit = from->s ? from->s->sndbuf : PIECE, used = READ_ONCE(to->charged);
 
 	return used < limit ? limit - used : 0;
 }
 
 /* A message with n bytes of u and, if first, the files and credentials of m. */
-static int umsg_new(struct sock_msg *m, size_t n, bool first, const struct usock *from,
-                    struct umsg **out)
+static int umsg_new(struct sock_msg *m, size_t n, bool first, struct usock *from, struct umsg **out)
 {
-	struct umsg *um = kmalloc(sizeof(*um) + n);
+	struct umsg *um = kmalloc_charged(sizeof(*um) + n);
 
 	if (!um)
-		return -ENOMEM;
+		return -ENOBUFS;
 	memset(um, 0, sizeof(*um));
 	list_init(&um->link);
 	um->len = n;
+	um->size = kmalloc_size(um);
 	/*
 	 * SCM_CREDENTIALS was checked by the caller; without it the kernel vouches for the sender.
 	 */
 	um->cred = m->has_cred ? m->cred : unix_cred();
+	mutex_lock(&from->lock);
 	um->from = from->addr;
+	mutex_unlock(&from->lock);
 	if (uio_read(m->u, um->data, n)) {
 		kfree(um);
 		return -EFAULT;
 	}
 	/* Files travel with the first byte, so the first piece alone carries them. */
 	if (first && m->nfds) {
-		um->fds = kcalloc(m->nfds, sizeof(*um->fds));
-		if (!um->fds) {
+		int err = ufiles_new(m->fds, m->nfds, &um->files);
+
+		if (err) {
 			kfree(um);
-			return -ENOMEM;
+			return err;
 		}
-		memcpy(um->fds, m->fds, m->nfds * sizeof(*um->fds));
-		um->nfds = m->nfds;
 	}
 	*out = um;
 	return 0;
@@ -80,12 +99,14 @@ static int deliver(struct usock *to, struct usock *from, struct umsg *um)
 	 * A stream piece goes in when there is any room; a message only as a whole, or into an
 	 * empty queue.
 	 */
-	else if (stream ? !unix_room(to, from)
-	                : to->queued && unix_room(to, from) < um->len + OVERHEAD)
+	else if (stream ? !unix_room(to, from) : to->charged && unix_room(to, from) < um->size)
 		err = -EAGAIN;
 	if (!err) {
+		if (um->files)
+			ufiles_enter(um->files, to);
 		list_push_back(&to->queue, &um->link);
-		to->queued += um->len + (stream ? 0 : OVERHEAD);
+		to->queued += um->len;
+		to->charged += um->size;
 		if (to->s)
 			waitq_wake_all(&to->s->wait);
 	}
@@ -97,11 +118,11 @@ static int deliver(struct usock *to, struct usock *from, struct umsg *um)
  * The condition of a sleeping sender, without locks: deliver() decides again. A receiver that is
  * gone ends the wait too.
  */
-static bool can_send(struct usock *to, const struct usock *from, size_t n)
+static bool can_send(struct usock *to, const struct usock *from, size_t size)
 {
 	return READ_ONCE(to->closed) || READ_ONCE(to->rd_shut) || READ_ONCE(from->wr_shut) ||
-	       !READ_ONCE(to->queued) ||
-	       unix_room(to, from) >= (to->type == SOCK_STREAM ? 1 : n + OVERHEAD);
+	       !READ_ONCE(to->charged) ||
+	       unix_room(to, from) >= (to->type == SOCK_STREAM ? 1 : size);
 }
 
 /* One message; *sent files are the receiver's from then on. */
@@ -122,15 +143,15 @@ static int send_one(struct socket *s, struct usock *to, struct sock_msg *m, size
 		 */
 		struct waitq *q = to->type == SOCK_DGRAM ? &unix_changed : &s->wait;
 
-		err = wait_event_intr_until(q, can_send(to, u, n), deadline);
+		err = wait_event_intr_until(q, can_send(to, u, um->size), deadline);
 		if (err) {
 			err = err == -ETIMEDOUT ? -EAGAIN : s->snd_timeout ? -EINTR : -ERESTARTSYS;
 			break;
 		}
 	}
 	if (err) {
-		um->nfds = 0; /* they are still the caller's */
-		umsg_free(um);
+		ufiles_cancel(um->files);
+		kfree(um);
 	} else if (first) {
 		m->nfds = 0;
 	}
@@ -185,38 +206,46 @@ ssize_t unix_send(struct socket *s, struct sock_msg *m)
 	return sent;
 }
 
-/* Hands the message's files and credentials to the reader. */
-static void give_extras(struct socket *s, struct sock_msg *m, struct umsg *um, bool peek)
+/*
+ * Hands the message's files and credentials to the reader. Files that find no room in the reader's
+ * control buffer are closed, as unix(7) says: the result, which is dropped without u->lock, since
+ * one of them may be u's own peer.
+ */
+static struct ufiles *give_extras(struct socket *s, struct sock_msg *m, struct umsg *um, bool peek)
 {
-	unsigned take = MIN(um->nfds, m->fds_max);
+	struct ufiles *f = um->files;
+	unsigned take = MIN(f ? f->count : 0, m->fds_max);
 
 	m->has_cred = s->pass_cred;
 	m->cred = um->cred;
-	for (unsigned i = 0; i < take; i++)
-		/*
-		 * A peek gives references of its own: the message keeps its files for the next
-		 * reader.
-		 */
-		m->fds[i] = peek ? file_get(um->fds[i]) : um->fds[i];
 	m->nfds = take;
-	if (take < um->nfds)
+	if (!f)
+		return NULL;
+	if (take < f->count)
 		m->flags_out |= MSG_CTRUNC;
-	if (peek)
-		return;
-	/* No room for them in the reader's control buffer: they are closed, as unix(7) says. */
-	for (unsigned i = take; i < um->nfds; i++)
-		file_put(um->fds[i]);
-	um->nfds = 0;
+	if (peek) {
+		/* References of its own: the message keeps its files for the next reader. */
+		ufiles_copy(f, m->fds, take);
+		return NULL;
+	}
+	ufiles_leave(f);
+	um->files = NULL;
+	for (unsigned i = 0; i < take; i++)
+		m->fds[i] = f->file[i];
+	f->count -= take;
+	memmove(f->file, f->file + take, f->count * sizeof(f->file[0]));
+	return f;
 }
 
 /* May the piece be joined to what the reader already has from `first`? */
 static bool joins(struct socket *s, const struct umsg *um, const struct ucred *first)
 {
-	return !um->nfds && (!s->pass_cred || memcmp(&um->cred, first, sizeof(*first)) == 0);
+	return !um->files && (!s->pass_cred || memcmp(&um->cred, first, sizeof(*first)) == 0);
 }
 
 /* Under u->lock; the queue is not empty. Bytes or -EFAULT. */
-static ssize_t recv_stream(struct socket *s, struct usock *u, struct sock_msg *m, bool fresh)
+static ssize_t recv_stream(struct socket *s, struct usock *u, struct sock_msg *m, bool fresh,
+                           struct ufiles **rest)
 {
 	bool peek = m->flags & MSG_PEEK;
 	struct umsg *um, *next;
@@ -235,7 +264,7 @@ static ssize_t recv_stream(struct socket *s, struct usock *u, struct sock_msg *m
 			return done ? done : -EFAULT;
 		/* Only a read's first piece: its files came with its first byte. */
 		if (!done && fresh)
-			give_extras(s, m, um, peek);
+			*rest = give_extras(s, m, um, peek);
 		done += (ssize_t)n;
 		if (!peek) {
 			/* A sender that waits is woken by recv_some, outside of this lock. */
@@ -243,7 +272,8 @@ static ssize_t recv_stream(struct socket *s, struct usock *u, struct sock_msg *m
 			u->queued -= n;
 			if (um->off == um->len) {
 				list_remove(&um->link);
-				umsg_free(um);
+				u->charged -= um->size;
+				kfree(um);
 			}
 		}
 		if (!m->u->left)
@@ -252,7 +282,8 @@ static ssize_t recv_stream(struct socket *s, struct usock *u, struct sock_msg *m
 	return done;
 }
 
-static ssize_t recv_message(struct socket *s, struct usock *u, struct sock_msg *m)
+static ssize_t recv_message(struct socket *s, struct usock *u, struct sock_msg *m,
+                            struct ufiles **rest)
 {
 	struct umsg *um = list_first(&u->queue, struct umsg, link);
 	size_t n = MIN(um->len, m->u->left);
@@ -264,7 +295,7 @@ static ssize_t recv_message(struct socket *s, struct usock *u, struct sock_msg *
 		m->flags_out |= MSG_TRUNC;
 	if (u->type == SOCK_SEQPACKET)
 		m->flags_out |= MSG_EOR;
-	give_extras(s, m, um, m->flags & MSG_PEEK);
+	*rest = give_extras(s, m, um, m->flags & MSG_PEEK);
 	/*
 	 * recv(2): with MSG_TRUNC asked for, the whole length; the rest of the message is lost
 	 * either way.
@@ -273,8 +304,9 @@ static ssize_t recv_message(struct socket *s, struct usock *u, struct sock_msg *
 
 	if (!(m->flags & MSG_PEEK)) {
 		list_remove(&um->link);
-		u->queued -= um->len + OVERHEAD;
-		umsg_free(um);
+		u->queued -= um->len;
+		u->charged -= um->size;
+		kfree(um);
 	}
 	return got;
 }
@@ -283,11 +315,13 @@ static ssize_t recv_message(struct socket *s, struct usock *u, struct sock_msg *
 static ssize_t recv_some(struct socket *s, struct sock_msg *m, bool fresh, bool *end)
 {
 	struct usock *u = s->priv, *peer = NULL;
+	struct ufiles *rest = NULL;
 	ssize_t got;
 
 	mutex_lock(&u->lock);
 	if (!list_empty(&u->queue)) {
-		got = u->type == SOCK_STREAM ? recv_stream(s, u, m, fresh) : recv_message(s, u, m);
+		got = u->type == SOCK_STREAM ? recv_stream(s, u, m, fresh, &rest)
+		                             : recv_message(s, u, m, &rest);
 		/* Woken after u->lock is released: two ends' locks are never held together. */
 		peer = u->peer ? unix_get(u->peer) : NULL;
 	} else if (s->error) {
@@ -301,6 +335,7 @@ static ssize_t recv_some(struct socket *s, struct sock_msg *m, bool fresh, bool 
 		got = -EAGAIN;
 	}
 	mutex_unlock(&u->lock);
+	ufiles_drop(rest);
 	if (peer) {
 		unix_wake(peer);
 		unix_put(peer);

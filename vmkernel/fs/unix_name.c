@@ -29,6 +29,14 @@ static struct usock *find_abstract(const struct sockaddr_any *a)
 	return NULL;
 }
 
+/* names_lock is held. */
+static void set_name(struct usock *u, const struct sockaddr_any *name)
+{
+	mutex_lock(&u->lock);
+	u->addr = *name;
+	mutex_unlock(&u->lock);
+}
+
 static int bind_abstract(struct usock *u, const struct sockaddr_any *a)
 {
 	struct sockaddr_any name = *a;
@@ -49,7 +57,7 @@ static int bind_abstract(struct usock *u, const struct sockaddr_any *a)
 	if (find_abstract(&name)) {
 		err = -EADDRINUSE;
 	} else {
-		u->addr = name;
+		set_name(u, &name);
 		list_push_back(&abstract_names, &u->by_name);
 	}
 	mutex_unlock(&names_lock);
@@ -66,6 +74,7 @@ static void path_of(const struct sockaddr_any *a, char path[PATH_SIZE + 1])
 
 static int bind_path(struct usock *u, const struct sockaddr_any *a, uint32_t mode)
 {
+	struct sockaddr_any name = *a;
 	char path[PATH_SIZE + 1];
 	struct dentry *d;
 	int err;
@@ -81,9 +90,9 @@ static int bind_path(struct usock *u, const struct sockaddr_any *a, uint32_t mod
 	mutex_lock(&names_lock);
 	u->inode = inode_get(d->inode);
 	u->inode->special = u;
-	u->addr = *a;
-	u->addr.len = PATH_OFFSET + (uint32_t)strlen(path) + 1;
-	u->addr.bytes[MIN(u->addr.len, (uint32_t)sizeof(u->addr.bytes)) - 1] = 0;
+	name.len = PATH_OFFSET + (uint32_t)strlen(path) + 1;
+	name.bytes[MIN(name.len, (uint32_t)sizeof(name.bytes)) - 1] = 0;
+	set_name(u, &name);
 	mutex_unlock(&names_lock);
 	dentry_put(d);
 	return 0;
@@ -91,13 +100,26 @@ static int bind_path(struct usock *u, const struct sockaddr_any *a, uint32_t mod
 
 int unix_bind(struct usock *u, const struct sockaddr_any *a, uint32_t mode)
 {
+	int err;
+
 	if (a->family != AF_UNIX || a->len < PATH_OFFSET || a->len > PATH_OFFSET + PATH_SIZE)
 		return -EINVAL;
-	/* A socket has one name for life. */
-	if (u->addr.len > PATH_OFFSET)
-		return -EINVAL;
-	return a->len == PATH_OFFSET || !a->bytes[PATH_OFFSET] ? bind_abstract(u, a)
-	                                                       : bind_path(u, a, mode);
+	/*
+	 * A socket has one name for life. Making a node sleeps, so the lock is not held meanwhile:
+	 * a second thread that binds the same socket finds the first at it.
+	 */
+	mutex_lock(&u->lock);
+	err = u->addr.len > PATH_OFFSET || u->binding ? -EINVAL : 0;
+	u->binding |= !err;
+	mutex_unlock(&u->lock);
+	if (err)
+		return err;
+	err = a->len == PATH_OFFSET || !a->bytes[PATH_OFFSET] ? bind_abstract(u, a)
+	                                                      : bind_path(u, a, mode);
+	mutex_lock(&u->lock);
+	u->binding = false;
+	mutex_unlock(&u->lock);
+	return err;
 }
 
 void unix_unbind(struct usock *u)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Connections: what lwIP tells about them, and what pollers see. Contract: conn.h. */
 #include "conn.h"
+#include "guard.h"
 #include "vmk/errno.h"
 #include "vmk/mm.h"
 #include "vmk/stat.h"
@@ -50,7 +51,7 @@ void conn_open_window(struct conn *c)
 	for (uint32_t left = most > used ? most - used : 0; left;) {
 		u16_t n = (u16_t)MIN(left, 0xffffu);
 
-		tcp_recved(c->pcb, n);
+		ip_tcp_recved(c->pcb, n);
 		left -= n;
 	}
 }
@@ -234,7 +235,7 @@ void conn_attach(struct conn *c, struct tcp_pcb *pcb)
 
 struct conn *conn_alloc(struct socket *s)
 {
-	struct conn *c = kzalloc(sizeof(*c));
+	struct conn *c = kzalloc_charged(sizeof(*c));
 
 	if (c) {
 		c->s = s;
@@ -296,9 +297,9 @@ void conn_drop(struct conn *c)
 	 * does a linger time of 0.
 	 */
 	if (pcb && !listens && (unread || (c->s && c->s->linger == 0)))
-		tcp_abort(pcb);
-	else if (pcb && tcp_close(pcb) != ERR_OK)
-		tcp_abort(pcb);
+		ip_tcp_abort(pcb);
+	else if (pcb && ip_tcp_close(pcb) != ERR_OK)
+		ip_tcp_abort(pcb);
 	conn_free_rx(c);
 	kfree(c);
 }
@@ -311,6 +312,7 @@ void conn_options(struct conn *c)
 	if (!pcb || !s)
 		return;
 	pcb->so_options &= (u8_t) ~(SOF_REUSEADDR | SOF_KEEPALIVE);
+	/* lwIP knows one option for both. */
 	if (s->reuse_addr || s->reuse_port)
 		ip_set_option(pcb, SOF_REUSEADDR);
 	if (s->keep_alive)

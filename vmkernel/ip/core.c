@@ -32,9 +32,13 @@ static bool net_pending;
 static uint64_t isn_key[2];
 static size_t memory_used; /* ip_lock */
 
-/* Where a failed assertion returns to while lwIP works on a packet or a timer; ip_lock. */
-static void *guard[5];
-static bool guarded;
+/*
+ * Where a failed assertion returns to; ip_lock. A packet that is being fed may, by a callback of a
+ * socket's, enter lwIP again through guard.c: the innermost one is abandoned.
+ */
+enum { GUARDS = 4 };
+static void *guard[GUARDS][5];
+static unsigned guards;
 
 void *ip_malloc(size_t size)
 {
@@ -96,26 +100,27 @@ int ip_atoi(const char *s)
 void ip_assert_failed(const char *what, int line)
 {
 	if (stat_asserts < 16)
-		log_err("lwIP: %s (line %d)%s", what, line, guarded ? ": dropped" : "");
+		log_err("lwIP: %s (line %d)%s", what, line, guards ? ": dropped" : "");
 	stat_inc(asserts);
-	if (guarded)
+	if (guards)
 		/*
 		 * lwIP's state may be half changed and what it worked on leaks: better than a panic
 		 * that a packet could cause.
 		 */
-		__builtin_longjmp(guard, 1);
+		__builtin_longjmp(guard[guards - 1], 1);
 }
 
 /* Apart, since setjmp and its use of registers must not be inlined into a caller. */
 bool __noinline ip_guarded(void (*fn)(void *arg), void *arg)
 {
-	if (__builtin_setjmp(guard)) {
-		guarded = false;
+	ASSERT(guards < GUARDS);
+	if (__builtin_setjmp(guard[guards])) {
+		guards--;
 		return false;
 	}
-	guarded = true;
+	guards++;
 	fn(arg);
-	guarded = false;
+	guards--;
 	return true;
 }
 

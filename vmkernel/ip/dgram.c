@@ -5,6 +5,7 @@
  * udp(7), udplite(7), raw(7).
  */
 #include "inet.h"
+#include "guard.h"
 #include "lwip/inet_chksum.h"
 #include "lwip/prot/ip4.h"
 #include "lwip/raw.h"
@@ -161,14 +162,14 @@ static int bind_locked(struct dgram *d, const ip_addr_t *ip, uint16_t port)
 {
 	apply_options(d, &d->opts);
 	if (d->raw)
-		return ip_errno(raw_bind(d->raw, ip));
+		return ip_errno(ip_raw_bind(d->raw, ip));
 	if (port)
-		return ip_errno(udp_bind(d->udp, ip, port));
+		return ip_errno(ip_udp_bind(d->udp, ip, port));
 	/* A free port at random (RFC 6056), against off-path spoofing of answers. */
 	err_t e = ERR_USE;
 
 	for (int i = 0; i < PORT_TRIES && e == ERR_USE; i++)
-		e = udp_bind(d->udp, ip, inet_random_port());
+		e = ip_udp_bind(d->udp, ip, inet_random_port());
 	return ip_errno(e);
 }
 
@@ -219,9 +220,9 @@ static int dgram_connect(struct socket *s, const struct sockaddr_any *a, bool no
 		err = 0;
 		d->connected = false;
 		if (d->udp)
-			udp_disconnect(d->udp);
+			ip_udp_disconnect(d->udp);
 		else
-			raw_disconnect(d->raw);
+			ip_raw_disconnect(d->raw);
 	} else {
 		err = inet_get_addr(s, a, &ip, &port);
 		if (!err)
@@ -229,8 +230,8 @@ static int dgram_connect(struct socket *s, const struct sockaddr_any *a, bool no
 		if (!err && d->udp && !ip_route(&d->udp->local_ip, &ip))
 			err = -ENETUNREACH;
 		if (!err)
-			err = ip_errno(d->udp ? udp_connect(d->udp, &ip, port)
-			                      : raw_connect(d->raw, &ip));
+			err = ip_errno(d->udp ? ip_udp_connect(d->udp, &ip, port)
+			                      : ip_raw_connect(d->raw, &ip));
 		if (!err && d->udp && ip_addr_isany(&d->udp->local_ip)) {
 			/* getsockname tells from where: resolvers order addresses by that. */
 			struct netif *n = ip_route(&d->udp->local_ip, &ip);
@@ -275,6 +276,9 @@ static int send_locked(struct dgram *d, struct pbuf *p, const struct sock_msg *m
 		err = inet_take_control(d->s, &o, m);
 	if (!err)
 		err = bind_any(d);
+	/* lwIP writes the checksum into the message, which must have the place for it. */
+	if (!err && d->raw && d->raw->chksum_reqd && p->len < d->raw->chksum_offset + 2u)
+		err = -EINVAL;
 	if (err)
 		return err;
 	/* For this datagram alone: the next call sets the socket's own again. */
@@ -282,14 +286,14 @@ static int send_locked(struct dgram *d, struct pbuf *p, const struct sock_msg *m
 	if (m->addr.len == 0) {
 		if (!d->connected)
 			return -EDESTADDRREQ;
-		return ip_errno(d->udp ? udp_send(d->udp, p) : raw_send(d->raw, p));
+		return ip_errno(d->udp ? ip_udp_send(d->udp, p) : ip_raw_send(d->raw, p));
 	}
 	err = inet_get_addr(d->s, &m->addr, &ip, &port);
 	if (err)
 		return err;
 	if (d->udp && port == 0)
 		return -EINVAL;
-	err_t e = d->udp ? udp_sendto(d->udp, p, &ip, port) : raw_sendto(d->raw, p, &ip);
+	err_t e = d->udp ? ip_udp_sendto(d->udp, p, &ip, port) : ip_raw_sendto(d->raw, p, &ip);
 
 	/* lwIP's word for a broadcast without SO_BROADCAST. */
 	return e == ERR_VAL ? -EACCES : ip_errno(e);
@@ -452,9 +456,9 @@ static void dgram_release(struct socket *s)
 	/* udp_remove under the lock: the net world may be delivering to it. */
 	mutex_lock(&ip_lock);
 	if (d->udp)
-		udp_remove(d->udp);
+		ip_udp_remove(d->udp);
 	else
-		raw_remove(d->raw);
+		ip_raw_remove(d->raw);
 	list_for_each_safe(g, next, &d->queue, link) {
 		pbuf_free(g->p);
 		kfree(g);
@@ -479,7 +483,7 @@ static const struct sock_ops dgram_ops = {
 
 int dgram_create(struct socket *s, uint8_t protocol, bool raw)
 {
-	struct dgram *d = kzalloc(sizeof(*d));
+	struct dgram *d = kzalloc_charged(sizeof(*d));
 
 	if (!d)
 		return -ENOBUFS;
@@ -488,8 +492,8 @@ int dgram_create(struct socket *s, uint8_t protocol, bool raw)
 	list_init(&d->queue);
 	mutex_lock(&ip_lock);
 	if (raw) {
-		d->raw = raw_new_ip_type(s->family == AF_INET ? IPADDR_TYPE_V4 : IPADDR_TYPE_V6,
-		                         protocol);
+		d->raw = ip_raw_new_ip_type(s->family == AF_INET ? IPADDR_TYPE_V4 : IPADDR_TYPE_V6,
+		                            protocol);
 		if (d->raw) {
 			raw_recv(d->raw, on_raw, d);
 			/*
@@ -502,7 +506,7 @@ int dgram_create(struct socket *s, uint8_t protocol, bool raw)
 			}
 		}
 	} else {
-		d->udp = udp_new_ip_type(inet_pcb_type(s));
+		d->udp = ip_udp_new_ip_type(inet_pcb_type(s));
 		if (d->udp) {
 			udp_recv(d->udp, on_udp, d);
 			if (protocol == IP_PROTO_UDPLITE)

@@ -4,6 +4,7 @@
  * Spec: netdevice(7), struct ifreq (40 bytes) and rtentry of linux/if.h and linux/route.h.
  */
 #include "inet.h"
+#include "guard.h"
 #include "lwip/ip4_addr.h"
 #include "vmk/errno.h"
 #include "vmk/user.h"
@@ -141,9 +142,9 @@ static int set(const char *name, unsigned cmd, const struct ifreq *r)
 	}
 	if (n && cmd == SIFFLAGS) {
 		if (r->flags & IFF_UP)
-			netif_set_up(n);
+			ip_netif_set_up(n);
 		else
-			netif_set_down(n);
+			ip_netif_set_down(n);
 	}
 	mutex_unlock(&ip_lock);
 	if (!n || cmd == SIFFLAGS)

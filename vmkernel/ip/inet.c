@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The families AF_INET and AF_INET6: creation, addresses, options of the IP levels. */
 #include "inet.h"
+#include "guard.h"
 #include "lwip/igmp.h"
 #include "lwip/mld6.h"
 #include "vmk/errno.h"
@@ -190,8 +191,8 @@ static int membership(const uint8_t *val, uint32_t len, bool v6, bool join)
 		if (n)
 			ip6_addr_assign_zone(&group6, IP6_MULTICAST, n);
 		e = !n     ? ERR_IF
-		    : join ? mld6_joingroup_netif(n, &group6)
-		           : mld6_leavegroup_netif(n, &group6);
+		    : join ? ip_mld6_joingroup_netif(n, &group6)
+		           : ip_mld6_leavegroup_netif(n, &group6);
 	} else {
 		memcpy(&group4, val, 4);
 		memcpy(&local, val + 4, 4);
@@ -201,11 +202,11 @@ static int membership(const uint8_t *val, uint32_t len, bool v6, bool join)
 
 		if (index || ip4_addr_isany_val(local))
 			e = !n     ? ERR_IF
-			    : join ? igmp_joingroup_netif(n, &group4)
-			           : igmp_leavegroup_netif(n, &group4);
+			    : join ? ip_igmp_joingroup_netif(n, &group4)
+			           : ip_igmp_leavegroup_netif(n, &group4);
 		else
-			e = join ? igmp_joingroup(&local, &group4)
-			         : igmp_leavegroup(&local, &group4);
+			e = join ? ip_igmp_joingroup(&local, &group4)
+			         : ip_igmp_leavegroup(&local, &group4);
 	}
 	mutex_unlock(&ip_lock);
 	return e == ERR_OK    ? 0

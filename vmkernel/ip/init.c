@@ -29,6 +29,7 @@ void ipstack_init(void)
 {
 	uint8_t mac[ETH_ALEN] = { 0 };
 
+	/* Interfaces exist before sockets do, and before the net world feeds them. */
 	ip_core_init();
 	vmknic_init();
 	ip_core_start();

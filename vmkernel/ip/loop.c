@@ -79,6 +79,7 @@ void loop_init(void)
 
 	IP4_ADDR(&addr, 127, 0, 0, 1);
 	IP4_ADDR(&mask, 255, 0, 0, 0);
+	/* Index 1, as on Linux: vmk NICs begin at 2. */
 	netif_add(&ip_loop, &addr, &mask, &none, NULL, loop_netif_init, ip_input);
 	IP_ADDR6_HOST(&ip_loop.ip6_addr[0], 0, 0, 0, 1);
 	netif_ip6_addr_set_state(&ip_loop, 0, IP6_ADDR_PREFERRED);

@@ -47,6 +47,7 @@ struct nl {
 	uint8_t *buf;
 	uint32_t used, read; /* messages in buf; bytes already handed out */
 	uint32_t pid;
+	bool full; /* something of the answer that is being written found no room */
 	unsigned events;
 };
 
@@ -54,10 +55,13 @@ static void *put(struct nl *n, size_t size)
 {
 	size_t room = ALIGN_UP(size, (size_t)4);
 
-	if (n->used + room > BUFFER)
+	if (n->used + room > BUFFER) {
+		n->full = true;
 		return NULL;
+	}
 	void *p = n->buf + n->used;
 
+	/* Padding is sent too: no byte of the heap leaves with it. */
 	memset(p, 0, room);
 	n->used += (uint32_t)room;
 	return p;
@@ -81,7 +85,6 @@ static uint32_t begin(struct nl *n, uint16_t type, const struct nlmsghdr *req, c
 
 static void attribute(struct nl *n, uint16_t type, const void *data, size_t size)
 {
-	/* An attribute that does not fit is left out; the message stays well formed. */
 	uint16_t *a = put(n, 4 + size);
 
 	if (!a)
@@ -181,12 +184,18 @@ static void put_default_route(struct nl *n, const struct nlmsghdr *req)
 	end(n, at);
 }
 
-static void answer(struct nl *n, const struct nlmsghdr *req, uint8_t family)
+/*
+ * Appends the whole answer or nothing: -ENOBUFS while what is unread leaves no room. Any answer
+ * fits the empty buffer, and a reader never finds a message without an end.
+ */
+static int answer(struct nl *n, const struct nlmsghdr *req, uint8_t family)
 {
+	uint32_t start = n->used;
 	struct vmknic *nic;
 	int32_t err = 0;
 	bool dump = (req->flags & NLM_F_DUMP) == NLM_F_DUMP;
 
+	n->full = false;
 	mutex_lock(&ip_lock);
 	/* Only dumps: libc asks for nothing else. */
 	if (dump && req->type == RTM_GETLINK) {
@@ -213,6 +222,9 @@ static void answer(struct nl *n, const struct nlmsghdr *req, uint8_t family)
 	end(n, at);
 	if (err && at != BUFFER)
 		((struct nlmsghdr *)(n->buf + at))->flags = 0;
+	if (n->full)
+		n->used = start;
+	return n->full ? -ENOBUFS : 0;
 }
 
 static ssize_t nl_send(struct socket *s, struct sock_msg *m)
@@ -231,13 +243,15 @@ static ssize_t nl_send(struct socket *s, struct sock_msg *m)
 	/* What follows the header and the family byte only filters, which libc does itself. */
 	uio_advance(m->u, m->u->left);
 	mutex_lock(&n->lock);
+	/* All was read: begin at the front again. Otherwise the answer goes behind what waits. */
 	if (n->read == n->used)
 		n->read = n->used = 0;
-	answer(n, &req.h, req.family);
+	int err = answer(n, &req.h, req.family);
+
 	store_release(&n->events, n->read < n->used ? FPOLLIN | FPOLLOUT : FPOLLOUT);
 	mutex_unlock(&n->lock);
 	waitq_wake_all(&s->wait);
-	return (ssize_t)len;
+	return err ? err : (ssize_t)len;
 }
 
 static ssize_t nl_recv(struct socket *s, struct sock_msg *m)
@@ -261,6 +275,10 @@ static ssize_t nl_recv(struct socket *s, struct sock_msg *m)
 
 		if (copy < len)
 			m->flags_out |= MSG_TRUNC;
+		/*
+		 * What did not fit the reader's buffer is lost, as with any datagram (MSG_TRUNC
+		 * tells).
+		 */
 		if (!err && !(m->flags & MSG_PEEK))
 			n->read += len;
 		store_release(&n->events, n->read < n->used ? FPOLLIN | FPOLLOUT : FPOLLOUT);
@@ -342,10 +360,10 @@ static int nl_create(struct socket *s)
 {
 	if (s->protocol != NETLINK_ROUTE)
 		return -EPROTONOSUPPORT;
-	struct nl *n = kzalloc(sizeof(*n));
+	struct nl *n = kzalloc_charged(sizeof(*n));
 
 	if (n)
-		n->buf = kmalloc(BUFFER);
+		n->buf = kmalloc_charged(BUFFER);
 	if (!n || !n->buf) {
 		kfree(n);
 		return -ENOBUFS;

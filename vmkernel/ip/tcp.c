@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* TCP sockets: from creation to connection, and release. Spec: Linux's tcp(7), socket(7). */
 #include "conn.h"
+#include "guard.h"
 #include "vmk/errno.h"
 #include "vmk/mm.h"
 #include "vmk/time.h"
@@ -15,7 +16,7 @@ int tcp_need_pcb(struct socket *s)
 		return 0;
 	if (c->state != TCP_IDLE)
 		return -EINVAL;
-	struct tcp_pcb *pcb = tcp_new_ip_type(inet_pcb_type(s));
+	struct tcp_pcb *pcb = ip_tcp_new_ip_type(inet_pcb_type(s));
 
 	if (!pcb)
 		return -ENOBUFS;
@@ -27,12 +28,12 @@ static int bind_locked(struct conn *c, const ip_addr_t *ip, uint16_t port)
 {
 	conn_options(c);
 	if (port)
-		return ip_errno(tcp_bind(c->pcb, ip, port));
+		return ip_errno(ip_tcp_bind(c->pcb, ip, port));
 	/* A free port at random (RFC 6056); lwIP counts upwards, which others can predict. */
 	err_t e = ERR_USE;
 
 	for (int i = 0; i < PORT_TRIES && e == ERR_USE; i++)
-		e = tcp_bind(c->pcb, ip, inet_random_port());
+		e = ip_tcp_bind(c->pcb, ip, inet_random_port());
 	return ip_errno(e);
 }
 
@@ -65,7 +66,7 @@ static int tcp_sock_bind(struct socket *s, const struct sockaddr_any *a)
 static int tcp_sock_listen(struct socket *s, unsigned backlog)
 {
 	struct conn *c = s->priv;
-	err_t e;
+	err_t e = ERR_ABRT;
 
 	mutex_lock(&ip_lock);
 	u8_t most = (u8_t)MIN(MAX(backlog, 1u), (unsigned)BACKLOG_MAX);
@@ -87,7 +88,7 @@ static int tcp_sock_listen(struct socket *s, unsigned backlog)
 			/*
 			 * lwIP replaces the block by a smaller one; on failure the old one stays.
 			 */
-			struct tcp_pcb *l = tcp_listen_with_backlog_and_err(c->pcb, most, &e);
+			struct tcp_pcb *l = ip_tcp_listen_with_backlog_and_err(c->pcb, most, &e);
 
 			err = l ? 0 : ip_errno(e);
 			if (l) {
@@ -141,7 +142,7 @@ static int connect_locked(struct socket *s, const struct sockaddr_any *a)
 	}
 	conn_options(c);
 	c->state = TCP_CONNECTING;
-	err = ip_errno(tcp_connect(c->pcb, &ip, port, conn_connected));
+	err = ip_errno(ip_tcp_connect(c->pcb, &ip, port, conn_connected));
 	if (err)
 		c->state = TCP_IDLE;
 	conn_remember(c);
@@ -190,7 +191,7 @@ static int tcp_sock_accept(struct socket *s, struct socket *fresh, bool nonblock
 			list_remove(&c->ready);
 			c->listener = NULL;
 			if (c->pcb)
-				tcp_backlog_accepted(c->pcb);
+				ip_tcp_backlog_accepted(c->pcb);
 			c->s = fresh;
 			fresh->error = c->error;
 			c->nodelay = l->nodelay;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The bytes of TCP sockets: send, receive, shutdown. Spec: Linux's tcp(7), send(2), recv(2). */
 #include "conn.h"
+#include "guard.h"
 #include "vmk/errno.h"
 #include "vmk/mm.h"
 
@@ -27,8 +28,8 @@ static ssize_t send_some(struct conn *c, struct uio *u, uint8_t *buf)
 		return -EAGAIN;
 	if (uio_read(u, buf, n))
 		return -EFAULT;
-	err_t e = tcp_write(c->pcb, buf, (u16_t)n,
-	                    TCP_WRITE_FLAG_COPY | (u->left ? TCP_WRITE_FLAG_MORE : 0));
+	err_t e = ip_tcp_write(c->pcb, buf, (u16_t)n,
+	                       TCP_WRITE_FLAG_COPY | (u->left ? TCP_WRITE_FLAG_MORE : 0));
 
 	if (e != ERR_OK)
 		return ip_errno(e);
@@ -56,7 +57,7 @@ ssize_t tcp_sock_send(struct socket *s, struct sock_msg *m)
 		 */
 		if (c->pcb && c->state == TCP_UP && (n < 0 || !m->u->left) &&
 		    !(m->flags & MSG_MORE))
-			(void)tcp_output(c->pcb);
+			(void)ip_tcp_output(c->pcb);
 		(void)loop_poll(LOOP_BATCH);
 		conn_refresh(c);
 		mutex_unlock(&ip_lock);
@@ -84,7 +85,7 @@ static void acknowledge(struct conn *c)
 {
 	if (c->pcb && (c->pcb->flags & TF_ACK_DELAY) && !c->answered) {
 		tcp_set_flags(c->pcb, TF_ACK_NOW);
-		(void)tcp_output(c->pcb);
+		(void)ip_tcp_output(c->pcb);
 	}
 	c->answered = false;
 }
@@ -190,7 +191,7 @@ int tcp_sock_shutdown(struct socket *s, int how)
 
 		c->state = TCP_DOWN;
 		if (pcb)
-			tcp_close(pcb);
+			ip_tcp_close(pcb);
 	} else if (c->state != TCP_UP) {
 		err = -ENOTCONN;
 	} else {
@@ -206,7 +207,7 @@ int tcp_sock_shutdown(struct socket *s, int how)
 		if (how != SHUT_RD && !c->shut_wr) {
 			c->shut_wr = true;
 			if (c->pcb)
-				err = ip_errno(tcp_shutdown(c->pcb, 0, 1));
+				err = ip_errno(ip_tcp_shutdown(c->pcb, 0, 1));
 		}
 	}
 	(void)loop_poll(LOOP_BATCH);

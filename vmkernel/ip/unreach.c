@@ -5,6 +5,7 @@
  * Spec: RFC 1122 4.1.3.3, RFC 792, RFC 4443 3.1.
  */
 #include "inet.h"
+#include "guard.h"
 #include "lwip/inet_chksum.h"
 #include "lwip/prot/ip4.h"
 #include "lwip/raw.h"
@@ -38,6 +39,7 @@ static u8_t on_icmp(void *arg, struct raw_pcb *pcb, struct pbuf *p, const ip_add
 	unsigned n = pbuf_copy_partial(p, b, sizeof(b), ip_current_header_tot_len());
 
 	(void)arg, (void)pcb, (void)from;
+	/* Destination unreachable with the code for a port: 3/3 in ICMP, 1/4 in ICMPv6. */
 	if (n <= ICMP_HEADER || b[0] != (v6 ? 1 : 3) || b[1] != (v6 ? 4 : 3))
 		return 0;
 	unsigned header = v6 ? IP6_HEADER : (ip[0] & 15u) * 4;
@@ -48,6 +50,10 @@ static u8_t on_icmp(void *arg, struct raw_pcb *pcb, struct pbuf *p, const ip_add
 	ip_addr_t to = { 0 };
 	uint16_t ports[2];
 
+	/*
+	 * The message carries the start of what we sent: its destination, then UDP's source and
+	 * destination port.
+	 */
 	memcpy(&to, ip + (v6 ? 24 : 16), v6 ? 16 : 4);
 	IP_SET_TYPE_VAL(to, v6 ? IPADDR_TYPE_V6 : IPADDR_TYPE_V4);
 	memcpy(ports, ip + header, sizeof(ports));
@@ -58,8 +64,8 @@ static u8_t on_icmp(void *arg, struct raw_pcb *pcb, struct pbuf *p, const ip_add
 int unreach_init(void)
 {
 	mutex_lock(&ip_lock);
-	struct raw_pcb *four = raw_new_ip_type(IPADDR_TYPE_V4, IP_PROTO_ICMP);
-	struct raw_pcb *six = raw_new_ip_type(IPADDR_TYPE_V6, IP6_NEXTH_ICMP6);
+	struct raw_pcb *four = ip_raw_new_ip_type(IPADDR_TYPE_V4, IP_PROTO_ICMP);
+	struct raw_pcb *six = ip_raw_new_ip_type(IPADDR_TYPE_V6, IP6_NEXTH_ICMP6);
 
 	if (four)
 		raw_recv(four, on_icmp, NULL);

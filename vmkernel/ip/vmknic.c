@@ -4,6 +4,7 @@
  * wait in one ring for the net world (ring_lock); everything else is under ip_lock.
  */
 #include "ip.h"
+#include "guard.h"
 #include "lwip/dhcp.h"
 #include "lwip/dns.h"
 #include "lwip/etharp.h"
@@ -278,7 +279,7 @@ int vmknic_add(const char *name, const char *group, const uint8_t mac[6])
 	if (!netif_default)
 		netif_set_default(n);
 	netif_set_link_up(n);
-	netif_set_up(n);
+	ip_netif_set_up(n);
 	mutex_unlock(&ip_lock);
 	return 0;
 }
@@ -286,9 +287,9 @@ int vmknic_add(const char *name, const char *group, const uint8_t mac[6])
 static void no_dhcp(struct vmknic *nic)
 {
 	if (nic->dhcp)
-		dhcp_release_and_stop(&nic->netif);
+		ip_dhcp_release_and_stop(&nic->netif);
 	if (netif_dhcp_data(&nic->netif))
-		dhcp_cleanup(&nic->netif);
+		ip_dhcp_cleanup(&nic->netif);
 	nic->dhcp = false;
 }
 
@@ -304,7 +305,7 @@ int vmknic_remove(const char *name)
 	no_dhcp(nic);
 	list_remove(&nic->link);
 	/* Out of lwIP first, then the port: nothing sends through a port that is closed. */
-	netif_remove(&nic->netif);
+	ip_netif_remove(&nic->netif);
 	if (!netif_default && !list_empty(&vmknics))
 		netif_set_default(&list_first(&vmknics, struct vmknic, link)->netif);
 	port_close(nic->port);
@@ -328,9 +329,9 @@ int vmknic_set_dhcp(const char *name)
 
 	if (nic && !nic->dhcp) {
 		/* The address by hand goes: DHCP starts from none (RFC 2131, 4.4). */
-		netif_set_addr(&nic->netif, NULL, NULL, NULL);
+		ip_netif_set_addr(&nic->netif, NULL, NULL, NULL);
 		nic->dhcp = true;
-		err = ip_errno(dhcp_start(&nic->netif));
+		err = ip_errno(ip_dhcp_start(&nic->netif));
 		nic->dhcp = !err;
 	}
 	mutex_unlock(&ip_lock);
@@ -352,7 +353,7 @@ int vmknic_set_ipv4(const char *name, const uint8_t addr[4], const uint8_t mask[
 
 	if (nic) {
 		no_dhcp(nic);
-		netif_set_addr(&nic->netif, &a, &m, &g);
+		ip_netif_set_addr(&nic->netif, &a, &m, &g);
 	}
 	mutex_unlock(&ip_lock);
 	return nic ? 0 : -ENOENT;
@@ -371,7 +372,7 @@ int vmknic_add_ipv6(const char *name, const uint8_t addr[16])
 	int err = !nic ? -ENOENT : netif_get_ip6_addr_match(&nic->netif, &a) >= 0 ? -EEXIST : 0;
 
 	if (!err)
-		err = netif_add_ip6_address(&nic->netif, &a, &slot) == ERR_OK ? 0 : -ENOSPC;
+		err = ip_netif_add_ip6_address(&nic->netif, &a, &slot) == ERR_OK ? 0 : -ENOSPC;
 	mutex_unlock(&ip_lock);
 	return err;
 }
@@ -386,7 +387,7 @@ int vmknic_remove_ipv6(const char *name, const uint8_t addr[16])
 	s8_t slot = nic ? netif_get_ip6_addr_match(&nic->netif, &a) : -1;
 
 	if (slot >= 0)
-		netif_ip6_addr_set_state(&nic->netif, slot, IP6_ADDR_INVALID);
+		ip_netif_ip6_addr_set_state(&nic->netif, slot, IP6_ADDR_INVALID);
 	mutex_unlock(&ip_lock);
 	return slot >= 0 ? 0 : -ENOENT;
 }

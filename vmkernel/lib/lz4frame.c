@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * LZ4 frames of independent blocks with their size in the header, as iso/ writes them: unpacked by
+ * LZ4's own safe decoder, without the checksums. The frame may hold any bytes. Pure; any context.
+ * Spec: LZ4 Frame Format Description.
+ */
 #include "vmk/lz4frame.h"
 #include "lz4.h"
 #include "vmk/errno.h"
@@ -58,9 +63,13 @@ int lz4frame_unpack(const void *frame, size_t len, void *out, size_t size)
 		uint32_t block = read32(p), n = block & ~STORED;
 		int room = (int)MIN(to_end - to, INT32_MAX), got = (int)n;
 
+		/* The end mark. A frame that ends without one was cut short. */
 		p += 4;
 		if (!block)
 			return to == to_end ? 0 : -EINVAL;
+		/*
+		 * The decoder counts in int, and block data may reach up to the end of the frame.
+		 */
 		if (n > INT32_MAX || (size_t)n + checksum > (size_t)(end - p))
 			return -EINVAL;
 		if (!(block & STORED))

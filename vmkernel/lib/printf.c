@@ -54,14 +54,17 @@ static void put_number(struct sink *s, const struct spec *f, uint64_t v, unsigne
 		prefix[prefix_len++] = '0';
 		prefix[prefix_len++] = upper ? 'X' : 'x';
 	}
+	/* Digits from the lowest on. Zero with precision 0 prints none (7.21.6.1 p8). */
 	for (uint64_t rest = v; rest != 0; rest /= base)
 		text[n++] = digits[rest % base];
 	if (n == 0 && f->precision != 0)
 		text[n++] = '0';
 	zeros = f->precision > n ? f->precision - n : 0;
+	/* "#o" raises the precision until the first digit is a 0. */
 	if (f->alt && base == 8 && zeros == 0 && (n == 0 || text[n - 1] != '0'))
 		zeros = 1;
 	fill = f->width - prefix_len - zeros - n;
+	/* A precision or "-" overrides the flag "0"; zeros go between the sign and the digits. */
 	if (f->zero && !f->left && f->precision < 0 && fill > 0) {
 		zeros += fill;
 		fill = 0;
@@ -199,6 +202,7 @@ int vmk_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap)
 		}
 		p = parse_flags(p + 1, &f);
 		if (*p == '*') {
+			/* A negative width is the flag "-" and its absolute value (p5). */
 			f.width = va_arg(a.ap, int);
 			f.left |= f.width < 0;
 			f.width = f.width < 0 ? -f.width : f.width;
@@ -220,6 +224,7 @@ int vmk_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap)
 		convert(&s, &f, *p, &a);
 	}
 	va_end(a.ap);
+	/* s.len counts what did not fit too: the result says how much room it would take. */
 	if (size > 0)
 		buf[MIN(s.len, size - 1)] = '\0';
 	return (int)s.len;

@@ -33,6 +33,7 @@ uint64_t siphash(const uint64_t key[2], const void *data, size_t len)
 		key[1] ^ 0x7465646279746573,
 	};
 
+	/* Two rounds a word (SipHash-2-4); the last word holds what is left and the length. */
 	for (; len >= 8; in += 8, len -= 8) {
 		uint64_t m;
 
@@ -46,6 +47,7 @@ uint64_t siphash(const uint64_t key[2], const void *data, size_t len)
 	v[3] ^= last;
 	rounds(v, 2);
 	v[0] ^= last;
+	/* Tells the finalization apart from one more word. */
 	v[2] ^= 0xff;
 	rounds(v, 4);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];

@@ -144,6 +144,7 @@ int str_to_u64(const char *s, uint64_t *out)
 	unsigned base = 10;
 	uint64_t v = 0;
 
+	/* The prefixes of C: 0x and 0. A bare "0" is decimal, and a bare "0x" is no number. */
 	if (s[0] == '0' && (s[1] | 32) == 'x') {
 		base = 16;
 		s += 2;

@@ -3,6 +3,11 @@
  * AVL tree with parent links. balance is the height of the right subtree minus that of the left:
  * -1, 0 or 1. Pure; the owner's lock guards it. Source: Knuth, The Art of Computer Programming 3,
  * 6.2.3.
+ *
+ * sched/timeline.c has a tree of its own and not this one. It keeps a minimum for each subtree, so
+ * that the scheduler finds the earliest deadline among those that may run in O(log n); here that
+ * would take a callback at every node of every change, and comparisons there are inline, while
+ * each cmp() here is an indirect call (a retpoline of some 30 cycles) in the hottest path.
  */
 #include "vmk/tree.h"
 
@@ -67,7 +72,7 @@ static struct tree_node *rotate_right(struct tree *t, struct tree_node *n)
 }
 
 /* After a double rotation that lifted `up` above left and right. */
-static void settle_double(struct tree_node *up)
+static void rebalance_double(struct tree_node *up)
 {
 	up->left->balance = up->balance > 0 ? -1 : 0;
 	up->right->balance = up->balance < 0 ? 1 : 0;
@@ -82,7 +87,7 @@ static struct tree_node *fix_right(struct tree *t, struct tree_node *n)
 	if (child->balance < 0) {
 		rotate_right(t, child);
 		up = rotate_left(t, n);
-		settle_double(up);
+		rebalance_double(up);
 		return up;
 	}
 	up = rotate_left(t, n);
@@ -98,7 +103,7 @@ static struct tree_node *fix_left(struct tree *t, struct tree_node *n)
 	if (child->balance > 0) {
 		rotate_left(t, child);
 		up = rotate_right(t, n);
-		settle_double(up);
+		rebalance_double(up);
 		return up;
 	}
 	up = rotate_right(t, n);
@@ -124,6 +129,7 @@ void tree_insert(struct tree *t, struct tree_node *n)
 
 	while (*link != NULL) {
 		parent = *link;
+		/* Equal keys go right: behind those that came before. */
 		if (t->cmp(n, parent) < 0) {
 			link = &parent->left;
 		} else {
@@ -136,6 +142,10 @@ void tree_insert(struct tree *t, struct tree_node *n)
 	if (first)
 		t->min = n;
 	t->count++;
+	/*
+	 * n's subtree has grown by one. Where that evens its parent out, nothing grew above; where
+	 * it leans too far, one rotation takes the height back. So the walk ends at either.
+	 */
 	for (; parent != NULL; n = parent, parent = n->parent) {
 		parent->balance = (int8_t)(parent->balance + (n == parent->left ? -1 : 1));
 		if (parent->balance == 0)
@@ -181,7 +191,10 @@ void tree_remove(struct tree *t, struct tree_node *n)
 		parent = remove_inner(t, n, &was_left);
 	else
 		replace_child(t, n, n->left != NULL ? n->left : n->right);
-	/* parent's left (was_left) or right subtree is lower by one. */
+	/*
+	 * parent's left (was_left) or right subtree is lower by one. Leaning by one now, it has
+	 * kept its height; even, or rotated to even, it has lost one, and its parent is next.
+	 */
 	while (parent != NULL) {
 		struct tree_node *top;
 

@@ -167,12 +167,16 @@ static long do_clone(const struct clone_args *c)
 	if (err)
 		return err;
 	/* A fork has to fail here, where it can, rather than end some process at a page fault. */
-	if (user_memory_low())
+	if (mm_low(MM_USER))
 		return -ENOMEM;
 	if (!thread) {
 		err = proc_create(parent, &p);
-		if (!err)
+		/* The copies are the child's own: its account is charged, not the parent's. */
+		if (!err) {
+			world_set_account(self->world, p->account);
 			err = copy_process(p, parent, c);
+			world_set_account(self->world, parent->account);
+		}
 		if (err)
 			goto drop_proc;
 	}

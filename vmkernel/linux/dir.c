@@ -28,6 +28,7 @@ static bool dir_emit(void *arg, const char *name, uint64_t ino, unsigned type, u
 		.ino = ino, .off = (int64_t)next, .reclen = (uint16_t)len, .type = (uint8_t)type
 	};
 
+	/* false ends the listing here: the position stays at this entry for the next call. */
 	if (len > b->size - b->len)
 		return false;
 	memset(b->buf + b->len, 0, len);
@@ -41,32 +42,34 @@ static long getdents(struct file *f, uva_t out, size_t size)
 {
 	struct dirbuf b = { .size = MIN(size, 32 * KiB) };
 	uint64_t before;
-	long r;
+	long err;
 
 	if (!f->ops->readdir || (f->flags & O_PATH))
 		return f->flags & O_PATH ? -EBADF : -ENOTDIR;
+	/* POSIX: a directory that was removed has no entries, not even "." any more. */
 	if (f->dentry && f->dentry->deleted && f->dentry->parent)
 		return -ENOENT;
 	b.buf = kmalloc(b.size);
 	if (!b.buf)
 		return -ENOMEM;
+	/* pos_lock: threads that share the descriptor take turns. User memory is written after. */
 	mutex_lock(&f->pos_lock);
 	before = f->pos;
-	r = f->ops->readdir(f, &f->pos, dir_emit, &b);
-	if (!r && !b.len && f->pos == before && size < sizeof(struct dirent64) + NAME_MAX + 1) {
+	err = f->ops->readdir(f, &f->pos, dir_emit, &b);
+	if (!err && !b.len && f->pos == before && size < sizeof(struct dirent64) + NAME_MAX + 1) {
 		struct dirbuf probe = { .buf = kmalloc(PAGE_SIZE), .size = PAGE_SIZE };
 
-		/* Nothing came: the end, or an entry that does not fit. */
-		r = probe.buf ? f->ops->readdir(f, &before, dir_emit, &probe) : -ENOMEM;
-		if (!r && probe.len)
-			r = -EINVAL;
+		/* Nothing came: the end, or an entry that does not fit, which is an error. */
+		err = probe.buf ? f->ops->readdir(f, &before, dir_emit, &probe) : -ENOMEM;
+		if (!err && probe.len)
+			err = -EINVAL;
 		kfree(probe.buf);
 	}
 	mutex_unlock(&f->pos_lock);
-	if (!r)
-		r = copy_to_user(out, b.buf, b.len) ? -EFAULT : (long)b.len;
+	if (!err)
+		err = copy_to_user(out, b.buf, b.len) ? -EFAULT : (long)b.len;
 	kfree(b.buf);
-	return r;
+	return err;
 }
 
 SYSCALL3(getdents64, int, fd, uva_t, dirent, unsigned, count)
@@ -77,16 +80,16 @@ SYSCALL3(getdents64, int, fd, uva_t, dirent, unsigned, count)
 /* The directory becomes the working directory or the root; its reference is taken over. */
 static long change_to(struct dentry *d, bool root)
 {
-	long r = inode_type(d->inode) != INODE_DIR ? -ENOTDIR
-	                                           : inode_permission(d->inode, MAY_EXEC);
+	long err = inode_type(d->inode) != INODE_DIR ? -ENOTDIR
+	                                             : inode_permission(d->inode, MAY_EXEC);
 
-	if (r)
+	if (err)
 		dentry_put(d);
 	else if (root)
 		fsctx_set_root(d);
 	else
 		fsctx_set_cwd(d);
-	return r;
+	return err;
 }
 
 SYSCALL1(chdir, uva_t, path)
@@ -114,21 +117,21 @@ SYSCALL2(getcwd, uva_t, out, size_t, size)
 {
 	char *buf = kmalloc(PATH_MAX);
 	struct dentry *root, *cwd;
-	long r;
+	long len;
 
 	if (!buf)
 		return -ENOMEM;
 	root = fsctx_root();
 	cwd = fsctx_cwd();
-	r = cwd->deleted ? -ENOENT : dentry_path(cwd, root, buf, PATH_MAX);
+	len = cwd->deleted ? -ENOENT : dentry_path(cwd, root, buf, PATH_MAX);
 	dentry_put(root);
 	dentry_put(cwd);
-	if (r >= 0)
-		r = (uint64_t)r + 1 > size                  ? -ERANGE
-		    : copy_to_user(out, buf, (size_t)r + 1) ? -EFAULT
-		                                            : r + 1;
+	if (len >= 0) /* the result counts the 0 */
+		len = (uint64_t)len + 1 > size                  ? -ERANGE
+		      : copy_to_user(out, buf, (size_t)len + 1) ? -EFAULT
+		                                                : len + 1;
 	kfree(buf);
-	return r;
+	return len;
 }
 
 SYSCALL1(umask, int, mask)
@@ -151,6 +154,7 @@ SYSCALL0(sync)
 {
 	struct fs *list[16] = { NULL };
 
+	/* Collected first: writing back sleeps, and the walk holds the lock of the tree. */
 	dentry_each_mount(sync_fs, list);
 	for (unsigned i = 0; i < 16 && list[i]; i++)
 		(void)list[i]->ops->sync(list[i]); /* sync(2) cannot fail; fsync tells */

@@ -41,6 +41,7 @@ int elf_parse_header(const uint8_t header[ELF_HEADER_SIZE], uint64_t file_size, 
 {
 	struct elf_header h;
 
+	/* The table's size is bounded by its count before it is bounded by the file. */
 	memcpy(&h, header, sizeof(h));
 	if (memcmp(h.ident, "\177ELF", 4) != 0 || h.ident[EI_CLASS] != ELFCLASS64 ||
 	    h.ident[EI_DATA] != ELFDATA2LSB || h.ident[EI_VERSION] != EV_CURRENT ||

@@ -3,8 +3,8 @@
  * ELF64 programs: reading and checking what a file says. Pure, host-tested; nothing is believed.
  * Spec: System V ABI, ELF-64 Object File Format 1.5; x86-64 psABI 5.1.
  */
-#ifndef USER_ELF_H
-#define USER_ELF_H
+#ifndef LINUX_ELF_H
+#define LINUX_ELF_H
 #include "vmk/types.h"
 
 enum { ELF_HEADER_SIZE = 64, ELF_PHDR_SIZE = 56, ELF_SEGMENTS_MAX = 32, ELF_INTERP_MAX = 256 };

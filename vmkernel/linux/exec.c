@@ -182,6 +182,8 @@ static void commit(struct proc *p, struct uthread *t, const struct exec_image *i
 	uint64_t flags = spin_lock_irq(&proc_lock);
 
 	p->as = image->as;
+	/* prlimit of another process may have changed it since exec_load(). */
+	p->as->limit_pages = p->limits[RLIMIT_AS].cur >> PAGE_SHIFT;
 	p->exe = f;
 	aspace_switch(p->as);
 	fpu_init_state(t->fpu);
@@ -276,6 +278,7 @@ static long user_exec(int dirfd, uva_t path_va, uva_t argv, uva_t envp, unsigned
 	ssize_t n;
 	int err;
 
+	/* On success do_exec() has changed the frame, and 0 in RAX is of no interest any more. */
 	if (!path)
 		return -ENOMEM;
 	n = copy_string_from_user(path, path_va, EXEC_PATH_MAX);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The steps of execve: strings, the new memory, the change-over. */
-#ifndef USER_EXEC_H
-#define USER_EXEC_H
+#ifndef LINUX_EXEC_H
+#define LINUX_EXEC_H
 #include "linux/elf.h"
 #include "vmk/file.h"
 
@@ -25,6 +25,14 @@ int __must_check exec_args_add_kernel(struct exec_args *a, const char *const *ar
                                       unsigned *count);
 int __must_check exec_args_finish(struct exec_args *a, const char *execfn);
 void exec_args_free(struct exec_args *a);
+
+struct trap_frame;
+/*
+ * Replaces the current process's program: path, argv and envp in kernel memory, arrays that end
+ * with NULL. *f is what the thread enters ring 3 with. 0 or -errno, then the old program is there.
+ */
+int __must_check proc_exec_kernel(const char *path, const char *const *argv,
+                                  const char *const *envp, struct trap_frame *f);
 
 struct aspace;
 /* Maps the vDSO: the address of its ELF header, or 0 where there is none. 0 or -errno. */

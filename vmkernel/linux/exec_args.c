@@ -69,6 +69,7 @@ int exec_args_add_user(struct exec_args *a, uva_t array, unsigned skip, unsigned
 		uint64_t s;
 		int err = user_read(&s, array + i * sizeof(s));
 
+		/* Ends with the NULL; EXEC_STRINGS_MAX bounds what comes before. */
 		if (err || !s)
 			return err;
 		if (i < skip)

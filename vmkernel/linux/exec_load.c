@@ -198,9 +198,8 @@ static int map_stack(struct aspace *as, uint64_t limit, unsigned exec, uva_t *to
 		 first = 128 * KiB;
 
 	/*
-	 * From the top: the stack, up to its limit but at least the strings of execve; a gap that
-	 * a stack overflow hits; then mappings, growing downwards. The last page below USER_END
-	 * stays empty: a SYSCALL at its end would leave a non-canonical RIP.
+	 * From the top: the stack, up to its limit but with room for the strings of execve at
+	 * least; a gap that a stack overflow hits; then the mappings, growing downwards.
 	 */
 	*top = USER_END - PAGE_SIZE - spread(STACK_SPREAD);
 	as->mmap_top = ALIGN_DOWN(*top - room, PAGE_SIZE) - STACK_GUARD - spread(MMAP_SPREAD);

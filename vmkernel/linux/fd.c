@@ -29,6 +29,7 @@ SYSCALL3(close_range, unsigned, first, unsigned, last, unsigned, flags)
 		return -EINVAL;
 	if (first > INT32_MAX)
 		return 0;
+	/* Steps over used descriptors only: the range may be all of 2^32. */
 	for (int fd = (int)first; (fd = fdtable_next(table(), fd)) >= 0 && (unsigned)fd <= last;
 	     fd++) {
 		if (flags & CLOEXEC)
@@ -69,6 +70,7 @@ SYSCALL3(dup3, int, old, int, fd, unsigned, flags)
 
 static long set_flags(struct file *f, unsigned flags)
 {
+	/* Without a lock: two threads that change flags at once race in ring 3 already. */
 	uint32_t old = READ_ONCE(f->flags);
 
 	__atomic_store_n(&f->flags, (old & ~(uint32_t)O_SETFL) | (flags & O_SETFL),
@@ -79,14 +81,14 @@ static long set_flags(struct file *f, unsigned flags)
 static long do_lock(struct file *f, int cmd, uva_t arg)
 {
 	struct linux_flock l;
-	long r;
+	long err;
 
 	if (copy_from_user(&l, arg, sizeof(l)))
 		return -EFAULT;
-	r = lock_posix(f, cmd, &l);
-	if (!r && (cmd == F_GETLK || cmd == F_OFD_GETLK))
-		r = copy_to_user(arg, &l, sizeof(l));
-	return r;
+	err = lock_posix(f, cmd, &l);
+	if (!err && (cmd == F_GETLK || cmd == F_OFD_GETLK))
+		err = copy_to_user(arg, &l, sizeof(l));
+	return err;
 }
 
 struct owner_ex {
@@ -98,6 +100,7 @@ static long owner(struct file *f, int cmd, uint64_t arg)
 	struct owner_ex o = { .type = f->owner < 0 ? 2 : 1,
 		              .pid = f->owner < 0 ? -f->owner : f->owner };
 
+	/* Negative: a process group. Remembered only, no file sends SIGIO. */
 	switch (cmd) {
 	case F_GETOWN: return f->owner;
 	case F_SETOWN: f->owner = (int32_t)arg; return 0;
@@ -112,6 +115,7 @@ static long owner(struct file *f, int cmd, uint64_t arg)
 
 static long do_fcntl(struct file *f, int fd, int cmd, uint64_t arg)
 {
+	/* O_PATH: a place in the tree, not open for anything. */
 	if ((f->flags & O_PATH) && cmd != F_DUPFD && cmd != F_DUPFD_CLOEXEC && cmd != F_GETFD &&
 	    cmd != F_SETFD && cmd != F_GETFL)
 		return -EBADF;
@@ -178,6 +182,7 @@ static long do_ioctl(struct file *f, int fd, unsigned cmd, uint64_t arg)
 {
 	if (f->flags & O_PATH)
 		return -EBADF;
+	/* What every file has; the rest is the file's own. */
 	switch (cmd) {
 	case FIOCLEX:
 	case FIONCLEX: return MIN(fdtable_cloexec(table(), fd, cmd == FIOCLEX), 0);
@@ -198,6 +203,10 @@ long fd_install_pair(struct file *one, struct file *two, bool cloexec, uva_t out
 {
 	int32_t fd[2];
 
+	/*
+	 * fd_install() takes over the reference, also when it fails: closing what was installed
+	 * is all there is to undo.
+	 */
 	fd[0] = fd_install(one, cloexec);
 	fd[1] = fd_install(two, cloexec);
 	if (fd[0] >= 0 && fd[1] >= 0 && !copy_to_user(out, fd, sizeof(fd)))
@@ -252,8 +261,10 @@ SYSCALL2(memfd_create, uva_t, name_va, unsigned, flags)
 	err = tmpfs_anon_file(tmpfs_root, 0777, &i);
 	if (err)
 		return err;
+	/* Without MFD_ALLOW_SEALING it is sealed against seals. It cannot fail for a new file. */
 	if (!(flags & MFD_ALLOW_SEALING))
 		(void)tmpfs_seals(i, F_SEAL_SEAL);
+	/* A name that no directory holds, for /proc/PID/fd; the dentry keeps the inode. */
 	err = dentry_alone(i, name, &d);
 	inode_put(i);
 	if (err)

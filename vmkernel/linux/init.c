@@ -2,6 +2,7 @@
 /* Boot of the userworlds: tables, traps, the first process with its console. */
 #include "mm/aspace.h"
 #include "proc/futex.h"
+#include "linux/exec.h"
 #include "linux/init.h"
 #include "vmk/tty.h"
 #include "proc/proc.h"
@@ -62,6 +63,10 @@ static int start_first(void)
 	if (err)
 		return err;
 	str_copy(p->comm, "init", COMM_LEN);
+	/*
+	 * Nothing of ring 3 runs yet. execve happens in the new thread itself (first_main()), since
+	 * it replaces the program of the current process.
+	 */
 	if ((err = fdtable_create(&p->files)) || (err = fsctx_create(&p->fs)) ||
 	    (err = aspace_create(&p->as)))
 		goto put;
@@ -75,6 +80,7 @@ static int start_first(void)
 		world_start(t->world);
 		return 0;
 	}
+	/* The world never started, so its hook does not discard the thread. */
 	world_put(t->world);
 	uthread_discard(t);
 put:
@@ -87,6 +93,7 @@ void user_init(void)
 	int err;
 
 	ids_init();
+	signals_init();
 	futex_init();
 	syscall_init();
 	user_traps_init();

@@ -51,12 +51,18 @@ static struct aspace *current_as(void)
 	return proc_current()->as;
 }
 
+/* For loops over pages that no signal but the last one may cut short. */
+static bool is_ending(void)
+{
+	return READ_ONCE(proc_current()->exiting);
+}
+
 /* Touches all pages, as far as that works. */
 static void populate(uva_t va, uint64_t len, unsigned prot)
 {
 	unsigned access = prot & AREA_WRITE ? AREA_WRITE : AREA_READ;
 
-	for (uint64_t at = 0; at < len; at += PAGE_SIZE)
+	for (uint64_t at = 0; at < len && !is_ending(); at += PAGE_SIZE)
 		if (aspace_fault(current_as(), va + at, access) != FAULT_OK)
 			return;
 }
@@ -71,12 +77,14 @@ static int file_object(int fd, uint64_t offset, uint64_t len, unsigned *flags, s
 	unsigned mode;
 	int err = -EACCES;
 
+	/* On success the caller puts *f, which holds *obj, when the area has its own reference. */
 	*f = fd_get(fd);
 	if (!*f)
 		return -EBADF;
 	mode = (*f)->flags & O_ACCMODE;
 	if (mode == O_WRONLY || (shared && *flags & AREA_WRITE && mode == O_RDONLY))
 		goto put;
+	/* mprotect must not gain what the descriptor does not allow. */
 	if (shared && mode == O_RDONLY)
 		*flags |= AREA_NO_WRITE;
 	err = (*f)->ops->mmap ? (*f)->ops->mmap(*f, offset, len, *flags & AREA_PROT, shared, obj,
@@ -104,6 +112,7 @@ SYSCALL6(mmap, uva_t, addr, uint64_t, len, unsigned, prot, unsigned, flags, int,
 		return -EINVAL;
 	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) && !IS_ALIGNED(addr, PAGE_SIZE))
 		return -EINVAL;
+	/* Before the rounding, which would overflow. */
 	if (len > USER_END)
 		return -ENOMEM;
 	len = ALIGN_UP(len, PAGE_SIZE);
@@ -114,6 +123,7 @@ SYSCALL6(mmap, uva_t, addr, uint64_t, len, unsigned, prot, unsigned, flags, int,
 		area |= AREA_FIXED_NOREPLACE;
 	else if (flags & MAP_FIXED)
 		area |= AREA_FIXED;
+	/* Shared anonymous memory is an object too: fork shares it. */
 	if (!(flags & MAP_ANONYMOUS))
 		err = file_object(fd, offset, len, &area, &f, &obj, &obj_offset);
 	else if (area & AREA_SHARED)
@@ -125,6 +135,7 @@ SYSCALL6(mmap, uva_t, addr, uint64_t, len, unsigned, prot, unsigned, flags, int,
 		file_put(f);
 	else if (obj)
 		memobj_put(obj);
+	/* mmap(2): a page that cannot be had is no error of the call. */
 	if (va > 0 && flags & MAP_POPULATE)
 		populate((uva_t)va, len, area);
 	return va;
@@ -158,6 +169,7 @@ SYSCALL5(mremap, uva_t, addr, uint64_t, old_size, uint64_t, size, unsigned, flag
 		return -EINVAL;
 	if (len > USER_END || old_len > USER_END)
 		return -ENOMEM;
+	/* The old and the new place must not overlap. */
 	if (fixed && to < addr + old_len && addr < to + len)
 		return -EINVAL;
 	return aspace_remap(current_as(), addr, old_len, len, flags & MREMAP_MAYMOVE, fixed,
@@ -195,6 +207,7 @@ SYSCALL1(brk, uva_t, end)
 	struct proc *p = proc_current();
 	uint64_t data = end - p->brk_start;
 
+	/* brk(2) of Linux has no errors: it returns the end that holds, the C library compares. */
 	if (end < p->brk_start || end > USER_END || data > p->limits[RLIMIT_DATA].cur ||
 	    aspace_brk(p->as, p->brk_start, p->brk, end))
 		return (long)p->brk;
@@ -221,7 +234,8 @@ SYSCALL3(mincore, uva_t, addr, uint64_t, len, uva_t, out)
 
 	if (!IS_ALIGNED(addr, PAGE_SIZE))
 		return -EINVAL;
-	while (done < pages) {
+	/* A byte a page, by way of the stack: the answer may be out of date when it is read. */
+	while (done < pages && !is_ending()) {
 		uint64_t n = MIN(pages - done, sizeof(vec));
 		int err = aspace_mincore(current_as(), addr + done * PAGE_SIZE, n, vec);
 

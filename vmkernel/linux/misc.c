@@ -92,6 +92,7 @@ SYSCALL3(getrandom, uva_t, buf, size_t, count, unsigned, flags)
 	if (flags & ~(unsigned)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) ||
 	    (flags & (GRND_RANDOM | GRND_INSECURE)) == (GRND_RANDOM | GRND_INSECURE))
 		return -EINVAL;
+	/* Early at boot there is not enough entropy: wait for it, or give what there is. */
 	while (!random_ready() && !(flags & GRND_INSECURE)) {
 		if (flags & GRND_NONBLOCK)
 			return -EAGAIN;
@@ -106,6 +107,9 @@ SYSCALL3(getrandom, uva_t, buf, size_t, count, unsigned, flags)
 		if (copy_to_user(buf + done, piece, n))
 			return done ? (long)done : -EFAULT;
 		done += n;
+		/*
+		 * 2 GiB take a while; up to 256 bytes are never cut short, as random(4) promises.
+		 */
 		if (world_interrupted(world_current()))
 			break;
 	}
@@ -118,8 +122,10 @@ SYSCALL2(arch_prctl, int, code, uint64_t, arg)
 	struct uthread *t = uthread_current();
 	uint64_t v;
 
+	/* WRMSR and the switch would fault in ring 0 on a non-canonical base. */
 	if ((code == ARCH_SET_FS || code == ARCH_SET_GS) && arg >= USER_END)
 		return -EPERM;
+	/* Register and copy change together: a switch between them would write the old one back. */
 	preempt_disable();
 	switch (code) {
 	case ARCH_SET_FS:
@@ -161,6 +167,7 @@ SYSCALL2(prctl, int, op, uint64_t, arg)
 	char name[COMM_LEN] = { 0 };
 	ssize_t n;
 
+	/* What Debian's programs use; the rest is -EINVAL, which means "not in this kernel". */
 	switch (op) {
 	case PR_SET_NAME:
 		n = copy_string_from_user(name, arg, COMM_LEN);
@@ -168,6 +175,7 @@ SYSCALL2(prctl, int, op, uint64_t, arg)
 			return n;
 		name[COMM_LEN - 1] = 0;
 		memcpy(t->comm, name, COMM_LEN);
+		/* The process is called as its first thread is. */
 		if (t->tid == p->pid)
 			memcpy(p->comm, name, COMM_LEN);
 		world_set_name(t->world, name);
@@ -185,6 +193,7 @@ SYSCALL2(prctl, int, op, uint64_t, arg)
 		p->no_new_privs = true;
 		return 0;
 	case PR_GET_NO_NEW_PRIVS: return p->no_new_privs;
+	/* 40: CAP_CHECKPOINT_RESTORE, the last one of Linux 6.1 */
 	case PR_CAPBSET_READ: return arg <= 40 ? 1 : -EINVAL;
 	case PR_GET_TIMERSLACK: return 50000;
 	case PR_SET_TIMERSLACK: return 0;
@@ -210,10 +219,10 @@ SYSCALL2(getcpu, uva_t, cpu_va, uva_t, node_va)
 static bool task_exists(int pid)
 {
 	uint64_t flags = spin_lock_irq(&proc_lock);
-	bool r = !pid || ids_thread(pid) || ids_proc(pid);
+	bool found = !pid || ids_thread(pid) || ids_proc(pid);
 
 	spin_unlock_irq(&proc_lock, flags);
-	return r;
+	return found;
 }
 
 /* A thread by id (0: the caller); proc_lock is held. */
@@ -351,6 +360,7 @@ SYSCALL3(reboot, int, magic1, int, magic2, uint32_t, cmd)
 		return -EPERM;
 	if (magic1 != MAGIC1 || magic2 != MAGIC2)
 		return -EINVAL;
+	/* LINUX_REBOOT_CMD_RESTART, POWER_OFF and HALT: a host that halts may as well be off. */
 	switch (cmd) {
 	case 0x01234567:
 	case 0x4321fedc:
@@ -374,6 +384,7 @@ SYSCALL2(capget, uva_t, header, uva_t, sets)
 	if (user_read(&h, header))
 		return -EFAULT;
 	if (h.version != VERSION_3) {
+		/* capget(2): how a program asks which version the kernel has. */
 		h.version = VERSION_3;
 		return user_write(header, &h) ? -EFAULT : sets ? -EINVAL : 0;
 	}

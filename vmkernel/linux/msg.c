@@ -33,19 +33,20 @@ static unsigned message_flags(const struct file *f, unsigned flags)
 
 static long send_message(struct file *f, struct socket *s, struct sock_msg *m)
 {
-	long r = s->ops->send ? s->ops->send(s, m) : -EOPNOTSUPP;
+	long err = s->ops->send ? s->ops->send(s, m) : -EOPNOTSUPP;
 
-	if (r == -EPIPE && !(m->flags & MSG_NOSIGNAL) && s->type != SOCK_DGRAM)
+	if (err == -EPIPE && !(m->flags & MSG_NOSIGNAL) && s->type != SOCK_DGRAM)
 		signal_current(SIGPIPE);
-	return r;
+	return err;
 }
 
+/* struct sock_msg is too big for the kernel's stack. */
 static long do_sendto(struct file *f, struct socket *s, uva_t buf, size_t len, unsigned flags,
                       uva_t addr, uint32_t addrlen)
 {
 	struct uio u;
 	struct sock_msg *m = kzalloc(sizeof(*m));
-	long r = 0;
+	long err = 0;
 
 	if (!m)
 		return -ENOMEM;
@@ -53,11 +54,11 @@ static long do_sendto(struct file *f, struct socket *s, uva_t buf, size_t len, u
 	m->flags = message_flags(f, flags);
 	uio_init_user(&u, buf, MIN(len, (size_t)RW_MAX));
 	if (addr)
-		r = sockaddr_from_user(addr, addrlen, &m->addr);
-	if (!r)
-		r = send_message(f, s, m);
+		err = sockaddr_from_user(addr, addrlen, &m->addr);
+	if (!err)
+		err = send_message(f, s, m);
 	kfree(m);
-	return r;
+	return err;
 }
 
 SYSCALL6(sendto, int, fd, uva_t, buf, size_t, len, unsigned, flags, uva_t, addr, uint32_t, addrlen)
@@ -70,21 +71,21 @@ static long do_recvfrom(struct file *f, struct socket *s, uva_t buf, size_t len,
 {
 	struct uio u;
 	struct sock_msg *m = kzalloc(sizeof(*m));
-	long r;
+	long err;
 
 	if (!m)
 		return -ENOMEM;
 	m->u = &u;
 	m->flags = message_flags(f, flags);
 	uio_init_user(&u, buf, MIN(len, (size_t)RW_MAX));
-	r = s->ops->recv ? s->ops->recv(s, m) : -EOPNOTSUPP;
-	if (r >= 0 && addr) {
-		int e = sockaddr_to_user(&m->addr, addr, addrlen);
+	err = s->ops->recv ? s->ops->recv(s, m) : -EOPNOTSUPP;
+	if (err >= 0 && addr) {
+		int name_err = sockaddr_to_user(&m->addr, addr, addrlen);
 
-		r = e ? e : r;
+		err = name_err ? name_err : err;
 	}
 	kfree(m);
-	return r;
+	return err;
 }
 
 SYSCALL6(recvfrom, int, fd, uva_t, buf, size_t, len, unsigned, flags, uva_t, addr, uva_t, addrlen)
@@ -101,6 +102,7 @@ static int take_rights(struct sock_msg *m, const uint8_t *data, uint64_t len)
 		memcpy(&fd, data + i, sizeof(fd));
 		if (m->nfds >= SOCK_FDS_MAX)
 			return -EINVAL;
+		/* The caller puts those that were taken, also after an error. */
 		m->fds[m->nfds] = fd_get(fd);
 		if (!m->fds[m->nfds])
 			return -EBADF;
@@ -113,6 +115,7 @@ static int take_cred(struct sock_msg *m, const uint8_t *data, uint64_t len)
 {
 	const struct cred *c = cred_current();
 
+	/* unix(7): only root may pretend to be somebody else. */
 	if (len != sizeof(m->cred))
 		return -EINVAL;
 	memcpy(&m->cred, data, sizeof(m->cred));
@@ -126,6 +129,7 @@ static int take_cred(struct sock_msg *m, const uint8_t *data, uint64_t len)
 /* Splits user control data: files and credentials into *m, other levels into m->control. */
 static int parse_control(struct sock_msg *m, const uint8_t *c, uint64_t len)
 {
+	/* c is our own copy. at + h.len <= len <= CONTROL_MAX, so m->control has room. */
 	for (uint64_t at = 0; at + sizeof(struct cmsghdr) <= len;) {
 		struct cmsghdr h;
 		int err = 0;
@@ -172,7 +176,7 @@ static int call_new(struct file *f, uva_t hdr, unsigned flags, struct call **out
 	struct call *c = kzalloc(sizeof(*c));
 	int err;
 
-	*out = c;
+	*out = c; /* also with an error: the caller frees it */
 	if (!c)
 		return -ENOMEM;
 	if (copy_from_user(&c->h, hdr, sizeof(c->h)))
@@ -193,24 +197,25 @@ static int call_new(struct file *f, uva_t hdr, unsigned flags, struct call **out
 static long do_sendmsg(struct file *f, struct socket *s, uva_t hdr, unsigned flags)
 {
 	struct call *c;
-	long r = call_new(f, hdr, flags, &c);
+	long err = call_new(f, hdr, flags, &c);
 
-	if (!r && c->h.name)
-		r = sockaddr_from_user(c->h.name, c->h.namelen, &c->m.addr);
-	if (!r && c->h.control && c->h.controllen) {
+	if (!err && c->h.name)
+		err = sockaddr_from_user(c->h.name, c->h.namelen, &c->m.addr);
+	/* Copied as a whole before it is split: ring 3 may change it meanwhile. */
+	if (!err && c->h.control && c->h.controllen) {
 		if (c->h.controllen > CONTROL_MAX)
-			r = -ENOBUFS;
+			err = -ENOBUFS;
 		else if (copy_from_user(c->user_control, c->h.control, c->h.controllen))
-			r = -EFAULT;
+			err = -EFAULT;
 		else
-			r = parse_control(&c->m, c->user_control, c->h.controllen);
+			err = parse_control(&c->m, c->user_control, c->h.controllen);
 	}
-	if (!r)
-		r = send_message(f, s, &c->m);
+	if (!err)
+		err = send_message(f, s, &c->m);
 	if (c)
 		put_files(c->m.fds, c->m.nfds);
 	call_free(c);
-	return r;
+	return err;
 }
 
 SYSCALL3(sendmsg, int, fd, uva_t, msg, unsigned, flags)
@@ -228,6 +233,7 @@ static void give_rights(struct sock_msg *m)
 	                              : 0;
 
 	for (; n < fit; n++) {
+		/* It takes over the reference even when it fails. */
 		int fd = fd_install(m->fds[n], m->flags & MSG_CMSG_CLOEXEC);
 
 		if (fd < 0) {
@@ -260,6 +266,7 @@ static long finish_recv(struct call *c, uva_t hdr)
 	c->h.namelen = c->m.addr.len;
 	c->h.controllen = m->control_len;
 	c->h.flags = c->m.flags_out | (c->m.flags & MSG_CMSG_CLOEXEC);
+	/* Only the members that are results: controllen and flags in a row, namelen. */
 	if (copy_to_user(hdr + offsetof(struct msghdr, controllen), &c->h.controllen, 12) ||
 	    (c->h.name && copy_to_user(hdr + offsetof(struct msghdr, namelen), &c->h.namelen, 4)))
 		return -EFAULT;
@@ -269,19 +276,20 @@ static long finish_recv(struct call *c, uva_t hdr)
 static long do_recvmsg(struct file *f, struct socket *s, uva_t hdr, unsigned flags)
 {
 	struct call *c;
-	long r = call_new(f, hdr, flags, &c), e;
+	long err = call_new(f, hdr, flags, &c), finish_err;
 
-	if (!r) {
+	/* With fds_max 0, as recvfrom has it, the socket closes what files come along. */
+	if (!err) {
 		c->m.fds_max = SOCK_FDS_MAX;
 		c->m.control_max = c->h.control
 		                           ? (uint32_t)MIN(c->h.controllen, (uint64_t)CONTROL_MAX)
 		                           : 0;
-		r = s->ops->recv ? s->ops->recv(s, &c->m) : -EOPNOTSUPP;
-		if (r >= 0 && (e = finish_recv(c, hdr)) != 0)
-			r = e;
+		err = s->ops->recv ? s->ops->recv(s, &c->m) : -EOPNOTSUPP;
+		if (err >= 0 && (finish_err = finish_recv(c, hdr)) != 0)
+			err = finish_err;
 	}
 	call_free(c);
-	return r;
+	return err;
 }
 
 SYSCALL3(recvmsg, int, fd, uva_t, msg, unsigned, flags)
@@ -296,23 +304,24 @@ static long many(struct file *f, struct socket *s, uva_t vec, unsigned count, un
 	enum { STRIDE = 64, LEN_AT = 56, MSG_WAITFORONE = 0x10000 };
 	uint32_t n = MIN(count, (unsigned)MMSG_MAX), done = 0;
 	unsigned flags = asked & ~(unsigned)MSG_WAITFORONE;
-	long r = 0;
+	long err = 0;
 
 	for (; done < n; done++) {
 		uint32_t len;
 
-		r = one(f, s, vec + done * STRIDE, flags);
-		if (r < 0)
+		err = one(f, s, vec + done * STRIDE, flags);
+		if (err < 0)
 			break;
-		len = (uint32_t)r;
+		len = (uint32_t)err;
+		/* The message is sent or taken: an error from here on shows after `done` others. */
 		if (copy_to_user(vec + done * STRIDE + LEN_AT, &len, sizeof(len))) {
-			r = -EFAULT;
+			err = -EFAULT;
 			break;
 		}
 		if (asked & MSG_WAITFORONE)
 			flags |= MSG_DONTWAIT;
 	}
-	return done ? (long)done : r;
+	return done ? (long)done : err;
 }
 
 SYSCALL4(sendmmsg, int, fd, uva_t, vec, unsigned, count, unsigned, flags)

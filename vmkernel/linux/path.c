@@ -8,7 +8,8 @@
 #include "vmk/string.h"
 #include "vmk/syscall.h"
 
-int path_from_user(uva_t p, char **out)
+/* A path from user memory; kfree it. -EFAULT, -ENAMETOOLONG, -ENOMEM. */
+static int path_from_user(uva_t p, char **out)
 {
 	char *s = kmalloc(PATH_MAX);
 	ssize_t n;
@@ -25,7 +26,8 @@ int path_from_user(uva_t p, char **out)
 	return 0;
 }
 
-int path_base(int dirfd, const char *path, struct dentry **out)
+/* The directory that dirfd means for path: NULL for the working directory; with a reference. */
+static int path_base(int dirfd, const char *path, struct dentry **out)
 {
 	struct file *f;
 	int err = 0;
@@ -33,6 +35,7 @@ int path_base(int dirfd, const char *path, struct dentry **out)
 	*out = NULL;
 	if (dirfd == AT_FDCWD || path[0] == '/')
 		return 0;
+	/* The walk checks that it is a directory; only files without a name are refused here. */
 	f = fd_get(dirfd);
 	if (!f)
 		return -EBADF;
@@ -83,6 +86,7 @@ int path_inode(int dirfd, uva_t path, unsigned at_flags, struct inode **out)
 	char first = 1;
 	int err;
 
+	/* An empty path means dirfd itself, which need not have a name: a pipe, a socket. */
 	if ((at_flags & AT_EMPTY_PATH) && dirfd != AT_FDCWD &&
 	    (!path || !copy_from_user(&first, path, 1)) && (!path || !first)) {
 		struct file *f = fd_get(dirfd);
@@ -141,6 +145,7 @@ int vfs_open_exec(int dirfd, const char *path, unsigned at_flags, struct file **
 	dentry_put(base);
 	if (err)
 		return err;
+	/* A link is only seen here when AT_SYMLINK_NOFOLLOW forbids to follow it: execveat(2). */
 	if (inode_type(d->inode) == INODE_LINK)
 		err = -ELOOP;
 	else if (inode_type(d->inode) != INODE_FILE)
@@ -183,7 +188,7 @@ static long do_mknod(int dirfd, uva_t path, uint32_t mode, uint64_t rdev)
 {
 	uint32_t type = mode & S_IFMT;
 
-	if (!type)
+	if (!type) /* mknod(2): zero means a regular file */
 		type = S_IFREG;
 	if (type == S_IFDIR)
 		return -EPERM;
@@ -208,13 +213,13 @@ SYSCALL4(mknodat, int, dirfd, uva_t, path, uint32_t, mode, uint64_t, rdev)
 static long do_symlink(uva_t target, int dirfd, uva_t path)
 {
 	char *t;
-	long r = path_from_user(target, &t);
+	long err = path_from_user(target, &t);
 
-	if (r)
-		return r;
-	r = t[0] ? do_make(dirfd, path, S_IFLNK | 0777, 0, t) : -ENOENT;
+	if (err)
+		return err;
+	err = t[0] ? do_make(dirfd, path, S_IFLNK | 0777, 0, t) : -ENOENT;
 	kfree(t);
-	return r;
+	return err;
 }
 
 SYSCALL2(symlink, uva_t, target, uva_t, path)
@@ -291,6 +296,7 @@ static long do_link(int old_fd, uva_t old, int dirfd, uva_t path, unsigned flags
 
 	if (flags & ~(unsigned)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
+	/* Unlike most calls link(2) does not follow a link at the end of `old`. */
 	err = path_dentry(old_fd, old,
 	                  (flags & AT_EMPTY_PATH) |
 	                          (flags & AT_SYMLINK_FOLLOW ? 0 : AT_SYMLINK_NOFOLLOW),
@@ -319,25 +325,26 @@ static long do_readlink(int dirfd, uva_t path, uva_t buf, int size)
 {
 	struct inode *i;
 	char *text;
-	long r;
+	long err;
 
 	if (size <= 0)
 		return -EINVAL;
-	r = path_inode(dirfd, path, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, &i);
-	if (r)
-		return r;
+	err = path_inode(dirfd, path, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, &i);
+	if (err)
+		return err;
+	/* readlink(2): bytes without a 0, cut silently. */
 	text = kmalloc(PATH_MAX);
 	if (!text)
-		r = -ENOMEM;
+		err = -ENOMEM;
 	else if (inode_type(i) != INODE_LINK || !i->ops->readlink)
-		r = -EINVAL;
+		err = -EINVAL;
 	else
-		r = i->ops->readlink(i, text, MIN((size_t)size, (size_t)PATH_MAX));
-	if (r > 0 && copy_to_user(buf, text, (size_t)r))
-		r = -EFAULT;
+		err = i->ops->readlink(i, text, MIN((size_t)size, (size_t)PATH_MAX));
+	if (err > 0 && copy_to_user(buf, text, (size_t)err))
+		err = -EFAULT;
 	kfree(text);
 	inode_put(i);
-	return r;
+	return err;
 }
 
 SYSCALL3(readlink, uva_t, path, uva_t, buf, int, size)

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the file system calls share: paths from user memory, the meaning of dirfd. */
-#ifndef USER_LINUX_PATH_H
-#define USER_LINUX_PATH_H
+#ifndef LINUX_PATH_H
+#define LINUX_PATH_H
 #include "fs/vfs.h"
 
-/* A path from user memory; kfree it. -EFAULT, -ENAMETOOLONG, -ENOMEM. */
-int __must_check path_from_user(uva_t p, char **out);
-/* The directory that dirfd means for path: NULL for the working directory; with a reference. */
-int __must_check path_base(int dirfd, const char *path, struct dentry **out);
 /* The inode of (dirfd, path), path "" being dirfd itself with AT_EMPTY_PATH; with a reference. */
 int __must_check path_inode(int dirfd, uva_t path, unsigned at_flags, struct inode **out);
 /* The same, only for what has a name. */

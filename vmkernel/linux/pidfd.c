@@ -4,7 +4,7 @@
  * their man pages, section 2.
  */
 #include "fs/procfs.h"
-#include "proc/proc.h"
+#include "linux/signal.h"
 #include "mm/usercopy.h"
 #include "vmk/syscall.h"
 

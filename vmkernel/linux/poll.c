@@ -7,7 +7,7 @@
 #include "fs/eventfd.h"
 #include "fs/poll.h"
 #include "linux/path.h"
-#include "proc/proc.h"
+#include "linux/signal.h"
 #include "vmk/mm.h"
 #include "vmk/string.h"
 #include "vmk/syscall.h"
@@ -65,7 +65,7 @@ static void items_put(struct poll_item *items, unsigned n)
 }
 
 /* RDNORM and WRNORM say the same as IN and OUT. */
-static unsigned want_bits(int16_t events)
+static unsigned asked_bits(int16_t events)
 {
 	unsigned e = (uint16_t)events;
 
@@ -84,38 +84,38 @@ static long poll_fds(uva_t ufds, uint64_t n, ns_t deadline)
 {
 	struct pollfd *fds;
 	struct poll_item *items;
-	long bad = 0, r;
+	long bad = 0, err;
 
 	/* Linux's bound, and ours on the kernel memory that a call takes. */
 	if (n > proc_rlimit(RLIMIT_NOFILE))
 		return -EINVAL;
 	fds = kcalloc(MAX(n, 1ull), sizeof(*fds));
 	items = kcalloc(MAX(n, 1ull), sizeof(*items));
-	r = !fds || !items ? -ENOMEM : copy_from_user(fds, ufds, n * sizeof(*fds));
-	for (uint64_t i = 0; !r && i < n; i++) {
+	err = !fds || !items ? -ENOMEM : copy_from_user(fds, ufds, n * sizeof(*fds));
+	for (uint64_t i = 0; !err && i < n; i++) {
 		items[i].f = fds[i].fd >= 0 ? fd_get(fds[i].fd) : NULL;
-		items[i].want = want_bits(fds[i].events);
+		items[i].want = asked_bits(fds[i].events);
 		fds[i].revents = fds[i].fd >= 0 && !items[i].f ? POLLNVAL : 0;
 		bad += fds[i].revents != 0;
 	}
 	/* References are held while it waits: a descriptor that is closed meanwhile stays valid. */
-	if (!r)
-		r = poll_wait(items, (unsigned)n, bad ? 0 : deadline);
+	if (!err)
+		err = poll_wait(items, (unsigned)n, bad ? 0 : deadline);
 	/*
 	 * revents is written for all, also after a timeout, and not when a signal ended the wait.
 	 */
-	if (r >= 0) {
-		r += bad;
+	if (err >= 0) {
+		err += bad;
 		for (uint64_t i = 0; i < n; i++)
 			if (items[i].f)
 				fds[i].revents = result_bits(&items[i], fds[i].events);
 		if (copy_to_user(ufds, fds, n * sizeof(*fds)))
-			r = -EFAULT;
+			err = -EFAULT;
 	}
 	if (items)
 		items_put(items, (unsigned)n);
 	kfree(fds);
-	return r;
+	return err;
 }
 
 SYSCALL3(poll, uva_t, fds, unsigned, count, int, ms)
@@ -123,33 +123,18 @@ SYSCALL3(poll, uva_t, fds, unsigned, count, int, ms)
 	return poll_fds(fds, count, ms < 0 ? NS_NEVER : ms ? from_now((ns_t)ms * NS_PER_MS) : 0);
 }
 
-/* The mask of ppoll, pselect6 and epoll_pwait; size must be 8. */
-static int temp_mask(uva_t mask, uint64_t size)
-{
-	uint64_t m;
-
-	if (!mask)
-		return 0;
-	if (size != sizeof(m))
-		return -EINVAL;
-	if (copy_from_user(&m, mask, sizeof(m)))
-		return -EFAULT;
-	signal_temp_mask(m);
-	return 0;
-}
-
 SYSCALL5(ppoll, uva_t, fds, unsigned, count, uva_t, timeout, uva_t, mask, size_t, size)
 {
 	ns_t deadline;
-	long r = deadline_of(timeout, 1, &deadline);
+	long err = deadline_of(timeout, 1, &deadline);
 
-	if (!r)
-		r = temp_mask(mask, size);
-	if (r)
-		return r;
-	r = poll_fds(fds, count, deadline);
+	if (!err)
+		err = signal_mask_temporarily(mask, size);
+	if (err)
+		return err;
+	err = poll_fds(fds, count, deadline);
 	time_left(timeout, 1, deadline);
-	return r;
+	return err;
 }
 
 struct fd_sets { /* in, out, except: as the caller gave them, then the results */
@@ -199,22 +184,22 @@ static long do_select(int nfds, const uva_t set[3], ns_t deadline)
 	size_t bytes = DIV_UP(n, 64u) * 8;
 	struct poll_item *items;
 	struct fd_sets *s;
-	long r = 0;
+	long err = 0;
 
 	if (nfds < 0)
 		return -EINVAL;
 	s = kzalloc(sizeof(*s));
 	items = kcalloc(MAX(n, 1u), sizeof(*items));
 	if (!s || !items)
-		r = -ENOMEM;
-	for (unsigned k = 0; !r && k < 3; k++)
+		err = -ENOMEM;
+	for (unsigned k = 0; !err && k < 3; k++)
 		if (set[k] && copy_from_user(s->in[k], set[k], bytes))
-			r = -EFAULT;
-	if (!r)
-		r = select_items(s, n, items);
-	while (!r) { /* HUP alone makes poll ready but no set: then wait on */
-		r = poll_wait(items, n, deadline);
-		if (r <= 0)
+			err = -EFAULT;
+	if (!err)
+		err = select_items(s, n, items);
+	while (!err) { /* HUP alone makes poll ready but no set: then wait on */
+		err = poll_wait(items, n, deadline);
+		if (err <= 0)
 			break;
 		struct fd_sets before = *s;
 
@@ -222,8 +207,8 @@ static long do_select(int nfds, const uva_t set[3], ns_t deadline)
 		 * An exceptional state makes poll return at once for ever. Files that are ready but
 		 * in none of the sets asked for are dropped, and the rest waits on.
 		 */
-		r = select_results(s, n, items);
-		if (r || !deadline)
+		err = select_results(s, n, items);
+		if (err || !deadline)
 			break;
 		*s = before;
 		for (unsigned fd = 0; fd < n; fd++)
@@ -232,27 +217,27 @@ static long do_select(int nfds, const uva_t set[3], ns_t deadline)
 				items[fd].f = NULL;
 			}
 	}
-	if (r == 0)
+	if (err == 0)
 		memset(s->in, 0, sizeof(s->in));
-	for (unsigned k = 0; r >= 0 && k < 3; k++)
+	for (unsigned k = 0; err >= 0 && k < 3; k++)
 		if (set[k] && copy_to_user(set[k], s->in[k], bytes))
-			r = -EFAULT;
+			err = -EFAULT;
 	if (items)
 		items_put(items, n);
 	kfree(s);
-	return r;
+	return err;
 }
 
 SYSCALL5(select, int, nfds, uva_t, in, uva_t, out, uva_t, except, uva_t, timeout)
 {
 	ns_t deadline;
-	long r = deadline_of(timeout, 1000, &deadline);
+	long err = deadline_of(timeout, 1000, &deadline);
 
-	if (r)
-		return r;
-	r = do_select(nfds, (const uva_t[]){ in, out, except }, deadline);
+	if (err)
+		return err;
+	err = do_select(nfds, (const uva_t[]){ in, out, except }, deadline);
 	time_left(timeout, 1000, deadline);
-	return r;
+	return err;
 }
 
 SYSCALL6(pselect6, int, nfds, uva_t, in, uva_t, out, uva_t, except, uva_t, timeout, uva_t, sigmask)
@@ -261,17 +246,18 @@ SYSCALL6(pselect6, int, nfds, uva_t, in, uva_t, out, uva_t, except, uva_t, timeo
 		uint64_t mask, size;
 	} m = { 0 };
 	ns_t deadline;
-	long r = deadline_of(timeout, 1, &deadline);
+	long err = deadline_of(timeout, 1, &deadline);
 
-	if (!r && sigmask && copy_from_user(&m, sigmask, sizeof(m)))
-		r = -EFAULT;
-	if (!r)
-		r = temp_mask(m.mask, m.size);
-	if (r)
-		return r;
-	r = do_select(nfds, (const uva_t[]){ in, out, except }, deadline);
+	/* Six registers are not enough: the last one points to the mask and its size. */
+	if (!err && sigmask && copy_from_user(&m, sigmask, sizeof(m)))
+		err = -EFAULT;
+	if (!err)
+		err = signal_mask_temporarily(m.mask, m.size);
+	if (err)
+		return err;
+	err = do_select(nfds, (const uva_t[]){ in, out, except }, deadline);
 	time_left(timeout, 1, deadline);
-	return r;
+	return err;
 }
 
 static long new_fd(int err, struct file *f, unsigned flags)
@@ -298,24 +284,24 @@ SYSCALL4(epoll_ctl, int, epfd, int, op, int, fd, uva_t, event)
 {
 	struct epoll_event ev = { 0 };
 	struct file *ep, *f;
-	long r;
+	long err;
 
 	/* DEL takes no event, its pointer may be NULL. */
 	if (op != EPOLL_CTL_DEL && copy_from_user(&ev, event, sizeof(ev)))
 		return -EFAULT;
 	ep = fd_get(epfd);
 	f = fd_get(fd);
-	r = ep && f ? epoll_control(ep, op, f, fd, &ev) : -EBADF;
+	err = ep && f ? epoll_control(ep, op, f, fd, &ev) : -EBADF;
 	file_put(ep);
 	file_put(f);
-	return r;
+	return err;
 }
 
 static long do_epoll_wait(int fd, uva_t out, int max, ns_t deadline)
 {
 	enum { AT_ONCE = 32768 };
 	struct epoll_event *ev;
-	long r;
+	long err;
 
 	if (max <= 0 || max > INT32_MAX / (int)sizeof(*ev))
 		return -EINVAL;
@@ -323,11 +309,11 @@ static long do_epoll_wait(int fd, uva_t out, int max, ns_t deadline)
 	ev = kmalloc((size_t)max * sizeof(*ev));
 	if (!ev)
 		return -ENOMEM;
-	r = WITH_FILE(fd, f, epoll_collect(f, ev, max, deadline));
-	if (r > 0 && copy_to_user(out, ev, (size_t)r * sizeof(*ev)))
-		r = -EFAULT;
+	err = WITH_FILE(fd, f, epoll_collect(f, ev, max, deadline));
+	if (err > 0 && copy_to_user(out, ev, (size_t)err * sizeof(*ev)))
+		err = -EFAULT;
 	kfree(ev);
-	return r;
+	return err;
 }
 
 static ns_t ms_deadline(int ms)
@@ -342,7 +328,7 @@ SYSCALL4(epoll_wait, int, epfd, uva_t, events, int, max, int, ms)
 
 SYSCALL6(epoll_pwait, int, epfd, uva_t, events, int, max, int, ms, uva_t, mask, size_t, size)
 {
-	int err = temp_mask(mask, size);
+	int err = signal_mask_temporarily(mask, size);
 
 	return err ? err : do_epoll_wait(epfd, events, max, ms_deadline(ms));
 }
@@ -354,7 +340,7 @@ SYSCALL6(epoll_pwait2, int, epfd, uva_t, events, int, max, uva_t, timeout, uva_t
 	int err = deadline_of(timeout, 1, &deadline);
 
 	if (!err)
-		err = temp_mask(mask, size);
+		err = signal_mask_temporarily(mask, size);
 	return err ? err : do_epoll_wait(epfd, events, max, deadline);
 }
 
@@ -424,16 +410,17 @@ static long timerfd_change(struct file *f, unsigned flags, uva_t in, uva_t old)
 	enum { TFD_TIMER_ABSTIME = 1, TFD_TIMER_CANCEL_ON_SET = 2 };
 	struct itimer it;
 	ns_t value, interval;
-	long r;
+	long err;
 
 	if (flags & ~(unsigned)(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET))
 		return -EINVAL;
+	/* timerfd_settime(2): old and updated may be the same memory. */
 	if (copy_from_user(&it, in, sizeof(it)))
 		return -EFAULT;
 	if (!to_ns(&it.value, &value) || !to_ns(&it.interval, &interval))
 		return -EINVAL;
-	r = timerfd_out(f, old);
-	return r ? r : timerfd_set(f, flags & TFD_TIMER_ABSTIME, value, interval);
+	err = timerfd_out(f, old);
+	return err ? err : timerfd_set(f, flags & TFD_TIMER_ABSTIME, value, interval);
 }
 
 SYSCALL4(timerfd_settime, int, fd, unsigned, flags, uva_t, updated, uva_t, old)

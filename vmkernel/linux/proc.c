@@ -45,6 +45,7 @@ static int set_pgid_locked(struct proc *p, int pgid)
 {
 	struct proc *me = proc_current(), *leader;
 
+	/* setpgid(2), in the order of its errors. */
 	if (!p || (p != me && p->parent != me))
 		return -ESRCH;
 	if (p->sid != me->sid || p->sid == p->pid)
@@ -58,6 +59,7 @@ static int set_pgid_locked(struct proc *p, int pgid)
 		if (leader ? leader->sid != me->sid || leader->pgid != pgid : pgid != p->pgid)
 			return -EPERM;
 	}
+	/* The number of a group stays taken while it has members: ids.c. */
 	ids_use_group(p->pgid, -1);
 	p->pgid = pgid;
 	ids_use_group(pgid, 1);
@@ -117,6 +119,7 @@ SYSCALL0(setsid)
 	int search = p->pid;
 	uint64_t flags;
 
+	/* A group's number may outlive its leader: then its pid must not lead a second one. */
 	proc_for_each(in_group, &search);
 	if (!search)
 		return -EPERM;
@@ -155,6 +158,7 @@ static int set_ids(uint32_t cur[3], const uint32_t to[3])
 	for (unsigned i = 0; i < 3; i++)
 		if (to[i] != ID_KEEP)
 			cur[i] = to[i];
+	proc_account_move(proc_current());
 	return 0;
 }
 
@@ -272,6 +276,7 @@ SYSCALL2(setgroups, unsigned, count, uva_t, from)
 		return -EPERM;
 	if (count > GROUPS_MAX)
 		return -EINVAL;
+	/* By way of a copy: a fault half-way must leave the old groups. */
 	if (copy_from_user(groups, from, count * 4))
 		return -EFAULT;
 	memcpy(p->groups, groups, count * 4);
@@ -279,7 +284,8 @@ SYSCALL2(setgroups, unsigned, count, uva_t, from)
 	return 0;
 }
 
-static int set_limit(struct proc *p, unsigned which, const struct rlimit *l)
+/* proc_lock is held: it keeps the memory of a process of which another thread may be the last. */
+static int set_limit_locked(struct proc *p, unsigned which, const struct rlimit *l)
 {
 	if (l->cur > l->max)
 		return -EINVAL;
@@ -296,15 +302,19 @@ static int set_limit(struct proc *p, unsigned which, const struct rlimit *l)
 static long do_limit(struct proc *p, unsigned which, uva_t updated, uva_t old)
 {
 	struct rlimit l, was;
+	uint64_t flags;
 	int err = 0;
 
 	if (which >= RLIMITS)
 		return -EINVAL;
 	if (updated && user_read(&l, updated))
 		return -EFAULT;
+	/* Read and set in one step: what a caller gets back, no other one has seen. */
+	flags = spin_lock_irq(&proc_lock);
 	was = p->limits[which];
 	if (updated)
-		err = set_limit(p, which, &l);
+		err = set_limit_locked(p, which, &l);
+	spin_unlock_irq(&proc_lock, flags);
 	return err ? err : old ? user_write(old, &was) : 0;
 }
 
@@ -321,15 +331,15 @@ SYSCALL2(setrlimit, unsigned, which, uva_t, updated)
 SYSCALL4(prlimit64, int, pid, unsigned, which, uva_t, updated, uva_t, old)
 {
 	struct proc *p = pid ? proc_find(pid) : proc_current();
-	long r;
+	long err;
 
 	if (!p)
 		return -ESRCH;
-	r = !pid || p == proc_current() || proc_is_root() ? do_limit(p, which, updated, old)
-	                                                  : -EPERM;
+	err = !pid || p == proc_current() || proc_is_root() ? do_limit(p, which, updated, old)
+	                                                    : -EPERM;
 	if (pid)
 		proc_put(p);
-	return r;
+	return err;
 }
 
 enum { PRIO_PROCESS, PRIO_PGRP, PRIO_USER, NICE_MIN = -20, NICE_MAX = 19 };
@@ -349,6 +359,9 @@ static bool priority_each(struct proc *p, void *arg)
 	         : q->which == PRIO_PGRP  ? p->pgid
 	                                  : (int)p->cred.uid;
 
+	/*
+	 * proc_lock is held by proc_for_each(). nice is remembered; shares are the host's matter.
+	 */
 	if (id != q->who || p->zombie)
 		return true;
 	q->found++;

@@ -17,6 +17,7 @@ static long rw_one(struct file *f, uva_t buf, uint64_t n, uint64_t *pos, transfe
 
 	if ((int64_t)n < 0)
 		return -EINVAL;
+	/* Linux's access_ok(): at once, not after a read that would consume data. */
 	if (buf >= USER_END && n)
 		return -EFAULT;
 	uio_init_user(&u, buf, MIN(n, (uint64_t)RW_MAX));
@@ -58,6 +59,7 @@ int vec_from_user(uva_t vec, uint64_t count, struct uio_vec **out)
 	v = kcalloc(MAX(count, 1ull), sizeof(*v));
 	if (!v)
 		return -ENOMEM;
+	/* Copied once, then checked: ring 3 may change the vector meanwhile. */
 	if (copy_from_user(v, vec, count * sizeof(*v))) {
 		kfree(v);
 		return -EFAULT;
@@ -67,6 +69,7 @@ int vec_from_user(uva_t vec, uint64_t count, struct uio_vec **out)
 			kfree(v);
 			return -EINVAL;
 		}
+		/* As on Linux the sum is cut, not refused. */
 		v[i].len = MIN(v[i].len, RW_MAX - all);
 		all += v[i].len;
 	}
@@ -78,17 +81,17 @@ static long rw_vec(int fd, uva_t vec, uint64_t count, uint64_t *pos, transfer fn
 {
 	struct uio_vec *v;
 	struct uio u;
-	long r;
+	long err;
 
 	if (pos && (int64_t)*pos < 0)
 		return -EINVAL;
-	r = vec_from_user(vec, count, &v);
-	if (r)
-		return r;
+	err = vec_from_user(vec, count, &v);
+	if (err)
+		return err;
 	uio_init_vec(&u, v, (unsigned)count);
-	r = WITH_FILE(fd, f, fn(f, &u, pos));
+	err = WITH_FILE(fd, f, fn(f, &u, pos));
 	kfree(v);
-	return r;
+	return err;
 }
 
 SYSCALL3(readv, int, fd, uva_t, vec, size_t, count)
@@ -155,26 +158,27 @@ SYSCALL2(truncate, uva_t, path, uint64_t, size)
 {
 	struct vstat to = { .size = size };
 	struct inode *i;
-	long r = check_size(size);
+	long err = check_size(size);
 
-	if (!r)
-		r = path_inode(AT_FDCWD, path, 0, &i);
-	if (r)
-		return r;
-	r = inode_type(i) == INODE_DIR    ? -EISDIR
-	    : inode_type(i) != INODE_FILE ? -EINVAL
-	                                  : inode_permission(i, MAY_WRITE);
-	if (!r)
-		r = inode_setattr(i, &to, VSTAT_SIZE);
+	if (!err)
+		err = path_inode(AT_FDCWD, path, 0, &i);
+	if (err)
+		return err;
+	/* By path: the permission to write is asked for now, ftruncate has it from open. */
+	err = inode_type(i) == INODE_DIR    ? -EISDIR
+	      : inode_type(i) != INODE_FILE ? -EINVAL
+	                                    : inode_permission(i, MAY_WRITE);
+	if (!err)
+		err = inode_setattr(i, &to, VSTAT_SIZE);
 	inode_put(i);
-	return r;
+	return err;
 }
 
 SYSCALL2(ftruncate, int, fd, uint64_t, size)
 {
-	long r = check_size(size);
+	long err = check_size(size);
 
-	return r ? r : WITH_FILE(fd, f, file_truncate(f, size));
+	return err ? err : WITH_FILE(fd, f, file_truncate(f, size));
 }
 
 static long allocate(struct file *f, unsigned mode, uint64_t off, uint64_t len)
@@ -188,8 +192,10 @@ static long allocate(struct file *f, unsigned mode, uint64_t off, uint64_t len)
 		return inode_type(f->inode) == INODE_FIFO ? -ESPIPE : -ENODEV;
 	if ((int64_t)off < 0 || (int64_t)len <= 0)
 		return -EINVAL;
+	/* Both are below 2^63: the sum does not overflow. */
 	if (off + len > (uint64_t)INT64_MAX || check_size(off + len))
 		return -EFBIG;
+	/* A datastore's files do it themselves; the rest is tmpfs. */
 	if (f->ops->allocate)
 		return f->ops->allocate(f, mode, off, len);
 	if (mode == (PUNCH_HOLE | KEEP_SIZE))
@@ -257,31 +263,33 @@ static long copy_files(struct file *in, uint64_t *in_pos, struct file *out, uint
                        uint64_t n, unsigned flags __maybe_unused)
 {
 	char *buf = kmalloc(BUFFER);
-	long done = 0, r = 0;
+	long done = 0, err = 0;
 
 	if (!buf)
 		return -ENOMEM;
+	/* Stops at a short read or write; what was copied counts more than an error after it. */
 	for (n = MIN(n, (uint64_t)RW_MAX); n;) {
 		struct uio u;
 		long got, put;
 
 		uio_init_kernel(&u, buf, MIN(n, (uint64_t)BUFFER));
-		got = r = file_read(in, &u, in_pos);
+		got = err = file_read(in, &u, in_pos);
 		if (got <= 0)
 			break;
 		uio_init_kernel(&u, buf, (size_t)got);
-		put = r = file_write(out, &u, out_pos);
+		put = err = file_write(out, &u, out_pos);
 		if (put < got)
 			step_back(in, in_pos, (uint64_t)(got - MAX(put, 0l)));
 		if (put <= 0)
 			break;
 		done += put;
 		n -= (uint64_t)put;
-		if (put < got)
+		/* A signal ends it too: neither side need ever wait. */
+		if (put < got || world_interrupted(world_current()))
 			break;
 	}
 	kfree(buf);
-	return done ? done : r;
+	return done ? done : err;
 }
 
 /* One side is a pipe: moves what is there and fits, at least a byte, at most a buffer. */
@@ -301,6 +309,7 @@ static long splice_files(struct file *in, uint64_t *in_pos, struct file *out, ui
 		return -EINVAL;
 	if ((in->flags & O_ACCMODE) == O_WRONLY || (out->flags & O_ACCMODE) == O_RDONLY)
 		return -EBADF;
+	/* Room first: what is read of a file or a pipe must not be lost for want of it. */
 	if (to)
 		fits = pipe_room(out, now || out->flags & O_NONBLOCK);
 	if (fits == -EPIPE)
@@ -316,6 +325,7 @@ static long splice_files(struct file *in, uint64_t *in_pos, struct file *out, ui
 	if (got > 0) {
 		uio_init_kernel(&u, buf, (size_t)got);
 		put = file_write(out, &u, out_pos);
+		/* A pipe was only peeked at: exactly what was written is taken out. */
 		if (from)
 			pipe_consume(in, (size_t)MAX(put, (ssize_t)0));
 		else if (put < got)
@@ -331,21 +341,21 @@ static long copy_between(int fd_in, uva_t u_in, int fd_out, uva_t u_out, uint64_
 {
 	struct file *in = fd_get(fd_in), *out = fd_get(fd_out);
 	uint64_t in_pos = 0, out_pos = 0;
-	long r = in && out ? 0 : -EBADF;
+	long err = in && out ? 0 : -EBADF;
 
-	if (!r && ((u_in && copy_from_user(&in_pos, u_in, 8)) ||
-	           (u_out && copy_from_user(&out_pos, u_out, 8))))
-		r = -EFAULT;
-	if (!r && ((int64_t)in_pos < 0 || (int64_t)out_pos < 0))
-		r = -EINVAL;
-	if (!r)
-		r = copy(in, u_in ? &in_pos : NULL, out, u_out ? &out_pos : NULL, n, flags);
-	if (r >= 0 && ((u_in && copy_to_user(u_in, &in_pos, 8)) ||
-	               (u_out && copy_to_user(u_out, &out_pos, 8))))
-		r = -EFAULT;
+	if (!err && ((u_in && copy_from_user(&in_pos, u_in, 8)) ||
+	             (u_out && copy_from_user(&out_pos, u_out, 8))))
+		err = -EFAULT;
+	if (!err && ((int64_t)in_pos < 0 || (int64_t)out_pos < 0))
+		err = -EINVAL;
+	if (!err)
+		err = copy(in, u_in ? &in_pos : NULL, out, u_out ? &out_pos : NULL, n, flags);
+	if (err >= 0 && ((u_in && copy_to_user(u_in, &in_pos, 8)) ||
+	                 (u_out && copy_to_user(u_out, &out_pos, 8))))
+		err = -EFAULT;
 	file_put(in);
 	file_put(out);
-	return r;
+	return err;
 }
 
 SYSCALL4(sendfile, int, out, int, in, uva_t, in_pos, size_t, count)

@@ -38,12 +38,14 @@ static void shutdown_world(void *arg)
 	static struct timer limit;
 	bool reboot = arg != NULL;
 
+	/* The timer is set before the first step that may hang: a disk that does not answer. */
 	world_sleep_until(time_now() + SHUTDOWN_DELAY);
 	timer_init(&limit, reboot ? reboot_now : off_now);
 	timer_set(&limit, time_now() + SHUTDOWN_LIMIT);
 	logfile_flush();
 	dsfs_freeze();
 	log_info("datastores are at rest");
+	pci_hotplug_stop();
 	pci_shutdown();
 	power(reboot);
 }
@@ -57,6 +59,7 @@ int host_shutdown(bool reboot)
 	if (__atomic_exchange_n(&asked, 1, __ATOMIC_ACQ_REL))
 		return -EALREADY;
 	log_info("%s", reboot ? "reboot" : "power off");
+	/* Any pointer but NULL says reboot. Without memory for a world the power goes at once. */
 	attr.arg = reboot ? &asked : NULL;
 	if (world_create(&attr, &w) != 0)
 		power(reboot);

@@ -3,7 +3,7 @@
  * Signal calls but for rt_sigreturn. Spec: sigaction(2), sigprocmask(2), kill(2), sigaltstack(2),
  * sigtimedwait(2).
  */
-#include "proc/proc.h"
+#include "linux/signal.h"
 #include "proc/signal_frame.h"
 #include "proc/timespec.h"
 #include "mm/usercopy.h"
@@ -29,12 +29,13 @@ SYSCALL4(rt_sigaction, int, sig, uva_t, action, uva_t, old_action, size_t, size)
 		return -EINVAL;
 	if (action && user_read(&updated, action))
 		return -EFAULT;
+	/* User memory is read before and written after the lock: it may fault. */
 	flags = spin_lock_irq(&proc_lock);
 	old = p->actions[sig - 1];
 	if (action) {
 		updated.mask &= ~(sig_bit(SIGKILL) | sig_bit(SIGSTOP));
 		p->actions[sig - 1] = updated;
-		/* What is ignored from now on is not pending either. */
+		/* POSIX: setting an action to ignore discards what is pending, blocked or not. */
 		if (updated.handler == SIG_IGN ||
 		    (updated.handler == SIG_DFL &&
 		     (sig == SIGCHLD || sig == SIGCONT || sig == SIGURG || sig == SIGWINCH))) {
@@ -57,6 +58,10 @@ SYSCALL4(rt_sigprocmask, int, how, uva_t, set_va, uva_t, old_va, size_t, size)
 	if (set_va) {
 		if (user_read(&set, set_va))
 			return -EFAULT;
+		/*
+		 * Linux's order: a bad address is seen before a bad operation, and how only with a
+		 * set.
+		 */
 		if ((unsigned)how > SIG_SETMASK)
 			return -EINVAL;
 		signal_set_mask(how == SIG_BLOCK     ? old | set
@@ -95,6 +100,7 @@ SYSCALL2(rt_sigsuspend, uva_t, mask, size_t, size)
 
 	if (err)
 		return err;
+	/* Only a signal that the temporary mask lets through ends it; its handler runs first. */
 	waitq_init(&never, "sigsuspend");
 	while (wait_event_interruptible(&never, false) != -EINTR)
 		;
@@ -117,25 +123,29 @@ SYSCALL4(rt_sigtimedwait, uva_t, set_va, uva_t, info_va, uva_t, timeout, size_t,
 	ns_t deadline = NS_NEVER, t;
 	struct siginfo info;
 	uint64_t set;
-	int sig = 0, r;
+	int sig = 0, err;
 
 	if (size != SIGSET_SIZE)
 		return -EINVAL;
 	if (user_read(&set, set_va))
 		return -EFAULT;
 	if (timeout) {
-		r = timespec_get(timeout, &t);
-		if (r)
-			return r;
+		err = timespec_get(timeout, &t);
+		if (err)
+			return err;
 		deadline = ns_add(time_now(), t);
 	}
 	set &= ~(sig_bit(SIGKILL) | sig_bit(SIGSTOP));
-	r = wait_event_intr_until(&p->signal_waitq, (sig = signal_dequeue(set, &info)) != 0,
-	                          deadline);
+	/*
+	 * The signals of the set are blocked, so they pend; every signal of the process wakes the
+	 * queue, and of the threads that wait one takes it.
+	 */
+	err = wait_event_intr_until(p->signal_waitq, (sig = signal_dequeue(set, &info)) != 0,
+	                            deadline);
 	if (!sig) /* one of the set that was not blocked may have ended the wait */
 		sig = signal_dequeue(set, &info);
 	if (!sig)
-		return r == -ETIMEDOUT ? -EAGAIN : -EINTR;
+		return err == -ETIMEDOUT ? -EAGAIN : -EINTR;
 	return info_va && user_write(info_va, &info) ? -EFAULT : sig;
 }
 
@@ -150,10 +160,13 @@ SYSCALL2(sigaltstack, uva_t, stack, uva_t, old_stack)
 		        t->altstack_size };
 	uint32_t mode;
 
+	/*
+	 * Both are written by the thread itself only. stack and old_stack may be the same memory.
+	 */
 	if (stack) {
 		if (user_read(&updated, stack))
 			return -EFAULT;
-		if (on)
+		if (on) /* the stack that we return to would vanish */
 			return -EPERM;
 		mode = (uint32_t)updated.flags & ~SS_AUTODISARM;
 		if (mode != 0 && mode != SS_DISABLE && mode != SS_ONSTACK)
@@ -209,7 +222,8 @@ static int signal_proc(struct proc *p, int sig, const struct siginfo *info)
 	uint64_t flags = spin_lock_irq(&proc_lock);
 	int err = 0;
 
-	if (ids_proc(p->pid) != p) /* waited for */
+	/* p was found before we had the lock: its pid may belong to another process by now. */
+	if (ids_proc(p->pid) != p)
 		err = -ESRCH;
 	else if (!may_signal(p, sig))
 		err = -EPERM;
@@ -239,6 +253,7 @@ SYSCALL2(kill, int, pid, int, sig)
 		return signal_one(pid, sig, &k.info);
 	if (pid == (int)0x80000000)
 		return -ESRCH;
+	/* kill(2): of many, one that may be signalled is success. */
 	k.pgid = pid == -1 ? 0 : pid == 0 ? proc_current()->pgid : -pid;
 	proc_for_each(kill_each, &k);
 	return k.sent ? 0 : k.seen ? -EPERM : -ESRCH;
@@ -248,20 +263,21 @@ static long signal_thread(int tgid, int tid, int sig, const struct siginfo *info
 {
 	struct uthread *t;
 	uint64_t flags;
-	long r = 0;
+	long err = 0;
 
 	if (tid <= 0 || sig < 0 || sig > NSIG)
 		return -EINVAL;
 	flags = spin_lock_irq(&proc_lock);
 	t = ids_thread(tid);
+	/* tgkill: the number may belong to a thread of another process by now. */
 	if (!t || (tgid > 0 && t->proc->pid != tgid))
-		r = -ESRCH;
+		err = -ESRCH;
 	else if (!may_signal(t->proc, sig))
-		r = -EPERM;
+		err = -EPERM;
 	else
 		signal_send_locked(t->proc, t, sig, info);
 	spin_unlock_irq(&proc_lock, flags);
-	return r;
+	return err;
 }
 
 SYSCALL3(tgkill, int, tgid, int, tid, int, sig)

@@ -30,6 +30,7 @@ int sockaddr_to_user(const struct sockaddr_any *a, uva_t p, uva_t len_p)
 		return -EFAULT;
 	if ((int32_t)room < 0)
 		return -EINVAL;
+	/* The address is cut to the room, the length tells the whole: getsockname(2). */
 	if (copy_to_user(p, a->bytes, MIN(room, MIN(a->len, (uint32_t)sizeof(a->bytes)))))
 		return -EFAULT;
 	return copy_to_user(len_p, &a->len, sizeof(a->len));
@@ -126,6 +127,7 @@ static long do_accept(struct file *f, struct socket *s, uva_t addr, uva_t len, u
 
 	if (flags & ~(unsigned)(O_CLOEXEC | O_NONBLOCK))
 		return -EINVAL;
+	/* A connection that is taken and then fails to be delivered is closed, as on Linux. */
 	err = socket_accept(s, file_nonblock(f), flags & O_NONBLOCK, &fresh);
 	if (err)
 		return err;
@@ -209,7 +211,7 @@ static long do_getsockopt(struct socket *s, int level, int name, uva_t to, uva_t
 		return -EFAULT;
 	if ((int32_t)len < 0)
 		return -EINVAL;
-	len = MIN(len, (uint32_t)OPT_MAX);
+	len = MIN(len, (uint32_t)OPT_MAX); /* no option is longer; len is also the result's */
 	val = kzalloc(OPT_MAX);
 	if (!val)
 		return -ENOMEM;

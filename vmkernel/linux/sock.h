@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the socket system calls share. */
-#ifndef USER_LINUX_SOCK_H
-#define USER_LINUX_SOCK_H
+#ifndef LINUX_SOCK_H
+#define LINUX_SOCK_H
 #include "vmk/socket.h"
 
 int __must_check sockaddr_from_user(uva_t p, uint32_t len, struct sockaddr_any *a);

@@ -32,6 +32,7 @@ static long stat_out(struct inode *i, uva_t out)
 	struct vstat v;
 	struct linux_stat s;
 
+	/* A copy under the inode's lock: size and times belong together. */
 	inode_stat(i, &v);
 	s = (struct linux_stat){
 		.st_dev = v.dev,
@@ -57,17 +58,17 @@ static long stat_out(struct inode *i, uva_t out)
 static long do_stat(int dirfd, uva_t path, unsigned flags, uva_t out)
 {
 	struct inode *i;
-	long r;
+	long err;
 
 	if (flags &
 	    ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC))
 		return -EINVAL;
-	r = path_inode(dirfd, path, flags, &i);
-	if (r)
-		return r;
-	r = stat_out(i, out);
+	err = path_inode(dirfd, path, flags, &i);
+	if (err)
+		return err;
+	err = stat_out(i, out);
 	inode_put(i);
-	return r;
+	return err;
 }
 
 SYSCALL2(stat, uva_t, path, uva_t, out)
@@ -112,6 +113,7 @@ SYSCALL5(statx, int, dirfd, uva_t, path, unsigned, flags, unsigned, mask, uva_t,
 		return err;
 	inode_stat(i, &v);
 	inode_put(i);
+	/* mask tells what was filled in: no time of birth, whatever the caller asked for. */
 	s = (struct statx){
 		.mask = STATX_BASIC_STATS,
 		.blksize = v.blksize,
@@ -167,13 +169,13 @@ static long statfs_out(struct fs *fs, uva_t out)
 SYSCALL2(statfs, uva_t, path, uva_t, out)
 {
 	struct inode *i;
-	long r = path_inode(AT_FDCWD, path, 0, &i);
+	long err = path_inode(AT_FDCWD, path, 0, &i);
 
-	if (r)
-		return r;
-	r = statfs_out(i->fs, out);
+	if (err)
+		return err;
+	err = statfs_out(i->fs, out);
 	inode_put(i);
-	return r;
+	return err;
 }
 
 SYSCALL2(fstatfs, int, fd, uva_t, out)
@@ -184,16 +186,16 @@ SYSCALL2(fstatfs, int, fd, uva_t, out)
 static long do_access(int dirfd, uva_t path, unsigned mode, unsigned flags)
 {
 	struct inode *i;
-	long r;
+	long err;
 
 	if (mode & ~7u || (flags & ~(unsigned)(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)))
 		return -EINVAL;
-	r = path_inode(dirfd, path, flags & ~(unsigned)AT_EACCESS, &i);
-	if (r)
-		return r;
-	r = mode ? inode_permission(i, mode) : 0;
+	err = path_inode(dirfd, path, flags & ~(unsigned)AT_EACCESS, &i);
+	if (err)
+		return err;
+	err = mode ? inode_permission(i, mode) : 0;
 	inode_put(i);
-	return r;
+	return err;
 }
 
 SYSCALL2(access, uva_t, path, unsigned, mode)
@@ -225,13 +227,13 @@ static long change(struct inode *i, struct vstat *to, unsigned mask)
 static long change_at(int dirfd, uva_t path, unsigned flags, struct vstat *to, unsigned mask)
 {
 	struct inode *i;
-	long r = path_inode(dirfd, path, flags, &i);
+	long err = path_inode(dirfd, path, flags, &i);
 
-	if (r)
-		return r;
-	r = mask == VSTAT_MODE && inode_type(i) == INODE_LINK ? -EOPNOTSUPP : change(i, to, mask);
+	if (err)
+		return err;
+	err = mask == VSTAT_MODE && inode_type(i) == INODE_LINK ? -EOPNOTSUPP : change(i, to, mask);
 	inode_put(i);
-	return r;
+	return err;
 }
 
 SYSCALL2(chmod, uva_t, path, uint32_t, mode)
@@ -300,7 +302,7 @@ static long set_times(int dirfd, uva_t path, unsigned flags, const struct linux_
 	unsigned mask = VSTAT_ATIME | VSTAT_MTIME;
 	ns_t *const member[2] = { &to.atime, &to.mtime };
 	struct inode *i;
-	long r;
+	long err;
 
 	for (unsigned n = 0; times && n < 2; n++) {
 		if (times[n].nsec == UTIME_OMIT)
@@ -313,15 +315,16 @@ static long set_times(int dirfd, uva_t path, unsigned flags, const struct linux_
 			                     ? 0
 			                     : (ns_t)times[n].sec * NS_PER_S + (ns_t)times[n].nsec;
 	}
-	r = path_inode(dirfd, path, flags, &i);
-	if (r)
-		return r;
+	err = path_inode(dirfd, path, flags, &i);
+	if (err)
+		return err;
+	/* Times of one's choice need ownership, "now" only the permission to write. */
 	if (times)
-		r = mask ? change(i, &to, mask) : 0;
-	else if (cred_current()->euid == i->st.uid || !(r = inode_permission(i, MAY_WRITE)))
-		r = inode_setattr(i, &to, mask);
+		err = mask ? change(i, &to, mask) : 0;
+	else if (cred_current()->euid == i->st.uid || !(err = inode_permission(i, MAY_WRITE)))
+		err = inode_setattr(i, &to, mask);
 	inode_put(i);
-	return r;
+	return err;
 }
 
 SYSCALL4(utimensat, int, dirfd, uva_t, path, uva_t, times, unsigned, flags)
@@ -343,6 +346,7 @@ static long set_timevals(int dirfd, uva_t path, uva_t tv, int64_t unit)
 		return set_times(dirfd, path, 0, NULL);
 	if (copy_from_user(t, tv, sizeof(t)))
 		return -EFAULT;
+	/* A struct timeval has a timespec's layout; UTIME_NOW and UTIME_OMIT are not in it. */
 	for (unsigned i = 0; i < 2; i++) {
 		if (t[i].nsec < 0 || t[i].nsec >= 1000000)
 			return -EINVAL;

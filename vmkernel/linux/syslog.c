@@ -16,17 +16,17 @@ static long read_all(uva_t to, size_t size)
 	char *text = kmalloc(CHUNK);
 	uint64_t seq = 0;
 	size_t done = 0, n;
-	long r = 0;
+	long err = 0;
 
 	if (!text)
 		return -ENOMEM;
-	while (!r && (n = log_read(&seq, text, MIN(size - done, (size_t)CHUNK)))) {
+	while (!err && (n = log_read(&seq, text, MIN(size - done, (size_t)CHUNK)))) {
 		if (copy_to_user(to + done, text, n))
-			r = -EFAULT;
+			err = -EFAULT;
 		done += n;
 	}
 	kfree(text);
-	return r ? r : (long)done;
+	return err ? err : (long)done;
 }
 
 /* A level shows what is more urgent: 5 warnings (4), 7 information (6), 8 everything. */

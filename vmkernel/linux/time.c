@@ -39,6 +39,9 @@ static int clock_read(int id, ns_t *t)
 	if (id >= 0)
 		return -EINVAL;
 	p = ~(id >> 3) ? proc_find(~(id >> 3)) : NULL;
+	/*
+	 * Linux encodes ~id << 3 | kind, bit 2 for a thread's clock: include/linux/posix-timers.h.
+	 */
 	if (id & 4 || (~(id >> 3) && !p)) { /* a thread's: only this process's own */
 		if (p)
 			proc_put(p);
@@ -114,6 +117,7 @@ static long sleep_until(struct uthread *t, ns_t deadline, uva_t left)
 	ns_t now;
 	int err;
 
+	/* A queue that nobody knows: only the deadline or a signal ends the wait. */
 	waitq_init(&never, "sleep");
 	err = wait_event_intr_until(&never, false, deadline);
 	if (err != -EINTR)
@@ -121,6 +125,7 @@ static long sleep_until(struct uthread *t, ns_t deadline, uva_t left)
 	now = time_now();
 	if (left && timespec_put(left, deadline > now ? deadline - now : 0))
 		return -EFAULT;
+	/* Without a handler the sleep goes on to the same deadline; with one it is -EINTR. */
 	t->restart = sleep_again;
 	t->restart_arg[0] = deadline;
 	t->restart_arg[1] = left;
@@ -138,20 +143,21 @@ SYSCALL2(nanosleep, uva_t, length, uva_t, left)
 SYSCALL4(clock_nanosleep, int, clock, unsigned, flags, uva_t, from, uva_t, left)
 {
 	ns_t t, now;
-	long r = clock_read(clock, &now);
+	long err = clock_read(clock, &now);
 
-	if (!r)
-		r = timespec_get(from, &t);
-	if (r)
-		return r;
+	if (!err)
+		err = timespec_get(from, &t);
+	if (err)
+		return err;
 	if (clock == CLOCK_THREAD_CPUTIME_ID || clock == CLOCK_PROCESS_CPUTIME_ID || clock < 0)
 		return -EOPNOTSUPP;
 	if (!(flags & TIMER_ABSTIME))
 		return sleep_until(uthread_current(), ns_add(time_now(), t), left);
 	if (clock == CLOCK_REALTIME || clock == CLOCK_TAI)
 		t = realtime_to_monotonic(t);
-	r = sleep_until(uthread_current(), t, 0);
-	return r == -ERESTART_RESTARTBLOCK ? -ERESTARTNOHAND : r;
+	/* An absolute sleep can simply be repeated: no restart block. */
+	err = sleep_until(uthread_current(), t, 0);
+	return err == -ERESTART_RESTARTBLOCK ? -ERESTARTNOHAND : err;
 }
 
 SYSCALL0(restart_syscall)

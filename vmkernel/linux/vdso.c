@@ -43,6 +43,7 @@ void vdso_init(void)
 		return;
 	if (memobj_create_anon(1 + DIV_UP(size, (size_t)PAGE_SIZE), &o))
 		panic("no memory for the vDSO");
+	/* Page 0 is the time page, the image follows: vdso.ld counts on that distance. */
 	for (uint64_t i = 0; i < o->pages; i++) {
 		to = page(o, i);
 		if (!to)

@@ -28,7 +28,7 @@ static ns_t now(bool realtime)
 long __vdso_clock_gettime(long clock, int64_t *ts)
 {
 	ns_t t;
-	long r;
+	long err;
 
 	switch ((int)clock) {
 	case CLOCK_REALTIME:
@@ -38,12 +38,13 @@ long __vdso_clock_gettime(long clock, int64_t *ts)
 	case CLOCK_MONOTONIC_RAW:
 	case CLOCK_MONOTONIC_COARSE:
 	case CLOCK_BOOTTIME: t = now(false); break;
+	/* CPU clocks and those that are not there: the kernel knows. */
 	default:
 		__asm__ volatile("syscall"
-		                 : "=a"(r)
+		                 : "=a"(err)
 		                 : "a"(SYS_CLOCK_GETTIME), "D"(clock), "S"(ts)
 		                 : "rcx", "r11", "memory");
-		return r;
+		return err;
 	}
 	ts[0] = (int64_t)(t / NS_PER_S);
 	ts[1] = (int64_t)(t % NS_PER_S);

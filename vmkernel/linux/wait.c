@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* exit, exit_group, wait4, waitid. Spec: wait(2), wait4(2), _exit(2). */
 #include "fs/linux.h"
-#include "proc/proc.h"
+#include "linux/signal.h"
 #include "mm/usercopy.h"
 #include "vmk/errno.h"
 #include "vmk/string.h"
@@ -35,7 +35,7 @@ struct wait_request {
 	struct proc *ended; /* to be freed by the caller */
 };
 
-static bool wanted(const struct proc *c, const struct wait_request *w)
+static bool matches(const struct proc *c, const struct wait_request *w)
 {
 	int id = w->id;
 
@@ -93,7 +93,7 @@ static bool wait_step(struct wait_request *w, int *r)
 	bool any = false, found = false;
 
 	list_for_each(c, &parent->children, sibling) {
-		if (!wanted(c, w))
+		if (!matches(c, w))
 			continue;
 		any = true;
 		found = check_child(w, parent, c);
@@ -108,17 +108,17 @@ static bool wait_step(struct wait_request *w, int *r)
 static int do_wait(struct wait_request *w)
 {
 	struct proc *p = proc_current();
-	int err = 0, e;
+	int err = 0, wait_err;
 
 	/*
 	 * The condition has the effect: wait_step() runs again after each wake until it finds a
 	 * child. proc_notify_parent() wakes under proc_lock, so a change between look and sleep is
-	 * seen. A child that was found before a signal came counts: e is then 0.
+	 * seen. A child that was found before a signal came counts: the wait then gives 0.
 	 */
-	e = wait_event_interruptible(&p->child_waitq, wait_step(w, &err));
+	wait_err = wait_event_interruptible(&p->child_waitq, wait_step(w, &err));
 	if (w->ended)
 		proc_put(w->ended);
-	return e == -EINTR ? -ERESTARTSYS : err;
+	return wait_err == -EINTR ? -ERESTARTSYS : err;
 }
 
 static int put_usage(uva_t to, const struct usage *u)

@@ -15,6 +15,7 @@ enum {
 	SCREEN_STEP = 128 /* drawn once: a screen that scrolls draws everything */
 };
 
+bool log_panicking;
 static struct console *consoles;
 static void (*input)(enum console_place place, const char *text, size_t len);
 static struct log_lock output_lock;
@@ -106,6 +107,10 @@ void console_write(enum console_place place, const char *text, size_t len)
 	size_t most = place == CONSOLE_LINE ? STEP : SCREEN_STEP;
 	bool busy;
 
+	/*
+	 * One step under the lock, then interrupts are on again. A log line that came in between
+	 * goes first and whole: step() is busy until it is out.
+	 */
 	do {
 		uint64_t flags = log_lock_take(&output_lock);
 
@@ -129,6 +134,11 @@ void console_write_whole(const char *text, size_t len)
 	uint64_t number = 0;
 	bool done;
 
+	/*
+	 * First what is left of a line before ours is written, then ours takes the place, and its
+	 * number tells whether it is still there. Whoever takes the lock in between goes on with
+	 * our line, so that this may find it written.
+	 */
 	do {
 		uint64_t flags = log_lock_take(&output_lock);
 

@@ -37,7 +37,6 @@ static uint8_t ring[RING_SIZE] __aligned(8);
 static uint64_t head, tail;
 static uint64_t next_seq = 1;
 static const struct log_clock *clock;
-bool log_panicking;
 
 static ns_t now(void)
 {
@@ -82,6 +81,7 @@ static void drop_oldest(void)
 
 static struct record *reserve(size_t size)
 {
+	/* A record is in one piece: when the end of the ring is too short, it stays unused. */
 	if (run_left(head) < size) {
 		while (tail < head && head + run_left(head) - tail > RING_SIZE)
 			drop_oldest();
@@ -167,6 +167,10 @@ void log_write(enum log_level level, const char *module, const char *fmt, ...)
 	len = (size_t)vmk_vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	len = MIN(len, sizeof(text) - 1);
+	/*
+	 * Formatting is outside of the lock: it runs with interrupts on where the caller has them
+	 * on.
+	 */
 	flags = log_lock_take(&ring_lock);
 	append(level, module, text, len);
 	log_lock_give(&ring_lock, flags);
@@ -201,6 +205,7 @@ static bool copy_record(uint64_t *at, uint64_t seq, struct record *out)
 	uint64_t flags = log_lock_take(&ring_lock);
 	bool found = false;
 
+	/* Since the last call the oldest records may have made room for newer ones. */
 	*at = MAX(*at, tail);
 	while (!found && (*at = skip_end(*at)) < head) {
 		const struct record *r = record_at(*at);
@@ -223,6 +228,7 @@ size_t log_read(uint64_t *seq, char *buf, size_t size)
 	while (copy_record(&at, *seq, r)) {
 		size_t n = format(r, buf + used, size - used);
 
+		/* It does not fit any more: the next call starts with it. */
 		if (n >= size - used)
 			break;
 		used += n;

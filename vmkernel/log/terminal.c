@@ -153,6 +153,7 @@ static void set_attributes(void)
 	for (unsigned i = 0; i < MAX(term.parameters, 1u); i++) {
 		unsigned p = term.parameter[i];
 
+		/* SGR (8.3.117); 38 and 48 take the parameters behind them too. */
 		switch (p) {
 		case 0: reset_attributes(); break;
 		case 1: term.bold = true; break;
@@ -237,6 +238,7 @@ static void finish_csi(char c)
 	int row = (int)term.row, column = (int)term.column, by = (int)MIN(n, 1000u);
 	bool in_region = term.row >= term.top && term.row < term.bottom;
 
+	/* A count that is missing or 0 is 1, but for ED and EL, whose parameter selects. */
 	switch (c) {
 	case 'A': move_to(row - by, column); break;
 	case 'B': move_to(row + by, column); break;
@@ -301,7 +303,9 @@ static void in_escape(char c)
 		term.parameters = 0;
 		memset(term.parameter, 0, sizeof(term.parameter));
 		break;
+	/* A window title, or a palette: skipped up to BEL or ESC. */
 	case ']': term.state = OSC; break;
+	/* Character sets and line sizes: one more byte, ignored. */
 	case '(':
 	case ')':
 	case '#': term.state = SKIP_ONE; break;
@@ -314,7 +318,7 @@ static void in_escape(char c)
 		else
 			move_to((int)term.row - 1, (int)term.column);
 		break;
-	case 'c':
+	case 'c': /* RIS: all as at the start */
 		reset_attributes();
 		term.top = 0;
 		term.bottom = term.screen->rows;

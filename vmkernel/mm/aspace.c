@@ -9,6 +9,7 @@
 #include "vmk/errno.h"
 #include "vmk/layout.h"
 #include "vmk/string.h"
+#include "vmk/world.h"
 #include "x86/insn.h"
 #include "x86/paging.h"
 
@@ -20,20 +21,33 @@ enum {
 
 static struct aspace *loaded[CPUS_MAX]; /* written by its CPU only, interrupts off */
 
-bool user_memory_low(void)
-{
-	struct mm_totals t;
+/*
+ * CPUs that are in aspace_map_page(). Its caller's spin lock keeps preemption off, so the flag is
+ * that of the world which fills tables, and tables of the kernel's own are not made meanwhile.
+ */
+static bool filling[CPUS_MAX];
 
-	mm_totals(&t);
-	return t.pages[FRAME_FREE] + t.pages[FRAME_CACHE] <
-	       MIN(t.total_pages / 16, 32 * MiB / PAGE_SIZE);
+int aspace_map_page(struct aspace *as, va_t va, pa_t pa, unsigned flags)
+{
+	bool *mine = &filling[cpu_id()];
+	int err;
+
+	*mine = true;
+	err = paging_map(as->root, va, pa, PAGE_SIZE, flags);
+	*mine = false;
+	return err;
+}
+
+struct mem_account *aspace_table_account(void)
+{
+	return filling[cpu_id()] ? world_account(world_current()) : NULL;
 }
 
 pa_t user_page_new(enum frame_owner owner, bool zero)
 {
 	pa_t pa;
 
-	if (user_memory_low())
+	if (mm_low(MM_USER))
 		return PA_NONE;
 	pa = page_alloc(ORDER_4K, owner, zero ? ALLOC_ZERO : 0);
 	if (pa != PA_NONE && owner == FRAME_USER)
@@ -240,7 +254,7 @@ static int fork_page(struct aspace *parent, struct aspace *child, const struct a
 				goto drop;
 		}
 	}
-	err = paging_map(child->root, at, pa, PAGE_SIZE, area_page_flags(a, false));
+	err = aspace_map_page(child, at, pa, area_page_flags(a, false));
 	if (err)
 		goto drop;
 	child->resident++;

@@ -25,12 +25,6 @@ struct aspace {
 	uint64_t cpus[CPUS_MAX / 64];    /* CPUs whose CR3 holds root, atomic */
 };
 
-/*
- * Only the reserve is left that the kernel keeps for itself (a sixteenth of memory, 32 MiB at
- * most): what userworlds ask for is refused then.
- */
-bool user_memory_low(void);
-
 int __must_check aspace_create(struct aspace **out);
 struct aspace *aspace_get(struct aspace *as);
 void aspace_put(struct aspace *as); /* the last one unmaps and frees all; may sleep */

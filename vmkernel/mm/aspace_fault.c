@@ -47,7 +47,7 @@ static enum fault_result install(struct aspace *as, const struct area *a, uva_t 
 		else if (paging_unmap(as->root, va, PAGE_SIZE))
 			__builtin_unreachable(); /* nothing to split */
 	}
-	err = paging_map(as->root, va, pa, PAGE_SIZE, area_page_flags(a, writable));
+	err = aspace_map_page(as, va, pa, area_page_flags(a, writable));
 	if (!err && old == PA_NONE && ++as->resident > as->resident_max)
 		as->resident_max = as->resident;
 	spin_unlock(&as->pt_lock);

@@ -2,9 +2,11 @@
 /* Changes of an address space's areas: map, unmap, protect, move, the heap. Locks: mm/aspace.h. */
 #include "mm/aspace.h"
 #include "mm/aspace_priv.h"
+#include "mm/mm.h"
 #include "vmk/errno.h"
 #include "vmk/layout.h"
 #include "vmk/string.h"
+#include "vmk/world.h"
 #include "x86/paging.h"
 
 static struct slab_cache *area_cache;
@@ -16,12 +18,12 @@ struct area *area_alloc(void)
 
 	if (!c) {
 		/* By the first userworld, before there is a second thread that could come here. */
-		c = slab_create("area", sizeof(struct area), 8);
+		c = slab_create_charged("area", sizeof(struct area) + SLAB_CHARGE_HEAD);
 		if (!c)
 			return NULL;
 		__atomic_store_n(&area_cache, c, __ATOMIC_RELEASE);
 	}
-	a = slab_alloc(c);
+	a = slab_alloc_charged(c, world_account(world_current()));
 	if (a) {
 		memset(a, 0, sizeof(*a));
 		list_init(&a->mapping);
@@ -191,7 +193,7 @@ static bool within_limits(const struct aspace *as, uint64_t pages, unsigned flag
 	struct mm_totals t;
 
 	if (as->areas.pages + pages > as->limit_pages || as->areas.count >= AREAS_MAX ||
-	    user_memory_low())
+	    mm_low(MM_USER))
 		return false;
 	if ((flags & (AREA_WRITE | AREA_SHARED | AREA_NORESERVE)) != AREA_WRITE)
 		return true;
@@ -327,8 +329,8 @@ static int move_pages(struct aspace *as, const struct area *dst, uva_t from, uin
 	spin_lock(&as->pt_lock);
 	for (va_t va = from, at; !err && paging_next(as->root, va, from + len, &at, &leaf);
 	     va = at + PAGE_SIZE) {
-		err = paging_map(as->root, to + (at - from), leaf.pa, PAGE_SIZE,
-		                 area_page_flags(dst, leaf.flags & PG_WRITE));
+		err = aspace_map_page(as, to + (at - from), leaf.pa,
+		                      area_page_flags(dst, leaf.flags & PG_WRITE));
 		if (!err && paging_unmap(as->root, at, PAGE_SIZE))
 			__builtin_unreachable(); /* nothing to split */
 	}

@@ -15,6 +15,13 @@ void user_page_put(pa_t pa);
 void aspace_flush(struct aspace *as, va_t va, uint64_t len);
 /* Unmaps the pages in [va, end), flushes and drops them. The areas stay. */
 void aspace_zap(struct aspace *as, va_t va, va_t end);
+/*
+ * Maps one page that is not mapped; the page tables that it takes are charged to the current
+ * world's account. pt_lock is held. 0, or -ENOMEM: no memory, or the account's limit.
+ */
+int __must_check aspace_map_page(struct aspace *as, va_t va, pa_t pa, unsigned flags);
+/* For the allocator of page tables: who pays for the table; NULL: the kernel's own. */
+struct mem_account *aspace_table_account(void);
 /* The flags of a translation in a (writable: it may be written without a further fault). */
 unsigned area_page_flags(const struct area *a, bool writable);
 struct area *area_alloc(void);

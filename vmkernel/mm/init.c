@@ -4,7 +4,9 @@
  * memory, hands out what nobody reserved and names the owners of what somebody did.
  */
 #include "mm/mm.h"
+#include "mm/aspace_priv.h"
 #include "mm/phys.h"
+#include "vmk/account.h"
 #include "vmk/layout.h"
 #include "vmk/log.h"
 #include "x86/paging.h"
@@ -12,6 +14,7 @@
 #define LOG_MODULE "mm"
 
 enum { SECTION_TABLE = sizeof(struct frame) << SECTION_ORDER };
+enum { RESERVE = 4 * MiB / PAGE_SIZE }; /* of each node, for storage and panics */
 
 static uint64_t accounted; /* page frames below this are accounted: phys_add() in rising order */
 
@@ -122,13 +125,25 @@ static void name_owners(void)
 			name_owner(leaf.pa, SECTION_TABLE, FRAME_TABLE);
 }
 
+/* A page of page tables; a userworld's is charged, since it may map a page in each 2 MiB. */
 static pa_t table_alloc(void)
 {
-	return page_alloc(0, FRAME_PAGETABLE, ALLOC_ZERO);
+	struct mem_account *a = aspace_table_account();
+	pa_t pa;
+
+	if ((a && mm_low(MM_CHARGED)) || mem_charge(a, PAGE_SIZE))
+		return PA_NONE;
+	pa = page_alloc(0, FRAME_PAGETABLE, ALLOC_ZERO);
+	if (pa == PA_NONE)
+		mem_uncharge(a, PAGE_SIZE);
+	else
+		frame_of(pa)->account = a;
+	return pa;
 }
 
 static void table_free(pa_t pa)
 {
+	mem_uncharge(frame_of(pa)->account, PAGE_SIZE);
 	page_free(pa, 0);
 }
 
@@ -154,6 +169,7 @@ void mm_init(void)
 	slab_init();
 	heap_init();
 	kmap_init();
+	mm_set_reserve(RESERVE);
 	mm_totals(&t);
 	log_info("%llu MiB in %u nodes, %llu MiB free, %llu KiB of frame table",
 	         (unsigned long long)(t.total_pages >> 8), nodes,

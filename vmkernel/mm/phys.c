@@ -9,8 +9,10 @@
 #include "vmk/cpu.h"
 #include "vmk/lock.h"
 #include "vmk/log.h"
+#include "vmk/panic.h"
 #include "vmk/stat.h"
 #include "vmk/string.h"
+#include "vmk/world.h"
 #include "x86/percpu.h"
 
 enum { PCP_MAX = 64, PCP_BATCH = 32, ALLOC_LOW = ALLOC_LOW32 | ALLOC_LOW24 | ALLOC_LOW20 };
@@ -33,12 +35,15 @@ struct node {
 static struct pcp pcps[CPUS_MAX];
 static struct node nodes[NODES_MAX];
 static unsigned node_count;
+static int64_t reserve;      /* pages of each node: mm_set_reserve() */
+static uint64_t low_mark[2]; /* by enum mm_level: below so many free pages it is refused */
 
 STAT(fail, "mm.page.failures", "page allocations that found no memory");
 STAT(refill, "mm.page.cache_refills", "batches moved from a buddy into a CPU's cache");
 STAT(drain, "mm.page.cache_drains", "batches moved from a CPU's cache into a buddy");
 STAT(remote, "mm.page.remote", "blocks taken from a node other than the one asked for");
 STAT(deferred, "mm.page.deferred_frees", "pages freed while they were pinned");
+STAT(reserved, "mm.page.reserve_uses", "blocks taken from the reserve for storage and panics");
 
 void phys_init(unsigned count)
 {
@@ -100,15 +105,46 @@ void phys_move(uint64_t pfn, uint64_t end, enum frame_owner owner)
 	}
 }
 
-/* A block for owner from one node, or PFN_NONE. first..last: the zones that will do. */
+void mm_set_reserve(uint64_t pages)
+{
+	uint64_t total = 0;
+
+	for (unsigned i = 0; i < node_count; i++)
+		for (unsigned o = 0; o < FRAME_OWNERS; o++)
+			total += (uint64_t)nodes[i].pages[o];
+	low_mark[MM_USER] = MIN(total / 16, 32 * MiB / PAGE_SIZE);
+	low_mark[MM_CHARGED] = low_mark[MM_USER] / 2;
+	reserve = (int64_t)MIN(pages, low_mark[MM_CHARGED] / 2);
+}
+
+bool mm_low(enum mm_level level)
+{
+	int64_t free = 0;
+
+	for (unsigned i = 0; i < node_count; i++)
+		free += READ_ONCE(nodes[i].pages[FRAME_FREE]);
+	return free < (int64_t)low_mark[level];
+}
+
+/* Whether this request may take the last pages: mm_set_reserve(). */
+static bool may_use_reserve(unsigned flags)
+{
+	return (flags & ALLOC_RESERVE) || world_uses_reserve() || panic_in_progress();
+}
+
+/*
+ * A block for owner from one node, or PFN_NONE. first..last: the zones that will do. keep: pages
+ * that must stay free.
+ */
 static uint32_t node_take(struct node *n, unsigned order, enum frame_owner owner, int first,
-                          int last)
+                          int last, int64_t keep)
 {
 	uint64_t flags = spin_lock_irq(&n->lock);
 	uint32_t pfn = PFN_NONE;
 
-	for (int z = first; z >= last && pfn == PFN_NONE; z--)
-		pfn = buddy_take(&n->buddy, (enum zone)z, order);
+	if (n->pages[FRAME_FREE] >= (1ll << order) + keep)
+		for (int z = first; z >= last && pfn == PFN_NONE; z--)
+			pfn = buddy_take(&n->buddy, (enum zone)z, order);
 	/* Under the lock that took it off the free list: mm_node_totals() sees both or neither. */
 	if (pfn != PFN_NONE) {
 		n->pages[FRAME_FREE] -= 1ll << order;
@@ -122,7 +158,8 @@ static uint32_t node_take(struct node *n, unsigned order, enum frame_owner owner
  * The nearest node with a block; the scarce zones below 16 MiB only when nothing else is left
  * anywhere.
  */
-static uint32_t take_near(unsigned order, enum frame_owner owner, unsigned flags, unsigned near)
+static uint32_t take_near(unsigned order, enum frame_owner owner, unsigned flags, unsigned near,
+                          int64_t keep)
 {
 	static const struct {
 		int8_t first, last;
@@ -137,7 +174,8 @@ static uint32_t take_near(unsigned order, enum frame_owner owner, unsigned flags
 		for (unsigned i = 0; i < node_count; i++) {
 			unsigned id = nodes[near].order[i];
 			uint32_t pfn = node_take(&nodes[id], order, owner,
-			                         MIN((int)rounds[r].first, top), rounds[r].last);
+			                         MIN((int)rounds[r].first, top), rounds[r].last,
+			                         keep);
 
 			if (pfn != PFN_NONE) {
 				if (i)
@@ -190,8 +228,9 @@ static __noinline bool pcp_refill(struct pcp *c)
 {
 	struct node *n = &nodes[c->node];
 
+	/* Without the reserve: alloc_slow() knows who may take that. */
 	spin_lock(&n->lock);
-	while (c->count < PCP_BATCH) {
+	while (c->count < PCP_BATCH && n->pages[FRAME_FREE] > reserve) {
 		uint32_t pfn = PFN_NONE;
 
 		for (int z = ZONE_HIGH; z >= ZONE_LOW32 && pfn == PFN_NONE; z--)
@@ -243,11 +282,16 @@ static __noinline pa_t alloc_slow(unsigned order, enum frame_owner owner, unsign
 
 	if (order > ORDER_MAX || near >= node_count)
 		return PA_NONE;
-	pfn = take_near(order, owner, flags, near);
+	pfn = take_near(order, owner, flags, near, reserve);
 	/* Single pages in the caches may be what keeps a large block from merging. */
 	if (pfn == PFN_NONE) {
 		phys_drain();
-		pfn = take_near(order, owner, flags, near);
+		pfn = take_near(order, owner, flags, near, reserve);
+	}
+	if (pfn == PFN_NONE && may_use_reserve(flags)) {
+		pfn = take_near(order, owner, flags, near, 0);
+		if (pfn != PFN_NONE)
+			stat_inc(reserved);
 	}
 	if (pfn == PFN_NONE) {
 		stat_inc(fail);

@@ -7,6 +7,7 @@
  */
 #include "mm/mm.h"
 #include "mm/frame.h"
+#include "vmk/account.h"
 #include "vmk/cpu.h"
 #include "vmk/lock.h"
 #include "vmk/log.h"
@@ -33,9 +34,16 @@ struct slab_cache {
 	struct list partial, full, empty;
 	uint32_t size, first, order, total; /* object size; offset of the first; pages; objects */
 	uint32_t empties;
+	bool charged; /* each object in use begins with a struct charge */
 	const char *name;
 	struct magazine *magazine[CPUS_MAX]; /* each made when its CPU first needs it */
 };
+
+struct charge {
+	struct mem_account *account;
+	uint64_t unused; /* the object after it stays 16-byte aligned */
+};
+ASSERT_SIZE(struct charge, SLAB_CHARGE_HEAD);
 
 static struct slab_cache caches, magazines;
 
@@ -288,10 +296,47 @@ void slab_free(struct slab_cache *c, void *p)
 		return;
 	/* An object of another cache would end up in this one's magazine, at the wrong size. */
 	ASSERT(slab_of(p)->cache == c);
-	give_back(c, p);
+	slab_free_any(p);
+}
+
+struct slab_cache *slab_create_charged(const char *name, size_t size)
+{
+	struct slab_cache *c = slab_create(name, size, 16);
+
+	if (c)
+		c->charged = true;
+	return c;
+}
+
+void *slab_alloc_charged(struct slab_cache *c, struct mem_account *a)
+{
+	struct charge *head;
+
+	if (mem_charge(a, c->size))
+		return NULL;
+	head = slab_alloc(c);
+	if (!head) {
+		mem_uncharge(a, c->size);
+		return NULL;
+	}
+	head->account = a;
+	return head + 1;
 }
 
 void slab_free_any(void *p)
 {
-	give_back(slab_of(p)->cache, p);
+	struct slab_cache *c = slab_of(p)->cache;
+
+	if (unlikely(c->charged)) {
+		struct charge *head = (struct charge *)p - 1;
+
+		mem_uncharge(head->account, c->size);
+		p = head;
+	}
+	give_back(c, p);
+}
+
+size_t slab_object_size(const void *p)
+{
+	return slab_of(p)->cache->size;
 }

@@ -53,6 +53,7 @@ void usage_of(struct proc *p, struct usage *u)
 
 void usage_to_linux(const struct usage *u, struct linux_rusage *out)
 {
+	/* Linux counts maxrss in KiB. What stays 0 is not measured here, nor by Linux. */
 	*out = (struct linux_rusage){
 		.utime = { (int64_t)(u->user / NS_PER_S),
 		           (int64_t)(u->user % NS_PER_S / NS_PER_US) },

@@ -129,6 +129,7 @@ static int wake_key(struct futex_bucket *b, const struct futex_key *k, int max, 
 	struct futex_waiter *w, *n;
 	int woken = 0;
 
+	/* First in, first out. A waiter with another bitset keeps its place. */
 	list_for_each_safe(w, n, &b->waiters, link) {
 		if (woken >= max)
 			break;
@@ -191,7 +192,7 @@ static long futex_wait(uva_t va, bool shared, uint32_t val, ns_t deadline, uint3
 {
 	struct futex_waiter w = { .bitset = bitset };
 	uint32_t now;
-	int err = key_get(va, shared, &w.key), e;
+	int err = key_get(va, shared, &w.key), wait_err;
 
 	if (err)
 		return err;
@@ -208,7 +209,7 @@ static long futex_wait(uva_t va, bool shared, uint32_t val, ns_t deadline, uint3
 		key_put(&w.key);
 		return err;
 	}
-	e = wait_event_intr_until(&w.wait, READ_ONCE(w.woken), deadline);
+	wait_err = wait_event_intr_until(&w.wait, READ_ONCE(w.woken), deadline);
 	/*
 	 * A wake counts even if the deadline or a signal came at the same time: the waker has
 	 * reported this waiter as woken, so it must not be lost. Otherwise: without a timeout the
@@ -216,7 +217,9 @@ static long futex_wait(uva_t va, bool shared, uint32_t val, ns_t deadline, uint3
 	 * timeout would begin anew.
 	 */
 	if (!unqueue(&w))
-		err = e == -EINTR ? (deadline == NS_NEVER ? -ERESTARTSYS : -ERESTARTNOHAND) : e;
+		err = wait_err != -EINTR     ? wait_err
+		      : deadline == NS_NEVER ? -ERESTARTSYS
+		                             : -ERESTARTNOHAND;
 	key_put(&w.key);
 	return err;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Futexes: what the end of a thread needs. */
-#ifndef USER_FUTEX_H
-#define USER_FUTEX_H
+#ifndef PROC_FUTEX_H
+#define PROC_FUTEX_H
 #include "vmk/types.h"
 
 struct uthread;

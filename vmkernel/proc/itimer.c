@@ -129,6 +129,7 @@ static void set(struct proc *p, int which, ns_t value, ns_t interval, struct iti
 {
 	uint64_t flags = spin_lock_irq(&proc_lock);
 
+	/* A callback that runs now waits for the lock and finds the new settings. */
 	get_locked(p, which, old);
 	if (which == ITIMER_REAL) {
 		p->alarm_interval = value ? interval : 0;

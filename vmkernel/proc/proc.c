@@ -35,6 +35,7 @@ static void limits_default(struct proc *p)
 	p->limits[RLIMIT_NICE] = p->limits[RLIMIT_RTPRIO] = (struct rlimit){ 0, 0 };
 }
 
+/* What fork(2) copies. Timers, pending signals and usage are not inherited; memory is clone's. */
 static void inherit(struct proc *p, struct proc *parent)
 {
 	p->pgid = parent->pgid;
@@ -70,7 +71,7 @@ int proc_create(struct proc *parent, struct proc **out)
 	list_init(&p->sibling);
 	list_init(&p->threads);
 	waitq_init(&p->child_waitq, "child");
-	waitq_init(&p->signal_waitq, "signal");
+	p->signal_waitq = signal_waitq_pick();
 	waitq_init(&p->event_waitq, "proc");
 	signal_init(&p->pending);
 	itimers_init(p);
@@ -80,6 +81,10 @@ int proc_create(struct proc *parent, struct proc **out)
 		inherit(p, parent);
 	else
 		limits_default(p);
+	if (proc_account_open(p)) {
+		proc_put(p);
+		return -ENOMEM;
+	}
 	*out = p;
 	return 0;
 }
@@ -129,6 +134,7 @@ void proc_put(struct proc *p)
 	}
 	if (p->as)
 		aspace_put(p->as);
+	proc_account_close(p);
 	kfree(p);
 }
 
@@ -174,6 +180,7 @@ int uthread_create(struct proc *p, void (*fn)(void *thread), struct uthread **ou
 		                   .kind = WORLD_USER,
 		                   .cpu = -1,
 		                   .hooks = &uthread_hooks,
+		                   .account = p->account,
 		                   .fn = fn,
 		                   .arg = t };
 

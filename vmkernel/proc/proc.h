@@ -7,8 +7,8 @@
  * sessions), signal state and exit state. Fields marked "own" belong to the process's threads:
  * written only by the thread that it concerns or while it is the only one.
  */
-#ifndef USER_PROC_H
-#define USER_PROC_H
+#ifndef PROC_PROC_H
+#define PROC_PROC_H
 #include "proc/signal.h"
 #include "vmk/user.h"
 #include "vmk/wait.h"
@@ -67,7 +67,9 @@ struct proc {
 	struct cred cred; /* own */
 	uint32_t groups[GROUPS_MAX];
 	unsigned group_count;
-	struct rlimit limits[RLIMITS];
+	struct rlimit limits[RLIMITS]; /* written under proc_lock */
+	struct mem_account *account;   /* own; proc/account.c */
+	struct user *user;             /* own; whose account it is below */
 	char comm[COMM_LEN];
 	uint64_t arg_start, arg_end, env_start, env_end, start_stack, brk_start, brk; /* own */
 	int nice;
@@ -77,14 +79,14 @@ struct proc {
 
 	struct sigaction actions[NSIG];
 	struct sigset_pending pending;
-	struct waitq child_waitq;  /* a child changed state */
-	struct waitq signal_waitq; /* sigwait, signalfd: a signal has come */
-	struct waitq
-		/* for its own threads: continued, last but one gone, vfork ended; pidfd: ended */
-		event_waitq;
+	struct waitq child_waitq;   /* a child changed state */
+	struct waitq *signal_waitq; /* sigwait, signalfd: a signal has come; signals_init() */
+	/* Its threads wait here for a continuation, execve for the others' end, a parent for the
+	 * end of vfork, a pidfd for the end of the process. */
+	struct waitq event_waitq;
 	bool exiting, stopped, execed, zombie;
 	bool stop_report, cont_report; /* for wait4 of the parent */
-	bool vfork_done;               /* it has left its parent's memory */
+	bool vfork_done;               /* it no longer uses its parent's memory */
 	int exit_status;               /* as wait4 reports it; valid when exiting */
 	int stop_sig;
 	int exit_signal;             /* to the parent; 0 none */
@@ -112,7 +114,7 @@ struct uthread {
 	void *fpu; /* x86/fpu.h: 64-byte aligned */
 	uint64_t fs_base, gs_base;
 	char comm[COMM_LEN];
-	/* What restart_syscall goes on with. */
+	/* What restart_syscall(2) calls, after -ERESTART_RESTARTBLOCK. */
 	long (*restart)(struct uthread *t);
 	uint64_t restart_arg[4];
 	struct trap_frame start; /* first entry to ring 3 */
@@ -162,8 +164,12 @@ bool proc_is_root(void); /* the current process has euid 0 */
 
 /* proc.c: a process without threads, in no list yet; a thread in proc with a world in state NEW. */
 int __must_check proc_create(struct proc *parent, struct proc **out);
+/* The account of its kernel memory: proc/account.c. 0 or -ENOMEM. */
+int __must_check proc_account_open(struct proc *p);
+void proc_account_close(struct proc *p);
+void proc_account_move(struct proc *p); /* by the process itself, which has changed its user */
 int __must_check uthread_create(struct proc *p, void (*fn)(void *thread), struct uthread **out);
-void uthread_discard(struct uthread *t); /* behind its world's last reference */
+void uthread_discard(struct uthread *t); /* after its world's last reference is gone */
 /* Enters ids and lists; counts against the limits. proc_lock is held. 0 or -EAGAIN. */
 int __must_check proc_publish(struct proc *p, struct uthread *t);
 void proc_release_parts(struct proc *p); /* takes proc_lock */
@@ -200,25 +206,18 @@ ASSERT_SIZE(struct linux_rusage, 144);
 void usage_to_linux(const struct usage *u, struct linux_rusage *out);
 
 /*
- * exec.c: replaces the current process's program. path in kernel memory; argv, envp: see struct
- * exec_args.
+ * signal.c. signals_init() at boot. A process shares its queue with others: a waiter may be woken
+ * for nothing. The queues outlive processes, because epoll leaves waiters in them.
  */
-int __must_check proc_exec_kernel(const char *path, const char *const *argv,
-                                  const char *const *envp, struct trap_frame *f);
-
-/* signal.c; proc_lock is held. */
+void signals_init(void);
+struct waitq *signal_waitq_pick(void); /* for a new process */
+/* proc_lock is held. */
 void signal_init(struct sigset_pending *s);
 void signal_flush(struct sigset_pending *s, uint64_t set);
 void signal_recalc(struct uthread *t); /* after a change of masks or state */
 void signal_set_mask(uint64_t mask);   /* of the current thread; takes proc_lock */
 void signal_send_locked(struct proc *p, struct uthread *t, int sig, const struct siginfo *info);
 void user_work_done(struct uthread *t); /* takes proc_lock */
-/*
- * linux_signal.c: what a call of the current process sends; info 0: as kill(2) does. 0 or -errno.
- */
-int __must_check signal_from_user(struct proc *p, int sig, uva_t info);
-/* linux_pidfd.c: with a reference, and the file's flags; NULL when fd is not a pidfd. */
-struct proc *pidfd_proc(int fd, uint32_t *flags);
 /* signal_deliver.c: trap_hooks.user_return */
 void user_return(struct trap_frame *f);
 

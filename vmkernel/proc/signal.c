@@ -20,7 +20,27 @@ STAT(signals_lost, "user.signal_infos_lost",
 #define IGNORE_SET                                                              \
 	(1ull << (SIGCHLD - 1) | 1ull << (SIGCONT - 1) | 1ull << (SIGURG - 1) | \
 	 1ull << (SIGWINCH - 1))
-enum { QUEUE_MAX = 1024 };
+enum { QUEUE_MAX = 1024, WAITQS = 64 };
+
+/*
+ * Queues of those who wait for signals, each shared by some processes. They are not part of a
+ * process: an epoll set that watches a signalfd has its waiter in the queue of the process that
+ * added it, and may outlive that process.
+ */
+static struct waitq waitqs[WAITQS];
+
+void signals_init(void)
+{
+	for (unsigned i = 0; i < WAITQS; i++)
+		waitq_init(&waitqs[i], "signal");
+}
+
+struct waitq *signal_waitq_pick(void)
+{
+	static uint32_t last;
+
+	return &waitqs[__atomic_add_fetch(&last, 1, __ATOMIC_RELAXED) % WAITQS];
+}
 
 void signal_init(struct sigset_pending *s)
 {
@@ -169,23 +189,7 @@ void signal_send_locked(struct proc *p, struct uthread *t, int sig, const struct
 	/* to is NULL when all threads block it: signal_set_mask() finds it later. */
 	if (to)
 		signal_recalc(to);
-	waitq_wake_all(&p->signal_waitq);
-}
-
-void proc_signal(struct proc *p, int sig, const struct siginfo *info)
-{
-	uint64_t flags = spin_lock_irq(&proc_lock);
-
-	signal_send_locked(p, NULL, sig, info);
-	spin_unlock_irq(&proc_lock, flags);
-}
-
-void uthread_signal(struct uthread *t, int sig, const struct siginfo *info)
-{
-	uint64_t flags = spin_lock_irq(&proc_lock);
-
-	signal_send_locked(t->proc, t, sig, info);
-	spin_unlock_irq(&proc_lock, flags);
+	waitq_wake_all(p->signal_waitq);
 }
 
 struct group_signal {
@@ -302,13 +306,13 @@ int signal_pgrp(int pgid, int sig)
 
 int signal_pid(int pid, int sig)
 {
-	struct proc *p = proc_find(pid);
+	uint64_t flags = spin_lock_irq(&proc_lock);
+	struct proc *p = ids_proc(pid);
 
-	if (!p)
-		return -ESRCH;
-	proc_signal(p, sig, NULL);
-	proc_put(p);
-	return 0;
+	if (p)
+		signal_send_locked(p, NULL, sig, NULL);
+	spin_unlock_irq(&proc_lock, flags);
+	return p ? 0 : -ESRCH;
 }
 
 void signal_current(int sig)
@@ -317,8 +321,10 @@ void signal_current(int sig)
 	struct siginfo info = {
 		.signo = sig, .code = SI_USER, .pid = t->proc->pid, .uid = t->proc->cred.uid
 	};
+	uint64_t flags = spin_lock_irq(&proc_lock);
 
-	uthread_signal(t, sig, &info);
+	signal_send_locked(t->proc, t, sig, &info);
+	spin_unlock_irq(&proc_lock, flags);
 }
 
 bool signal_blocked_or_ignored(int sig)
@@ -371,6 +377,7 @@ bool signal_take(uint64_t mask, void *out)
 
 	if (!sig)
 		return false;
+	/* Members that do not belong to the signal are 0, as signalfd(2) says; addr is not told. */
 	*(struct signalfd_info *)out = (struct signalfd_info){
 		.signo = (uint32_t)sig,
 		.err = i.err,
@@ -388,5 +395,5 @@ bool signal_take(uint64_t mask, void *out)
 
 struct waitq *signal_waitq(void)
 {
-	return &proc_current()->signal_waitq;
+	return proc_current()->signal_waitq;
 }

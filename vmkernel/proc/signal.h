@@ -5,8 +5,8 @@
  * context of rank below it.
  * Spec: Linux uapi asm/signal.h, asm-generic/siginfo.h, signal(7).
  */
-#ifndef USER_SIGNAL_H
-#define USER_SIGNAL_H
+#ifndef PROC_SIGNAL_H
+#define PROC_SIGNAL_H
 #include "vmk/list.h"
 #include "vmk/types.h"
 
@@ -116,7 +116,7 @@ enum {
 enum { SS_ONSTACK = 1, SS_DISABLE = 2 };
 #define SS_AUTODISARM 0x80000000u
 
-/* A signal on its way; plain ones (sent without information to keep) need none. */
+/* The information of a pending signal. One that was sent without information has none. */
 struct sigqueued {
 	struct list link;
 	struct siginfo info;
@@ -129,19 +129,12 @@ struct sigset_pending {
 struct proc;
 struct uthread;
 
-/* To a process, all processes of a group or one thread; info NULL: from the kernel. */
-void proc_signal(struct proc *p, int sig, const struct siginfo *info);
-int pgrp_signal(int pgid, int sig, const struct siginfo *info); /* -ESRCH when there is none */
-void uthread_signal(struct uthread *t, int sig, const struct siginfo *info);
-/* A fault of the current thread: delivered even when it is blocked or ignored (then it kills). */
+/* To all processes of a group; info NULL: from the kernel. -ESRCH when there is none. */
+int pgrp_signal(int pgid, int sig, const struct siginfo *info);
+/* A fault of the current thread. Where the signal is blocked or ignored, it ends the process. */
 void uthread_fault_signal(int sig, int code, uint64_t addr);
 /*
  * Takes one pending signal out of set for the current thread: its number or 0. signalfd, sigwait.
  */
 int signal_dequeue(uint64_t set, struct siginfo *info);
-/*
- * A mask for the length of one call (ppoll, pselect6, rt_sigsuspend): the old one returns after it,
- * behind the handlers that it let in. 0 or -EFAULT, -EINVAL; nothing when mask is 0.
- */
-int __must_check signal_mask_temporarily(uva_t mask, uint64_t size);
 #endif

@@ -3,8 +3,8 @@
  * What the handler of a signal finds on its stack. Spec: Linux uapi asm/sigcontext.h,
  * asm/ucontext.h, arch/x86/include/asm/sigframe.h.
  */
-#ifndef USER_SIGNAL_FRAME_H
-#define USER_SIGNAL_FRAME_H
+#ifndef PROC_SIGNAL_FRAME_H
+#define PROC_SIGNAL_FRAME_H
 #include "proc/signal.h"
 
 struct sigcontext {

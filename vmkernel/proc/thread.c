@@ -110,7 +110,7 @@ static bool page_fault(struct trap_frame *f)
 	unsigned access = f->error & PF_FETCH   ? AREA_EXEC
 	                  : f->error & PF_WRITE ? AREA_WRITE
 	                                        : AREA_READ;
-	enum fault_result r;
+	enum fault_result result;
 
 	/*
 	 * The kernel itself may only fault in a copy to or from user memory: everything else is
@@ -121,14 +121,14 @@ static bool page_fault(struct trap_frame *f)
 	cpu_sti();
 	stat_inc(user_faults);
 	random_add_event(va);
-	r = aspace_fault(p->as, va, access);
-	if (r == FAULT_OK)
+	result = aspace_fault(p->as, va, access);
+	if (result == FAULT_OK)
 		return true;
 	/*
 	 * Memory that ran out ends the process that touched it. In a copy the call goes on with
 	 * -EFAULT and the process ends on its way to ring 3.
 	 */
-	if (r == FAULT_NOMEM) {
+	if (result == FAULT_NOMEM) {
 		stat_inc(user_oom);
 		log_warn("pid %d (%s) ended: out of memory", p->pid, p->comm);
 		proc_exit_group(p, SIGKILL);
@@ -136,10 +136,11 @@ static bool page_fault(struct trap_frame *f)
 	}
 	if (!user)
 		return false; /* the exception table: -EFAULT */
-	if (r == FAULT_BUS)
+	if (result == FAULT_BUS)
 		uthread_fault_signal(SIGBUS, BUS_ADRERR, va);
 	else
-		uthread_fault_signal(SIGSEGV, r == FAULT_MAPERR ? SEGV_MAPERR : SEGV_ACCERR, va);
+		uthread_fault_signal(SIGSEGV, result == FAULT_MAPERR ? SEGV_MAPERR : SEGV_ACCERR,
+		                     va);
 	return true;
 unresolved:
 	if (!user)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Clocks, and struct timespec in user memory. */
-#ifndef USER_TIMESPEC_H
-#define USER_TIMESPEC_H
+#ifndef PROC_TIMESPEC_H
+#define PROC_TIMESPEC_H
 #include "vmk/types.h"
 
 enum {

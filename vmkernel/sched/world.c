@@ -99,6 +99,7 @@ int world_create(const struct world_attr *attr, struct world **out)
 	}
 	init(w, attr->name, attr->kind);
 	w->hooks = attr->hooks;
+	w->account = attr->account;
 	w->fn = attr->fn;
 	w->arg = attr->arg;
 	w->pinned = attr->cpu;
@@ -121,16 +122,16 @@ int world_create(const struct world_attr *attr, struct world **out)
 	return 0;
 }
 
+static void world_get(struct world *w)
+{
+	__atomic_fetch_add(&w->refs, 1, __ATOMIC_RELAXED);
+}
+
 void world_start(struct world *w)
 {
 	ASSERT(w->state == WORLD_NEW);
 	world_get(w); /* the running world's own */
 	sched_enqueue(w);
-}
-
-void world_get(struct world *w)
-{
-	__atomic_fetch_add(&w->refs, 1, __ATOMIC_RELAXED);
 }
 
 static void withdraw(struct world *w)
@@ -239,6 +240,31 @@ void world_set_name(struct world *w, const char *name)
 void *world_arg(const struct world *w)
 {
 	return w->arg;
+}
+
+struct mem_account *world_account(const struct world *w)
+{
+	return w->account;
+}
+
+void world_set_account(struct world *w, struct mem_account *a)
+{
+	w->account = a;
+}
+
+void world_use_reserve(bool on)
+{
+	struct world *me = world_current();
+
+	ASSERT(on || me->reserve);
+	me->reserve += on ? 1 : -1u;
+}
+
+bool world_uses_reserve(void)
+{
+	struct world *me = world_current();
+
+	return me && me->reserve;
 }
 
 bool world_interrupted(const struct world *w)

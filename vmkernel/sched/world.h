@@ -20,7 +20,8 @@ struct world {
 	int pinned;    /* to a CPU, or -1 */
 	bool sleeping; /* between sched_sleep_begin() and a wake */
 	bool interrupted;
-	bool started;
+	uint32_t reserve; /* calls of world_use_reserve(true) that are open; its own */
+	struct mem_account *account;
 	uint32_t refs;
 	uint32_t id;
 	const struct world_hooks *hooks;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The block layer's fast path: a request goes to the queue of its CPU, waits while the device is
- * full, comes back through blk_complete, is tried again when the class of its error allows, and
- * ends in done. Each blk_queue has its lock; the driver is called without it.
+ * The block layer's fast path: a request goes to the queue of its CPU, waits there while the device
+ * is full (flow.c), is handed to the driver, comes back through blk_complete, is tried again when
+ * the class of its error allows, and ends in done. Its deadline runs from the hand-over. Each
+ * blk_queue has its lock; the driver is called without it.
  */
 #include "storage/blk_impl.h"
 #include "vmk/cpu.h"
@@ -17,7 +18,7 @@ STAT(retries, "blk.retries", "requests tried again");
 STAT(timeouts, "blk.timeouts", "requests that passed their deadline");
 STAT(refused, "blk.refused", "requests that were wrong in themselves");
 
-struct blk_queue *blk_queue_here(struct blk_dev *disk)
+static struct blk_queue *blk_queue_here(struct blk_dev *disk)
 {
 	return &disk->queue[cpu_id() % disk->limits.queues];
 }
@@ -47,7 +48,8 @@ static int check(const struct blk_req *r, const struct blk_dev *d, const struct 
 	return sum == r->len ? 0 : -EINVAL;
 }
 
-bool blk_fits(const struct blk_req *r, const struct blk_limits *l)
+/* Does r fit into one command? */
+static bool blk_fits(const struct blk_req *r, const struct blk_limits *l)
 {
 	if (r->op == BLK_FLUSH)
 		return true;
@@ -75,7 +77,8 @@ static void tick_start(struct blk_queue *q)
 	if (q->ticking)
 		return;
 	q->ticking = true;
-	timer_set(&q->tick, time_now() + BLK_TICK);
+	q->moved = time_now();
+	timer_set(&q->tick, q->moved + BLK_TICK);
 }
 
 /* Runs done of a request that no list holds any more, then gives up its place. */
@@ -90,18 +93,24 @@ static void finish(struct blk_queue *q, struct blk_req *r, int status)
 	spin_unlock_irq(&q->lock, flags);
 }
 
-static bool take_pending(struct blk_queue *q, struct blk_req **r, uint64_t *progress)
+static ns_t deadline_of(const struct blk_req *r, ns_t now)
 {
+	return now + (r->timeout ? r->timeout : BLK_DEADLINE);
+}
+
+/* The next one that waits, if the device has room for it, as one in flight. */
+static bool take_waiting(struct blk_queue *q, struct blk_req **r, uint64_t *progress)
+{
+	ns_t now = time_now();
 	uint64_t flags = spin_lock_irq(&q->lock);
 
-	*r = list_first(&q->pending, struct blk_req, link);
-	if (*r && q->stats.inflight < q->dev->limits.depth) {
-		list_remove(&(*r)->link);
+	*r = q->stats.inflight < q->dev->limits.depth ? blk_next_waiting(q) : NULL;
+	if (*r) {
+		/* The time that it waited for others does not count. */
+		(*r)->deadline = deadline_of(*r, now);
 		list_push_back(&q->inflight, &(*r)->link);
 		q->stats.inflight++;
 		q->stats.max_inflight = MAX(q->stats.max_inflight, q->stats.inflight);
-	} else {
-		*r = NULL;
 	}
 	*progress = q->progress;
 	spin_unlock_irq(&q->lock, flags);
@@ -117,7 +126,7 @@ static bool put_back(struct blk_queue *q, struct blk_req *r, uint64_t progress)
 	uint64_t flags = spin_lock_irq(&q->lock);
 
 	list_remove(&r->link);
-	list_push_front(&q->pending, &r->link);
+	blk_wait_first(q, r);
 	q->stats.inflight--;
 	bool again = q->progress != progress;
 
@@ -147,7 +156,7 @@ static void dispatch(struct blk_queue *q)
 	struct blk_req *r;
 	uint64_t progress;
 
-	while (take_pending(q, &r, &progress)) {
+	while (take_waiting(q, &r, &progress)) {
 		int err = d->ops->submit(d, r->queue, r);
 
 		if (!err)
@@ -172,11 +181,13 @@ void blk_enqueue(struct blk_req *r, struct blk_queue *q)
 	q->active++;
 	r->queue = (uint16_t)(q - d->queue);
 	tick_start(q);
-	if (unlikely(!list_empty(&q->pending) || q->stats.inflight >= d->limits.depth)) {
-		list_push_back(&q->pending, &r->link);
+	/* Nobody overtakes those that wait, even while the device has room. */
+	if (unlikely(q->waiting || q->stats.inflight >= d->limits.depth)) {
+		blk_wait(q, r);
 		spin_unlock_irq(&q->lock, flags);
 		return;
 	}
+	r->deadline = deadline_of(r, r->submitted);
 	list_push_back(&q->inflight, &r->link);
 	q->stats.inflight++;
 	q->stats.max_inflight = MAX(q->stats.max_inflight, q->stats.inflight);
@@ -204,8 +215,8 @@ void blk_submit(struct blk_req *r, struct blk_dev *d)
 	r->world = world_id(world_current());
 	r->pos = d->start + r->offset;
 	r->submitted = time_now();
-	if (!r->deadline)
-		r->deadline = r->submitted + BLK_DEADLINE;
+	if (!r->owner)
+		r->owner = world_current();
 	int err = check(r, d, &disk->limits);
 
 	if (unlikely(err)) {
@@ -234,12 +245,11 @@ void blk_complete(struct blk_req *r, int status)
 	if (unlikely(again)) {
 		r->retries++;
 		q->stats.retries++;
-		r->deadline = MAX(r->deadline, now + BLK_DEADLINE);
-		list_push_front(&q->pending, &r->link);
+		blk_wait_first(q, r);
 	} else {
 		blk_account(q, r, status, now);
 	}
-	bool more = !list_empty(&q->pending);
+	bool more = q->waiting;
 
 	spin_unlock_irq(&q->lock, flags);
 	if (unlikely(again))
@@ -299,55 +309,74 @@ void blk_queue_bottom(struct bottom *b)
 	bottom_raise(b);
 }
 
-/*
- * The next request past its deadline, with its deadline moved on; *was_pending tells which list it
- * was on.
- */
-static struct blk_req *take_late(struct blk_queue *q, ns_t now, bool *was_pending)
+/* The next request in flight that is past its deadline, with its deadline moved on. */
+static struct blk_req *take_late(struct blk_queue *q, ns_t now)
 {
 	struct blk_req *r;
 
-	list_for_each(r, &q->pending, link) {
-		if (r->deadline <= now) {
-			list_remove(&r->link);
-			*was_pending = true;
-			return r;
-		}
-	}
+	/* At most limits.depth of them. What waits has no deadline yet, however much it is. */
 	list_for_each(r, &q->inflight, link) {
 		if (r->deadline <= now) {
 			r->deadline = now + BLK_ABORT_GRACE;
-			*was_pending = false;
 			return r;
 		}
 	}
 	return NULL;
 }
 
+/*
+ * Requests wait, the driver has none, and nothing moves: after BLK_STALL they fail, a bounded
+ * number a tick. The lock is held. True: the caller tries the driver once more.
+ */
+static bool stalled(struct blk_queue *q, ns_t now)
+{
+	struct blk_req *r;
+
+	if (q->progress != q->seen || q->stats.inflight || !q->waiting) {
+		q->seen = q->progress;
+		q->moved = now;
+	}
+	if (!q->waiting || q->stats.inflight)
+		return false;
+	if (now - q->moved < BLK_STALL)
+		return true;
+	for (unsigned n = 0; n < BOTTOM_BUDGET && (r = blk_next_waiting(q)); n++) {
+		q->stats.timeouts++;
+		r->status = -ETIMEDOUT;
+		list_push_back(&q->refused, &r->link);
+	}
+	bottom_raise(&q->bottom);
+	return false;
+}
+
 void blk_queue_tick(struct timer *t)
 {
 	struct blk_queue *q = container_of(t, struct blk_queue, tick);
 	ns_t now = time_now();
+	bool again = false;
 
 	for (unsigned late = 0;; late++) {
-		bool was_pending;
 		uint64_t flags = spin_lock_irq(&q->lock);
-		struct blk_req *r = take_late(q, now, &was_pending);
+		struct blk_req *r = take_late(q, now);
 
-		if (r)
+		if (r) {
 			q->stats.timeouts++;
-		else if ((q->ticking = !list_empty(&q->pending) || !list_empty(&q->inflight)))
-			timer_set(&q->tick, now + BLK_TICK);
+		} else {
+			again = stalled(q, now);
+			q->ticking = q->waiting || q->stats.inflight;
+			if (q->ticking)
+				timer_set(&q->tick, now + BLK_TICK);
+		}
 		spin_unlock_irq(&q->lock, flags);
 		if (!r)
-			return;
+			break;
 		stat_inc(timeouts);
 		if (!late)
 			log_warn("%s: queue %u: a request passed its deadline", q->dev->id,
 			         (unsigned)(q - q->dev->queue));
-		if (was_pending)
-			finish(q, r, -ETIMEDOUT);
-		else
-			q->dev->ops->timeout(q->dev, r);
+		/* Without the lock: r may end meanwhile, drivers only compare it. */
+		q->dev->ops->timeout(q->dev, r);
 	}
+	if (unlikely(again))
+		dispatch(q);
 }

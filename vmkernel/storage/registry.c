@@ -34,7 +34,7 @@ static int queues_create(struct blk_dev *d)
 
 		q->dev = d;
 		spin_init(&q->lock, "blk queue", RANK_BLK);
-		list_init(&q->pending);
+		blk_flows_init(q);
 		list_init(&q->inflight);
 		list_init(&q->refused);
 		waitq_init(&q->idle, "blk idle");
@@ -226,10 +226,11 @@ static void queue_drain(struct blk_queue *q)
 	uint64_t flags = spin_lock_irq(&q->lock);
 	struct blk_req *r;
 
-	list_for_each(r, &q->pending, link)
-		r->status = -ENODEV;
 	/* Ended through the bottom half, as done promises its caller. */
-	list_splice_back(&q->refused, &q->pending);
+	while ((r = blk_next_waiting(q))) {
+		r->status = -ENODEV;
+		list_push_back(&q->refused, &r->link);
+	}
 	spin_unlock_irq(&q->lock, flags);
 	bottom_raise(&q->bottom);
 	wait_event(&q->idle, !READ_ONCE(q->active));

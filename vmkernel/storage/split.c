@@ -123,7 +123,7 @@ static int bounce(struct split *s, struct child *c)
 {
 	struct blk_req *r = &c->req;
 
-	c->bounce = page_alloc(ORDER_4K, FRAME_DMA, 0);
+	c->bounce = page_alloc(ORDER_4K, FRAME_DMA, ALLOC_RESERVE);
 	if (c->bounce == PA_NONE)
 		return -ENOMEM;
 	/*
@@ -166,7 +166,8 @@ static int next_part(struct split *s, struct child *c)
 		               .done = r->done,
 		               .dev = s->parent->dev,
 		               .world = s->parent->world,
-		               .deadline = s->parent->deadline,
+		               .owner = s->parent->owner,
+		               .timeout = s->parent->timeout,
 		               .pos = s->pos,
 		               .submitted = time_now() };
 	/* All data is done and nothing else outstanding: the flush that stands for FUA. */
@@ -182,7 +183,8 @@ static int next_part(struct split *s, struct child *c)
 	} else if (r->op == BLK_WRITE_ZEROES) {
 		zeroes_by_write(s, c);
 	} else {
-		r->flags = l->fua ? s->parent->flags : 0;
+		r->flags = (uint16_t)(s->parent->flags &
+		                      (l->fua ? BLK_FUA | BLK_URGENT : BLK_URGENT));
 		r->len = gather(s, c->sg, &r->sg_count);
 		if (!r->len)
 			err = bounce(s, c);

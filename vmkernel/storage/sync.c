@@ -32,10 +32,11 @@ static int run(struct blk_dev *d, struct sync *s)
 	return s->req.status;
 }
 
-int blk_rw(struct blk_dev *d, enum blk_op op, uint64_t offset, const struct sg *sg,
-           unsigned sg_count)
+static int rw(struct blk_dev *d, enum blk_op op, unsigned flags, uint64_t offset,
+              const struct sg *sg, unsigned sg_count)
 {
 	struct sync s = { .req = { .op = (uint8_t)op,
+		                   .flags = (uint16_t)flags,
 		                   .offset = offset,
 		                   .sg = sg,
 		                   .sg_count = (uint16_t)sg_count } };
@@ -47,11 +48,27 @@ int blk_rw(struct blk_dev *d, enum blk_op op, uint64_t offset, const struct sg *
 	return run(d, &s);
 }
 
-int blk_flush(struct blk_dev *d)
+int blk_rw(struct blk_dev *d, enum blk_op op, uint64_t offset, const struct sg *sg,
+           unsigned sg_count)
 {
-	struct sync s = { .req = { .op = BLK_FLUSH } };
+	return rw(d, op, 0, offset, sg, sg_count);
+}
+
+static int flush(struct blk_dev *d, unsigned flags)
+{
+	struct sync s = { .req = { .op = BLK_FLUSH, .flags = (uint16_t)flags } };
 
 	return run(d, &s);
+}
+
+int blk_flush(struct blk_dev *d)
+{
+	return flush(d, 0);
+}
+
+int blk_urgent_flush(struct blk_dev *d)
+{
+	return flush(d, BLK_URGENT);
 }
 
 int blk_range(struct blk_dev *d, enum blk_op op, uint64_t offset, uint64_t len)
@@ -62,36 +79,55 @@ int blk_range(struct blk_dev *d, enum blk_op op, uint64_t offset, uint64_t len)
 }
 
 /* Up to one window's bytes through pages of ours. */
-static int rw_window(struct blk_dev *d, enum blk_op op, uint64_t offset, uint8_t *buf, size_t len,
-                     pa_t window)
+static int rw_window(struct blk_dev *d, enum blk_op op, unsigned flags, uint64_t offset,
+                     uint8_t *buf, size_t len, pa_t window)
 {
 	struct sg sg = { .pa = window, .len = (uint32_t)len };
 	void *va = pa_to_va(window);
 
 	if (op == BLK_WRITE)
 		memcpy(va, buf, len);
-	int err = blk_rw(d, op, offset, &sg, 1);
+	int err = rw(d, op, flags, offset, &sg, 1);
 
 	if (!err && op == BLK_READ)
 		memcpy(buf, va, len);
 	return err;
 }
 
-int blk_rw_buf(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf, size_t len)
+static int rw_buf(struct blk_dev *d, enum blk_op op, unsigned flags, uint64_t offset, void *buf,
+                  size_t len)
 {
 	unsigned order = len > PAGE_SIZE ? 4 : 0;
 	size_t window = (size_t)PAGE_SIZE << order;
-	pa_t pa = page_alloc(order, FRAME_DMA, 0);
+	pa_t pa;
 	int err = 0;
 
 	if (op != BLK_READ && op != BLK_WRITE)
 		err = -EINVAL;
+	/*
+	 * The datastore's journal is written here: with memory exhausted by others it must still
+	 * become durable. What drivers allocate on the way counts as well.
+	 */
+	world_use_reserve(true);
+	pa = page_alloc(order, FRAME_DMA, 0);
 	if (pa == PA_NONE)
-		return -ENOMEM;
+		err = -ENOMEM;
 	for (size_t done = 0, step; !err && done < len; done += step) {
 		step = MIN(len - done, window);
-		err = rw_window(d, op, offset + done, (uint8_t *)buf + done, step, pa);
+		err = rw_window(d, op, flags, offset + done, (uint8_t *)buf + done, step, pa);
 	}
-	page_free(pa, order);
+	if (pa != PA_NONE)
+		page_free(pa, order);
+	world_use_reserve(false);
 	return err;
+}
+
+int blk_rw_buf(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf, size_t len)
+{
+	return rw_buf(d, op, 0, offset, buf, len);
+}
+
+int blk_urgent_rw(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf, size_t len)
+{
+	return rw_buf(d, op, BLK_URGENT, offset, buf, len);
 }

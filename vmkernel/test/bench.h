@@ -19,10 +19,6 @@ void bench_report(const char *of, const char *what, uint64_t total, uint64_t ops
 struct bench_traffic {
 	uint64_t mmio, interrupts;
 };
-struct bench_traffic bench_traffic_of(const char *driver);
-/* The traffic since `from`, in thousandths an operation. */
-void bench_report_traffic(const char *driver, const char *what, struct bench_traffic from,
-                          uint64_t ops);
 
 enum { BENCH_DEPTH = 32, BENCH_ROUNDS = 8 };
 struct bench_io; /* a device, or a virtual disk on it; bench_disks.c */

@@ -73,14 +73,15 @@ void bench_report(const char *of, const char *what, uint64_t total, uint64_t ops
 	log_info("%s.%s %llu %s", of, what, (unsigned long long)(total / ops), unit);
 }
 
-struct bench_traffic bench_traffic_of(const char *driver)
+static struct bench_traffic bench_traffic_of(const char *driver)
 {
 	return (struct bench_traffic){ stat_value(driver, "mmio") + stat_value(driver, "kicks"),
 		                       stat_value(driver, "interrupts") };
 }
 
-void bench_report_traffic(const char *driver, const char *what, struct bench_traffic from,
-                          uint64_t ops)
+/* The traffic since `from`, in thousandths an operation. */
+static void bench_report_traffic(const char *driver, const char *what, struct bench_traffic from,
+                                 uint64_t ops)
 {
 	char name[48];
 	struct bench_traffic now = bench_traffic_of(driver);

@@ -77,8 +77,8 @@ static void note(struct gva_known *k, unsigned level, const void *p, uint64_t e)
 }
 
 /*
- * Sets bits in an entry that was read as e. False: it is another one by now. A plain OR would put an
- * accessed bit into what is no longer a present entry.
+ * Sets bits in an entry that was read as e. False: it is another one by now. A plain OR would put
+ * an accessed bit into what is no longer a present entry.
  */
 static bool mark(void *p, unsigned size, uint64_t e, uint64_t bits)
 {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A guest's ports and MMIO: who answers. Ports are a byte map of 64 Ki entries, MMIO a sorted table.
+ * A guest's ports and MMIO: who answers. Ports are a byte map of 64 Ki entries, MMIO a sorted
+ * table.
  *
  * Both are read without a lock while another vCPU may move a BAR. lock orders changes, and version
- * is odd during each. A reader takes what it finds as numbers only, in pieces of a machine word, and
- * uses them once it has seen that version is what it was before: then base, length and range belong
- * together.
+ * is odd during each. A reader takes what it finds as numbers only, in pieces of a machine word,
+ * and uses them once it has seen that version is what it was before: then base, end and range
+ * belong together.
  */
 #include "vmk/iobus.h"
 #include "vmk/cpu.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A guest's local APIC, xAPIC and x2APIC. Registers belong to the vCPU's world; irr, tmr and
- * esr_pending are atomic, so that any context may post an interrupt; timer_lock guards the timer. Spec: Intel SDM 3A 11 (AMD APM 2, 16).
+ * esr_pending are atomic, so that any context may post an interrupt; timer_lock guards the timer.
+ * Spec: Intel SDM 3A 11 (AMD APM 2, 16).
  */
 #ifndef VMM_VLAPIC_H
 #define VMM_VLAPIC_H

@@ -5,8 +5,8 @@
  * dropped.
  *
  * The expiry may run on another CPU than the vCPU, and the guest may rewrite the timer meanwhile.
- * timer_lock orders the two. A callback that had to wait for the lock finds out by timer_due whether
- * what it was called for still stands: the timer may have been stopped or set anew.
+ * timer_lock orders the two. A callback that had to wait for the lock finds out by timer_due
+ * whether what it was called for still stands: the timer may have been stopped or set anew.
  */
 #include "vmm/vlapic_timer.h"
 
@@ -76,7 +76,10 @@ static void expired(struct timer *t)
 		return;
 	}
 	if (mode_of(lvt) == MODE_PERIODIC && a->timer_period) {
-		/* The period that ends starts the next one; whole ones that have passed are skipped. */
+		/*
+		 * The period that ends starts the next one; whole ones that have passed are
+		 * skipped.
+		 */
 		a->timer_start = a->timer_due;
 		a->timer_start += (now - a->timer_start) / a->timer_period * a->timer_period;
 		arm(a, a->timer_start + a->timer_period);

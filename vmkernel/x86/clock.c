@@ -39,6 +39,10 @@ static ns_t slow_now(void)
 	uint32_t free = 0;
 	ns_t ns;
 
+	/*
+	 * After a bounded wait the lock is passed: its holder was stopped by a panic, or is what an
+	 * NMI interrupted. A wrong time is better than none.
+	 */
 	for (int i = 0; i < 100000; i++, free = 0) {
 		if (__atomic_compare_exchange_n(&slow.lock, &free, 1, false, __ATOMIC_ACQUIRE,
 		                                __ATOMIC_RELAXED))
@@ -144,6 +148,7 @@ void clock_init(void)
 
 	if (ref == NULL)
 		ref = pm_timer_counter();
+	/* The PIT can measure, but wraps after 55 ms: too short to keep time with. */
 	slow.counter = ref;
 	if (ref == NULL)
 		ref = pit_counter();
@@ -151,10 +156,12 @@ void clock_init(void)
 	if (tsc_hz == 0)
 		tsc_hz = tsc_calibrate(ref);
 	tsc_mult = mult_of(tsc_hz);
+	/* Without a slow counter there is no choice but the TSC. */
 	tsc_trusted = cpu_features.invariant_tsc || slow.counter == NULL ||
 	              (boot_option("tsc", option, sizeof(option)) &&
 	               strcmp(option, "reliable") == 0);
 	if (slow.counter != NULL) {
+		/* It goes on from where the TSC is, so that time does not jump at a change. */
 		slow.mult = mult_of(ref->hz);
 		slow.ticks = mul_div(rdtsc() - tsc_base, ref->hz, tsc_hz);
 		slow.last = ref->read();

@@ -19,8 +19,10 @@
 #define XCR0_WANTED (BITS(2, 0) | BITS(7, 5))
 
 struct cpu_features cpu_features;
+struct trap_hooks trap_hooks; /* here, below the locks, which look at it too */
 struct percpu percpu_boot;
 struct percpu *percpu[CPUS_MAX] = { &percpu_boot };
+static unsigned cpus = 1;
 uintptr_t __stack_chk_guard = 0x5bd1e995c3a90bf4;
 
 void cpu_identify(void)
@@ -149,6 +151,16 @@ void __stack_chk_fail(void)
 unsigned cpu_node(unsigned cpu)
 {
 	return percpu[cpu]->node;
+}
+
+unsigned cpu_count(void)
+{
+	return READ_ONCE(cpus);
+}
+
+void cpu_set_count(unsigned count)
+{
+	WRITE_ONCE(cpus, count);
 }
 
 uint32_t cpu_apic_id(unsigned cpu)

@@ -22,7 +22,8 @@ void cpu_identify(void);     /* fills cpu_features; boot CPU, first of all */
 void cpu_init_control(void); /* CR0, CR4, XCR0 of this CPU as cpu_features says */
 void cpu_patch_smap(void);   /* STAC and CLAC into the image; before the text becomes read-only */
 void cpu_log_features(void);
-void cpu_init_canary(void); /* stack protector; from a function that never returns */
+void cpu_set_count(unsigned count); /* smp.c: they are there, and have all they need */
+void cpu_init_canary(void);         /* stack protector; from a function that never returns */
 
 bool rdmsr_safe(uint32_t msr, uint64_t *value);
 bool wrmsr_safe(uint32_t msr, uint64_t value);

@@ -15,7 +15,7 @@ struct gdt_pointer {
 	uint64_t base;
 } __packed;
 
-/* trap.S */
+/* insn.S */
 void gdt_reload(const struct gdt_pointer *p);
 
 void gdt_load(struct percpu *p)

@@ -63,7 +63,7 @@ const struct counter *hpet_counter(void)
 	uint64_t cap, period;
 
 	if (counter.hz != 0)
-		return &counter;
+		return &counter; /* found before */
 	if (acpi_info.hpet == 0)
 		return NULL;
 	hpet = paging_map_device(acpi_info.hpet, HPET_SIZE);
@@ -74,6 +74,7 @@ const struct counter *hpet_counter(void)
 		         (unsigned long long)acpi_info.hpet, (unsigned long long)period);
 		return NULL;
 	}
+	/* Legacy routing off: the timers must not replace the PIT's and the RTC's interrupts. */
 	mmio_write64(hpet + HPET_CONFIG,
 	             (mmio_read64(hpet + HPET_CONFIG) & ~CONFIG_LEGACY) | CONFIG_ENABLE);
 	counter.read = cap & CAP_64BIT ? hpet_read64 : hpet_read32;

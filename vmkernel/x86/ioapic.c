@@ -56,6 +56,7 @@ static void set_entry(uint32_t gsi, uint64_t low, uint32_t apic_id)
 	unsigned reg = IOAPIC_REG_ENTRY + 2 * (gsi - io->first);
 	uint64_t flags = spin_lock_irq(&ioapic_lock);
 
+	/* Masked while the two halves disagree. */
 	io_write(io, reg, RTE_MASKED);
 	io_write(io, reg + 1, PUT(RTE_DEST, apic_id) >> 32);
 	io_write(io, reg, low);
@@ -105,6 +106,7 @@ void ioapic_init(void)
 		struct ioapic *io = &ioapic[ioapics];
 
 		io->registers = paging_map_device(a->base, IOAPIC_USED);
+		/* All ones from both registers: the address answers nothing. */
 		if (mmio_read32(io->registers + IOAPIC_WINDOW) == UINT32_MAX &&
 		    io_read(io, IOAPIC_REG_VERSION) == UINT32_MAX) {
 			log_warn("nothing at %#llx", (unsigned long long)a->base);

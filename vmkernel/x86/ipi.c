@@ -31,6 +31,9 @@ static void serve(struct percpu *p)
 				&percpu[w * 64 + (unsigned)__builtin_ctzll(bits)]->slot;
 
 			bits &= bits - 1;
+			/*
+			 * The caller waits, so slot and argument are its own until waiting falls.
+			 */
 			s->fn(s->arg);
 			__atomic_sub_fetch(&s->waiting, 1, __ATOMIC_RELEASE);
 		}
@@ -87,6 +90,10 @@ static void here(void (*fn)(void *), void *arg)
 
 static void open_slot(struct percpu *me, void (*fn)(void *), void *arg, uint32_t targets)
 {
+	/*
+	 * With interrupts off two CPUs that call each other would wait for ever. A slot in use
+	 * means a call from within a called function.
+	 */
 	ASSERT(irq_enabled() && me->slot.fn == NULL);
 	me->slot.arg = arg;
 	me->slot.fn = fn;

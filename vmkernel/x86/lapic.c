@@ -73,6 +73,7 @@ static void send(uint32_t apic_id, uint64_t command)
 		__asm__ volatile("mfence; lfence" ::: "memory");
 		wrmsr(MSR_X2APIC + APIC_ICR / 16, (uint64_t)apic_id << 32 | command);
 	} else {
+		/* The low half sends: the destination must be in place, and the last one gone. */
 		wait_idle();
 		lapic_write(APIC_ICR2, apic_id << 24);
 		lapic_write(APIC_ICR, (uint32_t)command);
@@ -108,7 +109,8 @@ void lapic_send_startup(uint32_t apic_id, pa_t page)
 static void error_interrupt(struct trap_frame *f)
 {
 	stat_inc(lapic_errors);
-	lapic_write(APIC_ESR, 0);
+	lapic_write(APIC_ESR,
+	            0); /* a write has the register show what came since the last (10.5.3) */
 	log_warn("cpu%u: error status %#x", cpu_id(), lapic_read(APIC_ESR));
 	lapic_eoi();
 }
@@ -149,6 +151,7 @@ void lapic_init_cpu(void)
 {
 	uint64_t base = rdmsr(MSR_APIC_BASE);
 
+	/* x2APIC mode may only be entered from enabled xAPIC mode: two writes (10.12.5). */
 	if (!(base & APIC_BASE_ENABLE))
 		wrmsr(MSR_APIC_BASE, base |= APIC_BASE_ENABLE);
 	if (registers == NULL && !(base & APIC_BASE_X2APIC))

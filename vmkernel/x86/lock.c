@@ -4,8 +4,8 @@
  * has to wait for a lock that it holds would wait for ever: it panics at once, with the lock's
  * name. Debug builds also keep the list of locks that each CPU holds and panic on a wrong order, on
  * recursion and on a release by another CPU. Ranks are compared within one interrupt level only: an
- * interrupted holder cannot want a lock that its interrupter holds. Equal ranks are allowed in the
- * order of addresses (two run queues, all page caches).
+ * interrupted holder does not wait for a lock that its interrupter holds. Equal ranks are allowed
+ * in the order of addresses (two run queues, all page caches).
  */
 #include "vmk/lock.h"
 #include "vmk/log.h"

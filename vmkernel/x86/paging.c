@@ -23,6 +23,7 @@
 
 enum { LEVEL_4K, LEVEL_2M, LEVEL_1G, LEVEL_TOP };
 
+pa_t paging_kernel_root;
 bool paging_has_huge;
 static pa_t (*table_alloc)(void);
 static void (*table_free)(pa_t);
@@ -167,6 +168,7 @@ static int split(uint64_t *e, unsigned level)
 	t = direct_va(table);
 	for (unsigned i = 0; i < 512; i++)
 		t[i] = (pa + i * step) | flags;
+	/* One store replaces the page by the same mapping in small: no moment without it. */
 	WRITE_ONCE(*e, table | PTE_P | PTE_W | PTE_A | (flags & PTE_U));
 	return 0;
 }
@@ -183,6 +185,10 @@ static int for_leaves(pa_t root, va_t va, uint64_t len,
 		uint64_t left = size - (va & (size - 1));
 
 		if (*e & PTE_P) {
+			/*
+			 * Only part of the page is meant: split, and look at the same address
+			 * again.
+			 */
 			if (left != size || end - va < size) {
 				int err = split(e, level);
 
@@ -256,6 +262,10 @@ pa_t paging_root_new(void)
 
 	if (root == PA_NONE)
 		return PA_NONE;
+	/*
+	 * The upper half is shared by entry, not by page: its top tables are made at boot
+	 * (paging_reserve_top) and never change, so later mappings are seen everywhere.
+	 */
 	for (va_t va = DIRECT_BASE; va != 0; va += level_size(LEVEL_TOP))
 		*entry_of(root, va, LEVEL_TOP) = *entry_of(paging_kernel_root, va, LEVEL_TOP);
 	return root;

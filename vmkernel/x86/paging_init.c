@@ -16,8 +16,6 @@
 /* WB, WC, UC-, UC, and again. */
 #define PAT_VALUE 0x0007010600070106ull
 
-pa_t paging_kernel_root;
-
 static pa_t trampoline_root;
 
 static pa_t boot_table(void)

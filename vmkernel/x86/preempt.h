@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Preemption of this CPU's world, inline for the locks. */
-#ifndef SCHED_PREEMPT_H
-#define SCHED_PREEMPT_H
+#ifndef X86_PREEMPT_H
+#define X86_PREEMPT_H
 #include "x86/percpu.h"
 
 /* The rare half of preempt_on(): another world ought to run here (x86/lock.c). */

@@ -119,7 +119,7 @@ void random_bytes(void *buf, size_t n)
 	uint32_t once[8], counter = 0;
 	uint64_t flags = spin_lock_irq(&lock), extra;
 
-	if (hardware_word(&extra)) /* also when the key should have leaked */
+	if (hardware_word(&extra)) /* so that a key that leaked does not tell what comes */
 		key[0] ^= (uint32_t)extra, key[1] ^= (uint32_t)(extra >> 32);
 	chacha20_block(key, 0, nonce, block);
 	memcpy(key, block, CHACHA_KEY);
@@ -135,7 +135,7 @@ void random_bytes(void *buf, size_t n)
 	}
 	memset(once, 0, sizeof(once));
 	memset(block, 0, sizeof(block));
-	__asm__ volatile("" ::"r"(once), "r"(block) : "memory"); /* the wiping is not idle */
+	__asm__ volatile("" ::"r"(once), "r"(block) : "memory"); /* keeps the memsets */
 }
 
 uint64_t random_u64(void)

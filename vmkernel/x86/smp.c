@@ -34,13 +34,7 @@ enum { TSC_TRIES = 16 };
 extern const char trampoline_start[], trampoline_end[], trampoline_root[];
 __noreturn void ap_entry(struct percpu *p);
 
-static unsigned cpus = 1;
 static void (*ap_main)(struct percpu *p);
-
-unsigned cpu_count(void)
-{
-	return READ_ONCE(cpus);
-}
 
 /* Each question about the TSC is answered at once. */
 static void answer_until_go(struct percpu *p)
@@ -86,10 +80,7 @@ static void check_tscs(unsigned count)
 {
 	ns_t deadline = this_cpu()->clock_deadline;
 
-	/*
-	 * A TSC that is trusted without calling itself invariant is so by an option: not to be
-	 * argued with.
-	 */
+	/* Trusted all the same: by option tsc=reliable, or for want of another clock. */
 	if (!cpu_features.invariant_tsc)
 		return;
 	for (unsigned id = 1; id < count && time_tsc_reliable(); id++) {
@@ -108,6 +99,7 @@ static void check_tscs(unsigned count)
 void ap_entry(struct percpu *p)
 {
 	gdt_load(p);
+	/* A fault can be shown from here on; the log's and the locks' CPU number is behind GS. */
 	trap_init_cpu();
 	cpu_init_control();
 	paging_init_cpu();
@@ -212,9 +204,9 @@ void smp_start(unsigned count, int (*prepare)(unsigned cpu), void (*main)(struct
 		if (prepare(id) != 0)
 			panic("no memory for cpu%u", id);
 	check_tscs(count);
-	WRITE_ONCE(cpus, count);
-	log_info("%u CPUs after %llu ms", cpus,
+	cpu_set_count(count);
+	log_info("%u CPUs after %llu ms", count,
 	         (unsigned long long)((time_now() - start) / NS_PER_MS));
-	for (unsigned id = 1; id < cpus; id++)
+	for (unsigned id = 1; id < count; id++)
 		store_release(&percpu[id]->stage, STAGE_GO);
 }

@@ -28,7 +28,6 @@ STAT(irq_unexpected, "irq.unexpected", "interrupts on a vector that nobody handl
 extern const char trap_stubs[];           /* trap.S */
 void trap_dispatch(struct trap_frame *f); /* called there */
 
-struct trap_hooks trap_hooks;
 static trap_handler handlers[VEC_EXCEPTIONS];
 static void (*interrupts[256])(struct trap_frame *f);
 static struct gate idt[256] __aligned(PAGE_SIZE);
@@ -45,7 +44,8 @@ void trap_set_interrupt(unsigned vector, void (*fn)(struct trap_frame *f))
 	store_release(&interrupts[vector], fn);
 }
 
-bool trap_fixup(struct trap_frame *f)
+/* Goes on where the exception table says, if it has an entry for this instruction. */
+static bool fixup(struct trap_frame *f)
 {
 	SECTION_FOR_EACH(struct extable_entry, e, extable)
 		if (e->from == f->rip) {
@@ -59,6 +59,7 @@ void trap_exit(struct trap_frame *f)
 {
 	struct percpu *p = this_cpu();
 
+	/* The interrupted handler or bottom half comes through here again when it is done. */
 	if (p->irq_nesting != 0 || p->in_bottom)
 		return;
 	for (;;) {
@@ -97,9 +98,13 @@ void trap_dispatch(struct trap_frame *f)
 		handle_interrupt(f);
 		return;
 	}
+	/*
+	 * From ring 3 the handler resolves it or ends the process; fixups are for the kernel only.
+	 */
 	fn = load_acquire(&handlers[f->vector]);
-	if ((fn == NULL || !fn(f)) && (trap_from_user(f) || !trap_fixup(f)))
+	if ((fn == NULL || !fn(f)) && (trap_from_user(f) || !fixup(f)))
 		panic_trap(f);
+	/* NMI and #MC run on stacks of their own, where no other world may be switched to. */
 	if (trap_from_user(f) && f->vector != VEC_NMI && f->vector != VEC_MC) {
 		cpu_cli();
 		trap_exit(f);

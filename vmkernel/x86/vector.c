@@ -43,6 +43,7 @@ int vector_alloc(unsigned cpu, void (*fn)(void *arg), void *arg)
 	for (unsigned i = 0; i < ARRAY_SIZE(p->vector); i++) {
 		if (p->vector[i].fn != NULL)
 			continue;
+		/* fn last: an interrupt that comes now sees both. */
 		p->vector[i].arg = arg;
 		store_release(&p->vector[i].fn, fn);
 		p->vectors_used++;

@@ -50,7 +50,7 @@ def operations() -> Iterator[tuple[str, int]]:
 
 
 def ask(link: Link, number: int, payload: bytes) -> str:
-    """"" for an answer, else why it was refused."""
+    """ "" for an answer, else why it was refused."""
     try:
         for fd in link.request(number, payload).fds:
             os.close(fd)

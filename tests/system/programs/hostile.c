@@ -2,7 +2,9 @@
 /*
  * Programs that a kernel must survive: hostile sigframe (bad frames for rt_sigreturn), fork (a fork
  * bomb), memory (a memory bomb), lives N (so many process lives), elf N (so many corrupted copies
- * of itself are run). Each prints "hostile NAME: ..." when it is over.
+ * of itself are run), messages N (so many processes fill sockets with messages of one byte, and
+ * stay until a signal comes), tables (one page mapped in each 2 MiB). Each prints "hostile NAME:
+ * ..." when it is over.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -144,6 +147,100 @@ static void corrupted(long count)
 	printf("hostile elf: %ld tried\n", count);
 }
 
+/*
+ * Messages of one byte into a socket pair after the other until no further one can be had: sends a
+ * pair's ends through an earlier one, so that the number of descriptors is no bound.
+ */
+static void fill_sockets(long *sent)
+{
+	int carrier[2] = { -1, -1 };
+
+	for (;;) {
+		int s[2];
+		struct msghdr m = { 0 };
+		union {
+			char space[CMSG_SPACE(sizeof(s))];
+			struct cmsghdr head;
+		} control = { .head = { CMSG_LEN(sizeof(s)), SOL_SOCKET, SCM_RIGHTS } };
+		char byte = 'x';
+		struct iovec iov = { &byte, 1 };
+
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, s))
+			return;
+		while (send(s[0], &byte, 1, MSG_NOSIGNAL) == 1)
+			++*sent;
+		if (errno != EAGAIN)
+			return;
+		memcpy(CMSG_DATA(&control.head), s, sizeof(s));
+		m.msg_iov = &iov;
+		m.msg_iovlen = 1;
+		m.msg_control = &control;
+		m.msg_controllen = sizeof(control);
+		if (carrier[0] >= 0 && sendmsg(carrier[0], &m, MSG_NOSIGNAL) == 1) {
+			close(s[0]);
+			close(s[1]);
+		} else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, carrier)) {
+			return;
+		}
+	}
+}
+
+static void messages(long processes)
+{
+	FILE *in;
+	int status[2];
+	char line[256];
+	long sent = 0;
+
+	/* The first byte makes the pipe's buffer, which those who are full could not. */
+	if (pipe(status) || write(status[1], "\n", 1) != 1)
+		exit(1);
+	for (long i = 0; i < processes; i++) {
+		if (fork() == 0) {
+			fill_sockets(&sent);
+			dprintf(status[1], "hostile messages: %ld sent, then: %s\n", sent,
+			        strerror(errno));
+			pause();
+			_exit(0);
+		}
+	}
+	in = fdopen(status[0], "r");
+	for (long i = 0; i < processes + 1 && fgets(line, sizeof(line), in); i++)
+		printf("%s", line);
+	printf("hostile messages: full\n");
+	pause();
+}
+
+static volatile long *mapped; /* in the page that is mapped again and again */
+
+static void map_everywhere(void)
+{
+	int fd = memfd_create("page", 0);
+	uintptr_t at = 1ull << 33;
+
+	if (fd < 0 || ftruncate(fd, 4096))
+		exit(1);
+	for (;; at += 2 << 20) {
+		volatile char *p = mmap((void *)at, 4096, PROT_READ | PROT_WRITE,
+		                        MAP_SHARED | MAP_FIXED, fd, 0);
+
+		if (p == MAP_FAILED)
+			exit(2);
+		*p = 1;
+		++*mapped;
+	}
+}
+
+/* One page of memory, and a page of page tables for each place where it is mapped. */
+static void tables(void)
+{
+	int status;
+
+	mapped = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	status = run_child(map_everywhere);
+	printf("hostile tables: %ld, ended with %d\n", *mapped, status);
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -160,6 +257,10 @@ int main(int argc, char **argv)
 		for (long i = 0; i < atol(argv[2]); i++)
 			run_child(nothing);
 		printf("hostile lives: over\n");
+	} else if (!strcmp(what, "tables")) {
+		tables();
+	} else if (!strcmp(what, "messages")) {
+		messages(atol(argv[2]));
 	} else if (!strcmp(what, "elf")) {
 		corrupted(atol(argv[2]));
 	}

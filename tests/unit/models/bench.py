@@ -164,7 +164,8 @@ class Block:
         pieces: Sequence[tuple[int, int]] = (),
         length: int | None = None,
         flags: int = 0,
-        deadline: int = 0,
+        timeout: int = 0,
+        owner: int = 0,
     ) -> Request:
         """`pieces` are (machine address, length); length defaults to their sum."""
         ffi = self.bench.unit.ffi
@@ -172,7 +173,8 @@ class Block:
         for entry, (pa, size) in zip(sg, pieces, strict=False):
             entry.pa, entry.len = pa, size
         struct = ffi.new("struct blk_req *")
-        struct.op, struct.offset, struct.flags, struct.deadline = op, offset, flags, deadline
+        struct.op, struct.offset, struct.flags, struct.timeout = op, offset, flags, timeout
+        struct.owner = ffi.cast("void *", owner)
         struct.sg, struct.sg_count = sg, len(pieces)
         struct.len = sum(size for _, size in pieces) if length is None else length
         struct.done = self.done

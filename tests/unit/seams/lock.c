@@ -99,6 +99,24 @@ SEAM struct world *world_current(void)
 	return (struct world *)&the_world;
 }
 
+bool seam_reserve;
+
+SEAM void world_use_reserve(bool on)
+{
+	seam_reserve = on;
+}
+
+SEAM bool world_uses_reserve(void)
+{
+	return seam_reserve;
+}
+
+SEAM struct mem_account *world_account(const struct world *w)
+{
+	(void)w;
+	return NULL;
+}
+
 SEAM void mutex_init(struct mutex *m, const char *name)
 {
 	spin_init(&m->lock, name, RANK_WAIT);

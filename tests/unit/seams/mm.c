@@ -8,6 +8,7 @@
 #include "vmk/log.h"
 #include "vmk/mm.h"
 
+#include <malloc.h>
 #include <sanitizer/asan_interface.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,28 @@ SEAM void *kcalloc(size_t n, size_t size)
 SEAM void kfree(void *p)
 {
 	release(p);
+}
+
+bool seam_charge_refused;
+
+SEAM void *kmalloc_charged(size_t size)
+{
+	return seam_charge_refused ? NULL : kmalloc(size);
+}
+
+SEAM void *kzalloc_charged(size_t size)
+{
+	return seam_charge_refused ? NULL : kzalloc(size);
+}
+
+SEAM void *kcalloc_charged(size_t n, size_t size)
+{
+	return seam_charge_refused ? NULL : kcalloc(n, size);
+}
+
+SEAM size_t kmalloc_size(const void *p)
+{
+	return malloc_usable_size((void *)p);
 }
 
 SEAM void *vmalloc(size_t size)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Real locks for units that a test drives from several threads: included by the test's own code,
- * these definitions replace the checked no-ops of lock.c. A waiter yields its processor, so that the
- * tests end soon on a machine with few.
+ * these definitions replace the checked no-ops of lock.c. A waiter yields its processor, so that
+ * the tests end soon on a machine with few.
  */
 #ifndef THREADS_H
 #define THREADS_H

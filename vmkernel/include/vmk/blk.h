@@ -18,7 +18,10 @@
 #include "vmk/time.h"
 
 enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_WRITE_ZEROES, BLK_OPS };
-enum blk_flags { BLK_FUA = 1 << 0 };
+enum blk_flags {
+	BLK_FUA = 1 << 0,
+	BLK_URGENT = 1 << 1, /* before everything that waits: metadata that all users wait for */
+};
 
 struct blk_dev;
 
@@ -40,10 +43,15 @@ struct blk_req {
 	void *arg;
 	struct blk_dev *dev; /* set by blk_submit */
 	uint64_t pos; /* set by blk.c: bytes from the start of the whole disk; drivers use this */
-	ns_t submitted,
-		/* deadline: absolute, observed within BLK_TICK; 0: the device's default */
-		deadline;
-	uint32_t world;   /* whose: set by blk_submit */
+	/*
+	 * Whose share of the device it takes while requests wait: one owner's backlog delays
+	 * others by a request, not by its length. Only compared; NULL: the submitting world.
+	 */
+	const void *owner;
+	ns_t timeout;     /* from the hand-over to the driver, within BLK_TICK; 0: BLK_DEADLINE */
+	ns_t submitted;   /* set by blk_submit */
+	ns_t deadline;    /* set by blk.c with each hand-over to the driver */
+	uint32_t world;   /* of the submitter, for statistics: set by blk_submit */
 	struct list link; /* blk.c's */
 	uint64_t drv[2];  /* the driver's */
 };
@@ -74,7 +82,8 @@ struct blk_limits {
  */
 enum { BLK_AGAIN = -11, BLK_RETRIES = 5 };
 #define BLK_TICK        (500 * NS_PER_MS)
-#define BLK_DEADLINE    (30 * NS_PER_S) /* of a request that names none */
+#define BLK_DEADLINE    (30 * NS_PER_S) /* of a request that names no timeout */
+#define BLK_STALL       (60 * NS_PER_S) /* no progress, nothing with the driver: what waits fails */
 #define BLK_ABORT_GRACE (5 * NS_PER_S)  /* between two calls of timeout for one request */
 
 struct blk_ops {
@@ -146,6 +155,10 @@ int __must_check blk_range(struct blk_dev *d, enum blk_op op, uint64_t offset,
 /* Kernel memory of any kind, whole blocks; copied through pages of its own. */
 int __must_check blk_rw_buf(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf,
                             size_t len);
+/* The same and blk_flush with BLK_URGENT, for whoever holds a lock that others wait for. */
+int __must_check blk_urgent_rw(struct blk_dev *d, enum blk_op op, uint64_t offset, void *buf,
+                               size_t len);
+int __must_check blk_urgent_flush(struct blk_dev *d);
 
 /*
  * Opened, to be closed; NULL: none. blk_next: the device with the smallest number from `number` on.

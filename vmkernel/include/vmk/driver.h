@@ -58,7 +58,6 @@ struct device {
 void driver_attach(struct device *dev);
 /* Orderly or surprise removal: drains, then drv->remove. */
 void driver_detach(struct device *dev);
-bool hcl_option_blocks(const char *list, uint16_t vendor, uint16_t device);
 /* Names in order of binding: "vmhba", "vmnic". */
 void device_set_vmk_name(struct device *dev, const char *prefix);
 #endif

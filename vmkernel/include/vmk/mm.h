@@ -45,6 +45,8 @@ struct frame {
 			uint32_t refs;    /* mappings that share a user page */
 			uint32_t private; /* owner's */
 		};
+		/* FRAME_KERNEL, FRAME_PAGETABLE: who is charged; NULL: nobody. */
+		struct mem_account *account;
 	};
 };
 ASSERT_SIZE(struct frame, 16);
@@ -55,6 +57,7 @@ enum alloc_flags {
 	ALLOC_LOW24 = 1 << 2, /* below 16 MiB */
 	ALLOC_LOW20 = 1 << 3, /* below 1 MiB */
 	ALLOC_NODE_ONLY = 1 << 4,
+	ALLOC_RESERVE = 1 << 5, /* the last pages too: see mm_set_reserve() */
 };
 
 /* Returns the machine address or PA_NONE. node -1: this CPU's, others when it is empty. */
@@ -73,6 +76,18 @@ void mm_totals(struct mm_totals *t); /* over all nodes */
 void mm_node_totals(unsigned node, struct mm_totals *t);
 unsigned mm_nodes(void);
 
+/*
+ * Who may take the last pages. The levels, from the most that must stay free to the least:
+ * MM_USER, for what userworlds have as their own memory; MM_CHARGED, for kernel memory that they
+ * make grow (kmalloc_charged()); and the reserve, which every other allocation leaves too. It is
+ * for storage, whose writes are what frees memory or saves data, and for a panic: a world between
+ * world_use_reserve(true) and (false), a request with ALLOC_RESERVE, and any CPU in a panic.
+ */
+enum mm_level { MM_USER, MM_CHARGED };
+bool mm_low(enum mm_level level); /* an estimate without locks: the CPUs' caches are left out */
+/* Pages of each node that only the reserve's users get. */
+void mm_set_reserve(uint64_t pages);
+
 /* The direct map: every byte of RAM, writable, never executable. */
 void *pa_to_va(pa_t pa);
 pa_t va_to_pa(const void *va); /* direct map or kernel image only */
@@ -82,6 +97,15 @@ void *__must_check kmalloc(size_t size);
 void *__must_check kzalloc(size_t size);
 void *__must_check kcalloc(size_t n, size_t size); /* zeroed; checks the product */
 void kfree(void *p);
+/*
+ * The same, charged to the current world's account (vmk/account.h); for everything that userworlds
+ * can make grow. NULL also at the account's limit and when memory is low. Worlds only; the address
+ * is 16-byte aligned. kfree() returns the charge, in any context.
+ */
+void *__must_check kmalloc_charged(size_t size);
+void *__must_check kzalloc_charged(size_t size);
+void *__must_check kcalloc_charged(size_t n, size_t size);
+size_t kmalloc_size(const void *p); /* what it really takes: the size that is charged */
 
 /* A cache of objects of one size. */
 struct slab_cache;

@@ -43,7 +43,6 @@ uint32_t pci_read(struct pci_dev *p, unsigned off, unsigned size); /* size 1, 2,
 void pci_write(struct pci_dev *p, unsigned off, unsigned size, uint32_t v);
 /* Next capability with the id after offset from (0: first); 0 when there is none. */
 unsigned pci_cap_find(struct pci_dev *p, uint8_t id, unsigned from);
-unsigned pci_ecap_find(struct pci_dev *p, uint16_t id);
 
 /* Turns on decoding and maps a memory BAR, uncached; NULL when it is not there. */
 void *__must_check pci_map_bar(struct pci_dev *p, unsigned bar);
@@ -57,19 +56,27 @@ void pci_set_master(struct pci_dev *p, bool on);
 int __must_check pci_reset_function(struct pci_dev *p);
 
 /*
- * Interrupt messages: up to want vectors (MSI-X, else 1 by MSI, else INTx). Returns how many there
- * are, or -errno. Each is then given its handler; vector i should go to CPU cpu (-1: any). Teardown
- * waits for running handlers. INTx follows the interrupt-line register on PIIX and ICH chipsets;
- * elsewhere the handler is called every millisecond.
+ * Interrupt messages: up to `most` vectors (MSI-X, else 1 by MSI, else INTx). Returns how many
+ * there are, or -errno. Each is then given its handler; vector i should go to CPU cpu (-1: any).
+ * Teardown waits for running handlers. INTx follows the interrupt-line register on PIIX and ICH
+ * chipsets; elsewhere the handler is called every millisecond.
  */
-int __must_check pci_irq_setup(struct pci_dev *p, unsigned want);
+int __must_check pci_irq_setup(struct pci_dev *p, unsigned most);
 int __must_check pci_irq_attach(struct pci_dev *p, unsigned i, int cpu, irq_handler fn, void *arg);
 void pci_irq_teardown(struct pci_dev *p);
 
 /* In worlds; fn may sleep, but neither walk again nor attach or forget a function. */
 void pci_for_each(void (*fn)(struct pci_dev *p, void *arg), void *arg);
-void pci_scan(void);   /* boot: find everything */
-void pci_attach(void); /* boot: bind through the HCL; a world */
-/* before power off and reset: takes every driver off its device; a world */
+
+/*
+ * All in a world, one after another: boot scans, finds the slots that announce hot plug, attaches
+ * drivers through the HCL and then has the slots watched. Before power off and reset the watching
+ * stops, and every driver is taken off its device.
+ */
+void pci_scan(void);
+void pci_hotplug_init(void);
+void pci_attach(void);
+void pci_hotplug_start(void);
+void pci_hotplug_stop(void);
 void pci_shutdown(void);
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Userworlds (vmkernel/user/): processes with the Linux x86-64 system-call ABI. A process owns an
- * address space, descriptors, credentials and threads; each thread is a world.
+ * Userworlds (vmkernel/proc/, vmkernel/linux/): processes with the Linux x86-64 system-call ABI. A
+ * process owns an address space, descriptors, credentials and threads; each thread is a world.
  */
 #ifndef VMK_USER_H
 #define VMK_USER_H
@@ -19,9 +19,7 @@ struct uthread *uthread_current(void);
 int proc_pid(const struct proc *p);
 int world_pid(const struct world *w); /* of a userworld's thread; 0 for other worlds */
 
-/*
- * What fs/ asks of the process layer (vmkernel/user/). The current process's unless said otherwise.
- */
+/* What fs/ asks about processes: the current one unless said otherwise. */
 struct fdtable *proc_fdtable(struct proc *p);
 struct fsctx *proc_fsctx(struct proc *p);
 struct cred {
@@ -47,7 +45,8 @@ void signal_temp_mask(uint64_t mask);
  */
 bool signal_pending(uint64_t mask);
 bool signal_take(uint64_t mask, void *info);
-struct waitq *signal_waitq(void); /* woken when a signal arrives for the process */
+/* Woken when a signal arrives for the process, also for nothing; it stays for ever. */
+struct waitq *signal_waitq(void);
 
 /* Boot: mounts the root image, starts /sbin/init with its console. */
 void user_init(void);

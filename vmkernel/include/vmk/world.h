@@ -33,7 +33,8 @@ struct sched_params {
 	uint32_t min_pct, max_pct;
 };
 
-struct group; /* sched/ */
+struct group;       /* sched/ */
+struct mem_account; /* vmk/account.h */
 
 struct world_times { /* ns, monotone */
 	ns_t used, ready, wait, costop;
@@ -47,6 +48,8 @@ struct world_attr {
 	struct sched_params sched; /* all 0: the defaults */
 	int cpu;                   /* pinned to, or -1 */
 	const struct world_hooks *hooks;
+	/* What it makes the kernel allocate is charged to; NULL: nobody. Must outlive the world. */
+	struct mem_account *account;
 	void (*fn)(void *arg); /* returns: the world ends */
 	void *arg;
 };
@@ -54,7 +57,6 @@ struct world_attr {
 /* Creates a world in state NEW; 0 or -ENOMEM. Reference counted; the creator holds one. */
 int __must_check world_create(const struct world_attr *attr, struct world **out);
 void world_start(struct world *w);
-void world_get(struct world *w);
 void world_put(struct world *w);
 struct world *world_find(uint32_t id); /* with a reference, or NULL */
 void world_exit(void) __noreturn;
@@ -65,6 +67,12 @@ enum world_kind world_kind(const struct world *w);
 enum world_state world_state(const struct world *w); /* at this moment */
 void world_set_name(struct world *w, const char *name);
 void *world_arg(const struct world *w);
+struct mem_account *world_account(const struct world *w);
+/* By w itself, or while it does not run: the old account's owner keeps it until then. */
+void world_set_account(struct world *w, struct mem_account *a);
+/* This world's allocations may take the last pages (vmk/mm.h) until (false); calls nest. */
+void world_use_reserve(bool on);
+bool world_uses_reserve(void); /* the current world; false before there is one */
 
 /*
  * Ends w's sleep, or the one that it has announced; otherwise no effect. Any context below

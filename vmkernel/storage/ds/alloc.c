@@ -68,7 +68,7 @@ static void busy_remove(struct ds *ds, struct ds_busy *h)
 /* Adds change to the sums above block's refs page. */
 static int count_used(struct ds *ds, uint64_t block, int change)
 {
-	uint64_t refs = block / DS_REFS_PER, sum = refs / DS_SUM1_PER;
+	uint64_t refs = block / DS_REFS_PER, sum = refs / DS_SUM1_PER, used;
 	struct ds_page *s1, *s2, *st;
 	int err = ds_page_get(ds, ds->super.sum1_page + sum, DS_SUM1, &s1);
 
@@ -80,6 +80,14 @@ static int count_used(struct ds *ds, uint64_t block, int change)
 	err = ds_page_get(ds, ds->super.state_page, DS_STATE, &st);
 	if (err)
 		goto put_s2;
+	used = ((struct ds_state *)st->data)->used;
+	if (change > 0 ? used >= ds->blocks
+	               : used <= ds->first_block ||
+	                         !((struct ds_sum1 *)s1->data)->used[refs % DS_SUM1_PER] ||
+	                         !((struct ds_sum2 *)s2->data)->used[sum]) {
+		err = ds_damaged(ds, "block %lu does not fit the counts of used blocks", block);
+		goto put_st;
+	}
 	/*
 	 * All three pages are at hand before the first is changed: the sums never disagree with
 	 * each other because one could not be read.
@@ -90,6 +98,7 @@ static int count_used(struct ds *ds, uint64_t block, int change)
 	((struct ds_sum1 *)s1->data)->used[refs % DS_SUM1_PER] += change;
 	((struct ds_sum2 *)s2->data)->used[sum] += change;
 	((struct ds_state *)st->data)->used += change;
+put_st:
 	ds_page_put(ds, st);
 put_s2:
 	ds_page_put(ds, s2);
@@ -98,7 +107,7 @@ put_s1:
 	return err;
 }
 
-int ds_block_refs(struct ds *ds, uint64_t block, unsigned *refs)
+static int ds_block_refs(struct ds *ds, uint64_t block, unsigned *refs)
 {
 	struct ds_page *p;
 	int err;
@@ -120,7 +129,7 @@ int ds_block_refs(struct ds *ds, uint64_t block, unsigned *refs)
 int ds_block_ref(struct ds *ds, uint64_t block, int change)
 {
 	struct ds_page *p;
-	unsigned old;
+	unsigned old = 0;
 	int err = ds_block_refs(ds, block, &old);
 
 	if (err)

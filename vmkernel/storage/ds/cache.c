@@ -151,6 +151,25 @@ static struct ds_page *insert(struct ds *ds, uint64_t page)
 	return p;
 }
 
+/* What has just been read: sealed, and what a page of this type in this place may be. */
+static int check_loaded(struct ds *ds, struct ds_page *p, enum ds_type type)
+{
+	const char *wrong;
+
+	/* A page of zeros gets its head when the first commit seals it. */
+	if (empty_counts(p->data, type))
+		((struct ds_head *)p->data)->type = type;
+	else if (!ds_sealed(ds, p->data, p->page, type)) {
+		stat_inc(bad_pages);
+		return ds_damaged(ds, "page %lu of type %u fails its check", p->page, type);
+	}
+	wrong = ds_validate(ds, p->data, p->page, type);
+	if (!wrong)
+		return 0;
+	stat_inc(bad_pages);
+	return ds_damaged(ds, "page %lu of type %u is not valid: %s", p->page, type, wrong);
+}
+
 int ds_page_get(struct ds *ds, uint64_t page, enum ds_type type, struct ds_page **out)
 {
 	struct ds_page *p = lookup(ds, page);
@@ -171,16 +190,11 @@ int ds_page_get(struct ds *ds, uint64_t page, enum ds_type type, struct ds_page 
 	if (!p)
 		return -ENOMEM;
 	stat_inc(page_reads);
-	err = blk_rw_buf(ds->dev, BLK_READ, page << DS_PAGE_SHIFT, p->data, DS_PAGE);
+	err = blk_urgent_rw(ds->dev, BLK_READ, page << DS_PAGE_SHIFT, p->data, DS_PAGE);
 	if (err)
 		err = ds_damaged(ds, "page %lu could not be read (error %d)", page, -err);
-	/* Such a page gets its head when the first commit seals it. */
-	else if (empty_counts(p->data, type))
-		((struct ds_head *)p->data)->type = type;
-	else if (!ds_sealed(ds, p->data, page, type)) {
-		stat_inc(bad_pages);
-		err = ds_damaged(ds, "page %lu of type %u fails its check", page, type);
-	}
+	else
+		err = check_loaded(ds, p, type);
 	if (err) {
 		discard(ds, p);
 		return err;
@@ -191,21 +205,16 @@ int ds_page_get(struct ds *ds, uint64_t page, enum ds_type type, struct ds_page 
 
 int ds_page_new(struct ds *ds, uint64_t page, enum ds_type type, struct ds_page **out)
 {
-	struct ds_page *p = lookup(ds, page);
+	struct ds_page *p;
 
 	/*
-	 * The page was freed and is taken again within the cache's memory of it. Its old image may
-	 * still be behind or in the running transaction: the new contents replace it there.
+	 * A page that was freed is forgotten: one that is here is in use, whatever its bitmap says.
 	 */
-	if (p) {
-		p->pins++;
-		list_remove(&p->lru);
-		memset(p->data, 0, DS_PAGE);
-	} else {
-		p = insert(ds, page);
-		if (!p)
-			return -ENOMEM;
-	}
+	if (lookup(ds, page))
+		return ds_damaged(ds, "page %lu is in use and was allocated", page);
+	p = insert(ds, page);
+	if (!p)
+		return -ENOMEM;
 	((struct ds_head *)p->data)->type = type;
 	ds_page_dirty(ds, p);
 	*out = p;
@@ -224,10 +233,11 @@ void ds_page_dirty(struct ds *ds, struct ds_page *p)
 	if (p->in_txn)
 		return;
 	/*
-	 * A step dirties at most DS_RESERVE pages and ds_begin leaves room for as many: a bound on
-	 * our own code, not on what the disk holds.
+	 * A step dirties at most DS_RESERVE pages and ds_begin leaves room for as many. Should a
+	 * volume's structure get around that bound: a read-only volume commits nothing.
 	 */
-	ASSERT(ds->txn_count < DS_RECORD_MAX);
+	if (unlikely(ds->txn_count >= DS_RECORD_MAX))
+		(void)ds_damaged(ds, "a step changes more pages than a record holds");
 	/*
 	 * It may be behind at the same time: a checkpoint cannot run before the commit (ds_begin),
 	 * so the older image is never written in place with half of the newer change in it.
@@ -238,19 +248,21 @@ void ds_page_dirty(struct ds *ds, struct ds_page *p)
 	ds->txn_count++;
 }
 
-void ds_page_forget(struct ds *ds, uint64_t page)
+int ds_page_forget(struct ds *ds, uint64_t page)
 {
 	struct ds_page *p = lookup(ds, page);
 
-	if (p) {
-		ASSERT(p->pins == 0);
-		/*
-		 * Also from the running transaction: the page must not be written over whatever
-		 * takes its place. Its older image in the journal is harmless, since a metadata
-		 * block never becomes data (meta.c).
-		 */
-		discard(ds, p);
-	}
+	if (!p)
+		return 0;
+	if (p->pins)
+		return ds_damaged(ds, "page %lu is in use and was freed", page);
+	/*
+	 * Also from the running transaction: the page must not be written over whatever takes its
+	 * place. Its older image in the journal is harmless, since a metadata block never becomes
+	 * data (meta.c).
+	 */
+	discard(ds, p);
+	return 0;
 }
 
 void ds_cache_drop(struct ds *ds)

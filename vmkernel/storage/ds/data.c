@@ -349,7 +349,7 @@ int ds_inline_move(struct ds *ds, struct ds_page *ip)
 	 * Data first, then the metadata that publishes it, as in ds_publish. The write sleeps with
 	 * ds->lock held; it is one page, once in a file's life.
 	 */
-	err = blk_rw_buf(ds->dev, BLK_WRITE, block << DS_BLOCK_SHIFT, piece, DS_PAGE);
+	err = blk_urgent_rw(ds->dev, BLK_WRITE, block << DS_BLOCK_SHIFT, piece, DS_PAGE);
 	if (err == 0)
 		err = ds_map_leaf(ds, ip, 0, &leaf, &slot);
 	if (err) {
@@ -495,7 +495,7 @@ int ds_sync(struct ds *ds)
 	if (ds->read_only)
 		err = -EROFS;
 	else
-		err = ds->txn_count ? ds_commit(ds) : blk_flush(ds->dev);
+		err = ds->txn_count ? ds_commit(ds) : blk_urgent_flush(ds->dev);
 	mutex_unlock(&ds->lock);
 	return err;
 }

@@ -43,31 +43,33 @@ static uint64_t bucket_of(uint64_t buckets, uint64_t hash)
 	return hash & ((1ull << bucket_bits(buckets, hash)) - 1);
 }
 
-static uint32_t entry_size(uint8_t len)
-{
-	return ALIGN_UP((uint32_t)offsetof(struct ds_name, name) + len, 8u);
-}
-
-/* The entry at off, or NULL when it does not fit its page. */
+/* The entry at off; ds_validate() and the code here keep a bucket's entries exactly in `used`. */
 static struct ds_name *entry_at(struct ds_bucket *b, uint32_t off)
 {
-	struct ds_name *n = (struct ds_name *)(b->data + off);
+	return (struct ds_name *)(b->data + off);
+}
 
-	if (b->used > sizeof(b->data) || off + sizeof(*n) > b->used ||
-	    off + entry_size(n->len) > b->used)
-		return NULL;
-	return n;
+int ds_dir_chain_step(struct ds *ds, uint64_t page, unsigned count)
+{
+	return count <= DS_CHAIN_MAX ? 0 : ds_damaged(ds, "directory page %lu is in a loop", page);
 }
 
 static int inode_page(struct ds *ds, uint64_t dir, struct ds_page **out)
 {
 	int err = ds_page_get(ds, dir, DS_INODE, out);
 
-	if (err == 0 && (((struct ds_inode *)(*out)->data)->mode & 0170000) != 0040000) {
+	if (err == 0 && (((struct ds_inode *)(*out)->data)->mode & DS_MODE_TYPE) != DS_MODE_DIR) {
 		ds_page_put(ds, *out);
 		return -ENOTDIR;
 	}
 	return err;
+}
+
+int ds_dir_bucket(struct ds *ds, const struct ds_inode *dir, uint64_t number, uint64_t *page)
+{
+	int err = ds_index_get(ds, dir->root, dir->height, number, page);
+
+	return err || *page ? err : ds_damaged(ds, "a directory lacks bucket %lu", number);
 }
 
 /* Finds name's page (pinned) and place in its bucket; -ENOENT. */
@@ -80,22 +82,20 @@ static int locate(struct ds *ds, const struct ds_inode *dir, const char *name, s
 
 	if (!dir->buckets)
 		return -ENOENT;
-	err = ds_index_get(ds, dir->root, dir->height, bucket_of(dir->buckets, hash), &page);
-	while (err == 0 && page) {
+	err = ds_dir_bucket(ds, dir, bucket_of(dir->buckets, hash), &page);
+	for (unsigned count = 1; err == 0 && page; count++) {
 		struct ds_page *p;
 		struct ds_bucket *b;
 
-		err = ds_page_get(ds, page, DS_BUCKET, &p);
+		err = ds_dir_chain_step(ds, page, count);
+		if (err == 0)
+			err = ds_page_get(ds, page, DS_BUCKET, &p);
 		if (err)
 			return err;
 		b = p->data;
 		for (uint32_t off = 0; off < b->used;) {
 			struct ds_name *n = entry_at(b, off);
 
-			if (!n) {
-				ds_page_put(ds, p);
-				return ds_damaged(ds, "directory page %lu is torn", page);
-			}
 			/*
 			 * The page stays pinned and ds->lock held, so the place stays valid for the
 			 * caller.
@@ -105,12 +105,31 @@ static int locate(struct ds *ds, const struct ds_inode *dir, const char *name, s
 				*place = off;
 				return 0;
 			}
-			off += entry_size(n->len);
+			off += ds_name_size(n->len);
 		}
 		page = b->next;
 		ds_page_put(ds, p);
 	}
 	return err ? err : -ENOENT;
+}
+
+/*
+ * A directory has one name, in the directory that its parent field names: no other entry leads to
+ * it. So the tree has no loops, and the root, its own parent, no name at all.
+ */
+static int check_child(struct ds *ds, uint64_t dir, uint64_t inode)
+{
+	const struct ds_inode *ino;
+	struct ds_page *p;
+	int err = ds_page_get(ds, inode, DS_INODE, &p);
+
+	if (err)
+		return err;
+	ino = p->data;
+	if ((ino->mode & DS_MODE_TYPE) == DS_MODE_DIR && (ino->parent != dir || inode == dir))
+		err = ds_damaged(ds, "directory %lu is named in %lu, not its parent", inode, dir);
+	ds_page_put(ds, p);
+	return err;
 }
 
 int ds_dir_find(struct ds *ds, uint64_t dir, const char *name, uint64_t *inode)
@@ -125,6 +144,7 @@ int ds_dir_find(struct ds *ds, uint64_t dir, const char *name, uint64_t *inode)
 	if (err == 0) {
 		*inode = entry_at(p->data, place)->inode;
 		ds_page_put(ds, p);
+		err = check_child(ds, dir, *inode);
 	}
 	ds_page_put(ds, dp);
 	return err;
@@ -141,13 +161,15 @@ static int new_bucket(struct ds *ds, struct ds_page **out)
 /* Puts an entry into the chain that begins at page; *overflowed when the chain grew. */
 static int chain_add(struct ds *ds, uint64_t page, const struct ds_name *n, bool *overflowed)
 {
-	uint32_t size = entry_size(n->len);
+	uint32_t size = ds_name_size(n->len);
 	struct ds_page *p, *more;
 	struct ds_bucket *b;
 	int err;
 
-	for (;;) {
-		err = ds_page_get(ds, page, DS_BUCKET, &p);
+	for (unsigned count = 1;; count++) {
+		err = ds_dir_chain_step(ds, page, count);
+		if (err == 0)
+			err = ds_page_get(ds, page, DS_BUCKET, &p);
 		if (err)
 			return err;
 		b = p->data;
@@ -183,27 +205,26 @@ static int chain_add(struct ds *ds, uint64_t page, const struct ds_name *n, bool
 }
 
 /*
- * Moves a whole chain's entries into buf and empties it to its first page; returns bytes or -errno.
+ * Moves a whole chain's entries into buf, which has room for DS_CHAIN_MAX pages of them, and
+ * empties it to its first page; returns bytes or -errno.
  */
-static ssize_t chain_take(struct ds *ds, uint64_t page, uint8_t *buf, size_t size)
+static ssize_t chain_take(struct ds *ds, uint64_t page, uint8_t *buf)
 {
 	uint64_t next = page;
 	size_t n = 0;
 
-	while (next) {
+	for (unsigned count = 1; next; count++) {
 		struct ds_page *p;
 		struct ds_bucket *b;
 		uint64_t here = next;
-		int err = ds_page_get(ds, here, DS_BUCKET, &p);
+		int err = ds_dir_chain_step(ds, here, count);
 
+		if (err == 0)
+			err = ds_page_get(ds, here, DS_BUCKET, &p);
 		if (err)
 			return err;
 		b = p->data;
 		next = b->next;
-		if (b->used > sizeof(b->data) || n + b->used > size) {
-			ds_page_put(ds, p);
-			return ds_damaged(ds, "directory page %lu is torn", here);
-		}
 		memcpy(buf + n, b->data, b->used);
 		n += b->used;
 		ds_page_dirty(ds, p);
@@ -224,14 +245,12 @@ static ssize_t chain_take(struct ds *ds, uint64_t page, uint8_t *buf, size_t siz
 	return (ssize_t)n;
 }
 
-enum { CHAIN_MAX = 64 * 1024 };
-
 /* Linear hashing: the next bucket in turn gives half of its names to a new one. */
 static int split(struct ds *ds, struct ds_page *dp)
 {
 	struct ds_inode *dir = dp->data;
 	uint64_t fresh = dir->buckets, old = fresh - (1ull << log2_floor(fresh)), from, to;
-	uint8_t *buf = vmalloc(CHAIN_MAX);
+	uint8_t *buf = vmalloc(DS_CHAIN_MAX * sizeof(((struct ds_bucket *)NULL)->data));
 	struct ds_page *p;
 	ssize_t n;
 	int err = buf ? new_bucket(ds, &p) : -ENOMEM;
@@ -246,7 +265,7 @@ static int split(struct ds *ds, struct ds_page *dp)
 	 */
 	err = ds_index_set(ds, dp, fresh, to);
 	if (err == 0)
-		err = ds_index_get(ds, dir->root, dir->height, old, &from);
+		err = ds_dir_bucket(ds, dir, old, &from);
 	if (err)
 		goto out;
 	/*
@@ -254,7 +273,7 @@ static int split(struct ds *ds, struct ds_page *dp)
 	 * names to it.
 	 */
 	dir->buckets++;
-	n = chain_take(ds, from, buf, CHAIN_MAX);
+	n = chain_take(ds, from, buf);
 	err = n < 0 ? (int)n : 0;
 	for (ssize_t off = 0; off < n && err == 0;) {
 		const struct ds_name *e = (const struct ds_name *)(buf + off);
@@ -262,7 +281,7 @@ static int split(struct ds *ds, struct ds_page *dp)
 
 		err = chain_add(ds, bucket_of(dir->buckets, e->hash) == fresh ? to : from, e,
 		                &overflowed);
-		off += entry_size(e->len);
+		off += ds_name_size(e->len);
 	}
 out:
 	vfree(buf);
@@ -314,7 +333,7 @@ int ds_dir_add(struct ds *ds, uint64_t dir, const char *name, uint64_t inode, ui
 		err = ds_index_set(ds, dp, 0, page);
 		d->buckets = 1;
 	} else {
-		err = ds_index_get(ds, d->root, d->height, bucket_of(d->buckets, e.n.hash), &page);
+		err = ds_dir_bucket(ds, d, bucket_of(d->buckets, e.n.hash), &page);
 	}
 	if (err == 0)
 		err = chain_add(ds, page, &e.n, &overflowed);
@@ -325,11 +344,46 @@ int ds_dir_add(struct ds *ds, uint64_t dir, const char *name, uint64_t inode, ui
 	 * in turn, not the one that overflowed; its turn comes within one doubling, so chains stay
 	 * short on average. The new name is in place before, and is moved with the others.
 	 */
-	if (err == 0 && overflowed)
+	if (err == 0 && overflowed && d->buckets < DS_BUCKETS_MAX)
 		err = split(ds, dp);
 out:
 	ds_page_put(ds, dp);
 	return err;
+}
+
+/*
+ * Asked before a step begins that ends with ds_dir_add: a name that finds its bucket full must not
+ * fail in the step's middle. Buckets fill up only where names were chosen for their hashes.
+ */
+int ds_dir_room(struct ds *ds, uint64_t dir, const char *name)
+{
+	size_t len = strlen(name);
+	struct ds_page *dp, *p;
+	struct ds_inode *d;
+	uint64_t page = 0;
+	bool room = true;
+	int err = inode_page(ds, dir, &dp);
+
+	if (err)
+		return err;
+	d = dp->data;
+	if (d->buckets)
+		err = ds_dir_bucket(ds, d, bucket_of(d->buckets, ds_hash(name, len)), &page);
+	for (unsigned count = 1; err == 0 && page; count++) {
+		err = ds_dir_chain_step(ds, page, count);
+		if (err == 0)
+			err = ds_page_get(ds, page, DS_BUCKET, &p);
+		if (err)
+			break;
+		page = ((struct ds_bucket *)p->data)->next;
+		/* The last page that a chain may have has to take the name itself. */
+		room = count < DS_CHAIN_MAX ||
+		       ((struct ds_bucket *)p->data)->used + ds_name_size((uint8_t)len) <=
+		               sizeof(((struct ds_bucket *)NULL)->data);
+		ds_page_put(ds, p);
+	}
+	ds_page_put(ds, dp);
+	return err || room ? err : -ENOSPC;
 }
 
 int ds_dir_remove(struct ds *ds, uint64_t dir, const char *name)
@@ -342,9 +396,13 @@ int ds_dir_remove(struct ds *ds, uint64_t dir, const char *name)
 	if (err)
 		return err;
 	err = locate(ds, dp->data, name, &p, &place);
+	if (err == 0 && !((struct ds_inode *)dp->data)->entries) {
+		ds_page_put(ds, p);
+		err = ds_damaged(ds, "directory %lu has more names than it counts", dir);
+	}
 	if (err == 0) {
 		b = p->data;
-		size = entry_size(entry_at(b, place)->len);
+		size = ds_name_size(entry_at(b, place)->len);
 		ds_page_dirty(ds, p);
 		ds_page_dirty(ds, dp);
 		/*
@@ -390,11 +448,13 @@ static int chain_next(struct ds *ds, uint64_t page, uint64_t from, struct ds_nam
 	int found = 0;
 	uint64_t least = 0;
 
-	while (page) {
+	for (unsigned count = 1; page; count++) {
 		struct ds_page *p;
 		struct ds_bucket *b;
-		int err = ds_page_get(ds, page, DS_BUCKET, &p);
+		int err = ds_dir_chain_step(ds, page, count);
 
+		if (err == 0)
+			err = ds_page_get(ds, page, DS_BUCKET, &p);
 		if (err)
 			return err;
 		b = p->data;
@@ -402,10 +462,6 @@ static int chain_next(struct ds *ds, uint64_t page, uint64_t from, struct ds_nam
 			struct ds_name *n = entry_at(b, off);
 			uint64_t key;
 
-			if (!n) {
-				ds_page_put(ds, p);
-				return ds_damaged(ds, "directory page %lu is torn", page);
-			}
 			/*
 			 * Positions have 63 bits (seekdir gives them to user space as a signed
 			 * number): hashes that differ in their top bit only share one, and of those
@@ -419,7 +475,7 @@ static int chain_next(struct ds *ds, uint64_t page, uint64_t from, struct ds_nam
 				memcpy(name, n->name, n->len);
 				name[n->len] = 0;
 			}
-			off += entry_size(n->len);
+			off += ds_name_size(n->len);
 		}
 		page = b->next;
 		ds_page_put(ds, p);
@@ -450,7 +506,7 @@ int ds_dir_walk(struct ds *ds, uint64_t dir, uint64_t *pos,
 		unsigned bits = bucket_bits(d->buckets, hash);
 		struct ds_name n;
 
-		err = ds_index_get(ds, d->root, d->height, bucket_of(d->buckets, hash), &page);
+		err = ds_dir_bucket(ds, d, bucket_of(d->buckets, hash), &page);
 		if (err == 0)
 			err = chain_next(ds, page, *pos, &n, name);
 		if (err < 0)
@@ -469,83 +525,5 @@ int ds_dir_walk(struct ds *ds, uint64_t dir, uint64_t *pos,
 		*pos = (reverse(n.hash) >> 1) + 1;
 	}
 	ds_page_put(ds, dp);
-	return err;
-}
-
-/* Frees the index pages below and with `page`; every step leaves a tree that can be freed again. */
-static int free_index(struct ds *ds, uint64_t page, unsigned height)
-{
-	struct ds_page *p;
-	int err = ds_begin(ds);
-
-	if (err == 0)
-		err = ds_page_get(ds, page, DS_INDEX, &p);
-	if (err)
-		return err;
-	for (unsigned i = 0; i < DS_INDEX_PER && height > 1 && err == 0; i++) {
-		uint64_t *child = &((struct ds_index *)p->data)->child[i];
-
-		if (*child == 0)
-			continue;
-		/*
-		 * The recursion is as deep as the tree is high. Its ds_begin may commit in between:
-		 * child is cleared at once, so the tree on disk never points at a freed page.
-		 */
-		err = free_index(ds, *child, height - 1);
-		ds_page_dirty(ds, p);
-		*child = 0;
-	}
-	ds_page_put(ds, p);
-	return err ? err : ds_meta_free(ds, page);
-}
-
-static int free_chain(struct ds *ds, uint64_t page)
-{
-	while (page) {
-		struct ds_page *p;
-		uint64_t here = page;
-		int err = ds_page_get(ds, here, DS_BUCKET, &p);
-
-		if (err)
-			return err;
-		page = ((struct ds_bucket *)p->data)->next;
-		ds_page_put(ds, p);
-		err = ds_meta_free(ds, here);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-int ds_dir_free(struct ds *ds, struct ds_page *ino_page)
-{
-	struct ds_inode *d = ino_page->data;
-	int err = 0;
-
-	while (d->buckets && err == 0) {
-		uint64_t page;
-
-		/*
-		 * One bucket a step, the last first, with buckets lowered in the same transaction:
-		 * at each commit the directory is a smaller, valid one, and the mount goes on from
-		 * there.
-		 */
-		err = ds_begin(ds);
-		if (err == 0)
-			err = ds_index_get(ds, d->root, d->height, d->buckets - 1, &page);
-		if (err == 0)
-			err = free_chain(ds, page);
-		if (err == 0) {
-			ds_page_dirty(ds, ino_page);
-			d->buckets--;
-		}
-	}
-	if (err == 0 && d->height && d->root)
-		err = free_index(ds, d->root, d->height);
-	if (err == 0) {
-		ds_page_dirty(ds, ino_page);
-		d->root = 0;
-		d->height = 0;
-	}
 	return err;
 }

@@ -85,12 +85,16 @@ int __must_check ds_page_get(struct ds *ds, uint64_t page, enum ds_type type, st
 int __must_check ds_page_new(struct ds *ds, uint64_t page, enum ds_type type, struct ds_page **out);
 void ds_page_put(struct ds *ds, struct ds_page *p);
 void ds_page_dirty(struct ds *ds, struct ds_page *p); /* before changing it */
-void ds_page_forget(struct ds *ds, uint64_t page);    /* freed: its contents no longer matter */
+/* Freed: its contents no longer matter. -EIO: somebody uses it, so it was not free to go. */
+int __must_check ds_page_forget(struct ds *ds, uint64_t page);
 void ds_cache_drop(struct ds *ds);
 void ds_seal(struct ds *ds, void *data, uint64_t page, enum ds_type type, uint64_t txn);
 bool ds_sealed(const struct ds *ds, const void *data, uint64_t page, enum ds_type type);
 /* Marks the volume damaged: read-only from now on; returns -EIO. */
 int ds_damaged(struct ds *ds, const char *fmt, ...) __printf(2, 3);
+
+/* validate.c: what is wrong with a page that a disk holds, for the log; NULL: nothing. */
+const char *ds_validate(const struct ds *ds, const void *data, uint64_t page, enum ds_type type);
 
 /* journal.c */
 int __must_check ds_journal_replay(struct ds *ds);
@@ -106,7 +110,6 @@ int __must_check ds_block_reserve(struct ds *ds, uint64_t *block); /* -ENOSPC */
 void ds_block_unreserve(struct ds *ds, uint64_t block);
 int __must_check ds_block_take(struct ds *ds, uint64_t block);
 int __must_check ds_block_ref(struct ds *ds, uint64_t block, int change); /* frees at 0 */
-int __must_check ds_block_refs(struct ds *ds, uint64_t block, unsigned *refs);
 void ds_freed_release(struct ds *ds); /* after a commit: durable ones may be used again */
 void ds_busy_init(struct ds *ds);
 void ds_busy_drop(struct ds *ds); /* at unmount */
@@ -142,9 +145,16 @@ int __must_check ds_index_set(struct ds *ds, struct ds_page *ino_page, uint64_t 
 
 /* dir.c: names. Directories are pages of type INODE with a bucket table. */
 uint64_t ds_hash(const char *name, size_t len);
+/* A walk along a chain has come to its `count`th page: more than DS_CHAIN_MAX is a loop. */
+int __must_check ds_dir_chain_step(struct ds *ds, uint64_t page, unsigned count);
+/* First page of a bucket that the table has: a missing one is damage. */
+int __must_check ds_dir_bucket(struct ds *ds, const struct ds_inode *dir, uint64_t number,
+                               uint64_t *page);
 int __must_check ds_dir_find(struct ds *ds, uint64_t dir, const char *name, uint64_t *inode);
 int __must_check ds_dir_add(struct ds *ds, uint64_t dir, const char *name, uint64_t inode,
                             uint8_t type);
+/* Whether a name of that length and hash can be added: -ENOSPC when its bucket is full. */
+int __must_check ds_dir_room(struct ds *ds, uint64_t dir, const char *name);
 int __must_check ds_dir_remove(struct ds *ds, uint64_t dir, const char *name);
 /* Points an existing name elsewhere, in place. */
 int __must_check ds_dir_replace(struct ds *ds, uint64_t dir, const char *name, uint64_t inode,
@@ -256,5 +266,11 @@ int ds_unmount(struct ds *ds); /* -EBUSY; else ds is gone, whatever the result *
 static inline uint64_t ds_block_page(uint64_t block)
 {
 	return block * DS_BLOCK_PAGES;
+}
+
+/* Bytes that an entry of a bucket takes. */
+static inline uint32_t ds_name_size(uint8_t len)
+{
+	return ALIGN_UP((uint32_t)offsetof(struct ds_name, name) + len, 8u);
 }
 #endif

@@ -121,6 +121,17 @@ struct ds_meta {
 };
 
 enum ds_inode_flags { DS_INLINE = 1, DS_TRUNCATING = 2 };
+enum ds_mode { /* the only types of files, as in st_mode */
+	       DS_MODE_TYPE = 0170000,
+	       DS_MODE_DIR = 0040000,
+	       DS_MODE_FILE = 0100000,
+	       DS_MODE_LINK = 0120000,
+};
+/*
+ * Bounds of an inode's tree and of a directory's table; more is damage. Three levels reach 131
+ * million leaves, a file of 64 TiB has 671,089.
+ */
+enum { DS_HEIGHT_MAX = 3, DS_BUCKETS_MAX = 1 << 20, DS_CHAIN_MAX = 32 /* pages of a bucket */ };
 enum { DS_INLINE_MAX = DS_PAGE - 192 };
 
 struct ds_inode {

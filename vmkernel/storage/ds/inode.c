@@ -18,7 +18,7 @@
 
 STAT(orphans, "datastore.orphans", "unfinished deletions and truncations finished at mount");
 
-enum { CUT_BUDGET = 1 };
+enum { CUT_BUDGET = 1, ORPHANS_MAX = 1 << 20 /* a longer list is a loop */ };
 
 int ds_inode_create(struct ds *ds, uint32_t mode, struct ds_page **out)
 {
@@ -51,7 +51,7 @@ int ds_inode_create(struct ds *ds, uint32_t mode, struct ds_page **out)
 		ino->mode = mode;
 		ino->nlink = 1;
 		ino->mtime = ino->ctime = time_realtime();
-		if ((mode & 0170000) != 0040000)
+		if ((mode & DS_MODE_TYPE) != DS_MODE_DIR)
 			ino->flags = DS_INLINE;
 	}
 	ds_page_put(ds, sp);
@@ -89,10 +89,12 @@ static int orphan_remove(struct ds *ds, struct ds_page *ip)
 	 * to ip, and p the page that holds it.
 	 */
 	link = &((struct ds_state *)p->data)->orphans;
-	while (*link && *link != ip->page) {
+	for (unsigned count = 0; *link && *link != ip->page; count++) {
 		uint64_t next = *link;
 
 		ds_page_put(ds, p);
+		if (count == ORPHANS_MAX)
+			return ds_damaged(ds, "the list of orphans has no end");
 		err = ds_page_get(ds, next, DS_INODE, &p);
 		if (err)
 			return err;
@@ -152,7 +154,7 @@ int ds_inode_destroy(struct ds *ds, uint64_t inode)
 	 * Contents go first, in as many transactions as it takes, while the inode is still on the
 	 * orphan list. Only the last step takes it off and frees it, in one transaction.
 	 */
-	if ((ino->mode & 0170000) == 0040000)
+	if ((ino->mode & DS_MODE_TYPE) == DS_MODE_DIR)
 		err = ds_dir_free(ds, ip);
 	else if (!(ino->flags & DS_INLINE))
 		err = cut_all(ds, ip, 0);
@@ -163,8 +165,12 @@ int ds_inode_destroy(struct ds *ds, uint64_t inode)
 	if (err == 0)
 		err = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
 	if (err == 0) {
-		ds_page_dirty(ds, sp);
-		((struct ds_state *)sp->data)->inodes--;
+		if (((struct ds_state *)sp->data)->inodes) {
+			ds_page_dirty(ds, sp);
+			((struct ds_state *)sp->data)->inodes--;
+		} else {
+			err = ds_damaged(ds, "more inodes than the volume counts");
+		}
 		ds_page_put(ds, sp);
 	}
 	ds_page_put(ds, ip);
@@ -191,14 +197,14 @@ static int zero_tail(struct ds *ds, const struct ds_inode *ino)
 	if (!buf)
 		return -ENOMEM;
 	at = (e.block << DS_BLOCK_SHIFT) + piece % DS_BLOCK;
-	err = blk_rw_buf(ds->dev, BLK_READ, at, buf, DS_PAGE);
+	err = blk_urgent_rw(ds->dev, BLK_READ, at, buf, DS_PAGE);
 	if (err == 0) {
 		memset(buf + size % DS_PAGE, 0, DS_PAGE - size % DS_PAGE);
 		/*
 		 * In place and without a copy is safe: these bytes lie behind the durable size, and
 		 * a crash has the mount do it again.
 		 */
-		err = blk_rw_buf(ds->dev, BLK_WRITE, at, buf, DS_PAGE);
+		err = blk_urgent_rw(ds->dev, BLK_WRITE, at, buf, DS_PAGE);
 		ds->new_data = true;
 	}
 	kfree(buf);
@@ -385,7 +391,10 @@ int ds_orphans(struct ds *ds)
 		if (err)
 			return err;
 		named = ((struct ds_inode *)p->data)->nlink != 0;
-		if (named)
+		/* One that needs nothing would be found at the list's head again and again. */
+		if (named && !(((struct ds_inode *)p->data)->flags & DS_TRUNCATING))
+			err = ds_damaged(ds, "inode %lu is no orphan", inode);
+		else if (named)
 			err = finish_truncate(ds, p);
 		ds_page_put(ds, p);
 		if (!named)

@@ -22,6 +22,8 @@ STAT(checkpoints, "datastore.checkpoints", "times the journal was emptied");
 STAT(replayed, "datastore.replayed", "transactions replayed at mount");
 
 enum { TAILS = 2 };
+/* Counters of a tail that can rise for ever: no volume comes near it, and none wraps. */
+#define SEQUENCE_MAX (UINT64_MAX / 2)
 
 static uint64_t ring_offset(const struct ds *ds, uint64_t position)
 {
@@ -32,13 +34,14 @@ static uint64_t ring_offset(const struct ds *ds, uint64_t position)
 static int ring_rw(struct ds *ds, enum blk_op op, uint64_t position, void *buf, uint64_t pages)
 {
 	uint64_t first = MIN(pages, ds->ring - position);
-	int err = blk_rw_buf(ds->dev, op, ring_offset(ds, position), buf, first << DS_PAGE_SHIFT);
+	int err = blk_urgent_rw(ds->dev, op, ring_offset(ds, position), buf,
+	                        first << DS_PAGE_SHIFT);
 
 	if (err || first == pages)
 		return err;
-	return blk_rw_buf(ds->dev, op, ring_offset(ds, 0),
-	                  (uint8_t *)buf + (first << DS_PAGE_SHIFT),
-	                  (pages - first) << DS_PAGE_SHIFT);
+	return blk_urgent_rw(ds->dev, op, ring_offset(ds, 0),
+	                     (uint8_t *)buf + (first << DS_PAGE_SHIFT),
+	                     (pages - first) << DS_PAGE_SHIFT);
 }
 
 static uint64_t ring_free(const struct ds *ds)
@@ -59,7 +62,7 @@ static int write_tail(struct ds *ds)
 	t->sequence = ds->tail_sequence;
 	/* ds->record serves as the buffer: no record is being built during a checkpoint. */
 	ds_seal(ds, t, page, type, ds->tail_sequence);
-	return blk_rw_buf(ds->dev, BLK_WRITE, page << DS_PAGE_SHIFT, t, DS_PAGE);
+	return blk_urgent_rw(ds->dev, BLK_WRITE, page << DS_PAGE_SHIFT, t, DS_PAGE);
 }
 
 /*
@@ -74,7 +77,7 @@ int ds_checkpoint(struct ds *ds)
 	ASSERT(ds->txn_count == 0);
 	stat_inc(checkpoints);
 	list_for_each(p, &ds->behind_pages, dirty) {
-		err = blk_rw_buf(ds->dev, BLK_WRITE, p->page << DS_PAGE_SHIFT, p->data, DS_PAGE);
+		err = blk_urgent_rw(ds->dev, BLK_WRITE, p->page << DS_PAGE_SHIFT, p->data, DS_PAGE);
 		if (err)
 			break;
 	}
@@ -83,7 +86,7 @@ int ds_checkpoint(struct ds *ds)
 	 * never replayed again.
 	 */
 	if (err == 0)
-		err = blk_flush(ds->dev);
+		err = blk_urgent_flush(ds->dev);
 	if (err == 0) {
 		/*
 		 * Two tails are written in turn, so a torn write of one leaves the other, which
@@ -95,7 +98,7 @@ int ds_checkpoint(struct ds *ds)
 		err = write_tail(ds);
 	}
 	if (err == 0)
-		err = blk_flush(ds->dev);
+		err = blk_urgent_flush(ds->dev);
 	if (err)
 		return ds_damaged(ds, "metadata could not be written (error %d)", -err);
 	/* Clean from here on, and the cache may drop what nobody has pinned. */
@@ -156,7 +159,7 @@ int ds_commit(struct ds *ds)
 	 * before it.
 	 */
 	if (ds->new_data)
-		err = blk_flush(ds->dev);
+		err = blk_urgent_flush(ds->dev);
 	/*
 	 * The record's pages go out in one or two requests, in any order: its checksums tell a torn
 	 * one.
@@ -166,7 +169,7 @@ int ds_commit(struct ds *ds)
 		err = ring_rw(ds, BLK_WRITE, ds->head, ds->record, pages);
 	}
 	if (err == 0)
-		err = blk_flush(ds->dev);
+		err = blk_urgent_flush(ds->dev);
 	if (err)
 		return ds_damaged(ds, "the journal could not be written (error %d)", -err);
 	stat_inc(commits);
@@ -217,12 +220,14 @@ static int read_tail(struct ds *ds)
 	for (unsigned i = 0; i < TAILS; i++) {
 		const struct ds_tail *t = (const struct ds_tail *)ds->record;
 		uint64_t page = ds->super.journal_page + i;
-		int err = blk_rw_buf(ds->dev, BLK_READ, page << DS_PAGE_SHIFT, ds->record, DS_PAGE);
+		int err = blk_urgent_rw(ds->dev, BLK_READ, page << DS_PAGE_SHIFT, ds->record,
+		                        DS_PAGE);
 
 		if (err)
 			return err;
 		/* One torn tail is normal after a power cut; the older one then holds. */
 		if (!ds_sealed(ds, t, page, DS_TAIL) || t->position >= ds->ring ||
+		    t->sequence > SEQUENCE_MAX || t->counter > SEQUENCE_MAX ||
 		    (found && t->counter < ds->tail_counter))
 			continue;
 		found = true;
@@ -266,10 +271,15 @@ static int replay_record(struct ds *ds)
 		int err;
 
 		/* images_crc was right, so this is no torn write: somebody wrote nonsense. */
-		if (rec->page[i] >= ds->blocks * DS_BLOCK_PAGES ||
-		    !ds_sealed(ds, image, rec->page[i], type))
+		/*
+		 * images_crc was right, so this is no torn write. The place is checked too: a
+		 * record must not reach superblocks, the journal itself or data.
+		 */
+		if (!ds_sealed(ds, image, rec->page[i], type) ||
+		    ds_validate(ds, image, rec->page[i], type))
 			return ds_damaged(ds, "journal record %lu holds a bad page", ds->sequence);
-		err = blk_rw_buf(ds->dev, BLK_WRITE, rec->page[i] << DS_PAGE_SHIFT, image, DS_PAGE);
+		err = blk_urgent_rw(ds->dev, BLK_WRITE, rec->page[i] << DS_PAGE_SHIFT, image,
+		                    DS_PAGE);
 		if (err)
 			return err;
 	}

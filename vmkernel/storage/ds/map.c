@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Trees of pages: an inode's leaves (block map) or buckets (directory) below up to four levels of
- * index pages. Height 0: the root is child 0 itself. ds->lock guards everything.
+ * Trees of pages: an inode's leaves (block map) or buckets (directory) below up to three levels
+ * of index pages. Height 0: the root is child 0 itself. ds->lock guards everything.
  */
 #include "ds.h"
 
 #include "vmk/string.h"
-
-enum { HEIGHT_MAX = 4 };
 
 /* Children that a tree of that height can have. */
 static uint64_t reach(unsigned height)
@@ -21,8 +19,6 @@ static uint64_t reach(unsigned height)
 
 int ds_index_get(struct ds *ds, uint64_t root, unsigned height, uint64_t i, uint64_t *child)
 {
-	if (height > HEIGHT_MAX)
-		return ds_damaged(ds, "a tree of %u levels", height);
 	/* Beyond what the tree's height reaches there is a hole. */
 	*child = i < reach(height) ? root : 0;
 	while (height && *child) {
@@ -57,7 +53,7 @@ static int new_index(struct ds *ds, uint64_t first_child, uint64_t *page)
 static int grow(struct ds *ds, struct ds_inode *ino, uint64_t i)
 {
 	while (i >= reach(ino->height)) {
-		if (ino->height == HEIGHT_MAX)
+		if (ino->height == DS_HEIGHT_MAX)
 			return -EFBIG;
 		/*
 		 * The old root becomes child 0 of a page above it. Without a root only the height
@@ -198,7 +194,10 @@ static int cut_leaf(struct cut *c, uint64_t page, uint64_t base, bool *empty)
 		 * sums: that is why a budget counts leaves and DS_RESERVE is above 100.
 		 */
 		ds_page_dirty(c->ds, p);
-		err = ds_block_ref(c->ds, m->entry[i].block, -1);
+		if (!c->ino->blocks)
+			err = ds_damaged(c->ds, "a file has more blocks than it counts");
+		else
+			err = ds_block_ref(c->ds, m->entry[i].block, -1);
 		memset(&m->entry[i], 0, sizeof(m->entry[i]));
 		c->ino->blocks--;
 		freed = true;
@@ -241,6 +240,9 @@ static int cut_index(struct cut *c, uint64_t page, unsigned height, uint64_t bas
 			ds_page_dirty(c->ds, p);
 			err = ds_meta_free(c->ds, child[i]);
 			child[i] = 0;
+			/* An index page without leaves: a tree of them must not fill one step. */
+			if (height > 1 && c->budget)
+				c->budget--;
 		} else {
 			*empty = false;
 		}
@@ -298,7 +300,13 @@ static int next_below(struct ds *ds, uint64_t page, unsigned height, uint64_t ba
 
 	if (err)
 		return err;
+	/*
+	 * Nothing lies behind the largest file's end. The bound also ends walks over a tree whose
+	 * pages lead to the same children again and again.
+	 */
 	for (uint64_t i = first; i < (height ? DS_INDEX_PER : DS_MAP_PER) && err == 0; i++) {
+		if (base + i * span >= DS_BLOCKS_MAX)
+			break;
 		if (height && ((struct ds_index *)p->data)->child[i])
 			err = next_below(ds, ((struct ds_index *)p->data)->child[i], height - 1,
 			                 base + i * span, from, found);
@@ -317,8 +325,6 @@ int ds_map_next(struct ds *ds, const struct ds_inode *ino, uint64_t index, uint6
 	int err = 0;
 
 	*found = UINT64_MAX;
-	if (ino->height > HEIGHT_MAX)
-		return ds_damaged(ds, "a tree of %u levels", ino->height);
 	if (ino->root)
 		err = next_below(ds, ino->root, ino->height, 0, index, found);
 	*any = *found != UINT64_MAX;

@@ -107,7 +107,9 @@ int ds_meta_free(struct ds *ds, uint64_t page)
 		err = ds_damaged(ds, "metadata page %lu is freed twice", page);
 		goto out;
 	}
-	err = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
+	err = ds_page_forget(ds, page);
+	if (err == 0)
+		err = ds_page_get(ds, ds->super.state_page, DS_STATE, &sp);
 	if (err)
 		goto out;
 	ds_page_dirty(ds, mp);
@@ -126,11 +128,6 @@ int ds_meta_free(struct ds *ds, uint64_t page)
 		state->meta_free = mp->page;
 	}
 	ds_page_put(ds, sp);
-	/*
-	 * Last, since it drops the cached page: the caller holds no pin on it and nothing above may
-	 * fail after it.
-	 */
-	ds_page_forget(ds, page);
 out:
 	ds_page_put(ds, mp);
 	return err;

@@ -105,7 +105,7 @@ static int first_transaction(struct ds *ds)
 		return err;
 	((struct ds_state *)p->data)->used = ds->first_block;
 	((struct ds_state *)p->data)->generation = 1;
-	err = ds_inode_create(ds, 0040755, &root);
+	err = ds_inode_create(ds, DS_MODE_DIR | 0755, &root);
 	if (err == 0) {
 		((struct ds_inode *)root->data)->nlink = 2;
 		((struct ds_inode *)root->data)->parent = root->page;
@@ -187,6 +187,29 @@ static bool plausible(const struct ds_super *s, uint64_t device_blocks)
 	       s->first_block < s->blocks;
 }
 
+/* A label is printed to logs and terminals: no control characters. */
+static void copy_label(struct ds *ds, const char *label)
+{
+	for (unsigned i = 0; i < sizeof(ds->label) - 1 && label[i]; i++)
+		ds->label[i] = (unsigned char)label[i] < ' ' || label[i] == 0x7f ? '?' : label[i];
+}
+
+/* The root directory is its own parent; every path begins there. */
+static int check_root(struct ds *ds, uint64_t root)
+{
+	const struct ds_inode *ino;
+	struct ds_page *p;
+	int err = ds_page_get(ds, root, DS_INODE, &p);
+
+	if (err)
+		return err;
+	ino = p->data;
+	if ((ino->mode & DS_MODE_TYPE) != DS_MODE_DIR || ino->parent != root || !ino->nlink)
+		err = ds_damaged(ds, "page %lu is no root directory", root);
+	ds_page_put(ds, p);
+	return err;
+}
+
 static int read_super(struct ds *ds)
 {
 	static const uint64_t copies[] = { DS_SUPER_A, DS_SUPER_B };
@@ -221,7 +244,7 @@ static int read_super(struct ds *ds)
 		ds->blocks = s->blocks;
 		ds->first_block = s->first_block;
 		ds->ring = s->journal_pages - 2;
-		memcpy(ds->label, s->label, sizeof(ds->label) - 1);
+		copy_label(ds, s->label);
 		return 0;
 	}
 	return -EINVAL; /* no datastore */
@@ -255,7 +278,10 @@ int ds_mount(struct blk_dev *dev, struct ds **out)
 	if (err == 0 || ds->damage[0]) /* damaged: what can be read may be */
 		err = ds_page_get(ds, DS_STATE_PAGE, DS_STATE, &p);
 	if (err == 0) {
+		err = check_root(ds, ((struct ds_state *)p->data)->root);
 		ds_page_put(ds, p);
+	}
+	if (err == 0) {
 		/*
 		 * What cannot be finished now stays on the list; damage leaves the volume
 		 * read-only.

@@ -9,7 +9,7 @@
 
 static bool is_dir(const struct ds_inode *ino)
 {
-	return (ino->mode & 0170000) == 0040000;
+	return (ino->mode & DS_MODE_TYPE) == DS_MODE_DIR;
 }
 
 static uint8_t type_of(const struct ds_inode *ino)
@@ -20,15 +20,22 @@ static uint8_t type_of(const struct ds_inode *ino)
 /* Adds to a directory's link count (its children's "..") and sets its times. */
 static int touch_dir(struct ds *ds, uint64_t dir, int links)
 {
+	struct ds_inode *ino;
 	struct ds_page *p;
 	int err = ds_page_get(ds, dir, DS_INODE, &p);
 
 	if (err)
 		return err;
+	ino = p->data;
+	/* A directory's own two links never go here, and a crafted count must not wrap. */
+	if ((links < 0 && ino->nlink <= 2) || (links > 0 && ino->nlink == UINT32_MAX)) {
+		ds_page_put(ds, p);
+		return ds_damaged(ds, "directory %lu has %u links", dir, ino->nlink);
+	}
 	ds_page_dirty(ds, p);
 	/* Already in this transaction in most cases; dirtying a page twice costs nothing. */
-	((struct ds_inode *)p->data)->nlink += links;
-	((struct ds_inode *)p->data)->mtime = ((struct ds_inode *)p->data)->ctime = time_realtime();
+	ino->nlink += links;
+	ino->mtime = ino->ctime = time_realtime();
 	ds_page_put(ds, p);
 	return 0;
 }
@@ -44,6 +51,9 @@ static int create(struct ds *ds, uint64_t dir, const char *name, uint32_t mode, 
 
 	if (err != -ENOENT)
 		return err ? err : -EEXIST;
+	err = ds_dir_room(ds, dir, name);
+	if (err)
+		return err;
 	/*
 	 * After the look-up: it may commit, and a commit must not fall between the inode and its
 	 * name.
@@ -98,6 +108,10 @@ static int drop_link(struct ds *ds, uint64_t inode)
 	if (err)
 		return err;
 	ino = ip->data;
+	if (ino->nlink < (is_dir(ino) ? 2 : 1)) {
+		ds_page_put(ds, ip);
+		return ds_damaged(ds, "inode %lu has more names than links", inode);
+	}
 	ds_page_dirty(ds, ip);
 	ino->nlink -= is_dir(ino) ? 2 : 1;
 	ino->ctime = time_realtime();
@@ -165,11 +179,16 @@ int ds_link(struct ds *ds, uint64_t dir, const char *name, uint64_t inode)
 
 	mutex_lock(&ds->lock);
 	err = ds_dir_find(ds, dir, name, &there);
-	err = err == -ENOENT ? ds_begin_room(ds) : err ? err : -EEXIST;
+	err = err == -ENOENT ? ds_dir_room(ds, dir, name) : err ? err : -EEXIST;
+	if (err == 0)
+		err = ds_begin_room(ds);
 	if (err == 0)
 		err = ds_page_get(ds, inode, DS_INODE, &ip);
 	if (err == 0) {
-		err = ds_dir_add(ds, dir, name, inode, type_of(ip->data));
+		if (((struct ds_inode *)ip->data)->nlink == UINT32_MAX)
+			err = -EMLINK;
+		else
+			err = ds_dir_add(ds, dir, name, inode, type_of(ip->data));
 		if (err == 0) {
 			ds_page_dirty(ds, ip);
 			/*
@@ -225,7 +244,9 @@ static int rename_locked(struct ds *ds, uint64_t dir, const char *name, uint64_t
 	if (err == 0 && target == inode)
 		return 0;
 	/* A directory replaces an empty directory only, anything else no directory. */
-	err = err == -ENOENT ? 0 : err ? err : removable(ds, target, directory, &was_dir);
+	err = err == -ENOENT ? ds_dir_room(ds, to, to_name)
+	      : err          ? err
+	                     : removable(ds, target, directory, &was_dir);
 	/* The only step that may commit; everything behind it belongs to one transaction. */
 	if (err == 0)
 		err = ds_begin_room(ds);

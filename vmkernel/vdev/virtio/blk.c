@@ -2,7 +2,8 @@
 /*
  * virtio block device on a virtual disk, or on a block device of the host's. A request is one
  * blk_req whose scatter list is the guest's own pages; the completion writes the status byte and
- * the used ring in the bottom half. The device's lock guards the queues and the free requests. Spec: VIRTIO 1.2, 5.2.
+ * the used ring in the bottom half. The device's lock guards the queues and the free requests.
+ * Spec: VIRTIO 1.2, 5.2.
  */
 #include "vdev/virtio/virtio.h"
 #include "vmk/blk.h"
@@ -191,6 +192,7 @@ static struct vblk_request *next(struct vblk *b, unsigned queue)
 	if (got <= 0)
 		return NULL;
 	memset(&q->r, 0, sizeof(q->r));
+	q->r.blk.owner = d->vm;
 	q->b = b;
 	q->queue = (uint16_t)queue;
 	q->pinned = false;
@@ -264,7 +266,11 @@ static int open_backend(struct vblk *b, const struct vm_device *cfg)
 		return -ENOENT;
 	b->limits = &b->dev->limits;
 	b->read_only = (cfg->flags & VM_DEV_READ_ONLY) || b->limits->read_only;
-	err = b->read_only ? 0 : blk_open(b->dev, true);
+	/*
+	 * Exclusive for a reader too: a disk that is in use holds the host's own data, or
+	 * another's.
+	 */
+	err = blk_open(b->dev, true);
 	if (err)
 		blk_close(b->dev, false);
 	return err;
@@ -276,8 +282,7 @@ static void close_backend(struct vblk *b)
 		vdisk_close(b->disk);
 		return;
 	}
-	if (!b->read_only)
-		blk_close(b->dev, true);
+	blk_close(b->dev, true);
 	blk_close(b->dev, false); /* blk_find's */
 }
 

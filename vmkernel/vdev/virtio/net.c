@@ -89,8 +89,8 @@ static struct pkt *tx_copy(struct vnet *n, const struct vchain *c, uint32_t len)
 }
 
 /*
- * Sends one chain; it comes back at once, or when the packet's last holder lets go. Returns how many
- * frames it is.
+ * Sends one chain; it comes back at once, or when the packet's last holder lets go. Returns how
+ * many frames it is.
  */
 static unsigned tx_one(struct vnet *n, unsigned queue, struct vnet_tx *t, const struct vchain *c)
 {

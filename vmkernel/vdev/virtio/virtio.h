@@ -22,9 +22,9 @@ struct virtio_request {
 struct virtio_kind {
 	uint16_t type; /* enum virtio_id */
 	/*
-	 * Requests that the device can have in flight, and the bytes of each. They are made with the
-	 * device: what a driver makes grow has this bound, and no kick waits for memory. 0: a chain
-	 * is finished in the kick that takes it.
+	 * Requests that the device can have in flight, and the bytes of each. They are made with
+	 * the device: what a driver makes grow has this bound, and no kick waits for memory. 0: a
+	 * chain is finished in the kick that takes it.
 	 */
 	uint16_t requests;
 	uint32_t request_size;
@@ -99,8 +99,8 @@ void virtio_signal(struct virtio *d, struct vqueue *q);
  */
 void virtio_give(struct virtio *d, struct vqueue *q, uint16_t head, int64_t written);
 /*
- * The end of a request of virtio_get: virtio_give, unless the driver has reset the device meanwhile.
- * The device may be gone afterwards. Any context, without lock.
+ * The end of a request of virtio_get: virtio_give, unless the driver has reset the device
+ * meanwhile. The device may be gone afterwards. Any context, without lock.
  */
 void virtio_complete(struct virtio *d, struct virtio_request *r, unsigned queue, uint16_t head,
                      int64_t written);
