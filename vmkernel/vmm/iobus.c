@@ -5,7 +5,7 @@
  *
  * Both are read without a lock while another vCPU may move a BAR. lock orders changes, and version
  * is odd during each. A reader takes what it finds as numbers only, in pieces of a machine word,
- * and uses them once it has seen that version is what it was before: then base, length and range
+ * and uses them once it has seen that version is what it was before: then base, end and range
  * belong together.
  */
 #include "vmk/iobus.h"

@@ -3,9 +3,9 @@
  * A guest's ports and MMIO (vmkernel/vmm/iobus.c): which model answers an address. Ranges belong to
  * their device and live until the VM's end; a BAR that moves is removed and added again. Lookup
  * takes no lock: it reads a copy of base and end that the bus keeps, under a sequence count, and
- * what it has checked is the offset that the handler gets. Changes take the bus's lock. Handlers run
- * on the vCPU's world with no lock held and take the device's own; one may still run when its range
- * has been removed on another CPU.
+ * what it has checked is the offset that the handler gets. Changes take the bus's lock. Handlers
+ * run on the vCPU's world with no lock held and take the device's own; one may still run when its
+ * range has been removed on another CPU.
  */
 #ifndef VMK_IOBUS_H
 #define VMK_IOBUS_H
