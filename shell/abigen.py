@@ -25,7 +25,7 @@ HEAD = '''# SPDX-License-Identifier: Apache-2.0
 
 #: typing.NamedTuple evaluates source text for each class that it makes; written out here, a class
 #: costs a tenth of that when the module is imported.
-BASE = '''from operator import itemgetter
+BASE = """from operator import itemgetter
 
 from tepui.shell.abi import text
 
@@ -48,7 +48,7 @@ class Record(tuple):
     def __repr__(self):
         shown = ", ".join(f"{k}={v!r}" for k, v in self._asdict().items())
         return f"{type(self).__name__}({shown})"
-'''
+"""
 
 STUB = """from typing import Any, NamedTuple, Self
 """

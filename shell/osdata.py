@@ -15,7 +15,7 @@ from tepui.shell.datastore.partitions import OS_DATA
 from tepui.shell.storageclient import Block
 
 #: Where programs look, and the folder in the volume.
-LINKS = {"/var/log": "log", "/var/lib/tepui": "tepui"}
+LINKS = {"/var/core": "core", "/var/log": "log", "/var/lib/tepui": "tepui"}
 
 
 def find(devices: Sequence[Block], options: str) -> Block | None:

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from tepui.shell import tree
 from tepui.shell.abi import FieldError
-from tepui.shell.audit import Audit
+from tepui.shell.audit import Audit, AuditError, bounded
 from tepui.shell.client import Client
 from tepui.shell.command import (
     Command,
@@ -31,6 +31,10 @@ from tepui.shell.output import Formatter, Output, render
 Runner = Callable[[Command, dict[str, Any]], Output]
 
 OK, FAILED, USAGE = 0, 1, 2
+#: Where a command comes from when it was typed on the host itself.
+CONSOLE = "console"
+#: Letters of an argument that the audit log shows.
+ARGUMENT_MAX = 128
 
 #: Options in front of a command that send it to another host, and what they set.
 CONNECTION = {
@@ -46,7 +50,7 @@ class Context:
         self,
         host: Client | None = None,
         user: str = "root",
-        source: str = "console",
+        source: str = CONSOLE,
         audit: Audit | None = None,
     ) -> None:
         self.host = host or Client()
@@ -65,12 +69,33 @@ def _recorded(command: Command, context: Context) -> contextlib.AbstractContextM
     return change.followed(context.host, context.user, command.name)
 
 
+def _line(command: Command, arguments: dict[str, Any]) -> str:
+    """The command with its arguments as the audit log shows it: no secrets, long values cut."""
+    shown = [
+        ("" if isinstance(p.spec, Pos) else f"{p.long}=")
+        + ("***" if is_secret(p) else bounded(str(arguments[p.name]), ARGUMENT_MAX))
+        for p in command.params
+        if p.name in arguments and arguments[p.name] != p.default
+    ]
+    return " ".join((command.name, *shown))
+
+
 def invoke(command: Command, context: Context, arguments: dict[str, Any]) -> Any:
-    """Calls a command's function on this host; what changes it is in the audit log afterwards.
+    """Calls a command's function on this host; what changes it is audited before and after.
 
     Raises UsageError, FailedError, RefusedError or LinkError.
     """
-    outcome = "failed"
+    outcome, who = "failed", {"user": context.user, "source": context.source}
+    if command.role is not Role.READ_ONLY:
+        # The attempt is on record before anything changes: on a full disk nothing is done that
+        # nobody would know of. The console is where the disk is mended, so there it is only told.
+        line = _line(command, arguments)
+        try:
+            context.audit.attempt("command", **who, line=line)
+        except AuditError as e:
+            if context.source != CONSOLE:
+                raise FailedError(f"{e}; nothing was done") from e
+            print(f"Warning: {e}", file=sys.stderr)
     try:
         with _recorded(command, context):
             result = command.function(context, **arguments)
@@ -82,16 +107,7 @@ def invoke(command: Command, context: Context, arguments: dict[str, Any]) -> Any
         raise FailedError(f"{e.filename}: {e.strerror}" if e.filename else str(e)) from e
     finally:
         if command.role is not Role.READ_ONLY:
-            shown = [
-                ("" if isinstance(p.spec, Pos) else f"{p.long}=")
-                + ("***" if is_secret(p) else str(arguments[p.name]))
-                for p in command.params
-                if p.name in arguments and arguments[p.name] != p.default
-            ]
-            context.audit.record(
-                "command", outcome, user=context.user, source=context.source,
-                line=" ".join((command.name, *shown)),
-            )  # fmt: skip
+            context.audit.record("command", outcome, **who, line=line)
 
 
 def local_runner(context: Context) -> Runner:

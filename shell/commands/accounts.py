@@ -133,7 +133,11 @@ def token_remove(ctx: Context, token_name: TokenName) -> None:
 
 @command("system auditrecords list", "Show the audit log.", role=ADMIN, own=True)
 def audit_list(ctx: Context) -> str:
-    try:
-        return ctx.audit.path.read_text().rstrip("\n")
-    except FileNotFoundError:
-        return ""
+    """The newest generation, and the one before where the newest is short."""
+    texts = []
+    for path in (ctx.audit.path.with_name(ctx.audit.path.name + ".1"), ctx.audit.path):
+        try:
+            texts.append(path.read_text())
+        except FileNotFoundError:
+            continue
+    return "".join(texts).rstrip("\n")

@@ -70,7 +70,10 @@ def process_kill(
 
 
 @command(
-    "vm run", "Start the virtual machine that a .vmx file describes.", role=Role.OPERATOR, own=True
+    "vm run",
+    "Start the virtual machine that a .vmx file describes.",
+    role=Role.ADMINISTRATOR,  # it registers, as `vm register` does
+    own=True,
 )
 def run(ctx: Context, vmx: Annotated[str, Pos("The .vmx file.")]) -> str:
     path, service = Path(vmx).resolve(), VmService()

@@ -18,11 +18,10 @@ from tepui.shell.vm.devices import Device, DeviceKind
 from tepui.shell.vm.disk import Format
 from tepui.shell.vm.errors import VmError
 from tepui.shell.vm.memory import MIB, size_of
+from tepui.shell.vm.paths import SCRATCH, VOLUMES
 from tepui.shell.vm.service import VmInfo, VmService
 from tepui.shell.vm.spec import VmSpec
 
-VOLUMES = Path("/vmfs/volumes")
-SCRATCH = Path("/scratch")  # the host's own data, a volume that is no place for VMs
 Who = Annotated[str, Pos("The VM: its name, Vmid or .vmx file.", complete="vm")]
 
 

@@ -31,8 +31,12 @@ LOOK, RETRY = 1.0, 0.1
 
 
 def source_of(address: str) -> str:
-    """What limits count: an IPv4 address, or the /64 that one IPv6 host commands (RFC 6177)."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
+    """What limits count: an IPv4 address, or the /64 that one IPv6 host commands (RFC 6177). What
+    is no address, as in tests without a network, counts as it is."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped:
             return str(ip.ipv4_mapped)

@@ -28,7 +28,7 @@ class Logins:
 
     async def login(self, name: str, password: str, address: str) -> Account:
         """Raises RequestError."""
-        source = source_of(address) if address else ""
+        source = source_of(address)
         if self._waiting[source] >= SOURCE_MAX or self._waiting.total() >= WAITING_MAX:
             raise RequestError(429, "too many logins at once: try again")
         if len(password) > PASSWORD_MAX:

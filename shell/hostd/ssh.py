@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from tepui.shell.audit import without_secrets
 from tepui.shell.command import Role
 from tepui.shell.hostd.access import RequestError, plain_address
 from tepui.shell.hostd.consoles import join, type_in
@@ -51,6 +52,7 @@ class Ssh:
 
         class Server(asyncssh.SSHServer):  # type: ignore[misc]
             def connection_made(self, connection: Any) -> None:
+                self.connection, self.means = connection, ""
                 self.source = plain_address(connection.get_extra_info("peername")[0])
 
             def begin_auth(self, username: str) -> bool:
@@ -62,7 +64,13 @@ class Ssh:
             def public_key_auth_supported(self) -> bool:
                 return True
 
+            def auth_completed(self) -> None:
+                """Only now somebody is in: a key is offered before it is used to sign."""
+                user = self.connection.get_extra_info("username")
+                ssh.audit("done", user, self.source, self.means)
+
             async def validate_password(self, username: str, password: str) -> bool:
+                self.means = "password"
                 with contextlib.suppress(RequestError):
                     await ssh.logins.login(username, password, self.source)
                     return ssh.may(username, self.source, "password")
@@ -70,26 +78,29 @@ class Ssh:
 
             def validate_public_key(self, username: str, key: Any) -> bool:
                 shown = " ".join(key.export_public_key().decode().split()[:2])
+                self.means = "key"
                 known = [" ".join(line.split()[:2]) for line in keys(ssh.state, username)]
                 return shown in known and ssh.may(username, self.source, "key")
 
         return Server
 
+    def audit(self, outcome: str, user: str, source: str, means: str, reason: str = "") -> None:
+        details = {"user": user, "source": source, "means": means, "reason": reason}
+        self.access.audit.record("ssh", outcome, **details)
+
     def may(self, user: str, source: str, means: str) -> bool:
-        """Whether an account that has shown who it is may have the console: it is root's."""
+        """Whether an account that shows or offers what is right may have the console: it is root's.
+        A refusal is recorded here."""
         account = self.access.accounts.all().get(user)
         good = account is not None and account.allows(Role.ADMINISTRATOR)
-        reason = "" if good else "no administrator"
-        outcome = "done" if good else "refused"
-        self.access.audit.record(
-            "ssh", outcome, user=user, source=source, means=means, reason=reason
-        )
+        if not good:
+            self.audit("refused", user, source, means, "no administrator")
         return good
 
     async def serve(self, process: Any) -> None:
         """One session: a shell on a terminal, or a command on pipes."""
         user, source = (process.get_extra_info(k) for k in ("username", "peername"))
-        line = process.command or "shell"
+        line = without_secrets(process.command or "shell")
         self.access.audit.record(
             "ssh", "session", user=user, source=plain_address(source[0]), line=line
         )

@@ -16,7 +16,7 @@ from uuid import UUID
 from tepui.shell import abi
 from tepui.shell.link import Link
 from tepui.shell.vm import birth as protocol
-from tepui.shell.vm import disk
+from tepui.shell.vm import disk, paths
 from tepui.shell.vm.devices import Device, DeviceKind
 from tepui.shell.vm.errors import VmError
 from tepui.shell.vm.image import fill_config, fill_device
@@ -100,7 +100,8 @@ def located(device: Device, folder: Path) -> Device:
         return device
     path = folder / device.backend
     descriptor = disk.read(path)
-    return replace(device, backend=str(path.with_name(descriptor.extent)), thin=descriptor.thin)
+    contents = paths.allowed(path.with_name(descriptor.extent), folder)
+    return replace(device, backend=str(contents), thin=descriptor.thin)
 
 
 def birth(link: Link, spec: VmSpec, *, start: bool = True) -> int:
@@ -108,6 +109,7 @@ def birth(link: Link, spec: VmSpec, *, start: bool = True) -> int:
 
     VmError when there is nothing to boot, RefusedError when the host refuses; then no VM stays."""
     ffi, op = abi.ffi(), abi.lib()
+    spec = paths.confined(spec)
     try:
         devices = [located(device, spec.folder) for device in spec.devices]
     except OSError as e:

@@ -25,7 +25,7 @@ from tepui.shell.vm.devices import Device, DeviceKind
 from tepui.shell.vm.memory import MIB
 from tepui.shell.vm.spec import Flags, VmSpec
 from tests.bench import kvm, linux, userworld
-from tests.bench.steady import steady
+from tests.bench.steady import allowed, steady
 from tests.bench.targets import GOALS, KVM, SHARE, THIRDS, Goal
 from tests.system.machine import ROOT, Config
 
@@ -199,6 +199,8 @@ def write(figures: list[Figure]) -> None:
 
 
 def main() -> int:
+    if not allowed():
+        print("no right to real-time priorities: figures of devices will vary", file=sys.stderr)
     figures = image_figures()
     figures += measure("ground") + measure("drivers", devices())
     # In memory: file systems on disks often end before 16 TiB.

@@ -224,6 +224,7 @@ def host_iso(output: Path, files: dict[str, bytes], script: str) -> Path:
     (root / "guest").mkdir(parents=True)
     for name, data in files.items():
         (root / "guest" / name).write_bytes(data)
+        (root / "guest" / name).chmod(0o755 if data.startswith(b"#!") else 0o644)
     shutil.copy(kernel, root / "guest/vmlinuz")
     initramfs(package, script, output.with_suffix(".cpio")).rename(root / "guest/initrd")
     more = output.with_suffix(".more")

@@ -31,6 +31,8 @@ TEST_ISO = ROOT / "build/test/tepui.iso"
 OVMF = Path("/usr/share/OVMF")
 #: No emulator outlives the tests, however they end.
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+#: Of <asm/socket.h>, which Python's socket module leaves out; and bytes.
+SO_SNDBUFFORCE, ROOM = 32, 1 << 28
 READY = r"vmkernel: ready in (?P<ms>\d+) ms, (?P<cpus>\d+) CPUs?, (?P<mib>\d+) MiB"
 
 
@@ -91,6 +93,15 @@ def boot_arguments(config: Config, iso: Path) -> list[str]:
             return []
 
 
+def roomy(stream: socket.socket) -> None:
+    """Lets QEMU write to a serial line whose reader is late. Each character is a packet of its own,
+    so that the usual room ends after some hundreds; then the machine waits for the reader."""
+    try:
+        stream.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, ROOM)
+    except PermissionError:
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
+
+
 class Machine:
     """A running QEMU. Leaving the context kills it; `wait_exit` waits for an end of its own."""
 
@@ -141,6 +152,7 @@ class Machine:
     def __enter__(self) -> Self:
         self.logs.mkdir(parents=True, exist_ok=True)
         serial, serial_there = socket.socketpair()
+        roomy(serial_there)
         monitor, monitor_there = socket.socketpair()
         with serial_there, monitor_there, (self.logs / "qemu.log").open("wb") as log:
             fds = (serial_there.fileno(), monitor_there.fileno())

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vmkernel boots everywhere, and tells the truth when it cannot go on."""
 
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from tests.system.machine import READY, TEST_ISO, Firmware, Machine
 from tests.system.shell import Shell
 
 Boot = Callable[..., Machine]
+PANIC_FILE = "/var/core/vmkernel-panic.txt"
 
 
 @pytest.mark.smoke
@@ -92,6 +94,34 @@ def test_one_cpu_that_stood_still_is_not_stuck(boot: Boot) -> None:
         assert shell.run("sleep 2") == (0, "")
     machine.qmp.execute("inject-nmi")
     machine.console.expect(r"^PANIC: NMI that nobody expected", 60, panic=True)
+
+
+def test_a_panic_leaves_a_record(boot: Boot) -> None:
+    """In memory, over a warm reset; then in a file, and told at login until that is taken away."""
+    machine = boot(memory=1024, options="panicreboot=1", reboot=True)
+    assert Shell(machine).run("echo what the log said last >/dev/kmsg")[0] == 0
+    machine.qmp.execute("inject-nmi")
+    machine.console.expect(r"^PANIC: NMI that nobody expected", 60, panic=True)
+    shell = Shell(machine)
+    assert shell.run(f"until [ -e {PANIC_FILE} ]; do sleep 1; done") == (0, "")
+    told = shell.run("sh -l -c :")
+    assert told[0] == 0 and told[1].startswith("The host panicked: NMI that nobody expected"), told
+    # The console's reader takes a line that begins so for a panic of now.
+    text = shell.run(f"sed s/^PANIC/panic/ {PANIC_FILE}")[1]
+    for pattern in (
+        r"^Tepui \S+ \[vmkernel, x86_64\]",
+        r"^panic: NMI that nobody expected",
+        r"^RIP [0-9a-f]{16}",
+        r"^Backtrace for cpu0:\n +\[[0-9a-f]{16}\] [\w.?]+\+0x",
+        r"^build [0-9a-f]{40}",
+        r"^\d{4}-\d\d-\d\dT\S+ \S+ vmkernel: cpu0:\d+\)\w+: .*what the log said last *$",
+    ):
+        assert re.search(pattern, text, re.MULTILINE), (pattern, text)
+    assert shell.run(f"rm {PANIC_FILE}; sh -l -c :") == (0, "")
+    # It was taken from memory too: the next boot finds nothing.
+    machine.qmp.execute("system_reset")
+    shell = Shell(machine)
+    assert shell.run("dmesg | grep -c 'ended in a panic'") == (1, "0\n")
 
 
 def test_boots_in_bochs(bochs: Callable[..., Bochs]) -> None:

@@ -24,7 +24,7 @@ exec sleep 1000000
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("files") / "files"
-    source = ROOT / "tests/system/programs/files.c"
+    sources = [ROOT / f"tests/system/programs/{name}.c" for name in ("files", "processes")]
     command = [
         "gcc",
         "-std=gnu11",
@@ -35,7 +35,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-Werror",
         "-o",
         str(path),
-        str(source),
+        *map(str, sources),
     ]
     subprocess.run(command, check=True)
     return path

@@ -182,6 +182,15 @@ def test_one_byte_messages_for_ever(shell: Console, processes: int) -> None:
     run(shell, free % (before - 4096), 120)
 
 
+def test_page_tables_are_charged(shell: Console) -> None:
+    """A page that is mapped in each 2 MiB: 65,536 times before, a page of tables each time."""
+    before = memory_free(shell)
+    out = re.search(r"hostile tables: (\d+), ended with (\d+)", run(shell, "hostile tables", 120))
+    assert out and 1000 < int(out[1]) < 20_000  # of a process's 32 MiB
+    assert int(out[2]) in (2, 137)
+    assert before - memory_free(shell) < 4096
+
+
 def random_calls(shell: Console, calls: int, timeout: float) -> None:
     """So many from each of four userworlds at once."""
     for seed in range(4):

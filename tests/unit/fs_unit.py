@@ -19,7 +19,7 @@ SOURCES = [
         *("unix_gc", "unix_kernel", "unix_msg", "unix_name", "vfs"),
     )
 ] + ["vmkernel/lib/string.c", "vmkernel/lib/tree.c", "vmkernel/lib/printf.c"]
-HEADERS = ["fs/vfs.h", "fs/socket.h", "fs/epoll.h", "fs/cpio.h", "vmk/mm.h"]
+HEADERS = ["fs/vfs.h", "fs/socket.h", "fs/epoll.h", "fs/eventfd.h", "fs/cpio.h", "vmk/mm.h"]
 
 CDEF = """
 void test_boot(uint64_t limit);

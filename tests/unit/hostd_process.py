@@ -69,10 +69,10 @@ class Hostd:
         )
 
     def openssh(
-        self, *words: str, given: str = "", user: str = "root"
+        self, *words: str, given: str = "", user: str = "root", key: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         known = self.state / "known_hosts"
-        key = self.state / "id"
+        key = key or self.state / "id"
         options = f"-F none -p {self.ssh} -i {key} -o UserKnownHostsFile={known} -o LogLevel=ERROR"
         options += " -o StrictHostKeyChecking=accept-new -o BatchMode=yes -o IdentitiesOnly=yes"
         line = ["ssh", *options.split(), f"{user}@127.0.0.1", *words]

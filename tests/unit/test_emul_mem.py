@@ -124,12 +124,24 @@ static void prepare(uint64_t rip, uint64_t flags)
 int step(uint64_t *rip, uint64_t *flags, uint64_t gpa)
 {
 	struct vm_exit e = { .kind = EXIT_MMIO, .mmio.gpa = gpa };
+	struct emul_insn i;
 
+	/* What a processor reports: a write, also of what is read first. */
+	if (!emul_decode_fast(&i, ram + *rip, 15, 8) || !emul_decode_full(&i, ram + *rip, 15, 8))
+		e.mmio.write = i.to_mem && i.op != EMUL_CMP && i.op != EMUL_TEST && i.op != EMUL_BT;
 	prepare(*rip, *flags);
 	int r = settle(&e, emul_mmio);
 	*rip = vcpu.rip;
 	*flags = vcpu.rflags;
 	return r;
+}
+/* A fault that the instruction at rip did not make; whether it was carried out. */
+bool mismatch(uint64_t rip, uint64_t gpa, bool write, unsigned cpl)
+{
+	struct vm_exit e = { .kind = EXIT_MMIO, .cpl = cpl, .mmio = { .gpa = gpa, .write = write } };
+
+	prepare(rip, 2);
+	return !emul_mmio(&vcpu, &e) || vcpu.event.valid || vcpu.rip != rip;
 }
 int string_io(uint64_t *rip, uint64_t flags, bool in, unsigned size, unsigned addr, bool rep,
               unsigned len, uint64_t seed, uint64_t *digest)
@@ -162,6 +174,7 @@ int fast(const uint8_t *bytes, unsigned count, struct emul_insn *i)
 CDEF = """
 uint8_t *the_ram(void); uint8_t *the_device(void); uint64_t *the_gpr(void); uint64_t *the_xmm(void);
 int step(uint64_t *rip, uint64_t *flags, uint64_t gpa);
+bool mismatch(uint64_t rip, uint64_t gpa, bool write, unsigned cpl);
 int string_io(uint64_t *rip, uint64_t flags, bool in, unsigned size, unsigned addr, bool rep,
               unsigned len, uint64_t seed, uint64_t *digest);
 int full(const uint8_t *, unsigned, struct emul_insn *);
@@ -245,6 +258,38 @@ class Twins:
 def modrm(reg: int, base: int) -> bytes:
     """[base + disp8 0]; base is not RSP."""
     return bytes([0x40 | (reg & 7) << 3 | (base & 7), 0])
+
+
+#: Instruction, whether the fault was a write, ring, whether it may be carried out.
+DIRECTIONS = [
+    ("8903", True, 3, True),  # MOV [RBX], EAX
+    ("8903", False, 0, False),
+    ("8903", False, 3, False),
+    ("8b03", False, 3, True),  # MOV EAX, [RBX]
+    ("8b03", True, 0, False),
+    ("c70301000000", False, 0, False),  # MOV [RBX], 1
+    ("0103", True, 3, True),  # ADD [RBX], EAX
+    ("0103", False, 3, False),
+    ("0103", False, 0, True),  # an emulator's load of the two
+    ("8503", True, 0, False),  # TEST [RBX], EAX
+    ("3b03", False, 3, True),  # CMP EAX, [RBX]
+    ("8703", False, 3, False),  # XCHG [RBX], EAX
+    ("0f1103", False, 0, False),  # MOVUPS [RBX], XMM0
+    ("0f1003", True, 3, False),  # MOVUPS XMM0, [RBX]
+]
+
+
+@pytest.mark.parametrize(("text", "write", "ring", "runs"), DIRECTIONS)
+def test_code_that_was_swapped_is_not_carried_out(
+    unit: cunit.Unit, text: str, write: bool, ring: int, runs: bool
+) -> None:
+    """Between the fault and the fetch another vCPU may put an instruction of the other kind."""
+    twins = Twins(unit, [0x55] * 16, 0, b"\x11")
+    before = bytes(twins.device)
+    twins.ram[CODE_AT : CODE_AT + 16] = bytes.fromhex(text).ljust(16, b"\x90")
+    assert unit.lib.mismatch(CODE_AT, SIZE + 64, write, ring) == runs
+    if not runs:
+        assert bytes(twins.device) == before and unit.lib.the_gpr()[0] == 0x55
 
 
 registers = st.lists(values, min_size=16, max_size=16)

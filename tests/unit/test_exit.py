@@ -39,6 +39,7 @@ bool vcpu_set_xcr0(struct vcpu *c, uint64_t xcr0) { executed++; return true; }
 void vm_request_end(struct vm *m, enum vm_state s, uint32_t code, const char *why) { ended++; }
 
 /* The exception that follows, or -1; bit 8: the instruction had an effect, bit 9: the VM ended. */
+static uint64_t info;
 int exit_of(unsigned code, unsigned cpl)
 {
 	struct vm_exit e;
@@ -52,10 +53,21 @@ int exit_of(unsigned code, unsigned cpl)
 	asid_pool_init(&part.asids, 8);
 	v = (struct vcpu){ .vm = &vm, .ops = &ops, .hvm = &svm, .rip = 0x1000, .rflags = 2 };
 	vmcb.exit_code = code;
+	vmcb.exit_info1 = info;
 	vmcb.cpl = (uint8_t)cpl;
 	svm_run(&v, &e);
 	exit_handle(&v, &e);
 	return (v.event.valid ? v.event.vector : 255) | (executed ? 256 : 0) | (ended ? 512 : 0);
+}
+/* A nested page fault where there is no memory, at an instruction that nobody knows. */
+int page_fault(bool fetch, unsigned cpl)
+{
+	int out;
+
+	info = fetch ? 1 << 4 : 0;
+	out = exit_of(SVM_EXIT_NPF, cpl);
+	info = 0;
+	return out;
 }
 """
 GP, UD, NONE, EFFECT, ENDED = 13, 6, 255, 256, 512
@@ -71,7 +83,7 @@ ABSENT = {
 @pytest.fixture(scope="module")
 def unit() -> cunit.Unit:
     sources = ["vmkernel/vmm/svm_run.c", "vmkernel/vmm/exit.c"]
-    cdef = "int exit_of(unsigned code, unsigned cpl);"
+    cdef = "int exit_of(unsigned code, unsigned cpl); int page_fault(bool fetch, unsigned cpl);"
     return cunit.build("exit", sources=sources, headers=[], cdef=cdef, code=CODE)
 
 
@@ -92,3 +104,10 @@ def test_what_a_guest_does_not_have_is_undefined_in_any_ring(
     unit: cunit.Unit, name: str, cpl: int
 ) -> None:
     assert unit.lib.exit_of(ABSENT[name], cpl) == UD
+
+
+@pytest.mark.parametrize("fetch", [False, True])
+def test_a_program_on_device_memory_does_not_end_the_vm(unit: cunit.Unit, fetch: bool) -> None:
+    """What cannot be emulated is #UD in ring 3, where the guest's kernel ends who did it."""
+    assert unit.lib.page_fault(fetch, 3) & ~EFFECT == UD
+    assert unit.lib.page_fault(fetch, 0) & ~EFFECT == NONE | ENDED

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from tests.unit import cunit
 
 CODE = """
+#include <signal.h>
+#include <sys/mman.h>
 #include "vmm/gva.h"
 enum { SIZE = 0x10000 };
 static _Alignas(4096) uint8_t ram[SIZE];
@@ -42,12 +44,36 @@ int64_t again(uint64_t cr3, uint64_t gva)
 	const uint8_t *p = gva_again(&c, gva, GVA_FETCH, &known);
 	return p ? p - ram : -1;
 }
+/*
+ * The guest takes the page away after its entry was read and before it is marked: tables that are
+ * read-only tell when that is.
+ */
+static uint64_t *entry;
+static void take_away(int sig)
+{
+	mprotect(ram, SIZE, PROT_READ | PROT_WRITE);
+	*entry = 0;
+}
+int64_t translate_while_it_goes(uint64_t *leaf, uint64_t gva)
+{
+	struct sigaction handler = { .sa_handler = take_away }, before;
+	int64_t out;
+
+	entry = leaf;
+	sigaction(SIGSEGV, &handler, &before);
+	mprotect(ram, SIZE, PROT_READ);
+	out = translate(0, gva);
+	mprotect(ram, SIZE, PROT_READ | PROT_WRITE);
+	sigaction(SIGSEGV, &before, NULL);
+	return out;
+}
 """
 CDEF = """
 uint64_t *words(void);
 int64_t translate(uint64_t cr3, uint64_t gva);
 void remember(uint64_t cr3, uint64_t gva);
 int64_t again(uint64_t cr3, uint64_t gva);
+int64_t translate_while_it_goes(uint64_t *leaf, uint64_t gva);
 """
 #: Tables at 0 to 3000h, page by page; pages of code behind them.
 PRESENT, WRITE, ACCESSED, NX = 1, 2, 0x20, 1 << 63
@@ -101,3 +127,13 @@ def test_any_change_of_an_entry_ends_it(level: int, bit: int) -> None:
     assert lib.again(0, GVA) == -1
     lib.words()[at] ^= 1 << bit
     assert lib.again(0, GVA) == 0x8123
+
+
+def test_an_entry_that_is_gone_gets_no_accessed_bit() -> None:
+    """The bit goes into the entry that was read, or the walk is made anew."""
+    lib = build().lib
+    fresh()
+    lib.translate(0, GVA)  # marks the tables above
+    lib.words()[LEAF] &= ~ACCESSED
+    assert lib.translate_while_it_goes(lib.words() + LEAF, GVA) == -1
+    assert lib.words()[LEAF] == 0

@@ -185,3 +185,25 @@ def test_ssh_by_password(ssh: Hostd) -> None:
     line = [*words.split(), "root@127.0.0.1", "echo in"]
     done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "in\n"), done.stderr
+
+
+def test_an_offered_key_is_no_login(ssh: Hostd) -> None:
+    """OpenSSH offers a public key whose private half it has not; hostd takes the offer only."""
+    offered = ssh.state / "offered"
+    offered.with_suffix(".pub").write_text((ssh.state / "id.pub").read_text())
+    before = (ssh.state / "audit.log").read_text()
+    done = ssh.openssh("true", key=offered)
+    assert done.returncode == 255 and "Permission denied" in done.stderr
+    after = (ssh.state / "audit.log").read_text()[len(before) :]
+    assert "ssh done" not in after and "ssh session" not in after
+    assert ssh.openssh("true").returncode == 0
+    assert (
+        'ssh done user="root" source="127.0.0.1" means="key"'
+        in ((ssh.state / "audit.log").read_text()[len(before) :])
+    )
+
+
+def test_passwords_typed_at_ssh_stay_out_of_the_log(ssh: Hostd) -> None:
+    ssh.openssh("esxcli system account set -i eve -p Hunter2-Hunter2 || true")
+    log = (ssh.state / "audit.log").read_text()
+    assert "Hunter2" not in log and 'line="esxcli ***"' in log

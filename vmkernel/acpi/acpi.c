@@ -112,7 +112,7 @@ static void list_tables(void)
 }
 
 /* A valid table by its signature, mapped for good, or NULL. */
-static const uint8_t *acpi_find(const char *signature, size_t *len)
+static const uint8_t *find_table(const char *signature, size_t *len)
 {
 	for (unsigned i = 0; i < tables; i++)
 		if (memcmp(table[i].signature, signature, 4) == 0)
@@ -124,7 +124,7 @@ static void parse(const char *signature,
                   void (*fn)(const uint8_t *t, size_t len, struct acpi_info *info))
 {
 	size_t len;
-	const uint8_t *t = acpi_find(signature, &len);
+	const uint8_t *t = find_table(signature, &len);
 
 	if (t != NULL)
 		fn(t, len, &acpi_info);
@@ -133,7 +133,7 @@ static void parse(const char *signature,
 static void parse_fadt_and_dsdt(void)
 {
 	size_t len;
-	const uint8_t *t = acpi_find("FACP", &len);
+	const uint8_t *t = find_table("FACP", &len);
 
 	if (t == NULL)
 		return;

@@ -14,6 +14,7 @@
 #include "vmk/irq.h"
 #include "vmk/log.h"
 #include "vmk/mm.h"
+#include "vmk/panic.h"
 #include "vmk/pci.h"
 #include "vmk/platform.h"
 #include "vmk/random.h"
@@ -123,6 +124,7 @@ void boot_main(uint32_t magic, pa_t info, pa_t image_base)
 	uart_early_init();                       /* first console: the log can be read */
 	multiboot_read(magic, info, image_base); /* memory map, modules, boot options */
 	log_init();                              /* option loglevel= */
+	panic_record_init();                     /* what an earlier run left */
 	vga_init();                              /* text screen */
 	log_info("Tepui " VMK_VERSION ", image at %#llx", (unsigned long long)image_base);
 	cpu_log_features();

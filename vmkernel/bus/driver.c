@@ -89,7 +89,7 @@ static bool parse_id(const char **s, uint16_t *id)
 }
 
 /* hcl.block=VVVV:DDDD[,VVVV:DDDD...] */
-static bool hcl_option_blocks(const char *list, uint16_t vendor, uint16_t device)
+static bool option_blocks(const char *list, uint16_t vendor, uint16_t device)
 {
 	while (*list) {
 		uint16_t v, d;
@@ -109,7 +109,7 @@ static bool blocked_by_option(const struct pci_dev *p)
 	char list[256];
 
 	return boot_option("hcl.block", list, sizeof(list)) &&
-	       hcl_option_blocks(list, p->vendor, p->device);
+	       option_blocks(list, p->vendor, p->device);
 }
 
 static void leave(struct pci_dev *p, const char *reason)

@@ -93,7 +93,8 @@ static unsigned depth_of(const struct pci_dev *p)
 	return n;
 }
 
-static unsigned pci_scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent);
+/* Functions on one bus and below, appended to the list of all; returns how many are new. */
+static unsigned scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent);
 
 static unsigned scan_below(struct pci_dev *bridge)
 {
@@ -103,7 +104,7 @@ static unsigned scan_below(struct pci_dev *bridge)
 		         bridge->dev.name);
 		return 0;
 	}
-	return pci_scan_bus(bridge->segment, bridge->secondary, bridge);
+	return scan_bus(bridge->segment, bridge->secondary, bridge);
 }
 
 /* One function; *multi says whether the slot has more. */
@@ -126,8 +127,7 @@ static unsigned scan_function(struct pci_dev *at, struct pci_dev *parent, bool *
 	return found;
 }
 
-/* Functions on one bus and below, appended to the list of all; returns how many are new. */
-static unsigned pci_scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent)
+static unsigned scan_bus(uint16_t segment, uint8_t bus, struct pci_dev *parent)
 {
 	unsigned found = 0;
 	uint8_t *window = pci_ecam_bus(segment, bus);
@@ -181,7 +181,7 @@ static unsigned scan_segment(uint16_t segment, unsigned first, unsigned last)
 
 	for (unsigned bus = first; bus <= last; bus++)
 		if (!bus_seen(segment, bus) && bus_alive(segment, (uint8_t)bus))
-			found += pci_scan_bus(segment, (uint8_t)bus, NULL);
+			found += scan_bus(segment, (uint8_t)bus, NULL);
 	return found;
 }
 
@@ -189,7 +189,7 @@ void pci_scan(void)
 {
 	uint16_t segment;
 	uint8_t first, last;
-	unsigned found = pci_scan_bus(0, 0, NULL), i;
+	unsigned found = scan_bus(0, 0, NULL), i;
 
 	for (i = 0; !pci_ecam_region(i, &segment, &first, &last); i++)
 		found += scan_segment(segment, first, last);

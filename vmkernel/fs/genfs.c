@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * <<<<<<< HEAD Trees of generated files. A node is an inode and its place in the tree in one; the
- * tree holds one reference, users of the inode hold more, so a node that was removed stays until it
- * is closed, but has lost its functions. A file's text is made when it is opened, not under
- * gen_lock: the functions take locks of their subsystems. Directories may have entries without
- * nodes (the processes of /proc), which a file system answers itself. ======= Trees of generated
- * files. A node is an inode and its place in the tree in one; nodes are added and never removed, so
- * the tree's own reference keeps them. A text is made when the file is read, not under gen_lock:
- * the functions take locks of their subsystems. The root may have entries without nodes (the
- * processes of /proc, disks), which the file system answers itself. >>>>>>> fsip
+ * Trees of generated files. A node is an inode and its place in the tree in one; nodes are added
+ * and never removed, so the tree's own reference keeps them. A text is made when the file is read,
+ * not under gen_lock: the functions take locks of their subsystems. The root may have entries
+ * without nodes (the processes of /proc, disks), which the file system answers itself.
  */
 #include "fs/genfs.h"
 #include "vmk/mm.h"

@@ -8,7 +8,7 @@
 #include "vmk/string.h"
 
 enum {
-	/* Bytes of a stream in one allocation: with its header and the account in front, 32 KiB. */
+	/* Bytes of a stream in one allocation: with its header, a full one takes 32 KiB. */
 	PIECE = 32768 - 256,
 	DGRAM_MAX = 1 << 20, /* bytes of a message that must stay in one */
 };

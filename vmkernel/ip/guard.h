@@ -2,8 +2,8 @@
 /*
  * lwIP's raw API for socket calls and control operations: the same functions, each guarded, so that
  * an assertion of lwIP's abandons the call and not the kernel's correctness. ip_lock is held. The
- * result is then the one in guard.c's table; what lwIP had in hand leaks. Nothing else in the kernel
- * calls these of lwIP's functions directly (tests/unit/test_ip.py looks).
+ * result is then the one in guard.c's table; what lwIP had in hand leaks. Nothing else in the
+ * kernel calls these of lwIP's functions directly (tests/unit/test_ip.py looks).
  */
 #ifndef IP_GUARD_H
 #define IP_GUARD_H

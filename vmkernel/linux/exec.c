@@ -182,6 +182,8 @@ static void commit(struct proc *p, struct uthread *t, const struct exec_image *i
 	uint64_t flags = spin_lock_irq(&proc_lock);
 
 	p->as = image->as;
+	/* prlimit of another process may have changed it since exec_load(). */
+	p->as->limit_pages = p->limits[RLIMIT_AS].cur >> PAGE_SHIFT;
 	p->exe = f;
 	aspace_switch(p->as);
 	fpu_init_state(t->fpu);

@@ -51,12 +51,18 @@ static struct aspace *current_as(void)
 	return proc_current()->as;
 }
 
+/* For loops over pages that no signal but the last one may cut short. */
+static bool is_ending(void)
+{
+	return READ_ONCE(proc_current()->exiting);
+}
+
 /* Touches all pages, as far as that works. */
 static void populate(uva_t va, uint64_t len, unsigned prot)
 {
 	unsigned access = prot & AREA_WRITE ? AREA_WRITE : AREA_READ;
 
-	for (uint64_t at = 0; at < len; at += PAGE_SIZE)
+	for (uint64_t at = 0; at < len && !is_ending(); at += PAGE_SIZE)
 		if (aspace_fault(current_as(), va + at, access) != FAULT_OK)
 			return;
 }
@@ -229,7 +235,7 @@ SYSCALL3(mincore, uva_t, addr, uint64_t, len, uva_t, out)
 	if (!IS_ALIGNED(addr, PAGE_SIZE))
 		return -EINVAL;
 	/* A byte a page, by way of the stack: the answer may be out of date when it is read. */
-	while (done < pages) {
+	while (done < pages && !is_ending()) {
 		uint64_t n = MIN(pages - done, sizeof(vec));
 		int err = aspace_mincore(current_as(), addr + done * PAGE_SIZE, n, vec);
 

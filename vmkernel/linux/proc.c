@@ -284,7 +284,8 @@ SYSCALL2(setgroups, unsigned, count, uva_t, from)
 	return 0;
 }
 
-static int set_limit(struct proc *p, unsigned which, const struct rlimit *l)
+/* proc_lock is held: it keeps the memory of a process of which another thread may be the last. */
+static int set_limit_locked(struct proc *p, unsigned which, const struct rlimit *l)
 {
 	if (l->cur > l->max)
 		return -EINVAL;
@@ -301,15 +302,19 @@ static int set_limit(struct proc *p, unsigned which, const struct rlimit *l)
 static long do_limit(struct proc *p, unsigned which, uva_t updated, uva_t old)
 {
 	struct rlimit l, was;
+	uint64_t flags;
 	int err = 0;
 
 	if (which >= RLIMITS)
 		return -EINVAL;
 	if (updated && user_read(&l, updated))
 		return -EFAULT;
+	/* Read and set in one step: what a caller gets back, no other one has seen. */
+	flags = spin_lock_irq(&proc_lock);
 	was = p->limits[which];
 	if (updated)
-		err = set_limit(p, which, &l);
+		err = set_limit_locked(p, which, &l);
+	spin_unlock_irq(&proc_lock, flags);
 	return err ? err : old ? user_write(old, &was) : 0;
 }
 

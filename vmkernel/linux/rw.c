@@ -284,7 +284,8 @@ static long copy_files(struct file *in, uint64_t *in_pos, struct file *out, uint
 			break;
 		done += put;
 		n -= (uint64_t)put;
-		if (put < got)
+		/* A signal ends it too: neither side need ever wait. */
+		if (put < got || world_interrupted(world_current()))
 			break;
 	}
 	kfree(buf);

@@ -15,6 +15,8 @@ enum { NESTED_MAX = 16 };
 static uint32_t owner; /* CPU + 1; 0: no panic */
 static char reason[256];
 static struct panic_info info = { .reason = reason };
+static char shown[6 * 1024]; /* what the steps have printed, for the record */
+static size_t shown_len;
 static const char *running = "panic"; /* the step's name */
 
 void panic_print(const char *fmt, ...)
@@ -26,7 +28,16 @@ void panic_print(const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vmk_vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	console_emit(text, MIN((size_t)n, sizeof(text) - 1));
+	n = (int)MIN((size_t)n, sizeof(text) - 1);
+	memcpy(shown + shown_len, text, MIN((size_t)n, sizeof(shown) - shown_len));
+	shown_len = MIN(shown_len + (size_t)n, sizeof(shown));
+	console_emit(text, (size_t)n);
+}
+
+const char *panic_screen_text(size_t *len)
+{
+	*len = shown_len;
+	return shown;
 }
 
 /*

@@ -109,15 +109,20 @@ static int deliver_one(void *arg, struct pkt *pkt)
 	return 0;
 }
 
-/* Delivers up to max packets; returns how many. The port is no longer scheduled when fewer. */
+/*
+ * Delivers packets of up to max segments, but at least one packet; returns how many segments. The
+ * port is no longer scheduled when that is 0.
+ */
 static unsigned drain(struct port *p, unsigned max)
 {
 	struct pkt *batch[BOTTOM_BUDGET];
 	uint64_t flags = spin_lock_irq(&p->lock);
-	unsigned n = MIN(max, p->tail - p->head);
+	unsigned n = 0, segments = 0;
 
-	for (unsigned i = 0; i < n; i++)
-		batch[i] = p->queue[p->head++ % PORT_QUEUE];
+	for (; n < BOTTOM_BUDGET && segments < max && p->head != p->tail; n++) {
+		batch[n] = p->queue[p->head++ % PORT_QUEUE];
+		segments += pkt_segments(batch[n]);
+	}
 	if (n == 0) {
 		p->scheduled = false;
 		/*
@@ -134,7 +139,7 @@ static unsigned drain(struct port *p, unsigned max)
 	}
 	if (n && p->ops->flush)
 		p->ops->flush(p->arg);
-	return n;
+	return segments;
 }
 
 static void cpu_drain(struct bottom *b)
@@ -156,7 +161,7 @@ static void cpu_drain(struct bottom *b)
 		unsigned n;
 
 		while (budget && (n = drain(p, budget)) != 0)
-			budget -= n;
+			budget -= MIN(n, budget);
 		if (budget)
 			continue; /* drained: it is not ours any more */
 		flags = spin_lock_irq(&c->lock);

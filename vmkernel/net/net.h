@@ -59,7 +59,8 @@ struct port {
 	/* What group and policy make of it; changed under vs->lock. */
 	uint16_t vlan;
 	bool receives, promisc, forged_ok, hashed;
-	unsigned taps; /* captures that watch it */
+	uint8_t source[ETH_ALEN]; /* the only address it may send from unless forged_ok */
+	unsigned taps;            /* captures that watch it */
 	char client[NET_NAME_MAX];
 	const struct port_ops *ops;
 	void *arg;

@@ -80,6 +80,8 @@ static void refresh_locked(struct port *p)
 	p->promisc = promisc;
 	p->vlan = p->group->vlan;
 	p->forged_ok = pol->forged;
+	/* A guest that may not change its address cannot make another's its own by setting it. */
+	memcpy(p->source, pol->mac_changes ? p->mac : p->initial_mac, ETH_ALEN);
 	if (p->receives && !p->hashed)
 		hash(p);
 	else if (!p->receives && p->hashed)
@@ -206,7 +208,9 @@ static struct pkt *take_in(struct port *p, struct pkt *pkt)
 	/* The client does not say what kind of destination it is: port_send looks itself. */
 	pkt->flags &= ~(PKT_BROADCAST | PKT_MULTICAST);
 	pkt = vlan_ingress(pkt, p->vlan);
-	if (pkt && !offload_check(pkt)) {
+	/* A segment with its headers is a frame like any other: the MTU holds for it. */
+	if (pkt && (!offload_check(pkt) ||
+	            (gso && pkt->hdr_len + pkt->gso_size > p->vs->mtu + (unsigned)ETH_HLEN))) {
 		stat_inc(bad_offload);
 		goto drop;
 	}
@@ -236,7 +240,7 @@ void port_send(struct port *p, struct pkt *pkt)
 	 * A group address is never a source (802.3); another's only where forged transmits are
 	 * allowed.
 	 */
-	if ((src[0] & 1) || (!p->forged_ok && !mac_same(src, p->mac))) {
+	if ((src[0] & 1) || (!p->forged_ok && !mac_same(src, p->source))) {
 		stat_inc(forged);
 		pkt_done(pkt);
 		goto dropped;

@@ -67,9 +67,9 @@ struct proc {
 	struct cred cred; /* own */
 	uint32_t groups[GROUPS_MAX];
 	unsigned group_count;
-	struct rlimit limits[RLIMITS];
-	struct mem_account *account; /* own; proc/account.c */
-	struct user *user;           /* own; whose account it is below */
+	struct rlimit limits[RLIMITS]; /* written under proc_lock */
+	struct mem_account *account;   /* own; proc/account.c */
+	struct user *user;             /* own; whose account it is below */
 	char comm[COMM_LEN];
 	uint64_t arg_start, arg_end, env_start, env_end, start_stack, brk_start, brk; /* own */
 	int nice;

@@ -87,14 +87,26 @@ static int bench_mount(struct blk_dev *d)
 	return err;
 }
 
+static uint64_t median(uint64_t *value, unsigned n)
+{
+	for (unsigned i = 1; i < n; i++)
+		for (unsigned k = i; k && value[k] < value[k - 1]; k--) {
+			uint64_t v = value[k];
+
+			value[k] = value[k - 1];
+			value[k - 1] = v;
+		}
+	return value[n / 2];
+}
+
 /*
- * Opens the files number first, first + step ... of a directory; the cost of one, without its
- * close.
+ * Opens the files number first, first + step ... of a directory; the cost of one without its close,
+ * the median: an open that finds the transaction full writes it out for all those before it.
  */
 static int open_files(unsigned files, unsigned first, unsigned step, unsigned flags, ns_t *each)
 {
+	uint64_t cost[SAMPLES];
 	char path[64];
-	ns_t cost = 0;
 	unsigned n = 0;
 
 	for (unsigned i = first; n < SAMPLES && i < first + step * SAMPLES; i += step, n++) {
@@ -104,12 +116,12 @@ static int open_files(unsigned files, unsigned first, unsigned step, unsigned fl
 		ns_t start = used();
 		int err = vfs_open(path, flags, 0644, &f);
 
-		cost += used() - start;
+		cost[n] = (uint64_t)(used() - start);
 		if (err)
 			return err;
 		file_put(f);
 	}
-	*each = cost / n;
+	*each = (ns_t)median(cost, n);
 	return 0;
 }
 
@@ -164,18 +176,6 @@ static void bench_random(struct bench_io *disk, struct bench_io *vdisk, enum blk
 		vmk_snprintf(what, sizeof(what), "%s.depth%u.above", name, depth);
 		bench_report("vdisk", what, cost > own ? cost - own : 0, 1, "instructions");
 	}
-}
-
-static uint64_t median(uint64_t *value, unsigned n)
-{
-	for (unsigned i = 1; i < n; i++)
-		for (unsigned k = i; k && value[k] < value[k - 1]; k--) {
-			uint64_t v = value[k];
-
-			value[k] = value[k - 1];
-			value[k - 1] = v;
-		}
-	return value[n / 2];
 }
 
 /*

@@ -51,6 +51,7 @@ struct emul_insn {
 	bool high;   /* reg is AH, CH, DH or BH */
 	bool to_mem; /* memory is the destination */
 	bool has_imm, rep;
+	bool writes;  /* memory; set by who decodes (emul_mem.c) */
 	uint64_t imm; /* sign-extended */
 };
 

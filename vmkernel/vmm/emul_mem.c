@@ -236,13 +236,16 @@ static void string_run(struct vcpu *v, const struct vcpu_context *c, const struc
 
 static bool decode(struct emul_insn *i, const uint8_t *bytes, unsigned count, unsigned mode)
 {
-	if (likely(!emul_decode_fast(i, bytes, count, mode)))
-		return true;
-	stat_inc(full);
-	if (!emul_decode_full(i, bytes, count, mode))
-		return true;
-	stat_inc(unknown);
-	return false;
+	int err = emul_decode_fast(i, bytes, count, mode);
+
+	if (unlikely(err)) {
+		stat_inc(full);
+		err = emul_decode_full(i, bytes, count, mode);
+	}
+	if (err)
+		stat_inc(unknown);
+	i->writes = i->to_mem && i->op != EMUL_CMP && i->op != EMUL_TEST && i->op != EMUL_BT;
+	return !err;
 }
 
 /* The instruction at RIP; NULL: unknown. */
@@ -280,6 +283,18 @@ static const struct emul_insn *instruction(struct vcpu *v, const struct vcpu_con
 	return &k->insn;
 }
 
+/*
+ * Whether a fault that reported a read may have been the instruction's, though it writes: some
+ * emulators report the load of a read-modify-write. In ring 3, where a page may be mapped for
+ * reading only, it has to be reported as a write.
+ */
+static bool may_read_first(const struct emul_insn *i, const struct vm_exit *e)
+{
+	bool moves = i->op == EMUL_MOV || i->op == EMUL_MOVBE || i->op == EMUL_VECTOR;
+
+	return i->writes && !moves && e->cpl != 3;
+}
+
 bool emul_mmio(struct vcpu *v, const struct vm_exit *e)
 {
 	struct operand o = { { operand_read, operand_write }, v, e->mmio.gpa };
@@ -300,6 +315,13 @@ bool emul_mmio(struct vcpu *v, const struct vm_exit *e)
 		string_run(v, &c, i, i->op == EMUL_STOS ? STRING_STOS : STRING_MOVS, 0);
 		return true;
 	}
+	/*
+	 * Not the instruction that faulted: another vCPU has changed the code meanwhile. What is
+	 * there now runs by itself, and faults with its own rights if it has to. (Strings translate
+	 * their addresses again.)
+	 */
+	if (unlikely(i->writes != e->mmio.write) && !may_read_first(i, e))
+		return true;
 	emul_run(i, v->gpr, &v->rflags, &o.m, &x.x);
 	vcpu_skip(v, i->len);
 	return true;

@@ -46,6 +46,26 @@ static void crash(struct vcpu *v, const char *what, uint64_t detail)
 	vm_request_end(v->vm, VM_CRASHED, 0, reason);
 }
 
+static void protection_fault(struct vcpu *v)
+{
+	stat_inc(gp);
+	vcpu_exception(v, VEC_GP, true, 0);
+}
+
+/*
+ * Asked by each handler of an instruction that is ring 0's: #GP(0), as the instruction would have
+ * raised. Processors differ in whether they check this before or after the intercept (AMD APM 2,
+ * table 15-7: XSETBV exits first), and emulators differ from processors. What a guest does not have
+ * at all is #UD in any ring.
+ */
+static bool refused(struct vcpu *v, const struct vm_exit *e)
+{
+	if (likely(!e->cpl))
+		return false;
+	protection_fault(v);
+	return true;
+}
+
 static void none(struct vcpu *v, const struct vm_exit *e) {}
 
 static void cpuid(struct vcpu *v, const struct vm_exit *e)
@@ -56,6 +76,8 @@ static void cpuid(struct vcpu *v, const struct vm_exit *e)
 
 static void hlt(struct vcpu *v, const struct vm_exit *e)
 {
+	if (refused(v, e))
+		return;
 	/*
 	 * RIP moves first: the interrupt that ends HLT returns behind it. An interrupt that is
 	 * posted after this test wakes the wait in vcpu_main.
@@ -87,9 +109,10 @@ static void msr(struct vcpu *v, const struct vm_exit *e)
 	uint64_t value = (v->gpr[GPR_RAX] & 0xffffffff) | v->gpr[GPR_RDX] << 32;
 
 	/* RIP stays on the instruction when it faults. */
+	if (refused(v, e))
+		return;
 	if (e->msr.write ? !msr_write(v, index, value) : !msr_read(v, index, &value)) {
-		stat_inc(gp);
-		vcpu_exception(v, VEC_GP, true, 0);
+		protection_fault(v);
 		return;
 	}
 	if (!e->msr.write) {
@@ -97,6 +120,15 @@ static void msr(struct vcpu *v, const struct vm_exit *e)
 		v->gpr[GPR_RDX] = value >> 32;
 	}
 	vcpu_skip(v, e->len);
+}
+
+/* The guest's kernel cannot go on; a program of the guest's is its kernel's to end. */
+static void not_emulated(struct vcpu *v, const struct vm_exit *e)
+{
+	if (e->cpl == 3)
+		vcpu_exception(v, VEC_UD, false, 0);
+	else
+		crash(v, "an instruction that cannot be emulated on device memory", e->mmio.gpa);
 }
 
 static void mmio(struct vcpu *v, const struct vm_exit *e)
@@ -110,7 +142,7 @@ static void mmio(struct vcpu *v, const struct vm_exit *e)
 	if (err == -ENOMEM)
 		crash(v, "no memory for nested page tables", e->mmio.gpa);
 	else if (err == -ENOENT && (e->mmio.fetch || !emul_mmio(v, e)))
-		crash(v, "an instruction that cannot be emulated on device memory", e->mmio.gpa);
+		not_emulated(v, e);
 }
 
 static void hypercall(struct vcpu *v, const struct vm_exit *e)
@@ -132,9 +164,10 @@ static void xsetbv(struct vcpu *v, const struct vm_exit *e)
 		vcpu_exception(v, VEC_UD, false, 0);
 		return;
 	}
+	if (refused(v, e))
+		return;
 	if ((uint32_t)v->gpr[GPR_RCX] != 0 || !vcpu_set_xcr0(v, value)) {
-		stat_inc(gp);
-		vcpu_exception(v, VEC_GP, true, 0);
+		protection_fault(v);
 		return;
 	}
 	vcpu_skip(v, e->len);
@@ -142,6 +175,8 @@ static void xsetbv(struct vcpu *v, const struct vm_exit *e)
 
 static void skip(struct vcpu *v, const struct vm_exit *e)
 {
+	if (refused(v, e))
+		return;
 	vcpu_skip(v, e->len);
 }
 
@@ -164,6 +199,8 @@ static void shutdown(struct vcpu *v, const struct vm_exit *e)
 
 static void cr8(struct vcpu *v, const struct vm_exit *e)
 {
+	if (refused(v, e))
+		return;
 	if (!emul_mov_cr8(v))
 		crash(v, "a write to CR8 that cannot be decoded", 0);
 }
@@ -197,26 +234,6 @@ void exit_handle(struct vcpu *v, const struct vm_exit *e)
 		[EXIT_REFLECT] = reflect,
 		[EXIT_INVALID] = invalid,
 	};
-	/*
-	 * Kinds whose instructions are ring 0's. What the guest does not have is #UD in any ring.
-	 */
-	static const bool privileged[EXIT_KINDS] = {
-		[EXIT_HLT] = true,    /* HLT */
-		[EXIT_MSR] = true,    /* RDMSR, WRMSR */
-		[EXIT_XSETBV] = true, /* XSETBV */
-		[EXIT_SKIP] = true,   /* INVD, WBINVD */
-		[EXIT_CR8] = true,    /* MOV to CR8 */
-	};
 
-	/*
-	 * Processors differ in whether they check the privilege before or after the intercept (AMD
-	 * APM 2, table 15-7: XSETBV exits first), and emulators differ from processors. Checked
-	 * here, it holds for all: #GP(0), as the instruction itself would have raised.
-	 */
-	if (unlikely(e->cpl) && privileged[e->kind]) {
-		stat_inc(gp);
-		vcpu_exception(v, VEC_GP, true, 0);
-		return;
-	}
 	handler[e->kind](v, e);
 }

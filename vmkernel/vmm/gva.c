@@ -14,6 +14,9 @@
 #define PTE_NX   BIT(63)
 #define PTE_ADDR BITS(51, 12)
 
+/* Walks that another vCPU's change of an entry makes anew; then it is a fault. */
+enum { WALKS_MAX = 16 };
+
 struct walk {
 	unsigned levels, index_bits, entry_size;
 	uint64_t root;
@@ -73,9 +76,26 @@ static void note(struct gva_known *k, unsigned level, const void *p, uint64_t e)
 	k->value[level] = e;
 }
 
-/* known: what was read on the way, or NULL. */
-static int walk(struct gmem *g, const struct vcpu_context *c, gva_t gva, unsigned access, bool ac,
-                gpa_t *gpa, uint32_t *error, struct gva_known *known)
+/*
+ * Sets bits in an entry that was read as e. False: it is another one by now. A plain OR would put
+ * an accessed bit into what is no longer a present entry.
+ */
+static bool mark(void *p, unsigned size, uint64_t e, uint64_t bits)
+{
+	uint32_t e32 = (uint32_t)e;
+
+	if (likely((e & bits) == bits))
+		return true;
+	if (size == 8)
+		return __atomic_compare_exchange_n((uint64_t *)p, &e, e | bits, false,
+		                                   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	return __atomic_compare_exchange_n((uint32_t *)p, &e32, e32 | (uint32_t)bits, false,
+	                                   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* known: what was read on the way, or NULL. -EAGAIN: an entry changed meanwhile. */
+static int walk_once(struct gmem *g, const struct vcpu_context *c, gva_t gva, unsigned access,
+                     bool ac, gpa_t *gpa, uint32_t *error, struct gva_known *known)
 {
 	struct walk w = walk_of(c);
 	uint64_t table = w.root, rights = PTE_W | PTE_U, e, bits;
@@ -116,18 +136,30 @@ static int walk(struct gmem *g, const struct vcpu_context *c, gva_t gva, unsigne
 			if (!allowed(c, rights, access, ac))
 				return -EFAULT;
 			bits = PTE_A | (access & GVA_WRITE ? PTE_D : 0);
-			if ((e & bits) != bits)
-				__atomic_fetch_or((uint32_t *)p, (uint32_t)bits, __ATOMIC_SEQ_CST);
+			if (!mark(p, w.entry_size, e, bits))
+				return -EAGAIN;
 			if (known)
 				note(known, level, p, e | bits);
 			*gpa = leaf_address(&w, e, shift, gva);
 			return 0;
 		}
-		if (!(e & PTE_A) && !(pae_root && level == 2))
-			__atomic_fetch_or((uint32_t *)p, (uint32_t)PTE_A, __ATOMIC_SEQ_CST);
+		if (!(pae_root && level == 2) && !mark(p, w.entry_size, e, PTE_A))
+			return -EAGAIN;
 		if (known)
 			note(known, level, p, e | PTE_A);
 		table = e & (w.entry_size == 8 ? PTE_ADDR : 0xfffff000);
+	}
+	return -EFAULT;
+}
+
+static int walk(struct gmem *g, const struct vcpu_context *c, gva_t gva, unsigned access, bool ac,
+                gpa_t *gpa, uint32_t *error, struct gva_known *known)
+{
+	for (unsigned i = 0; i < WALKS_MAX; i++) {
+		int err = walk_once(g, c, gva, access, ac, gpa, error, known);
+
+		if (likely(err != -EAGAIN))
+			return err;
 	}
 	return -EFAULT;
 }

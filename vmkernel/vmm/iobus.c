@@ -18,10 +18,39 @@
 STAT(ports_unclaimed, "vm.io.ports_unclaimed", "accesses to ports that no device claims");
 STAT(mmio_unclaimed, "vm.io.mmio_unclaimed", "accesses to memory that no device claims");
 
+/* What answers where no device is: all ones, and writes vanish. */
+static uint64_t no_port_read(struct io_range *r, uint64_t off, unsigned size)
+{
+	stat_inc(ports_unclaimed);
+	return ~0ull;
+}
+
+static void no_port_write(struct io_range *r, uint64_t off, unsigned size, uint64_t value)
+{
+	stat_inc(ports_unclaimed);
+}
+
+static uint64_t no_memory_read(struct io_range *r, uint64_t off, unsigned size)
+{
+	stat_inc(mmio_unclaimed);
+	return ~0ull;
+}
+
+static void no_memory_write(struct io_range *r, uint64_t off, unsigned size, uint64_t value)
+{
+	stat_inc(mmio_unclaimed);
+}
+
+static const struct io_ops no_port_ops = { no_port_read, no_port_write };
+static const struct io_ops no_memory_ops = { no_memory_read, no_memory_write };
+static struct io_range no_port = { .ops = &no_port_ops }, no_memory = { .ops = &no_memory_ops };
+
 int iobus_init(struct iobus *b)
 {
 	memset(b, 0, sizeof(*b));
 	spin_init(&b->lock, "iobus", RANK_VLAPIC);
+	for (unsigned i = 0; i < IOBUS_PORT_RANGES; i++)
+		b->port[i].range = &no_port;
 	b->port_map = vmalloc(IOBUS_PORTS);
 	return b->port_map ? 0 : -ENOMEM;
 }
@@ -49,30 +78,26 @@ static void change_end(struct iobus *b, uint64_t flags)
 static void place_set(struct io_place *p, struct io_place v)
 {
 	WRITE_ONCE(p->base, v.base);
-	WRITE_ONCE(p->len, v.len);
+	WRITE_ONCE(p->end, v.end);
 	WRITE_ONCE(p->range, v.range);
 }
 
-static struct io_place place_get(const struct io_place *p)
+static inline struct io_place place_get(const struct io_place *p)
 {
-	return (struct io_place){ READ_ONCE(p->base), READ_ONCE(p->len), READ_ONCE(p->range) };
+	return (struct io_place){ READ_ONCE(p->base), READ_ONCE(p->end), READ_ONCE(p->range) };
 }
 
-/* What was read since version was `before` is of one state of the tables. */
-static bool unchanged(const struct iobus *b, uint32_t before)
+/* The version that what is read from now on belongs to: even. During a change it does not hold. */
+static inline uint32_t version_of(const struct iobus *b)
+{
+	return load_acquire(&b->version) & ~1u;
+}
+
+/* What was read since version_of is of one state of the tables. */
+static inline bool settled(const struct iobus *b, uint32_t version)
 {
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return likely(READ_ONCE(b->version) == before);
-}
-
-/* The version that the next look belongs to. */
-static uint32_t version_of(const struct iobus *b)
-{
-	uint32_t v;
-
-	while (unlikely((v = load_acquire(&b->version)) & 1))
-		cpu_relax();
-	return v;
+	return likely(READ_ONCE(b->version) == version);
 }
 
 static int ports_enter(struct iobus *b, struct io_range *r)
@@ -84,12 +109,12 @@ static int ports_enter(struct iobus *b, struct io_range *r)
 		if (b->port_map[p])
 			return -EBUSY;
 	}
-	while (slot < IOBUS_PORT_RANGES && b->port[slot].range)
+	while (slot < IOBUS_PORT_RANGES && b->port[slot].range != &no_port)
 		slot++;
 	if (slot == IOBUS_PORT_RANGES)
 		return -ENOSPC;
 	r->slot = (uint8_t)slot;
-	place_set(&b->port[slot], (struct io_place){ r->base, r->len, r });
+	place_set(&b->port[slot], (struct io_place){ r->base, r->base + r->len, r });
 	memset(b->port_map + r->base, (int)slot, r->len);
 	return 0;
 }
@@ -116,7 +141,7 @@ static unsigned lower(const struct iobus *b, unsigned count, gpa_t gpa)
 	while (lo < hi) {
 		unsigned mid = (lo + hi) / 2;
 
-		if (READ_ONCE(b->mmio[mid].base) + READ_ONCE(b->mmio[mid].len) <= gpa)
+		if (READ_ONCE(b->mmio[mid].end) <= gpa)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -134,7 +159,7 @@ static int mmio_enter(struct iobus *b, struct io_range *r)
 		return -ENOSPC;
 	for (unsigned i = b->mmio_count; i > at; i--)
 		place_set(&b->mmio[i], b->mmio[i - 1]);
-	place_set(&b->mmio[at], (struct io_place){ r->base, r->len, r });
+	place_set(&b->mmio[at], (struct io_place){ r->base, r->base + r->len, r });
 	WRITE_ONCE(b->mmio_count, b->mmio_count + 1);
 	return 0;
 }
@@ -162,7 +187,7 @@ void iobus_remove(struct iobus *b, struct io_range *r, bool ports)
 	flags = change_begin(b);
 	if (ports) {
 		memset(b->port_map + r->base, 0, r->len);
-		place_set(&b->port[r->slot], (struct io_place){ 0 });
+		place_set(&b->port[r->slot], (struct io_place){ .range = &no_port });
 	} else {
 		WRITE_ONCE(b->mmio_count, b->mmio_count - 1);
 		for (unsigned i = lower(b, b->mmio_count + 1, r->base); i < b->mmio_count; i++)
@@ -172,42 +197,44 @@ void iobus_remove(struct iobus *b, struct io_range *r, bool ports)
 	change_end(b, flags);
 }
 
-/* The range, when all of the access is inside of it; the offset that was checked. */
-static struct io_range *inside(struct io_place p, uint64_t at, unsigned size, uint64_t *off)
-{
-	*off = at - p.base;
-	return p.range && *off < p.len && size <= p.len - *off ? p.range : NULL;
-}
-
-/* The device that claims all of the access, or NULL. */
-static struct io_range *find_port(struct iobus *b, uint16_t port, unsigned size, uint64_t *off)
+/*
+ * Who answers an access: the device that claims all of it, at the offset that was checked. The map
+ * says that the first port is inside of the place.
+ */
+static inline struct io_range *find_port(struct iobus *b, uint16_t port, unsigned size,
+                                         uint64_t *off)
 {
 	for (;;) {
 		uint32_t version = version_of(b);
 		struct io_place p = place_get(&b->port[READ_ONCE(b->port_map[port])]);
 
-		if (unchanged(b, version))
-			return inside(p, port, size, off);
+		*off = port - p.base;
+		if (settled(b, version))
+			return likely(size <= p.end - port) ? p.range : &no_port;
+		cpu_relax();
 	}
 }
 
-static struct io_range *find_mmio(struct iobus *b, gpa_t gpa, unsigned size, uint64_t *off)
+static inline struct io_range *find_mmio(struct iobus *b, gpa_t gpa, unsigned size, uint64_t *off)
 {
 	for (;;) {
 		uint32_t version = version_of(b);
 		unsigned count = READ_ONCE(b->mmio_count), at = lower(b, count, gpa);
-		struct io_place p = { 0 };
+		struct io_place p = { .base = ~0ull };
 
-		if (at < count)
+		if (at < count) /* it ends behind gpa */
 			p = place_get(&b->mmio[at]);
-		if (unchanged(b, version))
-			return inside(p, gpa, size, off);
+		*off = gpa - p.base;
+		if (settled(b, version))
+			return gpa >= p.base && size <= p.end - gpa ? p.range : &no_memory;
+		cpu_relax();
 	}
 }
 
-static uint64_t ones(unsigned size)
+/* size: 1 to 8. */
+static inline uint64_t ones(unsigned size)
 {
-	return size >= 8 ? ~0ull : BIT(8 * size) - 1;
+	return ~0ull >> (64 - 8 * size);
 }
 
 uint32_t iobus_port_read(struct iobus *b, uint16_t port, unsigned size)
@@ -215,10 +242,7 @@ uint32_t iobus_port_read(struct iobus *b, uint16_t port, unsigned size)
 	uint64_t off;
 	struct io_range *r = find_port(b, port, size, &off);
 
-	if (likely(r))
-		return (uint32_t)(r->ops->read(r, off, size) & ones(size));
-	stat_inc(ports_unclaimed);
-	return (uint32_t)ones(size);
+	return (uint32_t)(r->ops->read(r, off, size) & ones(size));
 }
 
 void iobus_port_write(struct iobus *b, uint16_t port, unsigned size, uint32_t value)
@@ -226,10 +250,7 @@ void iobus_port_write(struct iobus *b, uint16_t port, unsigned size, uint32_t va
 	uint64_t off;
 	struct io_range *r = find_port(b, port, size, &off);
 
-	if (likely(r))
-		r->ops->write(r, off, size, value & ones(size));
-	else
-		stat_inc(ports_unclaimed);
+	r->ops->write(r, off, size, value & ones(size));
 }
 
 uint64_t iobus_mmio_read(struct iobus *b, gpa_t gpa, unsigned size)
@@ -237,10 +258,7 @@ uint64_t iobus_mmio_read(struct iobus *b, gpa_t gpa, unsigned size)
 	uint64_t off;
 	struct io_range *r = find_mmio(b, gpa, size, &off);
 
-	if (likely(r))
-		return r->ops->read(r, off, size) & ones(size);
-	stat_inc(mmio_unclaimed);
-	return ones(size);
+	return r->ops->read(r, off, size) & ones(size);
 }
 
 void iobus_mmio_write(struct iobus *b, gpa_t gpa, unsigned size, uint64_t value)
@@ -248,8 +266,5 @@ void iobus_mmio_write(struct iobus *b, gpa_t gpa, unsigned size, uint64_t value)
 	uint64_t off;
 	struct io_range *r = find_mmio(b, gpa, size, &off);
 
-	if (likely(r))
-		r->ops->write(r, off, size, value & ones(size));
-	else
-		stat_inc(mmio_unclaimed);
+	r->ops->write(r, off, size, value & ones(size));
 }

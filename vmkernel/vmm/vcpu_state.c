@@ -16,6 +16,7 @@
 #include "x86/insn.h"
 
 enum {
+	LEAF_XSTATE = 0xd,
 	FCW_INIT = 0x37f,
 	MXCSR_INIT = 0x1f80,
 	FPU_FCW = 0,
@@ -27,8 +28,16 @@ enum {
 #define XCR0_SSE    BIT(1)
 #define XCR0_AVX    BIT(2)
 #define XCR0_AVX512 BITS(7, 5)
+#define XCR0_PKRU   BIT(9)
 
 STAT(barriers, "vm.branch_barriers", "branch predictions dropped between two VMs on a CPU");
+
+/*
+ * What XSAVE and XRSTOR switch for a vCPU: what the host uses, and PKRU. Guests are not offered
+ * protection keys, but nothing keeps one from setting CR4.PKE, and then from reading and changing
+ * what the vCPU before it has left there. The same on all CPUs; set with the first vCPU.
+ */
+static uint64_t components;
 
 /* The handle of the VM that each CPU ran last. */
 static uint64_t ran_last[CPUS_MAX];
@@ -45,13 +54,27 @@ static void branch_barrier(const struct vcpu *v)
 	stat_inc(barriers);
 }
 
+/* Of an area for all components, which it finds out. */
+static size_t area_size(void)
+{
+	struct cpuid pkru = { 0 };
+	uint64_t all = cpu_features.xcr0;
+
+	if (cpu_features.xsave && (cpuid(LEAF_XSTATE, 0).a & XCR0_PKRU)) {
+		pkru = cpuid(LEAF_XSTATE, 9); /* a: size, b: offset */
+		all |= XCR0_PKRU;
+	}
+	WRITE_ONCE(components, all);
+	return MAX(cpu_features.xsave_size, pkru.a + pkru.b);
+}
+
 int vcpu_state_create(struct vcpu *v)
 {
 	uint16_t fcw = FCW_INIT;
 	uint32_t mxcsr = MXCSR_INIT;
 
 	/* Whole pages: XSAVE wants 64 bytes of alignment. */
-	v->extra.fpu = vmalloc(cpu_features.xsave_size);
+	v->extra.fpu = vmalloc(area_size());
 	if (!v->extra.fpu)
 		return -ENOMEM;
 	memcpy(v->extra.fpu + FPU_FCW, &fcw, sizeof(fcw));
@@ -67,18 +90,17 @@ void vcpu_state_destroy(struct vcpu *v)
 
 static void fpu_load(const struct vcpu_extra *x)
 {
-	uint32_t lo = (uint32_t)cpu_features.xcr0, hi = (uint32_t)(cpu_features.xcr0 >> 32);
+	uint32_t lo = (uint32_t)components, hi = (uint32_t)(components >> 32);
 
 	if (!cpu_features.xsave) {
 		__asm__ volatile("fxrstor64 %0" ::"m"(*x->fpu) : "memory");
 		return;
 	}
-	/*
-	 * With all components on, the guest's XCR0 comes after: XRSTOR refuses bits that
-	 * XCR0 lacks.
-	 */
+	/* XRSTOR refuses bits that XCR0 lacks: the guest's comes after it. */
+	if (components != cpu_features.xcr0)
+		xsetbv(0, components);
 	__asm__ volatile("xrstor64 %0" ::"m"(*x->fpu), "a"(lo), "d"(hi) : "memory");
-	if (x->xcr0 != cpu_features.xcr0)
+	if (x->xcr0 != components)
 		xsetbv(0, x->xcr0);
 }
 
@@ -93,7 +115,7 @@ uint64_t vcpu_xcr0(void)
 
 static void fpu_save(struct vcpu_extra *x)
 {
-	uint32_t lo = (uint32_t)cpu_features.xcr0, hi = (uint32_t)(cpu_features.xcr0 >> 32);
+	uint32_t lo = (uint32_t)components, hi = (uint32_t)(components >> 32);
 
 	if (!cpu_features.xsave) {
 		__asm__ volatile("fxsave64 %0" : "=m"(*x->fpu)::"memory");
@@ -101,9 +123,11 @@ static void fpu_save(struct vcpu_extra *x)
 	}
 	x->xcr0 = vcpu_xcr0();
 	/* All components, also those that the guest has switched off meanwhile. */
-	if (x->xcr0 != cpu_features.xcr0)
-		xsetbv(0, cpu_features.xcr0);
+	if (x->xcr0 != components)
+		xsetbv(0, components);
 	__asm__ volatile("xsave64 %0" : "+m"(*x->fpu) : "a"(lo), "d"(hi) : "memory");
+	if (components != cpu_features.xcr0)
+		xsetbv(0, cpu_features.xcr0);
 }
 
 void vcpu_state_in(struct vcpu *v)

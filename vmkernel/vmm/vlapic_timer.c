@@ -16,6 +16,21 @@ enum { LVT_TIMER = 1, MODE_ONESHOT = 0, MODE_PERIODIC = 1, MODE_DEADLINE = 2 };
 /* Deadlines further ahead are as good as this one. */
 #define AHEAD_MAX (365 * 86400 * NS_PER_S)
 
+/* timer_lock: taken on every write of the timer, so without a function call. */
+static inline uint64_t lock(struct vlapic *a)
+{
+	uint64_t flags = irq_save();
+
+	spin_lock_raw(&a->timer_lock);
+	return flags;
+}
+
+static inline void unlock(struct vlapic *a, uint64_t flags)
+{
+	spin_unlock_raw(&a->timer_lock);
+	irq_restore(flags);
+}
+
 static unsigned mode_of(uint32_t lvt)
 {
 	return (unsigned)GET(APIC_LVT_TIMER_MODE, lvt);
@@ -52,12 +67,12 @@ static void disarm(struct vlapic *a)
 static void expired(struct timer *t)
 {
 	struct vlapic *a = container_of(t, struct vlapic, timer);
-	uint64_t flags = spin_lock_irq(&a->timer_lock);
+	uint64_t flags = lock(a);
 	uint32_t lvt = READ_ONCE(a->lvt[LVT_TIMER]);
 	ns_t now = time_now();
 
 	if (now < a->timer_due) {
-		spin_unlock_irq(&a->timer_lock, flags);
+		unlock(a, flags);
 		return;
 	}
 	if (mode_of(lvt) == MODE_PERIODIC && a->timer_period) {
@@ -73,7 +88,7 @@ static void expired(struct timer *t)
 		a->timer_period = 0;
 		a->deadline_tsc = 0;
 	}
-	spin_unlock_irq(&a->timer_lock, flags);
+	unlock(a, flags);
 	if (!(lvt & APIC_LVT_MASKED))
 		vlapic_post(a, lvt & APIC_LVT_VECTOR, false);
 }
@@ -87,10 +102,10 @@ void vlapic_timer_init(struct vlapic *a)
 
 void vlapic_timer_stop(struct vlapic *a)
 {
-	uint64_t flags = spin_lock_irq(&a->timer_lock);
+	uint64_t flags = lock(a);
 
 	disarm(a);
-	spin_unlock_irq(&a->timer_lock, flags);
+	unlock(a, flags);
 }
 
 void vlapic_timer_start(struct vlapic *a, uint32_t init)
@@ -100,8 +115,7 @@ void vlapic_timer_start(struct vlapic *a, uint32_t init)
 	/* The initial count is ignored in deadline mode (11.5.4.1). */
 	if (mode(a) == MODE_DEADLINE)
 		return;
-	flags = spin_lock_irq(&a->timer_lock);
-	disarm(a);
+	flags = lock(a);
 	a->timer_init = init;
 	if (init) {
 		a->timer_start = time_now();
@@ -109,17 +123,19 @@ void vlapic_timer_start(struct vlapic *a, uint32_t init)
 		if (mode(a) == MODE_PERIODIC)
 			a->timer_period = MAX(a->timer_period, PERIOD_MIN);
 		arm(a, a->timer_start + a->timer_period);
+	} else {
+		disarm(a);
 	}
-	spin_unlock_irq(&a->timer_lock, flags);
+	unlock(a, flags);
 }
 
 uint32_t vlapic_timer_count(struct vlapic *a)
 {
-	uint64_t flags = spin_lock_irq(&a->timer_lock);
+	uint64_t flags = lock(a);
 	ns_t period = a->timer_period, gone = time_now() - a->timer_start;
 	bool periodic = mode(a) == MODE_PERIODIC;
 
-	spin_unlock_irq(&a->timer_lock, flags);
+	unlock(a, flags);
 	if (!period)
 		return 0;
 	/* An expiry that is late has not moved the start yet. */
@@ -131,7 +147,7 @@ uint32_t vlapic_timer_count(struct vlapic *a)
 void vlapic_timer_mode(struct vlapic *a, uint32_t old)
 {
 	bool was = mode_of(old) == MODE_DEADLINE, is = mode(a) == MODE_DEADLINE;
-	uint64_t flags = spin_lock_irq(&a->timer_lock);
+	uint64_t flags = lock(a);
 
 	if (was != is) { /* 11.5.4.1: the change disarms the timer */
 		disarm(a);
@@ -140,7 +156,7 @@ void vlapic_timer_mode(struct vlapic *a, uint32_t old)
 		/* A one-shot count may be shorter than a period: it ends as it was set. */
 		a->timer_period = MAX(a->timer_period, PERIOD_MIN);
 	}
-	spin_unlock_irq(&a->timer_lock, flags);
+	unlock(a, flags);
 }
 
 void vlapic_set_deadline(struct vlapic *a, uint64_t tsc)
@@ -149,11 +165,12 @@ void vlapic_set_deadline(struct vlapic *a, uint64_t tsc)
 
 	if (mode(a) != MODE_DEADLINE)
 		return;
-	flags = spin_lock_irq(&a->timer_lock);
-	disarm(a);
+	flags = lock(a);
+	if (!tsc)
+		disarm(a);
 	a->deadline_tsc = tsc;
 	if (tsc)
 		arm(a,
 		    time_now() + (tsc > now ? MIN(a->env->tsc_to_ns(a, tsc - now), AHEAD_MAX) : 0));
-	spin_unlock_irq(&a->timer_lock, flags);
+	unlock(a, flags);
 }

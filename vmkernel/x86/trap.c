@@ -44,7 +44,8 @@ void trap_set_interrupt(unsigned vector, void (*fn)(struct trap_frame *f))
 	store_release(&interrupts[vector], fn);
 }
 
-static bool trap_fixup(struct trap_frame *f)
+/* Goes on where the exception table says, if it has an entry for this instruction. */
+static bool fixup(struct trap_frame *f)
 {
 	SECTION_FOR_EACH(struct extable_entry, e, extable)
 		if (e->from == f->rip) {
@@ -101,7 +102,7 @@ void trap_dispatch(struct trap_frame *f)
 	 * From ring 3 the handler resolves it or ends the process; fixups are for the kernel only.
 	 */
 	fn = load_acquire(&handlers[f->vector]);
-	if ((fn == NULL || !fn(f)) && (trap_from_user(f) || !trap_fixup(f)))
+	if ((fn == NULL || !fn(f)) && (trap_from_user(f) || !fixup(f)))
 		panic_trap(f);
 	/* NMI and #MC run on stacks of their own, where no other world may be switched to. */
 	if (trap_from_user(f) && f->vector != VEC_NMI && f->vector != VEC_MC) {

@@ -59,7 +59,6 @@ void panic_trap(const struct trap_frame *f) __noreturn __cold;
 void trap_exit(struct trap_frame *f);
 enum { TRAP_STUB_SIZE = 16 }; /* in trap.S */
 
-/* If rip has an entry in the exception table continue there. */
 void trap_init(void);     /* IDT contents, once */
 void trap_init_cpu(void); /* loads it */
 

@@ -21,31 +21,22 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
-#define CHECK(c)                                                                    \
-	do {                                                                        \
-		if (!(c)) {                                                         \
-			printf("line %d: %s: %s\n", __LINE__, #c, strerror(errno)); \
-			exit(1);                                                    \
-		}                                                                   \
-	} while (0)
-
-static void reap(pid_t child)
-{
-	int status;
-
-	CHECK(waitpid(child, &status, 0) == child);
-	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
+#include "files.h"
 
 /*
  * A file travels to another process, which reads through it at the shared position; one that has no
@@ -439,86 +430,6 @@ static void splices(void)
 	CHECK(unlink("/tmp/files.splice") == 0);
 }
 
-static void *open_myself(void *error)
-{
-	*(int *)error = syscall(SYS_pidfd_open, gettid(), 0) == -1 ? errno : 0;
-	return NULL;
-}
-
-/* A process's file tells of its end, takes signals for it, and never means another process. */
-static void pidfd(void)
-{
-	struct pollfd p = { .events = POLLIN };
-	pid_t child = fork();
-	siginfo_t info;
-	pthread_t thread;
-	int error;
-
-	if (!child)
-		for (;;)
-			pause();
-	CHECK(pthread_create(&thread, NULL, open_myself, &error) == 0);
-	CHECK(pthread_join(thread, NULL) == 0);
-	CHECK(error == EINVAL || error == ENOENT); /* Linux until 6.14, and later */
-	CHECK(syscall(SYS_pidfd_open, -1, 0) == -1 && errno == EINVAL);
-	CHECK(syscall(SYS_pidfd_open, 0x7fffffff, 0) == -1 && errno == ESRCH);
-	CHECK((p.fd = (int)syscall(SYS_pidfd_open, child, PIDFD_NONBLOCK)) >= 0);
-	CHECK(fcntl(p.fd, F_GETFD) == FD_CLOEXEC && poll(&p, 1, 0) == 0);
-	CHECK(waitid(P_PIDFD, (id_t)p.fd, &info, WEXITED) == -1 && errno == EAGAIN);
-	CHECK(syscall(SYS_pidfd_send_signal, 0, SIGTERM, NULL, 0) == -1 && errno == EBADF);
-	CHECK(syscall(SYS_pidfd_send_signal, p.fd, SIGTERM, NULL, 256) == -1 && errno == EINVAL);
-	CHECK(syscall(SYS_pidfd_send_signal, p.fd, 0, NULL, 0) == 0);
-	CHECK(syscall(SYS_pidfd_send_signal, p.fd, SIGTERM, NULL, 0) == 0);
-	CHECK(poll(&p, 1, 10000) == 1 && p.revents == POLLIN);
-	CHECK(waitid(P_PIDFD, (id_t)p.fd, &info, WEXITED) == 0 && info.si_pid == child);
-	CHECK(info.si_code == CLD_KILLED && info.si_status == SIGTERM);
-	CHECK(syscall(SYS_pidfd_send_signal, p.fd, 0, NULL, 0) == -1 && errno == ESRCH);
-	CHECK(waitid(P_PIDFD, (id_t)p.fd, &info, WEXITED) == -1 && errno == ECHILD);
-	CHECK(waitid(P_PIDFD, 0, &info, WEXITED) == -1 && errno == EBADF);
-}
-
-/*
- * A child adds a signalfd to its parent's epoll set and ends. The entry stays, though the process
- * whose signals would wake it is gone; what is allocated since then has nothing to do with it.
- */
-static void watcher_gone(void)
-{
-	enum { ROUNDS = 8, SIZE = 3000, MESSAGES = 64 };
-	struct epoll_event event = { .events = EPOLLIN };
-	sigset_t set;
-	int ep = epoll_create1(0), s, pair[2];
-	char message[SIZE];
-	pid_t child;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGUSR1);
-	CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
-	for (int i = 0; i < SIZE; i++)
-		message[i] = (char)(i * 7 + 1);
-	for (int round = 0; round < ROUNDS; round++) {
-		CHECK((s = signalfd(-1, &set, SFD_NONBLOCK)) >= 0);
-		child = fork();
-		if (child == 0) {
-			CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, s, &event) == 0);
-			_exit(0);
-		}
-		reap(child);
-		CHECK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair) == 0);
-		for (int i = 0; i < MESSAGES && write(pair[0], message, SIZE) == SIZE; i++)
-			;
-		CHECK(epoll_wait(ep, &event, 1, 0) == 0);
-		CHECK(epoll_ctl(ep, EPOLL_CTL_DEL, s, NULL) == 0);
-		/* The set still hears of signals that come to the process that watches itself. */
-		event.events = EPOLLIN;
-		CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, s, &event) == 0 && raise(SIGUSR1) == 0);
-		CHECK(epoll_wait(ep, &event, 1, 5000) == 1);
-		CHECK(read(s, message, sizeof(struct signalfd_siginfo)) > 0);
-		close(s);
-		close(pair[0]);
-		close(pair[1]);
-	}
-}
-
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -536,7 +447,9 @@ int main(int argc, char **argv)
 		      { "closers", closers },
 		      { "splices", splices },
 		      { "pidfd", pidfd },
-		      { "watcher_gone", watcher_gone } };
+		      { "watcher_gone", watcher_gone },
+		      { "limits", limits },
+		      { "long_transfers", long_transfers } };
 
 	setvbuf(stdout, NULL, _IONBF, 0);
 	alarm(60);

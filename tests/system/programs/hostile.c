@@ -3,7 +3,8 @@
  * Programs that a kernel must survive: hostile sigframe (bad frames for rt_sigreturn), fork (a fork
  * bomb), memory (a memory bomb), lives N (so many process lives), elf N (so many corrupted copies
  * of itself are run), messages N (so many processes fill sockets with messages of one byte, and
- * stay until a signal comes). Each prints "hostile NAME: ..." when it is over.
+ * stay until a signal comes), tables (one page mapped in each 2 MiB). Each prints "hostile NAME:
+ * ..." when it is over.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -210,6 +211,36 @@ static void messages(long processes)
 	pause();
 }
 
+static volatile long *mapped; /* in the page that is mapped again and again */
+
+static void map_everywhere(void)
+{
+	int fd = memfd_create("page", 0);
+	uintptr_t at = 1ull << 33;
+
+	if (fd < 0 || ftruncate(fd, 4096))
+		exit(1);
+	for (;; at += 2 << 20) {
+		volatile char *p = mmap((void *)at, 4096, PROT_READ | PROT_WRITE,
+		                        MAP_SHARED | MAP_FIXED, fd, 0);
+
+		if (p == MAP_FAILED)
+			exit(2);
+		*p = 1;
+		++*mapped;
+	}
+}
+
+/* One page of memory, and a page of page tables for each place where it is mapped. */
+static void tables(void)
+{
+	int status;
+
+	mapped = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	status = run_child(map_everywhere);
+	printf("hostile tables: %ld, ended with %d\n", *mapped, status);
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -226,6 +257,8 @@ int main(int argc, char **argv)
 		for (long i = 0; i < atol(argv[2]); i++)
 			run_child(nothing);
 		printf("hostile lives: over\n");
+	} else if (!strcmp(what, "tables")) {
+		tables();
 	} else if (!strcmp(what, "messages")) {
 		messages(atol(argv[2]));
 	} else if (!strcmp(what, "elf")) {

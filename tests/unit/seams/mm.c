@@ -83,19 +83,21 @@ SEAM void kfree(void *p)
 	release(p);
 }
 
+bool seam_charge_refused;
+
 SEAM void *kmalloc_charged(size_t size)
 {
-	return kmalloc(size);
+	return seam_charge_refused ? NULL : kmalloc(size);
 }
 
 SEAM void *kzalloc_charged(size_t size)
 {
-	return kzalloc(size);
+	return seam_charge_refused ? NULL : kzalloc(size);
 }
 
 SEAM void *kcalloc_charged(size_t n, size_t size)
 {
-	return kcalloc(n, size);
+	return seam_charge_refused ? NULL : kcalloc(n, size);
 }
 
 SEAM size_t kmalloc_size(const void *p)

@@ -16,6 +16,7 @@ void seam_advance(ns_t ns);
 
 /* Memory. After `successes` more allocations (-1: never) each one fails. */
 void seam_fail_after(int64_t successes);
+extern bool seam_charge_refused; /* kmalloc_charged() and relatives fail: a limit is reached */
 extern uint64_t seam_heap_live;  /* kmalloc, slab and vmalloc objects not freed */
 extern uint64_t seam_pages_live; /* frames not freed */
 

@@ -17,6 +17,7 @@ enum { PERCPU_WORLD_ID_AT = 40, PERCPU_ID_AT = 44 };
 unsigned cpu_id(void);
 uint32_t cpu_world_id(void);
 void cpu_stop(void) __noreturn;
+static inline void cpu_write_back(void) {}
 uint64_t irq_save(void); /* disables interrupts, returns RFLAGS */
 void irq_restore(uint64_t flags);
 bool irq_enabled(void);
@@ -37,6 +38,11 @@ static inline uint32_t cpu_world_id(void)
 
 	__asm__ volatile("mov %%gs:%c1, %0" : "=r"(id) : "i"(PERCPU_WORLD_ID_AT));
 	return id;
+}
+/* The caches' contents into memory, where a reset leaves them. */
+static inline void cpu_write_back(void)
+{
+	__asm__ volatile("wbinvd" ::: "memory");
 }
 /* This CPU does nothing any more. An NMI is still taken, and returns to here. */
 static inline void __noreturn cpu_stop(void)

@@ -2,10 +2,10 @@
 /*
  * A guest's ports and MMIO (vmkernel/vmm/iobus.c): which model answers an address. Ranges belong to
  * their device and live until the VM's end; a BAR that moves is removed and added again. Lookup
- * takes no lock: it reads a copy of base and length that the bus keeps, under a sequence count, and
- * what it has checked is the offset that the handler gets. Changes take the bus's lock. Handlers
- * run on the vCPU's world with no lock held and take the device's own; one may still run when its
- * range has been removed on another CPU.
+ * takes no lock: it reads a copy of base and end that the bus keeps, under a sequence count, and
+ * what it has checked is the offset that the handler gets. Changes take the bus's lock. Handlers run
+ * on the vCPU's world with no lock held and take the device's own; one may still run when its range
+ * has been removed on another CPU.
  */
 #ifndef VMK_IOBUS_H
 #define VMK_IOBUS_H
@@ -28,7 +28,7 @@ struct io_range {
 
 /* Where a range was when it was added. */
 struct io_place {
-	uint64_t base, len;
+	uint64_t base, end;
 	struct io_range *range;
 };
 
@@ -39,7 +39,7 @@ struct iobus {
 	uint32_t version; /* odd while what follows changes */
 	unsigned mmio_count;
 	struct io_place mmio[IOBUS_MMIO_RANGES]; /* by base */
-	struct io_place port[IOBUS_PORT_RANGES]; /* [0] stays empty */
+	struct io_place port[IOBUS_PORT_RANGES]; /* [0] is nobody's */
 	uint8_t *port_map;                       /* IOBUS_PORTS of them: index into port[] */
 };
 

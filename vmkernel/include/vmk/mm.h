@@ -45,7 +45,7 @@ struct frame {
 			uint32_t refs;    /* mappings that share a user page */
 			uint32_t private; /* owner's */
 		};
-		/* FRAME_KERNEL, FRAME_PAGETABLE: who is charged; NULL: nobody */
+		/* FRAME_KERNEL, FRAME_PAGETABLE: who is charged; NULL: nobody. */
 		struct mem_account *account;
 	};
 };

@@ -48,6 +48,18 @@ struct panic_step {
 /* A line of the purple screen, on every console; for steps. */
 void panic_print(const char *fmt, ...) __printf(1, 2);
 
+/* All that was printed so far. */
+const char *panic_screen_text(size_t *len);
+
+/*
+ * The record that the panic of an earlier run left in memory (log/record.c): found by
+ * panic_record_init(), after multiboot_read() and before memory is given out. Text, or NULL; once
+ * it is kept elsewhere, panic_record_done() says so.
+ */
+void panic_record_init(void);
+const char *panic_record(size_t *len);
+void panic_record_done(void);
+
 /* An exception or an NMI that ends everything, with a reason in words. */
 void panic_frame(const struct trap_frame *f, const char *fmt, ...) __printf(2, 3) __noreturn __cold;
 /* True from the first moment of a panic on: an NMI now means "stop". */

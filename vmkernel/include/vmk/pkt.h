@@ -34,6 +34,12 @@ struct pkt {
 	struct sg sg[PKT_SG_MAX];
 };
 
+/* Frames that it becomes on a wire: what a budget counts. */
+static inline unsigned pkt_segments(const struct pkt *p)
+{
+	return (p->flags & (PKT_TSO4 | PKT_TSO6)) && p->gso_size ? DIV_UP(p->len, p->gso_size) : 1;
+}
+
 /* A packet with one page (len <= PAGE_SIZE) or more of its own memory; NULL when empty. */
 struct pkt *__must_check pkt_alloc(uint32_t len);
 /*

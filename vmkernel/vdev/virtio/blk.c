@@ -266,7 +266,11 @@ static int open_backend(struct vblk *b, const struct vm_device *cfg)
 		return -ENOENT;
 	b->limits = &b->dev->limits;
 	b->read_only = (cfg->flags & VM_DEV_READ_ONLY) || b->limits->read_only;
-	err = b->read_only ? 0 : blk_open(b->dev, true);
+	/*
+	 * Exclusive for a reader too: a disk that is in use holds the host's own data, or
+	 * another's.
+	 */
+	err = blk_open(b->dev, true);
 	if (err)
 		blk_close(b->dev, false);
 	return err;
@@ -278,8 +282,7 @@ static void close_backend(struct vblk *b)
 		vdisk_close(b->disk);
 		return;
 	}
-	if (!b->read_only)
-		blk_close(b->dev, true);
+	blk_close(b->dev, true);
 	blk_close(b->dev, false); /* blk_find's */
 }
 

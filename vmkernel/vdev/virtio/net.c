@@ -88,12 +88,16 @@ static struct pkt *tx_copy(struct vnet *n, const struct vchain *c, uint32_t len)
 	return p;
 }
 
-/* Sends one chain; it comes back at once, or when the packet's last holder lets go. */
-static void tx_one(struct vnet *n, unsigned queue, struct vnet_tx *t, const struct vchain *c)
+/*
+ * Sends one chain; it comes back at once, or when the packet's last holder lets go. Returns how
+ * many frames it is.
+ */
+static unsigned tx_one(struct vnet *n, unsigned queue, struct vnet_tx *t, const struct vchain *c)
 {
 	struct virtio_net_hdr h;
 	uint32_t len = c->read_bytes - (uint32_t)sizeof(h);
 	struct pkt *p = &t->p, *copy = NULL;
+	unsigned segments;
 	int pieces;
 
 	memset(p, 0, offsetof(struct pkt, sg));
@@ -120,17 +124,19 @@ static void tx_one(struct vnet *n, unsigned queue, struct vnet_tx *t, const stru
 		p->sg_count = (uint16_t)pieces;
 	}
 	stat_inc(tx_packets);
+	segments = pkt_segments(copy ? copy : p);
 	/* Before it is sent: it may be gone afterwards, and the answer may already be there. */
 	vnet_flow_sent(n, queue / 2, copy ? copy : p);
 	if (copy)
 		pkt_done(p); /* the chain is free again, the copy travels */
 	port_send(n->port, copy ? copy : p);
-	return;
+	return segments;
 refused:
 	stat_inc(tx_refused);
 	if (copy)
 		pkt_done(copy);
 	pkt_done(p);
+	return 1;
 }
 
 /* One sender at a time, for order; the chain is its own. */
@@ -139,8 +145,8 @@ static void tx_kick(struct vnet *n, unsigned queue)
 	struct virtio *d = &n->d;
 	struct vchain *c = &n->pair[queue / 2].tx;
 
-	/* The vCPU does not stay here longer than for so many packets. */
-	for (unsigned sent = 0; sent < VIRTIO_BUDGET; sent++) {
+	/* The vCPU does not stay here longer than for so many frames. */
+	for (unsigned sent = 0; sent < VIRTIO_BUDGET;) {
 		uint64_t flags = spin_lock_irq(&d->lock);
 		struct virtio_request *r = virtio_live(d) ? virtio_get(d, queue) : NULL;
 		int got = r ? vqueue_take(&d->queue[queue], c) : 0;
@@ -152,7 +158,7 @@ static void tx_kick(struct vnet *n, unsigned queue)
 		spin_unlock_irq(&d->lock, flags);
 		if (got <= 0)
 			return;
-		tx_one(n, queue, container_of(r, struct vnet_tx, v), c);
+		sent += tx_one(n, queue, container_of(r, struct vnet_tx, v), c);
 	}
 	virtio_again(d, queue);
 }
