@@ -309,9 +309,9 @@ def test_files_in_flight_are_bounded(files: Files) -> None:
     """What is garbage does not count in the end: it is collected when it stands in the way."""
     live = files.lib.seam_heap_live
     reader, writer = files.pipe()
-    pairs = [files.pair(socket.SOCK_STREAM) for _ in range(16)]
+    pairs = [files.pair(socket.SOCK_STREAM) for _ in range(8)]
     for one, _ in pairs:
-        for _ in range(256):
+        for _ in range(512):
             assert files.send(one, b"x", reader) == 1
     one, two = files.pair(socket.SOCK_STREAM)
     assert failing(files.send, one, b"x", reader) == "ETOOMANYREFS"
@@ -319,9 +319,9 @@ def test_files_in_flight_are_bounded(files: Files) -> None:
     files.close(reader)
     files.send(one, b"x", reader)
     files.close(one, two, *(end for pair in pairs for end in pair))
-    rings = [files.pair(socket.SOCK_DGRAM) for _ in range(16)]
+    rings = [files.pair(socket.SOCK_DGRAM) for _ in range(8)]
     for one, two in rings:
-        for _ in range(256):
+        for _ in range(512):
             files.send(one, b"x", two)
     one, two = files.pair(socket.SOCK_STREAM)
     assert failing(files.send, one, b"x", reader) == "ETOOMANYREFS"
