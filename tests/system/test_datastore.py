@@ -96,6 +96,10 @@ def test_files_survive(boot: Callable[..., Machine], tmp_path: Path) -> None:
     worlds = shell.json("storage core device world list")
     assert sum(w["BytesWritten"] for w in worlds) == stats["BlocksWritten"] * 512
     assert max(w["BytesWritten"] for w in worlds) >= 5_000_000
+    # Four writers at the end of one file, each line a call of its own: none is lost.
+    writers = "for w in 1 2 3 4; do (for i in $(seq 60); do echo $w.$i; done >>log) & done; wait"
+    rc, text = shell.run(f"{writers}; sort log | uniq | wc -l; wc -l <log")
+    assert (rc, text.split()[-2:]) == (0, ["240", "240"]), text
     shell.console.send("esxcli system shutdown poweroff -r test\r")
     assert shell.machine.wait_exit(60) == 0
 

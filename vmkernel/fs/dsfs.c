@@ -302,9 +302,20 @@ static ssize_t dsfs_read(struct file *f, struct uio *u, uint64_t *pos)
 
 static ssize_t dsfs_write(struct file *f, struct uio *u, uint64_t *pos)
 {
-	if (f->flags & O_APPEND)
-		*pos = ((struct ds_file *)f->priv)->size;
-	return transfer(f, u, pos, true);
+	ssize_t done;
+
+	if (!(f->flags & O_APPEND))
+		return transfer(f, u, pos, true);
+	/*
+	 * The end and the write to it are one, or two writers would choose the same place. A page
+	 * fault on the caller's memory never takes an inode's lock of a datastore: its files are
+	 * not mapped shared.
+	 */
+	mutex_lock(&f->inode->lock);
+	*pos = ((struct ds_file *)f->priv)->size;
+	done = transfer(f, u, pos, true);
+	mutex_unlock(&f->inode->lock);
+	return done;
 }
 
 static int dsfs_fsync(struct file *f, bool data_only)
