@@ -112,7 +112,7 @@ def test_a_panic_leaves_a_record(boot: Boot) -> None:
         r"^Tepui \S+ \[vmkernel, x86_64\]",
         r"^panic: NMI that nobody expected",
         r"^RIP [0-9a-f]{16}",
-        r"^Backtrace for cpu0:\n +\[[0-9a-f]{16}\] [\w.?]+\+0x",
+        r"^Backtrace for cpu0:\n +\[[0-9a-f]{16}\] \S+\+0",  # "?+0": it came in ring 3
         r"^build [0-9a-f]{40}",
         r"^\d{4}-\d\d-\d\dT\S+ \S+ vmkernel: cpu0:\d+\)\w+: .*what the log said last *$",
     ):
