@@ -18,11 +18,11 @@ RUNNING = document.Network(
 
 
 class Nic:
-    def __init__(self, name: str, mac: str) -> None:
+    def __init__(self, name: str, mac: bytes) -> None:
         self.name, self.mac = name, mac
 
 
-NICS: Any = [Nic("vmnic0", "00:00:00:00:00:0a"), Nic("vmnic1", "00:00:00:00:00:0b")]
+NICS: Any = [Nic("vmnic0", bytes((0, 0, 0, 0, 0, 10))), Nic("vmnic1", bytes((0, 0, 0, 0, 0, 11)))]
 
 
 def test_dhcp_changes_nothing() -> None:
