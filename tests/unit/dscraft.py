@@ -11,6 +11,7 @@ import contextlib
 import os
 import random
 import signal
+import stat
 import struct
 import traceback
 from collections.abc import Callable, Iterator
@@ -292,6 +293,15 @@ class Use:
                     ):
                         pending.append(inode)
 
+    def is_file(self, inode: int) -> bool:
+        """What the file system above asks before it opens an inode."""
+        page = self.disk.ffi.new("struct ds_page **")
+        if self.disk.lib.ds_page_get(self.disk.ds, inode, Type.INODE, page):
+            return False
+        mode = self.disk.ffi.cast("struct ds_inode *", page[0].data).mode
+        self.disk.lib.ds_page_put(self.disk.ds, page[0])
+        return stat.S_ISREG(mode)
+
     def contents(self, inode: int) -> None:
         """Reads and changes a file wherever it may be special."""
         disk, rng = self.disk, self.rng
@@ -313,12 +323,13 @@ class Use:
             lambda: disk.seek(inode, 0, hole=True),
             lambda: disk.write(inode, rng.choice(places), b"w" * rng.choice([1, 4096, 70000])),
             lambda: disk.truncate(inode, rng.choice([0, 5, 3904, 3905, places[4], size ^ MIB])),
+            lambda: disk.truncate(inode, 5),
             lambda: disk.allocate(inode, rng.choice([0, 160 * MIB]), 3 * MIB),
             lambda: disk.ok(disk.lib.ds_punch(disk.open(inode), rng.choice([0, 4096]), 200 * MIB)),
             lambda: disk.ok(disk.lib.ds_zero(disk.open(inode), 0, 2 * MIB)),
             lambda: disk.ok(disk.lib.ds_unmap(disk.open(inode), 0, 200 * MIB)),
         ]  # fmt: skip
-        for step in rng.sample(steps, 7):
+        for step in rng.sample(steps, 12):
             with contextlib.suppress(OSError):
                 step()
 
@@ -366,8 +377,8 @@ class Use:
         disk, rng = self.disk, self.rng
         disk.mount()
         self.walk()
-        numbers = sorted({inode for _, _, inode in self.found})
-        special = [i for _, _, i in self.found if i in self.image.base.special]
+        numbers = [i for i in sorted({inode for _, _, inode in self.found}) if self.is_file(i)]
+        special = [i for _, _, i in self.found if i in self.image.base.special and self.is_file(i)]
         for inode in special + rng.sample(numbers, min(4, len(numbers))):
             with contextlib.suppress(OSError):
                 self.contents(inode)
