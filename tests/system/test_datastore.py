@@ -13,6 +13,7 @@ from tepui.shell.datastore.device import ImageFile
 from tepui.shell.datastore.partitions import DATASTORE, OS_DATA
 from tepui.shell.datastore.volume import Volume
 from tests.gpt import Part, gpt, part_guid
+from tests.system.installed import PASSWORD
 from tests.system.machine import Machine
 from tests.system.shell import Shell
 
@@ -127,15 +128,28 @@ def test_os_data_survives_a_reset(boot: Callable[..., Machine], tmp_path: Path) 
     drives = (f"if=none,id={n},format=raw,file={tmp_path / n}" for n in ("one", "two"))
     arguments = [word for drive in drives for word in ("-drive", drive)]
     arguments += ["-device", "virtio-blk-pci,drive=one", "-device", "virtio-blk-pci,drive=two"]
+    # What an installation leaves: the volume, with accounts in which root has a password. Without
+    # them an installed host lets nobody in.
+    shell = Shell(boot(cpus=2, memory=1024, arguments=tuple(arguments)))
+    disk = shell.json("storage core device list")[1]["Device"]
+    volume = "/vmfs/volumes/OSDATA"
+    for command in (
+        f"esxcli storage filesystem create -m -d {disk}:5 -l OSDATA",
+        f"esxcli system account set -i root -p {PASSWORD}",
+        f"mkdir {volume}/tepui && cp /var/lib/tepui/accounts.json {volume}/tepui/ && sync",
+    ):
+        rc, text = shell.run(command)
+        assert rc == 0, (command, text)
+    shell.console.send("esxcli system shutdown poweroff -r test\r")
+    assert shell.machine.wait_exit(60) == 0
+
     option = f"bootbank={part_guid(1, 'two')}"
     config = {"options": option, "arguments": tuple(arguments)}
     machine = boot(cpus=2, memory=1024, reboot=True, **config)
-    shell = Shell(machine)
-    disk = shell.json("storage core device list")[1]["Device"]
+    shell = Shell(machine, password=PASSWORD)
     for command in (
         "until grep -q listening /var/log/hostd.log; do sleep 1; done",
-        f"esxcli storage filesystem create -d {disk}:5 -l OSDATA",
-        "esxcli storage filesystem automount && ls -l /var/log",
+        "ls -l /var/log",
         "esxcli system account add -i ada -p Correct-horse -r operator",
         "until grep ' ready in ' /var/log/vmkernel.log; do sleep 1; done; sync",
     ):
@@ -144,7 +158,7 @@ def test_os_data_survives_a_reset(boot: Callable[..., Machine], tmp_path: Path) 
     _, certificate = shell.run("sha256sum /var/lib/tepui/ssl/*")
     machine.qmp.execute("system_reset")
 
-    shell = Shell(machine)
+    shell = Shell(machine, password=PASSWORD)
     assert [a["UserID"] for a in shell.json("system account list")] == ["root", "ada"]
     assert shell.run("sha256sum /var/lib/tepui/ssl/*") == (0, certificate)
     rc, text = shell.run(
