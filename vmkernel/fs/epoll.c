@@ -202,6 +202,11 @@ static unsigned depth_below(struct epoll *ep)
 		if (is_set(it->file))
 			ep->depth = MAX(ep->depth, 1 + depth_below(it->file->priv));
 	}
+	/*
+	 * By the depth that it has now: a rank that only rose would leave the range of wait queues
+	 * when edges come and go.
+	 */
+	ep->wait.lock.rank = (uint16_t)(RANK_WAIT + 1 + ep->depth);
 	return ep->depth;
 }
 

@@ -186,6 +186,7 @@ int unix_find(const struct sockaddr_any *a, uint16_t type, struct usock **out)
 	/* unix(7): EPROTOTYPE; the name is of another kind of socket. */
 	if (!err && (*out)->type != type) {
 		unix_put(*out);
+		*out = NULL; /* the caller puts what it was given */
 		err = -EPROTOTYPE;
 	}
 	return err;

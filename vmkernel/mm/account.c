@@ -44,14 +44,14 @@ void mem_account_put(struct mem_account *a)
 
 void mem_uncharge(struct mem_account *a, uint64_t bytes)
 {
+	uint64_t own = 0; /* 1: the account below has gone, and with it its byte of this one */
+
 	while (a && bytes) {
 		struct mem_account *parent = a->parent;
 
-		/* The last one: the byte of the parent that a held is returned with the charge. */
-		if (!__atomic_sub_fetch(&a->used, bytes, __ATOMIC_ACQ_REL)) {
+		own = !__atomic_sub_fetch(&a->used, bytes + own, __ATOMIC_ACQ_REL);
+		if (own)
 			kfree(a);
-			bytes++;
-		}
 		a = parent;
 	}
 }

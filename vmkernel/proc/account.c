@@ -20,7 +20,8 @@ struct user {
 	struct mem_account *account;
 };
 
-static struct spinlock users_lock = SPINLOCK_INIT("users", RANK_FILE);
+/* Within proc_lock and with interrupts off: a zombie's last reference may be put under it. */
+static struct spinlock users_lock = SPINLOCK_INIT("users", RANK_FILE + 5);
 static struct list users = LIST_INIT(users);
 
 static uint64_t memory_size(void)
@@ -53,6 +54,7 @@ static void user_free(struct user *u)
 static struct user *user_get(uint32_t uid)
 {
 	struct user *fresh = kzalloc(sizeof(*fresh)), *u;
+	uint64_t flags;
 
 	/* Allocated before the lock; it is usually not needed. */
 	if (!fresh || mem_account_create(NULL, memory_size() / USER_PART, &fresh->account)) {
@@ -60,7 +62,7 @@ static struct user *user_get(uint32_t uid)
 		return NULL;
 	}
 	fresh->uid = uid;
-	spin_lock(&users_lock);
+	flags = spin_lock_irq(&users_lock);
 	u = find(uid);
 	if (!u) {
 		u = fresh;
@@ -68,7 +70,7 @@ static struct user *user_get(uint32_t uid)
 		list_push_back(&users, &u->link);
 	}
 	u->processes++;
-	spin_unlock(&users_lock);
+	spin_unlock_irq(&users_lock, flags);
 	user_free(fresh);
 	return u;
 }
@@ -79,13 +81,13 @@ static struct user *user_get(uint32_t uid)
  */
 static void user_put(struct user *u)
 {
+	uint64_t flags = spin_lock_irq(&users_lock);
 	bool last;
 
-	spin_lock(&users_lock);
 	last = --u->processes == 0;
 	if (last)
 		list_remove(&u->link);
-	spin_unlock(&users_lock);
+	spin_unlock_irq(&users_lock, flags);
 	if (last)
 		user_free(u);
 }

@@ -96,10 +96,15 @@ static void named_socket(void)
 	socklen_t len = sizeof(cred);
 	char text[16] = "";
 	int listener = socket(AF_UNIX, SOCK_STREAM, 0), peer;
+	int datagram = socket(AF_UNIX, SOCK_DGRAM, 0);
 	pid_t child;
 
 	unlink(a.sun_path);
 	CHECK(bind(listener, (void *)&a, sizeof(a)) == 0 && listen(listener, 4) == 0);
+	/* Each refused message must leave the listener's references as they were. */
+	for (int i = 0; i < 100; i++)
+		CHECK(sendto(datagram, "x", 1, 0, (void *)&a, sizeof(a)) == -1 &&
+		      errno == EPROTOTYPE);
 	child = fork();
 	if (child == 0) {
 		int s = socket(AF_UNIX, SOCK_STREAM, 0);
