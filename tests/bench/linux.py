@@ -85,6 +85,6 @@ def overheads(folder: Path) -> list[int]:
     options = "init=/guest/measure tsc=reliable watchdog=0"
     config = Config(cpus=1, memory=2 * MEMORY + 1024, icount=0, options=options, iso=iso)
     with steady(config, folder / "overhead") as machine:
-        seen = [machine.console.expect(r"\bfree (\d+)$", 600) for _ in range(2 + len(NAMES))]
+        seen = [machine.console.expect(r"\bfree (\d+)\r?\n", 600) for _ in range(2 + len(NAMES))]
     free = [int(found[1]) << 10 for found in seen[1:]]
     return [before - after - (MEMORY << 20) for before, after in pairwise(free)]
