@@ -43,6 +43,29 @@ def test_a_disk_has_no_more_in_flight_than_its_queue(unit: cunit.Unit) -> None:
     assert unit.lib.pins == 0
 
 
+def test_a_range_is_no_longer_than_the_device_says(unit: cunit.Unit) -> None:
+    """Zeroes: 16 MiB, whatever the disk has; discards: none, since the disk takes none."""
+    zeroes, discard, most = 13, 11, (16 << 20) // 512
+    for kind, sectors, held in (
+        (zeroes, most, 1),
+        (zeroes, most + 1, 0),
+        (zeroes, 1 << 20, 0),
+        (zeroes, 0, 0),
+        (discard, 1, 0),
+    ):
+        driver = Driver(unit, BLK, size=SIZE)
+        struct.pack_into("<IIQQII", driver.ram, DATA, kind, 0, 0, 0, sectors, 0)
+        driver.descriptor(0, DATA, 32, NEXT, 1)
+        driver.descriptor(1, DATA + 0x2000, 1, WRITE)
+        driver.offer(0)
+        driver.kick()
+        assert unit.lib.held_count == held, (kind, sectors)
+        assert driver.used() == 1 - held
+        while unit.lib.held_count:
+            unit.lib.finish()
+        driver.end()
+
+
 def test_a_port_has_no_more_in_flight_than_its_queue(unit: cunit.Unit) -> None:
     driver = Driver(unit, NET, queue=1, size=SIZE)
     driver.descriptor(0, DATA, 12 + 64, 0)

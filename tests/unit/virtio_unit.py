@@ -84,7 +84,7 @@ struct virq *vm_irq(struct vm *vm, unsigned gsi) { return &line; }
 void vm_msi(struct vm *vm, uint64_t address, uint32_t data) { messages++; }
 void vm_request_end(struct vm *vm, enum vm_state s, uint32_t code, const char *why) {}
 
-static struct blk_dev disk = { .limits = { .blocks = 2048, .block_size = 512 } };
+static struct blk_dev disk = { .limits = { .blocks = 1 << 20, .block_size = 512 } };
 struct blk_dev *blk_find(const char *id) { return &disk; }
 int blk_open(struct blk_dev *d, bool write) { return 0; }
 void blk_close(struct blk_dev *d, bool write) {}

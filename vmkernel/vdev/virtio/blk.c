@@ -22,6 +22,7 @@ enum {
 	SG_MAX = VCHAIN_PIECES + 8,  /* pieces of a chain that cross 2 MiB become two */
 	SEG_MAX = VCHAIN_PIECES - 2, /* header and status take a piece each */
 	RANGES_MAX = 1,
+	ZEROES_MAX = 16 << 20, /* bytes */
 	MULTI_QUEUES = 16
 };
 
@@ -118,13 +119,22 @@ static uint8_t data_request(struct vblk_request *q, const struct virtio_blk_req 
 static uint8_t range_request(struct vblk_request *q, const struct virtio_blk_req *h)
 {
 	struct virtio_blk_discard_write_zeroes x;
+	bool discard = h->type == VIRTIO_BLK_T_DISCARD;
+	/*
+	 * What the configuration says. A longer range would keep a stop of the VM, or everybody
+	 * else on the datastore, waiting for as long as the guest likes.
+	 */
+	uint64_t bytes, most = discard ? q->b->limits->discard_max : ZEROES_MAX;
 
 	if (q->chain.read_bytes != sizeof(*h) + sizeof(x) ||
 	    vchain_read(q->b->d.gmem, &q->chain, sizeof(*h), &x, sizeof(x)) != sizeof(x))
 		return VIRTIO_BLK_S_UNSUPP;
-	if (!x.num_sectors || !range(q->b, x.sector, (uint64_t)x.num_sectors * SECTOR, &q->r.blk))
+	if (!most)
+		return VIRTIO_BLK_S_UNSUPP;
+	bytes = (uint64_t)x.num_sectors * SECTOR;
+	if (!bytes || bytes > most || !range(q->b, x.sector, bytes, &q->r.blk))
 		return VIRTIO_BLK_S_IOERR;
-	q->r.blk.op = h->type == VIRTIO_BLK_T_DISCARD ? BLK_DISCARD : BLK_WRITE_ZEROES;
+	q->r.blk.op = discard ? BLK_DISCARD : BLK_WRITE_ZEROES;
 	return VIRTIO_BLK_S_OK;
 }
 
@@ -239,7 +249,7 @@ static void fill_config(struct vblk *b, unsigned queues)
 		.max_discard_sectors = l->discard_max / SECTOR,
 		.max_discard_seg = RANGES_MAX,
 		.discard_sector_alignment = (b->disk ? (uint32_t)MiB : l->block_size) / SECTOR,
-		.max_write_zeroes_sectors = 1 * MiB / SECTOR * 16,
+		.max_write_zeroes_sectors = ZEROES_MAX / SECTOR,
 		.max_write_zeroes_seg = RANGES_MAX,
 	};
 
