@@ -145,9 +145,11 @@ static void reject(struct blk_queue *q, struct blk_req *r, int status)
 
 	list_remove(&r->link);
 	q->stats.inflight--;
-	q->active--;
+	r->status = status;
+	/* Active until it is finished: a removal must not see the queue idle in between. */
+	list_push_back(&q->refused, &r->link);
 	spin_unlock_irq(&q->lock, flags);
-	blk_refuse(r, q, status);
+	bottom_raise(&q->bottom);
 }
 
 static void dispatch(struct blk_queue *q)

@@ -221,6 +221,16 @@ static void retire(struct blk_dev *d)
 		destroy(d);
 }
 
+/* Under the lock, which finish() holds until it needs the queue no more. */
+static bool is_idle(struct blk_queue *q)
+{
+	uint64_t flags = spin_lock_irq(&q->lock);
+	bool idle = !q->active;
+
+	spin_unlock_irq(&q->lock, flags);
+	return idle;
+}
+
 static void queue_drain(struct blk_queue *q)
 {
 	uint64_t flags = spin_lock_irq(&q->lock);
@@ -233,7 +243,7 @@ static void queue_drain(struct blk_queue *q)
 	}
 	spin_unlock_irq(&q->lock, flags);
 	bottom_raise(&q->bottom);
-	wait_event(&q->idle, !READ_ONCE(q->active));
+	wait_event(&q->idle, is_idle(q));
 }
 
 void blk_unregister(struct blk_dev *d)
