@@ -3,7 +3,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,18 @@ SHELL = ["login", "-f", "root"]
 
 class Started(BaseException):
     """In place of execv, which does not come back."""
+
+
+def typist(answers: Iterator[str]) -> Callable[[str], str]:
+    """In place of getpass: the answers one by one, then the line is gone."""
+
+    def getpass(prompt: str) -> str:
+        try:
+            return next(answers)
+        except StopIteration:
+            raise EOFError from None
+
+    return getpass
 
 
 @pytest.mark.parametrize(
@@ -41,12 +53,7 @@ def test_login(
     if password:
         accounts.set_password("root", password)
     answers = iter(typed)
-
-    def getpass(prompt: str) -> str:
-        try:
-            return next(answers)
-        except StopIteration:
-            raise EOFError from None
+    getpass = typist(answers)
 
     def execv(path: str, argv: Sequence[str]) -> None:
         raise Started(argv)
@@ -93,12 +100,7 @@ def test_passwd(
     if before:
         running.set_password("root", before)
     answers = iter(typed)
-
-    def getpass(prompt: str) -> str:
-        try:
-            return next(answers)
-        except StopIteration:
-            raise EOFError from None
+    getpass = typist(answers)
 
     monkeypatch.setattr(passwd, "ACCOUNTS", tmp_path / "accounts")
     monkeypatch.setattr(passwd, "Audit", lambda: Audit(tmp_path / "audit"))
